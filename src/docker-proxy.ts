@@ -1,0 +1,132 @@
+import { writeSync } from 'node:fs'
+import { setProcessName } from './linux/process-name.js'
+import { openStderrLog, type StderrLog } from './log/log.js'
+import { chooseEngine } from './proxy/choose-engine.js'
+import { DescriptorBudget } from './proxy/descriptor-budget.js'
+import { ListenError, type Proxy } from './proxy/engine.js'
+import { parseFlags, usage, UsageError, type Flags } from './proxy/flags.js'
+import { joinHostPort, type PublishedPort } from './proxy/published-port.js'
+import { readSettings, SettingError } from './proxy/settings.js'
+import { openStatusPipe } from './proxy/status-pipe.js'
+import { errnoReason } from './linux/errno.js'
+import { versionLine } from './version.js'
+
+/*
+ * The drop-in for Docker's own docker-proxy: flags → listener → engine → status pipe.
+ */
+
+const NAME = 'docker-proxy'
+/** The number by which dockerd hands over a listening socket. */
+const LISTEN_FD = 4
+
+const EXIT_FAILED = 1
+const EXIT_USAGE = 2
+
+async function main(): Promise<void> {
+  const [, path = NAME, ...args] = process.argv
+  const flags = readFlags(path, args)
+  if (flags.version) return print(versionLine(NAME))
+
+  const status = openStatusPipe()
+  const fail = async (exitCode: number, reason: string, hint = ''): Promise<never> => {
+    complain(hint === '' ? reason : `${reason} (${hint})`)
+    await status.failed(reason).catch(() => undefined)
+    process.exit(exitCode)
+  }
+
+  if (flags.proto !== 'tcp') return fail(EXIT_FAILED, refusal(flags.proto))
+  const port = publishedPort(flags)
+  let log: StderrLog
+  let proxy: Proxy
+  try {
+    const settings = readSettings(process.env)
+    log = openStderrLog(NAME, settings.logLevel)
+    const descriptors = new DescriptorBudget()
+    proxy = await chooseEngine(settings).listen(port, { log, descriptors })
+  } catch (err) {
+    if (err instanceof SettingError) return fail(EXIT_USAGE, err.message)
+    if (err instanceof ListenError) return fail(EXIT_FAILED, err.message, err.hint)
+    throw err
+  }
+
+  stopOnSignal(proxy, log)
+  status
+    .ready()
+    .catch((err: unknown) => log.warn(`Can't tell the parent that all is ready: ${errnoReason(err)}`))
+  setProcessName(NAME, [path, ...args])
+  const route = `${described(proxy.address)} for ${described(backendOf(port))}`
+  log.info(`Proxy listening on ${route}`)
+  if (port.containerPort < 1 || port.containerPort > 65_535) {
+    log.warn(`-container-port ${port.containerPort} is not from 1 to 65535: no client will get through`)
+  }
+
+  try {
+    await proxy.closed
+  } catch (err) {
+    const address = joinHostPort(proxy.address.ip, proxy.address.port)
+    log.error(`Stopping proxy on ${route} (accept tcp ${address}: accept: ${errnoReason(err)})`)
+    await log.flush()
+    process.exit(EXIT_FAILED)
+  }
+}
+
+function readFlags(path: string, args: readonly string[]): Flags {
+  try {
+    return parseFlags(args)
+  } catch (err) {
+    if (!(err instanceof UsageError)) throw err
+    if (err.message !== '') complain(err.message)
+    complain(usage(path).trimEnd())
+    process.exit(err.exitCode)
+  }
+}
+
+function publishedPort(flags: Flags): PublishedPort {
+  const { hostIp, hostPort, containerIp, containerPort } = flags
+  const port = { hostIp, hostPort, containerIp, containerPort }
+  return flags.useListenFd ? { ...port, listenFd: LISTEN_FD } : port
+}
+
+function refusal(proto: string): string {
+  const unsupported = `unsupported protocol ${proto}`
+  if (proto !== 'udp' && proto !== 'sctp') return unsupported
+  return `${unsupported}: this docker-proxy forwards tcp only; publish the port as tcp, or set dockerd's userland-proxy-path back to Docker's own docker-proxy`
+}
+
+function stopOnSignal(proxy: Proxy, log: StderrLog): void {
+  const stop = (signal: NodeJS.Signals): void => {
+    proxy.close()
+    const { accepted, failedDials } = proxy.counters
+    log.info('Proxy stopped', { signal, accepted, failedDials })
+    void log.flush().then(() => process.exit())
+  }
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+}
+
+function backendOf(port: PublishedPort): { ip: string; port: number } {
+  return { ip: port.containerIp, port: port.containerPort }
+}
+
+function described({ ip, port }: { ip: string; port: number }): string {
+  return `tcp/${joinHostPort(ip, port)}`
+}
+
+function print(line: string): void {
+  try {
+    writeSync(1, line + '\n')
+  } catch (err) {
+    complain(`can't write to stdout: ${errnoReason(err)}`)
+    process.exit(EXIT_FAILED)
+  }
+}
+
+function complain(line: string): void {
+  try {
+    writeSync(2, line + '\n')
+  } catch {
+    // Nobody reads it; the exit code and the status pipe tell as well.
+  }
+}
+
+await main()

@@ -1,0 +1,49 @@
+import { fstatSync, readdirSync, readFileSync } from 'node:fs'
+
+/**
+ * What /proc tells about this process's own descriptors.
+ * Source: proc(5), `/proc/self/fd`, `/proc/self/fdinfo` and `/proc/self/limits`.
+ */
+
+const O_ACCMODE = 0o3
+const O_WRONLY = 0o1
+const O_RDWR = 0o2
+
+/** How many descriptors are open now. */
+export function countOpenDescriptors(): number {
+  // The folder's own descriptor is among them while it is read.
+  return readdirSync('/proc/self/fd').length - 1
+}
+
+/** The soft limit of open descriptors (RLIMIT_NOFILE); Infinity where there is none. */
+export function descriptorLimit(): number {
+  const soft = /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
+  return soft === undefined || soft === 'unlimited' ? Infinity : Number(soft)
+}
+
+/** The access a descriptor was opened for; undefined when it is not open. */
+export function descriptorAccess(fd: number): 'read' | 'write' | 'both' | undefined {
+  let info: string
+  try {
+    info = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
+  } catch {
+    return undefined
+  }
+  const mode = parseInt(/^flags:\s+([0-7]+)/m.exec(info)?.[1] ?? '0', 8) & O_ACCMODE
+  return mode === O_RDWR ? 'both' : mode === O_WRONLY ? 'write' : 'read'
+}
+
+/** Whether this process itself holds the reading end of the FIFO that `fd` writes to. */
+export function holdsReadingEnd(fd: number): boolean {
+  const { dev, ino } = fstatSync(fd)
+  return readdirSync('/proc/self/fd').some((name) => {
+    const other = Number(name)
+    if (other === fd) return false
+    try {
+      const stat = fstatSync(other)
+      return stat.dev === dev && stat.ino === ino && descriptorAccess(other) !== 'write'
+    } catch {
+      return false // It was the folder's own descriptor, closed by now.
+    }
+  })
+}

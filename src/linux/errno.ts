@@ -1,0 +1,44 @@
+/**
+ * Errors of system calls in the words of Go and of strerror(3): dockerd's users know these texts.
+ * Source: errno(3), and Go's syscall/zerrors_linux.
+ */
+const REASONS: Record<string, string> = {
+  EACCES: 'permission denied',
+  EADDRINUSE: 'address already in use',
+  EADDRNOTAVAIL: 'cannot assign requested address',
+  EAFNOSUPPORT: 'address family not supported by protocol',
+  EAGAIN: 'resource temporarily unavailable',
+  EBADF: 'bad file descriptor',
+  ECONNABORTED: 'software caused connection abort',
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset by peer',
+  EHOSTDOWN: 'host is down',
+  EHOSTUNREACH: 'no route to host',
+  EINVAL: 'invalid argument',
+  EMFILE: 'too many open files',
+  ENETDOWN: 'network is down',
+  ENETUNREACH: 'network is unreachable',
+  ENFILE: 'too many open files in system',
+  ENOBUFS: 'no buffer space available',
+  EISDIR: 'is a directory',
+  ENODEV: 'no such device',
+  ENOENT: 'no such file or directory',
+  ENOMEM: 'cannot allocate memory',
+  ENOTSOCK: 'socket operation on non-socket',
+  EPERM: 'operation not permitted',
+  EPIPE: 'broken pipe',
+  EPROTONOSUPPORT: 'protocol not supported',
+  ETIMEDOUT: 'connection timed out',
+}
+
+/** The code of a failed system call (`EADDRINUSE`), or undefined for any other error. */
+export function errnoCode(err: unknown): string | undefined {
+  return err instanceof Error && 'code' in err && typeof err.code === 'string'
+    ? err.code
+    : undefined
+}
+
+/** The reason in one phrase: `address already in use`; an unknown error speaks for itself. */
+export function errnoReason(err: unknown): string {
+  return REASONS[errnoCode(err) ?? ''] ?? (err instanceof Error ? err.message : String(err))
+}

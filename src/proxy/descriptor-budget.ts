@@ -1,0 +1,71 @@
+import { countOpenDescriptors, descriptorLimit } from '../linux/descriptors.js'
+
+/** Kept free for the runtime, the log and whatever opens a file for a moment. */
+const RESERVE = 16
+/** A relay holds two sockets. */
+const PER_RELAY = 2
+/** Below this part of the limit a shortage counts as over, so that one at the edge is told once. */
+const RELAXED = 0.75
+
+/**
+ * How many relays a process can afford. Accepting without a descriptor left would fail, and libuv then
+ * drops all that wait in the backlog; so listeners stop accepting before, and wait here.
+ */
+export class DescriptorBudget {
+  #capacity: number | undefined
+  #relays = 0
+  #short = false
+  #waiting: (() => void)[] = []
+
+  /** @param capacity relays at most; left out, it follows the process's limit of descriptors */
+  constructor(capacity?: number) {
+    this.#capacity = capacity
+  }
+
+  get capacity(): number {
+    // Read with the first relay, not at start-up.
+    return (this.#capacity ??= measureCapacity())
+  }
+
+  get exhausted(): boolean {
+    return this.#relays >= this.capacity
+  }
+
+  /** Counts a relay in. */
+  take(): void {
+    this.#relays++
+  }
+
+  /** Counts a relay out, and wakes those who wait for it. */
+  give(): void {
+    this.#relays--
+    if (this.#relays < this.capacity * RELAXED) this.#short = false
+    while (!this.exhausted) {
+      const wake = this.#waiting.shift()
+      if (!wake) break
+      wake()
+    }
+  }
+
+  /** Calls back once there is room for a relay. Returns whether this shortage is new, so worth a word. */
+  wait(wake: () => void): boolean {
+    this.#waiting.push(wake)
+    const isNew = !this.#short
+    this.#short = true
+    return isNew
+  }
+
+  /** Takes a waiting call back. */
+  forget(wake: () => void): void {
+    this.#waiting = this.#waiting.filter((w) => w !== wake)
+  }
+}
+
+function measureCapacity(): number {
+  try {
+    const free = descriptorLimit() - countOpenDescriptors() - RESERVE
+    return Math.max(1, Math.floor(free / PER_RELAY))
+  } catch {
+    return 1 // Not even /proc can be opened: there is no descriptor left.
+  }
+}

@@ -1,0 +1,57 @@
+import type { Log } from '../log/log.js'
+import type { DescriptorBudget } from './descriptor-budget.js'
+import type { PublishedPort } from './published-port.js'
+
+/** A way to move the data of published ports. Every engine passes the same behaviour suite. */
+export interface Engine {
+  readonly name: 'streams' | 'native'
+  /**
+   * Publishes a TCP port: resolves once connections can be made to it.
+   * Rejects with ListenError.
+   */
+  listen(port: PublishedPort, context: ProxyContext): Promise<Proxy>
+}
+
+/** What a proxy shares with the others of its process. */
+export interface ProxyContext {
+  readonly log: Log
+  readonly descriptors: DescriptorBudget
+}
+
+/** One published port, listening. */
+export interface Proxy {
+  /** Where it listens in fact, which tells the port where 0 was asked for. */
+  readonly address: { readonly ip: string; readonly port: number }
+  readonly counters: Readonly<Counters>
+  /** Stops listening and ends all relays at once; may be called again. */
+  close(): void
+  /** Resolves after `close`; rejects with the reason when the listener breaks by itself. */
+  readonly closed: Promise<void>
+}
+
+export interface Counters {
+  /** Connections accepted so far. */
+  accepted: number
+  /** Connections open now. */
+  active: number
+  /** Connections whose backend could not be reached. */
+  failedDials: number
+}
+
+/** Why a port can't be published. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError'
+
+  /**
+   * @param code the error of the system call, as `EADDRINUSE`
+   * @param message the text that dockerd shows
+   * @param hint what to do about it, where the text does not say
+   */
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly hint = '',
+  ) {
+    super(message)
+  }
+}

@@ -1,0 +1,29 @@
+import { errnoCode, errnoReason } from '../linux/errno.js'
+import { ListenError } from './engine.js'
+import { joinHostPort, networkName, type Protocol, type PublishedPort } from './published-port.js'
+
+const MAX_PORT = 65_535
+
+export function isPort(port: number): boolean {
+  return port >= 0 && port <= MAX_PORT
+}
+
+/** The error of a bind or listen that failed, in the form dockerd's users know. */
+export function bindError(protocol: Protocol, port: PublishedPort, err: unknown): ListenError {
+  const address = joinHostPort(port.hostIp, port.hostPort)
+  const network = networkName(protocol, port.hostIp)
+  return new ListenError(
+    errnoCode(err) ?? 'EUNKNOWN',
+    `failed to listen on ${address}: listen ${network} ${address}: bind: ${errnoReason(err)}`,
+    isPort(port.hostPort) ? '' : `-host-port must be from 0 to ${MAX_PORT}`,
+  )
+}
+
+/** The error of a listening socket handed over that can't be used. */
+export function listenFdError(code: string, reason: string): ListenError {
+  return new ListenError(
+    code,
+    reason,
+    'with -use-listen-fd the parent hands over a listening TCP socket as descriptor 4',
+  )
+}

@@ -1,0 +1,27 @@
+import { isIPv6 } from 'node:net'
+
+export type Protocol = 'tcp' | 'udp' | 'sctp'
+
+/**
+ * One published port: what a proxy listens on and where it sends what arrives.
+ * An empty IP stands for 'any' on the host side and for loopback on the container's,
+ * as an empty `net.IP` does in the original.
+ */
+export interface PublishedPort {
+  readonly hostIp: string
+  readonly hostPort: number
+  readonly containerIp: string
+  readonly containerPort: number
+  /** A socket the parent has bound and that listens already; hostIp and hostPort are then only names. */
+  readonly listenFd?: number
+}
+
+/** `127.0.0.1:80` or `[::1]:80`, as Go's net.JoinHostPort writes it. */
+export function joinHostPort(ip: string, port: number): string {
+  return isIPv6(ip) ? `[${ip}]:${port}` : `${ip}:${port}`
+}
+
+/** The network's name in error texts: `tcp4` for an IPv4 address, `tcp6` for everything else. */
+export function networkName(protocol: Protocol, ip: string): string {
+  return protocol + (ip.includes('.') && !ip.includes(':') ? '4' : '6')
+}

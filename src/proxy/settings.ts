@@ -1,0 +1,94 @@
+import { readFileSync } from 'node:fs'
+import { errnoCode, errnoReason } from '../linux/errno.js'
+import { LOG_LEVELS, type LogLevel } from '../log/log.js'
+
+const ENGINES = ['auto', 'streams', 'native'] as const
+type EngineChoice = (typeof ENGINES)[number]
+
+/** What dockerd's flags can't say; from the environment or the settings file. */
+export interface Settings {
+  readonly engine: EngineChoice
+  readonly logLevel: LogLevel
+}
+
+/** A setting that can't be followed; the message says which, what is expected and where it came from. */
+export class SettingError extends Error {
+  override readonly name = 'SettingError'
+  readonly code = 'EBADSETTING'
+}
+
+const DEFAULT_FILE = '/etc/docker/docker-proxy.json'
+
+/** Each setting: its key in the file, its environment variable, and what it may be. */
+const SETTINGS = {
+  engine: { variable: 'DOCKER_PROXY_ENGINE', choices: ENGINES, byDefault: 'auto' },
+  'log-level': { variable: 'DOCKER_PROXY_LOG_LEVEL', choices: LOG_LEVELS, byDefault: 'info' },
+} as const
+type Key = keyof typeof SETTINGS
+
+/**
+ * The environment's settings, then the file's, then the defaults. An empty variable counts as unset.
+ * The file is `DOCKER_PROXY_CONFIG`, or /etc/docker/docker-proxy.json where that exists.
+ * @throws SettingError
+ */
+export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  const file = readSettingsFile(env['DOCKER_PROXY_CONFIG'])
+  const choose = <K extends Key>(key: K): (typeof SETTINGS)[K]['choices'][number] => {
+    const { variable, choices, byDefault } = SETTINGS[key]
+    const fromEnv = env[variable]
+    if (fromEnv) return oneOf(choices, fromEnv, variable)
+    if (file && key in file.values) {
+      return oneOf(choices, file.values[key], `"${key}" in ${file.path}`)
+    }
+    return byDefault
+  }
+  return { engine: choose('engine'), logLevel: choose('log-level') }
+}
+
+function oneOf<T extends string>(choices: readonly T[], value: unknown, source: string): T {
+  const choice = choices.find((c) => c === value)
+  if (choice !== undefined) return choice
+  throw new SettingError(
+    `invalid setting ${JSON.stringify(value)} for ${source}: use one of ${choices.join(', ')}`,
+  )
+}
+
+function readSettingsFile(
+  chosen: string | undefined,
+): { path: string; values: Record<string, unknown> } | undefined {
+  const path = chosen ? chosen : DEFAULT_FILE
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (err) {
+    if (!chosen && errnoCode(err) === 'ENOENT') return undefined
+    throw new SettingError(
+      `can't read the settings file ${JSON.stringify(path)}: ${errnoReason(err)}; ` +
+        `mend or remove it${chosen ? ', or unset DOCKER_PROXY_CONFIG' : ''}`,
+    )
+  }
+  const values = parseObject(path, text)
+  const unknown = Object.keys(values).find((key) => !Object.hasOwn(SETTINGS, key))
+  if (unknown !== undefined) {
+    throw new SettingError(
+      `unknown setting ${JSON.stringify(unknown)} in ${path}: ` +
+        `expected ${Object.keys(SETTINGS).join(' or ')}`,
+    )
+  }
+  return { path, values }
+}
+
+function parseObject(path: string, text: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (err) {
+    throw new SettingError(`the settings file ${path} is not JSON: ${(err as Error).message}`)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new SettingError(
+      `the settings file ${path} holds no JSON object: expected something like {"log-level": "debug"}`,
+    )
+  }
+  return value as Record<string, unknown>
+}

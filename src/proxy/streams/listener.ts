@@ -1,0 +1,133 @@
+import { closeSync, fstatSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { errnoCode } from '../../linux/errno.js'
+import { loadLibc } from '../../linux/libc.js'
+import { bindError, isPort, listenFdError } from '../listen-error.js'
+import type { PublishedPort } from '../published-port.js'
+import { SOCKET_OPTIONS } from './relay.js'
+
+/** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
+const BACKLOG = 65_535
+
+/**
+ * A listening socket that can stop accepting for a while without closing, so that those who connect
+ * meanwhile wait in the kernel's backlog.
+ */
+export interface Listener {
+  readonly address: { readonly ip: string; readonly port: number }
+  /** Stops accepting; false where this can't be done, and accepting goes on. */
+  pause(): boolean
+  /** Goes on after `pause`. */
+  resume(): void
+  close(): void
+}
+
+export interface ListenerEvents {
+  connection(client: Socket): void
+  /** Accepting failed; the listener itself stays open. */
+  error(err: Error): void
+}
+
+/** Opens the port's listening socket, or takes the one handed over. Rejects with ListenError. */
+export async function openListener(port: PublishedPort, events: ListenerEvents): Promise<Listener> {
+  const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true })
+  server.on('connection', events.connection)
+  await (port.listenFd === undefined ? bind(server, port) : adopt(server, port.listenFd))
+  server.on('error', events.error)
+
+  const address = server.address()
+  if (address === null || typeof address === 'string') {
+    server.close()
+    throw listenFdError('EINVAL', 'unexpected socket type for listener fd: unix')
+  }
+
+  /** The listening socket while nobody accepts from it. */
+  let spare: number | undefined
+  return {
+    address: { ip: address.address, port: address.port },
+    pause() {
+      const fd = socketDescriptor(server)
+      const copy = fd === undefined ? undefined : loadLibc()?.duplicate(fd)
+      if (copy === undefined) return false
+      spare = copy
+      server.close()
+      return true
+    },
+    resume() {
+      if (spare === undefined) return
+      server.listen({ fd: spare, backlog: BACKLOG })
+      spare = undefined
+    },
+    close() {
+      server.close()
+      if (spare !== undefined) closeSync(spare)
+      spare = undefined
+    },
+  }
+}
+
+async function bind(server: Server, port: PublishedPort): Promise<void> {
+  if (!isPort(port.hostPort)) throw bindError('tcp', port, invalidArgument())
+  try {
+    await listen(server, {
+      host: port.hostIp === '' ? '::' : port.hostIp,
+      port: port.hostPort,
+      // dockerd starts a proxy of its own for each family.
+      ipv6Only: true,
+    })
+  } catch (err) {
+    throw bindError('tcp', port, err)
+  }
+}
+
+async function adopt(server: Server, fd: number): Promise<void> {
+  const kind = kindOf(fd)
+  if (kind === 'closed') {
+    throw listenFdError('EBADF', 'file file+net listen-sock: fcntl: bad file descriptor')
+  }
+  if (kind === 'other') {
+    throw listenFdError(
+      'ENOTSOCK',
+      'file file+net listen-sock: getsockopt: socket operation on non-socket',
+    )
+  }
+  try {
+    await listen(server, { fd })
+  } catch (err) {
+    throw listenFdError(
+      errnoCode(err) ?? 'EINVAL',
+      'file file+net listen-sock: invalid argument',
+    )
+  }
+}
+
+function kindOf(fd: number): 'socket' | 'other' | 'closed' {
+  try {
+    return fstatSync(fd).isSocket() ? 'socket' : 'other'
+  } catch {
+    return 'closed'
+  }
+}
+
+function listen(
+  server: Server,
+  options: { fd: number } | { host: string; port: number; ipv6Only: boolean },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ ...options, backlog: BACKLOG }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function invalidArgument(): Error {
+  return Object.assign(new Error('invalid argument'), { code: 'EINVAL' })
+}
+
+/** Node keeps the number to itself, but every version has it on the handle. */
+function socketDescriptor(server: Server): number | undefined {
+  const { _handle: handle } = server as Server & { _handle?: { fd?: number } | null }
+  return handle?.fd
+}
