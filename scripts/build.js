@@ -12,8 +12,10 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 /** @returns {string} the commit this is built from, or `unknown` outside a checkout */
 function commit() {
   try {
-    const git = /** @type {const} */ ({ encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], git).trim()
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim()
   } catch {
     return 'unknown'
   }
@@ -23,15 +25,20 @@ rmSync('dist', { recursive: true, force: true })
 mkdirSync('dist')
 writeFileSync('dist/package.json', '{ "type": "commonjs" }\n')
 
-await build({
-  entryPoints: ['src/docker-proxy.ts', 'src/start.ts'],
-  outdir: 'dist',
+/** @type {import('esbuild').BuildOptions} */
+const common = {
   bundle: true,
   platform: 'node',
   target: 'node20',
   format: 'cjs',
-  minifySyntax: true,
   legalComments: 'none',
+  logLevel: 'warning',
+}
+
+await build({
+  ...common,
+  entryPoints: ['src/docker-proxy.ts', 'src/start.ts'],
+  outdir: 'dist',
   external: ['koffi'],
   define: {
     BUILD_VERSION: JSON.stringify(version),
@@ -39,11 +46,11 @@ await build({
     'import.meta.url': 'moduleUrl',
   },
   banner: {
-    js: '#!/usr/bin/env node\n"use strict";const moduleUrl = "file://" + __filename;',
+    js: '#!/usr/bin/env node\n"use strict";const moduleUrl = require("node:url").pathToFileURL(__filename).href;',
   },
   plugins: [prettyApart()],
-  logLevel: 'warning',
 })
+await build({ ...common, entryPoints: ['pino-pretty'], outfile: 'dist/pretty.js' })
 
 // dockerd is given a path to a program, not to a script; and `ps` shows it.
 renameSync('dist/docker-proxy.js', 'dist/docker-proxy')

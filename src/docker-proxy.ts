@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs'
+import { errnoReason } from './linux/errno.js'
 import { setProcessName } from './linux/process-name.js'
 import { openStderrLog, type StderrLog } from './log/log.js'
 import { chooseEngine } from './proxy/choose-engine.js'
@@ -8,7 +9,6 @@ import { parseFlags, usage, UsageError, type Flags } from './proxy/flags.js'
 import { joinHostPort, type PublishedPort } from './proxy/published-port.js'
 import { readSettings, SettingError } from './proxy/settings.js'
 import { openStatusPipe } from './proxy/status-pipe.js'
-import { errnoReason } from './linux/errno.js'
 import { versionLine } from './version.js'
 
 /*
@@ -129,4 +129,4 @@ function complain(line: string): void {
   }
 }
 
-await main()
+void main()

@@ -1,12 +1,8 @@
 import type { Socket } from 'node:net'
-import { errnoCode, errnoReason } from '../../linux/errno.js'
 import type { Counters, Engine, Proxy, ProxyContext } from '../engine.js'
 import type { PublishedPort } from '../published-port.js'
 import { openListener, type Listener } from './listener.js'
 import { openRelay, type Relay } from './relay.js'
-
-/** Shortages that pass: accepting fails now and works again later. Source: accept(2). */
-const PASSING = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'ECONNABORTED'])
 
 /** The portable engine: Node's own streams with backpressure. */
 export const streamsEngine: Engine = { name: 'streams', listen }
@@ -17,10 +13,8 @@ async function listen(port: PublishedPort, context: ProxyContext): Promise<Proxy
   const relays = new Set<Relay>()
   const { promise: closed, resolve, reject } = deferred()
   closed.catch(() => undefined) // Whoever cares listens too.
-  let acceptFailed = false
 
   const connection = (client: Socket): void => {
-    acceptFailed = false
     counters.accepted++
     counters.active++
     descriptors.take()
@@ -43,12 +37,6 @@ async function listen(port: PublishedPort, context: ProxyContext): Promise<Proxy
   }
   const wake = (): void => listener.resume()
 
-  const error = (err: Error): void => {
-    if (!PASSING.has(errnoCode(err) ?? '')) return close(err)
-    if (!acceptFailed) log.warn(`Can't accept for now: ${errnoReason(err)}`)
-    acceptFailed = true
-  }
-
   const close = (reason?: Error): void => {
     descriptors.forget(wake)
     listener.close()
@@ -57,7 +45,7 @@ async function listen(port: PublishedPort, context: ProxyContext): Promise<Proxy
     else resolve()
   }
 
-  const listener: Listener = await openListener(port, { connection, error })
+  const listener: Listener = await openListener(port, { connection, broken: close })
   return { address: listener.address, counters, close: () => close(), closed }
 }
 

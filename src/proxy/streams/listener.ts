@@ -4,6 +4,7 @@ import { errnoCode } from '../../linux/errno.js'
 import { loadLibc } from '../../linux/libc.js'
 import { bindError, isPort, listenFdError } from '../listen-error.js'
 import type { PublishedPort } from '../published-port.js'
+import { watchListener } from './listener-watch.js'
 import { SOCKET_OPTIONS } from './relay.js'
 
 /** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
@@ -24,16 +25,20 @@ export interface Listener {
 
 export interface ListenerEvents {
   connection(client: Socket): void
-  /** Accepting failed; the listener itself stays open. */
-  error(err: Error): void
+  /** It stopped listening, though nobody closed it. */
+  broken(err: Error): void
 }
 
 /** Opens the port's listening socket, or takes the one handed over. Rejects with ListenError. */
 export async function openListener(port: PublishedPort, events: ListenerEvents): Promise<Listener> {
   const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true })
-  server.on('connection', events.connection)
+  let accepted = 0
+  server.on('connection', (client) => {
+    accepted++
+    events.connection(client)
+  })
   await (port.listenFd === undefined ? bind(server, port) : adopt(server, port.listenFd))
-  server.on('error', events.error)
+  server.on('error', events.broken)
 
   const address = server.address()
   if (address === null || typeof address === 'string') {
@@ -41,6 +46,12 @@ export async function openListener(port: PublishedPort, events: ListenerEvents):
     throw listenFdError('EINVAL', 'unexpected socket type for listener fd: unix')
   }
 
+  const endWatch = watchListener(
+    loadLibc,
+    () => socketDescriptor(server),
+    () => accepted,
+    () => events.broken(invalidArgument()),
+  )
   /** The listening socket while nobody accepts from it. */
   let spare: number | undefined
   return {
@@ -59,6 +70,7 @@ export async function openListener(port: PublishedPort, events: ListenerEvents):
       spare = undefined
     },
     close() {
+      endWatch()
       server.close()
       if (spare !== undefined) closeSync(spare)
       spare = undefined

@@ -1,0 +1,374 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import koffi from 'koffi'
+import t, { type Test } from 'tap'
+import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
+import type { Engine, Proxy } from '../../src/proxy/engine.js'
+import type { PublishedPort } from '../../src/proxy/published-port.js'
+import { MemoryLog } from '../lib/memory-log.js'
+import {
+  breakage,
+  dial,
+  exchange,
+  listeningDescriptor,
+  readAll,
+  readBytes,
+  readHash,
+  startBackend,
+  startEcho,
+  writeRandom,
+} from '../lib/sockets.js'
+
+const SHUT_RD = 0
+const MIB = 1024 * 1024
+
+interface Published {
+  readonly proxy: Proxy
+  readonly port: number
+  readonly log: MemoryLog
+}
+
+/** What every engine does, shown with real sockets. */
+export function engineSuite(engine: Engine): void {
+  const publish = async (
+    t: Test,
+    backend: { ip: string; port: number },
+    options: Partial<PublishedPort> & { capacity?: number } = {},
+  ): Promise<Published> => {
+    const { capacity, ...port } = options
+    const log = new MemoryLog()
+    const proxy = await engine.listen(
+      {
+        hostIp: '127.0.0.1',
+        hostPort: 0,
+        containerIp: backend.ip,
+        containerPort: backend.port,
+        ...port,
+      },
+      { log, descriptors: new DescriptorBudget(capacity) },
+    )
+    t.teardown(() => proxy.close())
+    return { proxy, port: proxy.address.port, log }
+  }
+
+  /** A proxy before a backend whose next connection can be had. */
+  const publishBackend = async (t: Test, options?: Partial<PublishedPort> & { capacity?: number }) => {
+    const accepted: Socket[] = []
+    const backend = await startBackend(t, (socket) => accepted.push(socket))
+    const published = await publish(t, backend, options)
+    const join = async (): Promise<{ client: Socket; server: Socket }> => {
+      const [client] = await Promise.all([
+        dial(t, published.port),
+        once(backend.server, 'connection'),
+      ])
+      const server = accepted.shift()
+      if (!server) throw new Error('no connection came')
+      return { client, server }
+    }
+    return { ...published, backend, join }
+  }
+
+  const families = [
+    ['127.0.0.1', '127.0.0.1'],
+    ['::1', '::1'],
+    ['127.0.0.1', '::1'],
+    ['::1', '127.0.0.1'],
+  ] as const
+  for (const [hostIp, containerIp] of families) {
+    t.test(`forwards from ${hostIp} to ${containerIp}`, async (t) => {
+      const { proxy, port } = await publish(t, await startEcho(t, containerIp), { hostIp })
+      t.equal(proxy.address.ip, hostIp)
+      t.equal(await exchange(t, port, 'hello', hostIp), 'hello')
+    })
+  }
+
+  t.test('0.0.0.0 listens on IPv4 only, :: on IPv6 only, so one port serves both', async (t) => {
+    const echo = await startEcho(t)
+    const v4 = await publish(t, echo, { hostIp: '0.0.0.0' })
+    const v6 = await publish(t, echo, { hostIp: '::', hostPort: v4.port })
+    t.equal(v6.port, v4.port)
+    t.equal(await exchange(t, v4.port, 'four'), 'four')
+    t.equal(await exchange(t, v6.port, 'six', '::1'), 'six')
+    t.equal(v4.proxy.counters.accepted, 1)
+    t.equal(v6.proxy.counters.accepted, 1)
+  })
+
+  t.test('distinct loopback addresses share a port', async (t) => {
+    const echo = await startEcho(t)
+    const first = await publish(t, echo)
+    await publish(t, echo, { hostIp: '127.0.0.2', hostPort: first.port })
+    t.equal(await exchange(t, first.port, 'one'), 'one')
+    t.equal(await exchange(t, first.port, 'two', '127.0.0.2'), 'two')
+  })
+
+  t.test('a dual-stack listening descriptor is reached by both families', async (t) => {
+    const { fd, port } = await listeningDescriptor(t, { host: '::', ipv6Only: false })
+    const { proxy } = await publish(t, await startEcho(t), { listenFd: fd })
+    t.equal(proxy.address.port, port)
+    t.equal(await exchange(t, port, 'four'), 'four')
+    t.equal(await exchange(t, port, 'six', '::1'), 'six')
+  })
+
+  t.test('clients that came before the proxy are served from the backlog', async (t) => {
+    const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+    const early = await dial(t, port)
+    early.end('early')
+    await publish(t, await startEcho(t), { listenFd: fd })
+    t.equal(await readAll(early), 'early')
+  })
+
+  t.test('a taken port is refused in the words of the original', async (t) => {
+    const { port } = await publish(t, await startEcho(t))
+    await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { hostPort: port }), {
+      code: 'EADDRINUSE',
+      message: `failed to listen on 127.0.0.1:${port}: listen tcp4 127.0.0.1:${port}: bind: address already in use`,
+    })
+  })
+
+  t.test('an address of another machine is refused in the words of the original', async (t) => {
+    await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { hostIp: '2001:db8::1' }), {
+      code: 'EADDRNOTAVAIL',
+      message:
+        'failed to listen on [2001:db8::1]:0: listen tcp6 [2001:db8::1]:0: bind: cannot assign requested address',
+    })
+  })
+
+  t.test('a port that can not be is refused, and the hint says what can', async (t) => {
+    for (const hostPort of [-1, 65_536]) {
+      await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { hostPort }), {
+        code: 'EINVAL',
+        message: `failed to listen on 127.0.0.1:${hostPort}: listen tcp4 127.0.0.1:${hostPort}: bind: invalid argument`,
+        hint: '-host-port must be from 0 to 65535',
+      })
+    }
+  })
+
+  t.test('the client ends its side, and still gets the answer', async (t) => {
+    const { join } = await publishBackend(t)
+    const { client, server } = await join()
+    client.end('question')
+    t.equal(await readAll(server), 'question')
+    server.write('late ')
+    t.equal(await readBytes(client, 5), 'late ')
+    server.end('answer')
+    t.equal(await readAll(client), 'answer')
+  })
+
+  t.test('the backend ends its side, and still gets the rest', async (t) => {
+    const { join } = await publishBackend(t)
+    const { client, server } = await join()
+    server.end('greeting')
+    t.equal(await readAll(client), 'greeting')
+    client.write('some ')
+    t.equal(await readBytes(server, 5), 'some ')
+    client.end('more')
+    t.equal(await readAll(server), 'more')
+  })
+
+  t.test('both sides close when both directions have ended', async (t) => {
+    const { join, proxy } = await publishBackend(t)
+    const { client, server } = await join()
+    t.equal(proxy.counters.active, 1)
+    client.end()
+    server.end()
+    client.resume()
+    server.resume()
+    await Promise.all([once(client, 'close'), once(server, 'close')])
+    // One more, whose end is only seen after the first has been counted out.
+    const next = await join()
+    next.client.destroy()
+    t.equal(proxy.counters.active, 1)
+    t.equal(proxy.counters.accepted, 2)
+  })
+
+  t.test('a reset by the client becomes a reset at the backend', async (t) => {
+    const { join } = await publishBackend(t)
+    const { client, server } = await join()
+    client.write('half an upl')
+    await readBytes(server, 11)
+    client.resetAndDestroy()
+    t.equal(await breakage(server), 'ECONNRESET')
+  })
+
+  t.test('a reset by the backend becomes a reset at the client', async (t) => {
+    const { join } = await publishBackend(t)
+    const { client, server } = await join()
+    server.write('half an ans')
+    await readBytes(client, 11)
+    server.resetAndDestroy()
+    t.equal(await breakage(client), 'ECONNRESET')
+  })
+
+  t.test('a reset after a half-close is passed on as well', async (t) => {
+    const { join } = await publishBackend(t)
+    const { client, server } = await join()
+    client.end('question')
+    t.equal(await readAll(server), 'question')
+    server.resetAndDestroy()
+    t.equal(await breakage(client), 'ECONNRESET')
+  })
+
+  t.test('a reset by one of two clients leaves the other alone', async (t) => {
+    const { join } = await publishBackend(t)
+    const first = await join()
+    const second = await join()
+    first.client.resetAndDestroy()
+    await breakage(first.server)
+    second.client.end('still here')
+    t.equal(await readAll(second.server), 'still here')
+  })
+
+  t.test('what was sent before the backend answered arrives', async (t) => {
+    // A backlog that is full: the dial hangs until somebody accepts.
+    const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
+    await dial(t, silent.port)
+    await dial(t, silent.port)
+    const { port, proxy } = await publish(t, { ip: '127.0.0.1', port: silent.port })
+    const client = await dial(t, port)
+    client.end('early')
+    const { port: awake } = await publish(t, await startEcho(t), { listenFd: silent.fd })
+    t.equal(awake, silent.port)
+    t.equal(await readAll(client), 'early')
+    t.equal(proxy.counters.failedDials, 0)
+  })
+
+  t.test('a client that gives up while the backend is silent leaves nothing behind', async (t) => {
+    const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
+    await dial(t, silent.port)
+    await dial(t, silent.port)
+    const { port, proxy } = await publish(t, { ip: '127.0.0.1', port: silent.port })
+    const client = await dial(t, port)
+    client.write('anybody there?')
+    client.resetAndDestroy()
+    await publish(t, await startEcho(t), { listenFd: silent.fd })
+    t.equal(await exchange(t, port, 'next'), 'next')
+    t.equal(proxy.counters.accepted, 2)
+  })
+
+  t.test('a backend that is down closes the client, is told, and stops nothing', async (t) => {
+    const backend = await startEcho(t)
+    const { port, log, proxy } = await publish(t, backend)
+    backend.server.close()
+    await once(backend.server, 'close')
+    const client = await dial(t, port)
+    const address = `127.0.0.1:${backend.port}`
+    const [line] = (await once(log, 'line')) as [string]
+    t.equal(
+      line,
+      `Can't forward traffic to backend tcp/${address}: dial tcp ${address}: connect: connection refused`,
+    )
+    client.resume()
+    await once(client, 'end')
+    backend.server.listen(backend.port, backend.ip)
+    await once(backend.server, 'listening')
+    t.equal(await exchange(t, port, 'again'), 'again')
+    t.match(proxy.counters, { accepted: 2, failedDials: 1 })
+  })
+
+  t.test('a container port that can not be fails each dial, not the proxy', async (t) => {
+    const { port, log } = await publish(t, { ip: '127.0.0.1', port: 70_000 })
+    const client = await dial(t, port)
+    const [line] = (await once(log, 'line')) as [string]
+    t.match(line, "Can't forward traffic to backend tcp/127.0.0.1:70000: ")
+    client.resume()
+    await once(client, 'end')
+    await dial(t, port)
+  })
+
+  t.test('64 MiB each way at once arrive byte for byte', async (t) => {
+    const { join } = await publishBackend(t)
+    const { client, server } = await join()
+    const size = 64 * MIB
+    const [up, down, upRead, downRead] = await Promise.all([
+      writeRandom(client, size),
+      writeRandom(server, size),
+      readHash(server),
+      readHash(client),
+    ])
+    t.same(upRead, { hash: up, size })
+    t.same(downRead, { hash: down, size })
+  })
+
+  t.test('a reader that stops holds the writer back, and gets all when it goes on', async (t) => {
+    const { join } = await publishBackend(t)
+    const { client, server } = await join()
+    const size = 32 * MIB
+    const written = writeRandom(client, size)
+    // The other direction and the other connections are not held back by it.
+    server.write('meanwhile')
+    t.equal(await readBytes(client, 9), 'meanwhile')
+    const other = await join()
+    other.client.end('other')
+    t.equal(await readAll(other.server), 'other')
+    t.ok(client.writableNeedDrain)
+    const { hash } = await readHash(server)
+    t.equal(hash, await written)
+  })
+
+  t.test('a reset of one side while the other is slow to read its last data', async (t) => {
+    const { join, proxy } = await publishBackend(t)
+    const { client, server } = await join()
+    const size = 16 * MIB
+    const written = writeRandom(client, size)
+    server.pause()
+    await Promise.race([once(client, 'finish'), readBytes(server, MIB)])
+    server.resetAndDestroy()
+    t.ok(['ECONNRESET', 'EPIPE'].includes((await breakage(client)) ?? ''))
+    written.catch(() => undefined)
+    const next = await join()
+    next.client.end('next')
+    t.equal(await readAll(next.server), 'next')
+    t.equal(proxy.counters.accepted, 2)
+  })
+
+  t.test('500 connections at once', async (t) => {
+    const { port, proxy } = await publish(t, await startEcho(t))
+    const names = Array.from({ length: 500 }, (_, i) => `client ${i}`)
+    const answers = await Promise.all(names.map((name) => exchange(t, port, name)))
+    t.same(answers, names)
+    t.equal(proxy.counters.accepted, 500)
+  })
+
+  t.test('out of descriptors new clients wait, it is told once, and they are served', async (t) => {
+    const { backend, join, log, port, proxy } = await publishBackend(t, { capacity: 4 })
+    const first = await join()
+    const second = await join()
+    await join()
+    await join()
+    t.same(log.lines, ['Out of file descriptors: new connections wait until others end'])
+    const waiting = await dial(t, port)
+    waiting.end('patient')
+    // Traffic goes on meanwhile, and nobody else is accepted.
+    first.client.write('ping')
+    t.equal(await readBytes(first.server, 4), 'ping')
+    t.equal(proxy.counters.accepted, 4)
+    second.client.destroy()
+    second.server.destroy()
+    const [server] = (await once(backend.server, 'connection')) as [Socket]
+    t.equal(await readAll(server), 'patient')
+    // The shortage goes on, so it is not told again.
+    t.equal(log.lines.length, 1)
+  })
+
+  t.test('a listener that breaks is told', async (t) => {
+    const { fd } = await listeningDescriptor(t, { host: '127.0.0.1' })
+    const { proxy } = await publish(t, await startEcho(t), { listenFd: fd })
+    koffi.load(null).func('int shutdown(int fd, int how)')(fd, SHUT_RD)
+    await t.rejects(proxy.closed, { code: 'EINVAL' })
+  })
+
+  t.test('close frees the port at once and ends the connections', async (t) => {
+    const { join, port, proxy } = await publishBackend(t)
+    const { client, server } = await join()
+    client.write('x')
+    await readBytes(server, 1)
+    proxy.close()
+    await proxy.closed
+    client.resume()
+    server.resume()
+    await Promise.all([once(client, 'end'), once(server, 'end')])
+    const again = await publish(t, await startEcho(t), { hostPort: port })
+    t.equal(await exchange(t, again.port, 'same port'), 'same port')
+    proxy.close()
+  })
+}
