@@ -23,6 +23,7 @@ const REASONS: Record<string, string> = {
   EISDIR: 'is a directory',
   ENODEV: 'no such device',
   ENOENT: 'no such file or directory',
+  ENOSPC: 'no space left on device',
   ENOMEM: 'cannot allocate memory',
   ENOTSOCK: 'socket operation on non-socket',
   EPERM: 'operation not permitted',

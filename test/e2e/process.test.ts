@@ -1,0 +1,93 @@
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, symlinkSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { ORIGINAL, PROGRAM, proxyFlags, run, startProxy, stop } from '../lib/program.js'
+import { dial, exchange, readAll, startBackend, startEcho } from '../lib/sockets.js'
+
+const output = (command: string, ...args: string[]): string =>
+  execFileSync(command, args, { encoding: 'utf8' }).trim()
+
+t.test('ps shows the command line, and pgrep and pidof find the name', async (t) => {
+  const echo = await startEcho(t)
+  const running = await startProxy(t, echo)
+  const pid = String(running.pid)
+  // The name is set in the same turn of the event loop as the status is sent: an answer comes later.
+  await exchange(t, running.port, 'x')
+  const commandLine = [PROGRAM, ...proxyFlags(echo)].join(' ')
+  t.equal(output('ps', '-o', 'args=', '-p', pid), commandLine)
+  t.match(output('ps', '-ef'), commandLine)
+  t.ok(output('pgrep', '-x', 'docker-proxy').split('\n').includes(pid))
+  t.ok(output('pidof', 'docker-proxy').split(' ').includes(pid))
+  await stop(running)
+})
+
+t.test('through a link, from another folder, with nothing but PATH', async (t) => {
+  const link = join(t.testdir(), 'docker-proxy')
+  symlinkSync(PROGRAM, link)
+  const echo = await startEcho(t)
+  const running = await startProxy(t, echo, { program: link })
+  t.equal(await exchange(t, running.port, 'linked'), 'linked')
+  t.match(output('ps', '-o', 'args=', '-p', String(running.pid)), link)
+  await stop(running)
+})
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  t.test(`${signal} ends it at once, whatever is open`, async (t) => {
+    const backend = await startBackend(t, (socket) => socket.resume())
+    const running = await startProxy(t, backend)
+    const [client, [server]] = (await Promise.all([
+      dial(t, running.port),
+      once(backend.server, 'connection'),
+    ])) as [Socket, [Socket]]
+    const ended = once(server, 'end')
+    running.child.kill(signal)
+    t.same(await running.exit, { code: 0, signal: null })
+    t.equal(await readAll(client), '')
+    await ended
+    await t.rejects(dial(t, running.port), { code: 'ECONNREFUSED' })
+    const lines = (await running.stderr).trim().split('\n')
+    t.match(JSON.parse(lines.at(-1) ?? ''), {
+      level: 30,
+      name: 'docker-proxy',
+      pid: running.pid,
+      msg: 'Proxy stopped',
+      signal,
+      accepted: 1,
+    })
+  })
+}
+
+t.test('the port can be bound again at once, connections in TIME_WAIT or not', async (t) => {
+  // The backend ends first, so that it is the proxy's sockets that wait out 2 MSL.
+  const backend = await startBackend(t, (socket) => socket.end('bye'))
+  const first = await startProxy(t, backend)
+  const client = await dial(t, first.port)
+  t.equal(await readAll(client), 'bye')
+  await stop(first)
+  client.destroy()
+  const again = await startProxy(t, backend, { host: { port: first.port } })
+  t.equal(again.port, first.port)
+  await stop(again)
+})
+
+t.test('one port on two loopback addresses', async (t) => {
+  const echo = await startEcho(t)
+  const first = await startProxy(t, echo)
+  const second = await startProxy(t, echo, { host: { ip: '127.0.0.2', port: first.port } })
+  t.equal(await exchange(t, second.port, 'two', '127.0.0.2'), 'two')
+  t.equal(await exchange(t, first.port, 'one'), 'one')
+})
+
+t.test('a wildcard and an address on one port exclude each other, as with the original', async (t) => {
+  const echo = await startEcho(t)
+  const { port } = await startProxy(t, echo, { host: { ip: '0.0.0.0' } })
+  const programs = existsSync(ORIGINAL) ? [PROGRAM, ORIGINAL] : [PROGRAM]
+  for (const program of programs) {
+    const running = run(t, proxyFlags(echo, { port }), { program })
+    t.match(await running.status, `listen tcp4 127.0.0.1:${port}: bind: address already in use`)
+    t.match(await running.exit, { code: 1 })
+  }
+})

@@ -1,0 +1,120 @@
+import { once } from 'node:events'
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { makeFifo } from '../lib/fifo.js'
+import { listeningPort, openDescriptors } from '../lib/proc.js'
+import { PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
+import { exchange, startEcho } from '../lib/sockets.js'
+
+const NOBODY = 65_534
+
+t.test('a FIFO, as dockerd hands over', async (t) => {
+  const fifo = makeFifo(t)
+  const echo = await startEcho(t)
+  const running = run(t, proxyFlags(echo), { status: fifo.writeFd })
+  t.equal(await fifo.readAll(), READY)
+  t.equal(await exchange(t, listeningPort(running.pid), 'hello'), 'hello')
+  t.match(await stop(running), { code: 0 })
+})
+
+t.test('a FIFO learns of a failure', async (t) => {
+  const fifo = makeFifo(t)
+  const running = run(t, ['-proto', 'foo'], { status: fifo.writeFd })
+  t.equal(await fifo.readAll(), '1\nunsupported protocol foo')
+  t.match(await running.exit, { code: 1 })
+})
+
+t.test('a file', async (t) => {
+  const path = join(t.testdir(), 'status')
+  const fd = openSync(path, 'w')
+  const running = run(t, ['-proto', 'foo'], { status: fd })
+  closeSync(fd)
+  await running.exit
+  t.equal(readFileSync(path, 'utf8'), '1\nunsupported protocol foo')
+})
+
+t.test('a FIFO of another user can be written to, though not opened', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('takes root to become another user')
+  const folder = mkdtempSync(join(tmpdir(), 'docker-proxy-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  chmodSync(folder, 0o755)
+  const program = join(folder, 'docker-proxy')
+  copyFileSync(PROGRAM, program)
+  const fifo = makeFifo(t)
+  const running = run(t, ['-proto', 'foo'], { program, status: fifo.writeFd, uid: NOBODY })
+  t.equal(await fifo.readAll(), '1\nunsupported protocol foo')
+  t.match(await running.exit, { code: 1 })
+})
+
+t.test('a full pipe is waited for, while connections are served', async (t) => {
+  const fifo = makeFifo(t)
+  // All that a pipe takes, see pipe(7).
+  writeSync(fifo.writeFd, 'x'.repeat(64 * 1024))
+  const echo = await startEcho(t)
+  const running = run(t, proxyFlags(echo), { status: fifo.writeFd })
+  await once(running.child.stderr as NodeJS.ReadableStream, 'data')
+  t.equal(await exchange(t, listeningPort(running.pid), 'served'), 'served')
+  t.ok((await fifo.readAll()).endsWith('x' + READY))
+  await stop(running)
+})
+
+t.test('a pipe that nobody reads stops nothing', async (t) => {
+  const fifo = makeFifo(t)
+  fifo.closeRead()
+  const echo = await startEcho(t)
+  const running = run(t, proxyFlags(echo), { status: fifo.writeFd })
+  await once(running.child.stderr as NodeJS.ReadableStream, 'data')
+  t.equal(await exchange(t, listeningPort(running.pid), 'served'), 'served')
+  await stop(running)
+  t.match(await running.stderr, /Can't tell the parent that all is ready: no such device or address/)
+})
+
+t.test('run by hand there is none, and errors are on stderr', async (t) => {
+  const echo = await startEcho(t)
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const running = run(t, proxyFlags(echo), { status: 'ignore' })
+    await once(running.child.stderr as NodeJS.ReadableStream, 'data')
+    t.equal(await exchange(t, listeningPort(running.pid), 'by hand'), 'by hand')
+    t.match(await stop(running), { code: 0 })
+  }
+  const taken = await startProxy(t, echo)
+  const running = run(t, proxyFlags(echo, { port: taken.port }), { status: 'ignore' })
+  const address = `127.0.0.1:${taken.port}`
+  t.equal(
+    await running.stderr,
+    `failed to listen on ${address}: listen tcp4 ${address}: bind: address already in use\n`,
+  )
+  t.match(await running.exit, { code: 1 })
+})
+
+t.test('really by hand: a shell that has no descriptor 3 at all', async (t) => {
+  const echo = await startEcho(t)
+  const script = 'exec 3>&-; exec "$@"'
+  const running = run(t, ['-c', script, 'sh', './dist/docker-proxy', ...proxyFlags(echo)], {
+    program: '/bin/sh',
+    status: 'ignore',
+  })
+  await once(running.child.stderr as NodeJS.ReadableStream, 'data')
+  t.equal(await exchange(t, listeningPort(running.pid), 'by hand'), 'by hand')
+  t.match(await stop(running), { code: 0 })
+})
+
+t.test('it is closed, and nothing else was taken for it', async (t) => {
+  const echo = await startEcho(t)
+  const running = await startProxy(t, echo)
+  const before = openDescriptors(running.pid)
+  t.equal(await exchange(t, running.port, 'one'), 'one')
+  t.ok(openDescriptors(running.pid) <= before + 2)
+  await stop(running)
+})

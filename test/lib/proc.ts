@@ -1,0 +1,41 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+
+/*
+ * What /proc tells about a process under test.
+ */
+
+const LISTEN = '0A'
+
+/** The TCP port the process listens on; of several the first. */
+export function listeningPort(pid: number): number {
+  const inodes = new Set(socketInodes(pid))
+  for (const table of ['tcp', 'tcp6']) {
+    const [, ...rows] = readFileSync(`/proc/${pid}/net/${table}`, 'utf8').trim().split('\n')
+    for (const row of rows) {
+      const [, local = '', , state, , , , , , inode = ''] = row.trim().split(/\s+/)
+      if (state === LISTEN && inodes.has(inode)) return parseInt(local.split(':')[1] ?? '', 16)
+    }
+  }
+  throw new Error(`process ${pid} does not listen`)
+}
+
+/** How many descriptors it has open. */
+export function openDescriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length
+}
+
+/** A figure of /proc/PID/status in bytes, as `VmHWM`, the most memory it ever held. */
+export function memoryFigure(pid: number, name: string): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024
+}
+
+function socketInodes(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? []
+    } catch {
+      return []
+    }
+  })
+}

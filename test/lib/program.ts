@@ -1,0 +1,118 @@
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { delimiter, resolve } from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import type { Test } from 'tap'
+import { listeningPort } from './proc.js'
+
+/** The built drop-in. */
+export const PROGRAM = resolve('dist/docker-proxy')
+/** Docker's own, where it is installed. */
+export const ORIGINAL = '/usr/sbin/docker-proxy'
+
+export const READY = '0\n'
+
+export interface RunOptions {
+  program?: string
+  /** Beside PATH, which is all the program gets otherwise. */
+  env?: NodeJS.ProcessEnv
+  /** Descriptor 3: a pipe that is read (the default), nothing, or one of ours. */
+  status?: 'pipe' | 'ignore' | number
+  stdout?: number
+  stderr?: number
+  /** Descriptor 4. */
+  listenFd?: number
+  /** The user to run as, by number. */
+  uid?: number
+}
+
+export interface Running {
+  readonly child: ChildProcess
+  readonly pid: number
+  /** All that came over the status pipe, once it is closed. */
+  readonly status: Promise<string>
+  readonly stdout: Promise<string>
+  readonly stderr: Promise<string>
+  readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+}
+
+/**
+ * PATH and nothing else. DOCKER_PROXY_TEST_NODE, a folder with another `node`, lets the same tests run on
+ * that version.
+ */
+export function testEnvironment(): NodeJS.ProcessEnv {
+  const node = process.env['DOCKER_PROXY_TEST_NODE']
+  return { PATH: [...(node ? [node] : []), process.env['PATH']].join(delimiter) }
+}
+
+/** Starts a program; it is killed, if need be, when the test ends. */
+export function run(t: Test, args: readonly string[], options: RunOptions = {}): Running {
+  const { program = PROGRAM, env = {}, status = 'pipe', stdout, stderr, listenFd, uid } = options
+  const stdio: StdioOptions = ['ignore', stdout ?? 'pipe', stderr ?? 'pipe', status]
+  if (listenFd !== undefined) stdio.push(listenFd)
+  const child = spawn(program, args, {
+    stdio,
+    env: { ...testEnvironment(), ...env },
+    ...(uid === undefined ? {} : { uid }),
+  })
+  const exit = once(child, 'exit').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as NodeJS.Signals | null,
+  }))
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await exit
+  })
+  const read = (stream: unknown): Promise<string> =>
+    stream ? text(stream as Readable) : Promise.resolve('')
+  return {
+    child,
+    pid: child.pid ?? -1,
+    status: read(child.stdio[3]),
+    stdout: read(child.stdout),
+    stderr: read(child.stderr),
+    exit,
+  }
+}
+
+/** Flags of a proxy on a free loopback port before this backend. */
+export function proxyFlags(
+  backend: { ip: string; port: number },
+  host: { ip?: string; port?: number } = {},
+): string[] {
+  const { ip = '127.0.0.1', port = 0 } = host
+  return Object.entries({
+    proto: 'tcp',
+    'host-ip': ip,
+    'host-port': port,
+    'container-ip': backend.ip,
+    'container-port': backend.port,
+  }).flatMap(([flag, value]) => [`-${flag}`, String(value)])
+}
+
+/** Starts docker-proxy before a backend, and waits until it listens. */
+export async function startProxy(
+  t: Test,
+  backend: { ip: string; port: number },
+  options: RunOptions & { host?: { ip?: string; port?: number } } = {},
+): Promise<Running & { port: number }> {
+  const running = run(t, proxyFlags(backend, options.host), options)
+  const status = await running.status
+  if (status !== READY) throw new Error(`docker-proxy is not ready: ${status}`)
+  return { ...running, port: listeningPort(running.pid) }
+}
+
+/** Sends SIGINT, as dockerd does, and waits for the end. */
+export async function stop(running: Running): Promise<{ code: number | null; signal: string | null }> {
+  running.child.kill('SIGINT')
+  return running.exit
+}
+
+/** A part a test can't do without: where it is missing the test is skipped, but fails in CI. */
+export function missing(path: string, packageName: string): string | false {
+  if (existsSync(path)) return false
+  if (process.env['CI']) throw new Error(`${path} is missing: install ${packageName}`)
+  return `${path} is not here: install ${packageName}`
+}
