@@ -77,6 +77,6 @@ function reopen(): number {
     // A pipe made by another user can't be opened by its path, but it can be written to.
     if (errnoCode(err) === 'EACCES') return STATUS_FD
     closeSync(STATUS_FD)
-    throw err // ENXIO: nobody reads.
+    throw errnoCode(err) === 'ENXIO' ? new Error('nobody reads the status pipe') : err
   }
 }

@@ -65,6 +65,7 @@ t.test('at debug level each connection has a line', async (t) => {
   const echo = await startEcho(t)
   const running = await startProxy(t, echo, { env: { DOCKER_PROXY_LOG_LEVEL: 'debug' } })
   const client = await dial(t, running.port)
+  const from = `127.0.0.1:${client.localPort ?? 0}`
   client.end('hello')
   client.resume()
   await new Promise((resolve) => client.once('end', resolve))
@@ -73,7 +74,7 @@ t.test('at debug level each connection has a line', async (t) => {
   const line = lines.map((l) => JSON.parse(l) as { msg: string }).find((l) => l.msg === 'Connection closed')
   t.match(line, {
     level: 20,
-    client: `127.0.0.1:${client.localPort ?? 0}`,
+    client: from,
     bytesIn: 5,
     bytesOut: 5,
     durationMs: Number,

@@ -77,7 +77,7 @@ t.test('a pipe that nobody reads stops nothing', async (t) => {
   await once(running.child.stderr as NodeJS.ReadableStream, 'data')
   t.equal(await exchange(t, listeningPort(running.pid), 'served'), 'served')
   await stop(running)
-  t.match(await running.stderr, /Can't tell the parent that all is ready: no such device or address/)
+  t.match(await running.stderr, /Can't tell the parent that all is ready: nobody reads the status pipe/)
 })
 
 t.test('run by hand there is none, and errors are on stderr', async (t) => {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, openSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 
 /** A FIFO, as the pipes are that dockerd hands over (Node's own 'pipe' stdio is a socket). */
@@ -11,6 +11,8 @@ export interface Fifo {
   /** Our copy of it; the reader sees the end once no one has any. */
   closeWrite(): void
   closeRead(): void
+  /** All that is in it now. */
+  drain(): string
   /** All that is written until everyone has closed it. */
   readAll(): Promise<string>
 }
@@ -30,6 +32,18 @@ export function makeFifo(t: Test, name = 'pipe'): Fifo {
     closeRead() {
       if (readFd !== undefined) closeSync(readFd)
       readFd = undefined
+    },
+    drain() {
+      const chunks: Buffer[] = []
+      const buffer = Buffer.alloc(64 * 1024)
+      try {
+        for (let count = 1; count > 0; chunks.push(Buffer.from(buffer.subarray(0, count)))) {
+          count = readSync(readFd ?? -1, buffer)
+        }
+      } catch (err) {
+        if ((err as NodeJS.ErrnoException).code !== 'EAGAIN') throw err
+      }
+      return Buffer.concat(chunks).toString()
     },
     async readAll() {
       fifo.closeWrite()

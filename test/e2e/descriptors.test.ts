@@ -1,0 +1,89 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import t from 'tap'
+import { listeningPort, openDescriptors } from '../lib/proc.js'
+import { PROGRAM, proxyFlags, READY, run, stop } from '../lib/program.js'
+import { dial, exchange, readAll, startBackend } from '../lib/sockets.js'
+
+/** Under the limit it starts with, hard and soft, since Node raises the soft one to the hard one. */
+const limited = (limit: number, args: string[]): string[] => [
+  '-c',
+  `ulimit -n ${limit}; exec "$@"`,
+  'sh',
+  PROGRAM,
+  ...args,
+]
+
+t.test('out of descriptors it says so once, waits, and goes on as they free up', async (t) => {
+  const accepted: Socket[] = []
+  const backend = await startBackend(t, (socket) => {
+    accepted.push(socket)
+    socket.pipe(socket)
+  })
+  const args = limited(64, proxyFlags(backend))
+  const running = run(t, args, { program: '/bin/sh' })
+  t.equal(await running.status, READY)
+  const port = listeningPort(running.pid)
+  const idle = openDescriptors(running.pid)
+
+  let stderr = ''
+  const told = new Promise<void>((resolve) => {
+    running.child.stderr?.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString()
+      if (stderr.includes('Out of file descriptors')) resolve()
+    })
+  })
+  const count = 100
+  const clients = await Promise.all(Array.from({ length: count }, () => dial(t, port)))
+  await told
+  // All are connected, the greater part of them to the backlog alone.
+  t.ok(accepted.length < count / 2)
+  t.ok(openDescriptors(running.pid) < 64)
+  // Those that got in are served while the others wait.
+  const [first, ...rest] = clients
+  first?.end('first')
+  t.equal(await readAll(first as Socket), 'first')
+  // As each ends the next gets in, and nobody's data is lost.
+  rest.forEach((client, i) => client.end(`client ${i}`))
+  const answers = await Promise.all(rest.map((client) => readAll(client)))
+  t.same(
+    answers,
+    rest.map((_, i) => `client ${i}`),
+  )
+  t.equal(accepted.length, count)
+  t.equal(await exchange(t, port, 'afterwards'), 'afterwards')
+
+  t.match(await stop(running), { code: 0 })
+  t.ok(idle < 64)
+  const shortages = stderr.split('\n').filter((line) => line.includes('Out of file descriptors'))
+  t.equal(shortages.length, 1)
+  t.match(JSON.parse(shortages[0] ?? ''), {
+    level: 40,
+    msg: 'Out of file descriptors: new connections wait until others end',
+  })
+})
+
+t.test('stopped while clients wait, it lets go of the port', async (t) => {
+  const backend = await startBackend(t, () => undefined)
+  const running = run(t, limited(64, proxyFlags(backend)), { program: '/bin/sh' })
+  t.equal(await running.status, READY)
+  const port = listeningPort(running.pid)
+  const clients = await Promise.all(Array.from({ length: 60 }, () => dial(t, port)))
+  await once(running.child.stderr as NodeJS.ReadableStream, 'data')
+  t.match(await stop(running), { code: 0 })
+  await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+  t.equal(clients.length, 60)
+})
+
+t.test('a limit too low for even one more file', async (t) => {
+  const backend = await startBackend(t, (socket) => socket.pipe(socket))
+  for (const limit of [20, 24, 28, 32]) {
+    const running = run(t, limited(limit, proxyFlags(backend)), { program: '/bin/sh' })
+    if ((await running.status) !== READY) continue // Node itself needs about 20 to start.
+    const port = listeningPort(running.pid)
+    const clients = await Promise.all(Array.from({ length: 20 }, () => dial(t, port)))
+    for (const client of clients) client.destroy()
+    t.equal(running.child.exitCode, null, `lives with ${limit}`)
+    t.match(await stop(running), { code: 0 })
+  }
+})

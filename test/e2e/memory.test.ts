@@ -1,0 +1,76 @@
+import { once } from 'node:events'
+import { createHash } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { memoryFigure } from '../lib/proc.js'
+import { startProxy, stop } from '../lib/program.js'
+import { dial, listeningDescriptor, startBackend, writeRandom } from '../lib/sockets.js'
+
+const MIB = 1024 * 1024
+const BOUND = 150 * MIB
+
+/** Writes without ever waiting for the other side: the sender's memory is not what is measured. */
+function push(socket: Socket, size: number): void {
+  const block = Buffer.alloc(8 * MIB, 'x')
+  for (let sent = 0; sent < size; sent += block.length) socket.write(block)
+}
+
+t.test('1 GiB pushed at a backend that reads 1 MiB/s is held back, not kept', async (t) => {
+  const { promise, resolve } = withResolvers<Socket>()
+  const backend = await startBackend(t, (socket) => resolve(socket.pause()))
+  const running = await startProxy(t, backend)
+  const client = await dial(t, running.port)
+  push(client, 1024 * MIB)
+  const reader = await promise
+  // One tick of the reader's clock is the rate under test, not a wait for something to happen.
+  for (let seconds = 0; seconds < 8; seconds++) {
+    let read = 0
+    while (read < MIB) {
+      const chunk = reader.read(Math.min(64 * 1024, MIB - read)) as Buffer | null
+      if (chunk) read += chunk.length
+      else await once(reader, 'readable')
+    }
+    await delay(1000)
+  }
+  const peak = memoryFigure(running.pid, 'VmHWM')
+  t.comment(`peak ${(peak / MIB).toFixed(0)} MiB`)
+  t.ok(peak < BOUND, `peak of ${peak} bytes`)
+  client.destroy()
+  await stop(running)
+})
+
+t.test('a client that sends before the backend answers is not read ahead', async (t) => {
+  const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
+  await dial(t, silent.port)
+  await dial(t, silent.port)
+  const running = await startProxy(t, { ip: '127.0.0.1', port: silent.port })
+  const before = memoryFigure(running.pid, 'VmHWM')
+  const client = await dial(t, running.port)
+  const written = writeRandom(client, 64 * MIB)
+  // Whoever takes over the listening socket accepts those that fill its backlog, too.
+  const hash = createHash('sha256')
+  const done = withResolvers<string>()
+  let connections = 0
+  const { createServer } = await import('node:net')
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    if (++connections < 3) return void socket.resume()
+    socket.on('data', (chunk) => hash.update(chunk))
+    socket.on('end', () => done.resolve(hash.digest('hex')))
+  })
+  t.teardown(() => server.close())
+  await once(client, 'drain').catch(() => undefined)
+  const stalled = memoryFigure(running.pid, 'VmHWM')
+  t.ok(stalled - before < 32 * MIB, `grew by ${stalled - before} bytes`)
+  server.listen({ fd: silent.fd })
+  t.equal(await done.promise, await written)
+  client.destroy()
+  await stop(running)
+})
+
+function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve!: (value: T) => void
+  const promise = new Promise<T>((ok) => (resolve = ok))
+  return { promise, resolve }
+}
