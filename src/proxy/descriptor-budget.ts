@@ -4,8 +4,8 @@ import { countOpenDescriptors, descriptorLimit } from '../linux/descriptors.js'
 const RESERVE = 16
 /** A relay holds two sockets. */
 const PER_RELAY = 2
-/** Below this part of the limit a shortage counts as over, so that one at the edge is told once. */
-const RELAXED = 0.75
+/** A shortage that comes and goes is told this seldom, milliseconds. */
+const TELL_AGAIN_MS = 60_000
 
 /**
  * How many relays a process can afford. Accepting without a descriptor left would fail, and libuv then
@@ -14,7 +14,7 @@ const RELAXED = 0.75
 export class DescriptorBudget {
   #capacity: number | undefined
   #relays = 0
-  #short = false
+  #toldAt = -Infinity
   #waiting: (() => void)[] = []
 
   /** @param capacity relays at most; left out, it follows the process's limit of descriptors */
@@ -39,7 +39,6 @@ export class DescriptorBudget {
   /** Counts a relay out, and wakes those who wait for it. */
   give(): void {
     this.#relays--
-    if (this.#relays < this.capacity * RELAXED) this.#short = false
     while (!this.exhausted) {
       const wake = this.#waiting.shift()
       if (!wake) break
@@ -47,12 +46,13 @@ export class DescriptorBudget {
     }
   }
 
-  /** Calls back once there is room for a relay. Returns whether this shortage is new, so worth a word. */
+  /** Calls back once there is room for a relay. Returns whether the shortage is worth a word. */
   wait(wake: () => void): boolean {
     this.#waiting.push(wake)
-    const isNew = !this.#short
-    this.#short = true
-    return isNew
+    const now = performance.now()
+    if (now - this.#toldAt < TELL_AGAIN_MS) return false
+    this.#toldAt = now
+    return true
   }
 
   /** Takes a waiting call back. */

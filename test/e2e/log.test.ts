@@ -128,11 +128,12 @@ t.test('on a terminal the lines are for people', async (t) => {
   // script(1) gives its command a terminal of its own.
   const command = `exec ${PROGRAM} -host-ip 127.0.0.1 -host-port 0`
   const terminal = run(t, ['-qec', command, '/dev/null'], { program: 'script', status: 'ignore' })
-  let output = ''
-  for await (const chunk of terminal.child.stdout ?? []) {
-    output += String(chunk)
-    if (output.includes('no client will get through')) process.kill(childOf(terminal.pid), 'SIGINT')
-  }
+  let seen = ''
+  terminal.child.stdout?.on('data', (chunk: Buffer) => {
+    seen += chunk.toString()
+    if (seen.includes('no client will get through')) process.kill(childOf(terminal.pid), 'SIGINT')
+  })
+  const output = await terminal.stdout
   t.match(output, /INFO.*Proxy listening on tcp\/127\.0\.0\.1:\d+/)
   t.match(output, /WARN.*-container-port -1 is not from 1 to 65535/)
   t.match(output, /INFO.*Proxy stopped/)

@@ -30,8 +30,8 @@ async function listen(port: PublishedPort, context: ProxyContext): Promise<Proxy
 
   const waitForDescriptors = (): void => {
     const paused = listener.pause()
-    const isNew = descriptors.wait(paused ? wake : () => undefined)
-    if (!isNew) return
+    const tell = descriptors.wait(paused ? wake : () => undefined)
+    if (!tell) return
     const what = paused ? 'new connections wait' : 'new connections may be dropped'
     log.warn(`Out of file descriptors: ${what} until others end`, { limit: descriptors.capacity })
   }
