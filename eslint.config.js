@@ -1,7 +1,8 @@
 import js from '@eslint/js'
+import { defineConfig } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
-export default tseslint.config(
+export default defineConfig(
   { ignores: ['dist/', '.tap/'] },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
@@ -13,6 +14,25 @@ export default tseslint.config(
       // `() => stream.destroy()` reads better than a block around it.
       '@typescript-eslint/no-confusing-void-expression': 'off',
       eqeqeq: 'error',
+    },
+  },
+  {
+    files: ['scripts/**'],
+    rules: { '@typescript-eslint/no-unsafe-assignment': 'off' },
+  },
+  {
+    files: ['test/**'],
+    rules: {
+      // tap takes only functions that return a promise, and awaits its subtests itself.
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/no-floating-promises': [
+        'error',
+        {
+          allowForKnownSafePromises: [
+            { from: 'package', package: '@tapjs/core', name: 'PromiseWithSubtest' },
+          ],
+        },
+      ],
     },
   },
 )

@@ -4,13 +4,17 @@
  */
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
-process.chdir(new URL('..', import.meta.url).pathname)
+process.chdir(fileURLToPath(import.meta.resolve('..')))
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 
-/** @returns {string} the commit this is built from, or `unknown` outside a checkout */
+/** @returns {string} the commit this is built from; BUILD_COMMIT tells it outside a checkout */
 function commit() {
+  const told = process.env['BUILD_COMMIT']
+  if (told) return told
   try {
     return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
       encoding: 'utf8',

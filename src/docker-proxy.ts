@@ -52,12 +52,16 @@ async function main(): Promise<void> {
   stopOnSignal(proxy, log)
   status
     .ready()
-    .catch((err: unknown) => log.warn(`Can't tell the parent that all is ready: ${errnoReason(err)}`))
+    .catch((err: unknown) =>
+      log.warn(`Can't tell the parent that all is ready: ${errnoReason(err)}`),
+    )
   setProcessName(NAME, [path, ...args])
   const route = `${described(proxy.address)} for ${described(backendOf(port))}`
   log.info(`Proxy listening on ${route}`)
   if (port.containerPort < 1 || port.containerPort > 65_535) {
-    log.warn(`-container-port ${port.containerPort} is not from 1 to 65535: no client will get through`)
+    log.warn(
+      `-container-port ${port.containerPort} is not from 1 to 65535: no client will get through`,
+    )
   }
 
   try {

@@ -41,17 +41,13 @@ async function runDemo(): Promise<number> {
   Try         curl http://${HOST_IP}:${hostPort}/
   Stop        Ctrl-C
 `)
-  let stopping = false
-  const stop = (): void => {
-    stopping = true
-    child.kill('SIGINT')
-  }
+  const stop = (): void => void child.kill('SIGINT')
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
   await once(child, 'exit')
   server.close()
   server.closeAllConnections()
-  if (stopping) return 0
+  if (child.killed) return 0
   console.error('docker-proxy ended by itself: see its log above, or start it alone to learn more')
   return 1
 }

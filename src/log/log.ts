@@ -5,7 +5,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 type LineLevel = 'error' | 'warn' | 'info' | 'debug'
 
 /** What a line is about, beside its sentence. */
-export type LogFields = Record<string, unknown>
+type LogFields = Record<string, unknown>
 
 /** Where a program tells what happens to it; no call ever throws or waits. */
 export interface Log {

@@ -27,5 +27,5 @@ async function loadPretty(): Promise<(line: string) => string> {
     ignore: 'pid,hostname,name',
     singleLine: true,
   })
-  return (line) => pretty(line) ?? ''
+  return (line) => pretty(line)
 }

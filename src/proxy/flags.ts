@@ -138,8 +138,7 @@ function splitOnce(text: string, separator: string): [string, string | undefined
 
 /** Text between double quotes with Go's escapes, so that an odd value stays on one line. */
 function quote(text: string): string {
-  return JSON.stringify(text).replace(
-    /\\u([0-9a-f]{4})/g,
-    (whole, hex: string) => (hex.startsWith('00') ? `\\x${hex.slice(2)}` : whole),
+  return JSON.stringify(text).replace(/\\u([0-9a-f]{4})/g, (whole, hex: string) =>
+    hex.startsWith('00') ? `\\x${hex.slice(2)}` : whole,
   )
 }

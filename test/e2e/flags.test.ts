@@ -199,7 +199,13 @@ for (const row of ROWS) {
   })
 }
 
-for (const args of [['-v'], ['-version'], ['--version=true'], ['-v', 'ignored'], ['-v', '-host-port', '1']]) {
+for (const args of [
+  ['-v'],
+  ['-version'],
+  ['--version=true'],
+  ['-v', 'ignored'],
+  ['-v', '-host-port', '1'],
+]) {
   t.test(`docker-proxy ${args.join(' ')} prints the version`, async (t) => {
     const { exit, stdout, stderr, status } = run(t, args)
     t.match(await stdout, /^docker-proxy \(commit \S+\) version \d+\.\d+\.\d+\n$/)

@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:net'
+import { createServer } from 'node:net'
 import { createSocket } from 'node:dgram'
 import { join } from 'node:path'
 import koffi from 'koffi'
@@ -55,7 +55,7 @@ t.test('a socket that is not what it should be is refused', async (t) => {
     ['none', undefined, 'file file+net listen-sock: '],
     ['a file', file, 'file file+net listen-sock: getsockopt: socket operation on non-socket'],
     ['UDP', udpFd, 'file file+net listen-sock: invalid argument'],
-    ['unix', handle(unix as Server), 'unexpected socket type for listener fd: unix'],
+    ['unix', handle(unix), 'unexpected socket type for listener fd: unix'],
   ]
   for (const [name, fd, text] of cases) {
     const running = run(t, ['-host-port', '80', '-use-listen-fd'], fd ? { listenFd: fd } : {})

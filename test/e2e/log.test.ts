@@ -89,7 +89,10 @@ t.test('a pipe that is read again tells how much was lost', async (t) => {
   fifo.drain()
   await fail(t, running.port)
   const [notice = '', line = ''] = fifo.drain().trim().split('\n')
-  t.match(JSON.parse(notice), { level: 40, msg: /^\d+ log lines lost: stderr could not be written$/ })
+  t.match(JSON.parse(notice), {
+    level: 40,
+    msg: /^\d+ log lines lost: stderr could not be written$/,
+  })
   t.match(JSON.parse(line), { level: 50, msg: "Can't forward traffic" })
   await stop(running)
 })

@@ -81,13 +81,16 @@ t.test('one port on two loopback addresses', async (t) => {
   t.equal(await exchange(t, first.port, 'one'), 'one')
 })
 
-t.test('a wildcard and an address on one port exclude each other, as with the original', async (t) => {
-  const echo = await startEcho(t)
-  const { port } = await startProxy(t, echo, { host: { ip: '0.0.0.0' } })
-  const programs = existsSync(ORIGINAL) ? [PROGRAM, ORIGINAL] : [PROGRAM]
-  for (const program of programs) {
-    const running = run(t, proxyFlags(echo, { port }), { program })
-    t.match(await running.status, `listen tcp4 127.0.0.1:${port}: bind: address already in use`)
-    t.match(await running.exit, { code: 1 })
-  }
-})
+t.test(
+  'a wildcard and an address on one port exclude each other, as with the original',
+  async (t) => {
+    const echo = await startEcho(t)
+    const { port } = await startProxy(t, echo, { host: { ip: '0.0.0.0' } })
+    const programs = existsSync(ORIGINAL) ? [PROGRAM, ORIGINAL] : [PROGRAM]
+    for (const program of programs) {
+      const running = run(t, proxyFlags(echo, { port }), { program })
+      t.match(await running.status, `listen tcp4 127.0.0.1:${port}: bind: address already in use`)
+      t.match(await running.exit, { code: 1 })
+    }
+  },
+)

@@ -25,7 +25,10 @@ t.test('a wrong setting is refused with one line, on stderr and to dockerd', asy
       { DOCKER_PROXY_LOG_LEVEL: 'loud' },
       'invalid setting "loud" for DOCKER_PROXY_LOG_LEVEL: use one of silent, fatal, error, warn, info, debug, trace',
     ],
-    [file('engine.json'), `invalid setting "warp" for "engine" in ${folder}/engine.json: use one of`],
+    [
+      file('engine.json'),
+      `invalid setting "warp" for "engine" in ${folder}/engine.json: use one of`,
+    ],
     [file('unknown.json'), `unknown setting "color" in ${folder}/unknown.json: expected engine or`],
     [file('broken.json'), `the settings file ${folder}/broken.json is not JSON: `],
     [file('list.json'), `the settings file ${folder}/list.json holds no JSON object`],
@@ -71,7 +74,9 @@ t.test('at debug level each connection has a line', async (t) => {
   await new Promise((resolve) => client.once('end', resolve))
   await stop(running)
   const lines = (await running.stderr).trim().split('\n')
-  const line = lines.map((l) => JSON.parse(l) as { msg: string }).find((l) => l.msg === 'Connection closed')
+  const line = lines
+    .map((l) => JSON.parse(l) as { msg: string })
+    .find((l) => l.msg === 'Connection closed')
   t.match(line, {
     level: 20,
     client: from,

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { delimiter, resolve } from 'node:path'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { listeningPort } from './proc.js'
@@ -66,7 +66,7 @@ export function run(t: Test, args: readonly string[], options: RunOptions = {}):
     await exit
   })
   const read = (stream: unknown): Promise<string> =>
-    stream ? text(stream as Readable) : Promise.resolve('')
+    stream instanceof Readable ? text(stream) : Promise.resolve('')
   return {
     child,
     pid: child.pid ?? -1,
@@ -105,7 +105,9 @@ export async function startProxy(
 }
 
 /** Sends SIGINT, as dockerd does, and waits for the end. */
-export async function stop(running: Running): Promise<{ code: number | null; signal: string | null }> {
+export async function stop(
+  running: Running,
+): Promise<{ code: number | null; signal: string | null }> {
   running.child.kill('SIGINT')
   return running.exit
 }

@@ -71,7 +71,12 @@ export async function readBytes(socket: Socket, count: number): Promise<string> 
 }
 
 /** Sends `text` and its end, and returns all that comes back. */
-export async function exchange(t: Test, port: number, text: string, host?: string): Promise<string> {
+export async function exchange(
+  t: Test,
+  port: number,
+  text: string,
+  host?: string,
+): Promise<string> {
   const socket = await dial(t, port, host)
   socket.end(text)
   const answer = await readAll(socket)

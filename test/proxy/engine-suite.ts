@@ -52,7 +52,10 @@ export function engineSuite(engine: Engine): void {
   }
 
   /** A proxy before a backend whose next connection can be had. */
-  const publishBackend = async (t: Test, options?: Partial<PublishedPort> & { capacity?: number }) => {
+  const publishBackend = async (
+    t: Test,
+    options?: Partial<PublishedPort> & { capacity?: number },
+  ) => {
     const accepted: Socket[] = []
     const backend = await startBackend(t, (socket) => accepted.push(socket))
     const published = await publish(t, backend, options)

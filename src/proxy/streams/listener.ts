@@ -24,9 +24,9 @@ export interface Listener {
 }
 
 export interface ListenerEvents {
-  connection(client: Socket): void
+  readonly connection: (client: Socket) => void
   /** It stopped listening, though nobody closed it. */
-  broken(err: Error): void
+  readonly broken: (err: Error) => void
 }
 
 /** Opens the port's listening socket, or takes the one handed over. Rejects with ListenError. */
@@ -106,10 +106,7 @@ async function adopt(server: Server, fd: number): Promise<void> {
   try {
     await listen(server, { fd })
   } catch (err) {
-    throw listenFdError(
-      errnoCode(err) ?? 'EINVAL',
-      'file file+net listen-sock: invalid argument',
-    )
+    throw listenFdError(errnoCode(err) ?? 'EINVAL', 'file file+net listen-sock: invalid argument')
   }
 }
 

@@ -43,7 +43,9 @@ export function openRelay(
 ): Relay {
   const { containerIp, containerPort } = port
   const started = Date.now()
-  const from = log.debugEnabled ? joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0) : ''
+  const from = log.debugEnabled
+    ? joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0)
+    : ''
   let outcome: RelayOutcome = 'failed-dial'
   let open = 2
 

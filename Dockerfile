@@ -1,0 +1,26 @@
+# Any Debian-like image with Node 20.19 or later and npm.
+ARG BASE=node:22-bookworm-slim
+
+FROM ${BASE} AS build
+RUN apt-get update && apt-get install -y --no-install-recommends tini
+WORKDIR /src
+COPY . .
+# The commit for `docker-proxy -version`: the image is built without .git.
+ARG BUILD_COMMIT=unknown
+RUN npm ci && npm prune --omit=dev --ignore-scripts
+
+# What runs in the end, and nothing else: Node, its libraries, the program, and an init.
+RUN mkdir -p /image/usr/bin /image/opt/docker-proxy \
+ && cp "$(readlink -f "$(command -v node)")" /image/usr/bin/node \
+ && ldd /image/usr/bin/node | grep -o '/[^ ]*' | xargs cp -L --parents -t /image \
+ && cp /usr/bin/tini-static /image/usr/bin/docker-init \
+ && cp -r package.json dist node_modules LICENSE /image/opt/docker-proxy
+
+FROM scratch
+COPY --from=build /image /
+# Docker lets every user of a container bind ports below 1024. Run by other means, or in the host's
+# network, such a port takes `--user 0`.
+USER 65532:65532
+# tini is Docker's own docker-init: it passes signals on and buries the dead.
+ENTRYPOINT ["/usr/bin/docker-init", "--", "/usr/bin/node", "/opt/docker-proxy/dist/docker-proxy"]
+CMD ["-help"]

@@ -1,0 +1,132 @@
+import { execFileSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { get } from 'node:http'
+import { createServer, type AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import t from 'tap'
+import { makeWebImage, startDockerd, type DockerError } from '../lib/dockerd.js'
+import { missing, PROGRAM } from '../lib/program.js'
+import { testImage } from './image.js'
+
+const IMAGE = 'web:local'
+const HTTPD = ['httpd', '-f', '-p', '80', '-h', '/www']
+const MB = 1_000_000
+
+const skip =
+  missing('/usr/sbin/dockerd', 'docker.io') ||
+  missing('/bin/busybox', 'busybox-static') ||
+  missing('/usr/sbin/iptables', 'iptables') ||
+  (process.getuid?.() === 0 ? false : 'dockerd takes root')
+
+t.test('under a real dockerd', { skip }, async (t) => {
+  const dockerd = await startDockerd(t)
+  const { docker } = dockerd
+  const big = randomBytes(50 * MB)
+  await makeWebImage(dockerd, IMAGE, big)
+
+  const fetchPage = async (port: number, path = '/', host = '127.0.0.1'): Promise<Buffer> => {
+    const request = get({ host, port, path, agent: false })
+    const [response] = (await once(request, 'response')) as [NodeJS.ReadableStream]
+    return buffer(response)
+  }
+  const isHello = async (port: number, host?: string): Promise<boolean> =>
+    (await fetchPage(port, '/', host)).toString() === 'hello from a container\n'
+  const refusal = async (...args: string[]): Promise<DockerError> =>
+    docker(...args).then(
+      () => Promise.reject(new Error('not refused')),
+      (err: unknown) => err as DockerError,
+    )
+  /** The proxies of a port, as ps shows them. */
+  const proxies = (port: number): string[] =>
+    execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })
+      .split('\n')
+      .filter((line) => line.includes(PROGRAM) && line.includes(` -host-port ${port} `))
+
+  await docker('run', '-d', '--name', 'web_svr01', '-p', '80', IMAGE, ...HTTPD)
+  await docker('run', '-d', '--name', 'web_svr02', '-p', '80', IMAGE, ...HTTPD)
+  const publishedPort = async (name: string): Promise<number> =>
+    Number((await docker('port', name, '80/tcp')).split('\n')[0]?.split(':').at(-1))
+  const port = await publishedPort('web_svr01')
+  const otherPort = await publishedPort('web_svr02')
+
+  t.test('two containers are reached by HTTP, over IPv4 and IPv6', async (t) => {
+    for (const each of [port, otherPort]) {
+      t.ok(await isHello(each))
+      t.ok(await isHello(each, '::1'))
+    }
+  })
+
+  t.test('the processes look as the original', async (t) => {
+    const ip = await docker(...['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'web_svr01'])
+    const line = (hostIp: string): string =>
+      `${PROGRAM} -proto tcp -host-ip ${hostIp} -host-port ${port} -container-ip ${ip} -container-port 80`
+    t.same(proxies(port).sort(), [line('0.0.0.0'), line('::')])
+  })
+
+  t.test('50 MB arrive as they were sent', async (t) => {
+    const hash = (data: Buffer): string => createHash('sha256').update(data).digest('hex')
+    t.equal(hash(await fetchPage(port, '/big')), hash(big))
+  })
+
+  t.test('a client in the container reaches its own published port', async (t) => {
+    const gateway = await docker(...['inspect', '-f', '{{.NetworkSettings.Gateway}}', 'web_svr01'])
+    const url = `http://${gateway}:${port}/`
+    t.equal(await docker('exec', 'web_svr01', 'wget', '-qO-', url), 'hello from a container')
+  })
+
+  t.test("a second container on the port is refused with dockerd's own text", async (t) => {
+    const { code, stderr } = await refusal(
+      ...['run', '-d', '--name', 'web_svr03', '-p', `${port}:90`, IMAGE, ...HTTPD],
+    )
+    t.equal(code, 125)
+    t.match(stderr, `Bind for 0.0.0.0:${port} failed: port is already allocated`)
+    await docker('rm', '-f', 'web_svr03')
+    t.ok(await isHello(port))
+  })
+
+  t.test('a port held by a process is refused with the text of the proxy', async (t) => {
+    const holder = createServer().listen(0, '0.0.0.0')
+    await once(holder, 'listening')
+    t.teardown(() => holder.close())
+    const held = (holder.address() as AddressInfo).port
+    const { code, stderr } = await refusal('run', '--rm', '-p', `${held}:80`, IMAGE, ...HTTPD)
+    t.equal(code, 125)
+    t.match(
+      stderr,
+      `Error starting userland proxy: failed to listen on 0.0.0.0:${held}: listen tcp4 0.0.0.0:${held}: bind: address already in use`,
+    )
+    t.same(proxies(held), [])
+  })
+
+  t.test('UDP is refused, and says what to do', async (t) => {
+    const { code, stderr } = await refusal('run', '--rm', '-p', '53/udp', IMAGE, ...HTTPD)
+    t.equal(code, 125)
+    t.match(stderr, 'unsupported protocol udp: this docker-proxy forwards tcp only')
+  })
+
+  t.test('a container that restarts is reached again at once', async (t) => {
+    // A host port that dockerd chose changes with a restart; one that was asked for stays.
+    await docker('rm', '-f', 'web_svr01')
+    await docker('run', '-d', '--name', 'web_svr01', '-p', `${port}:80`, IMAGE, ...HTTPD)
+    for (let times = 0; times < 3; times++) {
+      t.ok(await isHello(port))
+      await docker('restart', '-t', '0', 'web_svr01')
+    }
+    t.ok(await isHello(port))
+  })
+
+  t.test('the proxies are gone after docker rm', async (t) => {
+    t.equal(proxies(port).length, 2)
+    await docker('rm', '-f', 'web_svr01')
+    t.same(proxies(port), [])
+    await t.rejects(isHello(port), { code: 'ECONNREFUSED' })
+    t.ok(await isHello(otherPort), 'the other container is still published')
+  })
+
+  const noBase = missing('/usr/sbin/debootstrap', 'debootstrap')
+  t.test('the image is built, started and reached', { skip: noBase }, async (t) => {
+    const ip = await docker(...['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'web_svr02'])
+    await testImage(t, dockerd, { ip, port: 80 }, isHello)
+  })
+})

@@ -1,0 +1,96 @@
+import { execFile, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+import { PROGRAM, testEnvironment } from './program.js'
+
+const run = promisify(execFile)
+
+/** A real dockerd of the test's own, its proxies ours. */
+export interface Dockerd {
+  /** Runs the docker command; rejects with `code` and `stderr` when it fails. */
+  readonly docker: (...args: string[]) => Promise<string>
+  /** Makes an image of a folder. */
+  importImage(folder: string, name: string, ...changes: string[]): Promise<void>
+  /** A folder that goes with the daemon. */
+  folder(name: string): string
+}
+
+export interface DockerError extends Error {
+  code: number
+  stderr: string
+}
+
+/** Starts dockerd, and ends it with the test: its containers, rules and bridge go as well. */
+export async function startDockerd(t: Test): Promise<Dockerd> {
+  const root = mkdtempSync(join(tmpdir(), 'dockerd-'))
+  const socket = join(root, 'docker.sock')
+  const rules = execFileSync('iptables-save', { encoding: 'utf8' })
+  const hadBridge = existsSync('/sys/class/net/docker0')
+  const daemon = spawn(
+    'dockerd',
+    [
+      ...['--data-root', join(root, 'data'), '--exec-root', join(root, 'exec')],
+      ...['-H', `unix://${socket}`, '--pidfile', join(root, 'pid')],
+      ...['--userland-proxy-path', PROGRAM, '--log-level', 'warn'],
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'], env: testEnvironment() },
+  )
+  let log = ''
+  daemon.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()))
+  const exit = once(daemon, 'exit')
+  const docker = async (...args: string[]): Promise<string> => {
+    // The newer client builds with a plugin that a plain machine does not have.
+    const env = { ...process.env, DOCKER_HOST: `unix://${socket}`, DOCKER_BUILDKIT: '0' }
+    const { stdout } = await run('docker', args, { env, maxBuffer: 64 * 1024 * 1024 })
+    return stdout.trim()
+  }
+  t.teardown(async () => {
+    const containers = await docker('ps', '-aq').catch(() => '')
+    if (containers) await docker('rm', '-f', ...containers.split('\n'))
+    daemon.kill('SIGTERM')
+    await exit
+    execFileSync('iptables-restore', { input: rules })
+    if (!hadBridge) execFileSync('ip', ['link', 'delete', 'docker0'])
+    // The namespace of `--network host` stays mounted.
+    const namespace = join(root, 'exec/netns/default')
+    if (existsSync(namespace)) execFileSync('umount', [namespace])
+    rmSync(root, { recursive: true, force: true })
+  })
+
+  while (!(await docker('version').catch(() => ''))) {
+    if (daemon.exitCode !== null) throw new Error(`dockerd ended: ${log}`)
+  }
+  return {
+    docker,
+    async importImage(folder, name, ...changes) {
+      const options = changes.flatMap((change) => ['--change', change])
+      const archive = join(root, 'image.tar')
+      await run('tar', ['-C', folder, '-cf', archive, '.'])
+      await docker('import', ...options, archive, name)
+      rmSync(archive)
+    },
+    folder(name) {
+      const folder = join(root, name)
+      mkdirSync(folder, { recursive: true })
+      return folder
+    },
+  }
+}
+
+/** An image of busybox that can serve the pages of /www, with `size` bytes in /www/big. */
+export async function makeWebImage(dockerd: Dockerd, name: string, big: Buffer): Promise<void> {
+  const folder = dockerd.folder('web')
+  mkdirSync(join(folder, 'bin'))
+  mkdirSync(join(folder, 'www'))
+  execFileSync('cp', ['/bin/busybox', join(folder, 'bin')])
+  for (const tool of ['sh', 'httpd', 'nc', 'wget', 'sleep']) {
+    symlinkSync('busybox', join(folder, 'bin', tool))
+  }
+  writeFileSync(join(folder, 'www/index.html'), 'hello from a container\n')
+  writeFileSync(join(folder, 'www/big'), big)
+  await dockerd.importImage(folder, name)
+}
