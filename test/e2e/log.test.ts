@@ -132,10 +132,13 @@ t.test('on a terminal the lines are for people', async (t) => {
   const command = `exec ${PROGRAM} -host-ip 127.0.0.1 -host-port 0`
   const terminal = run(t, ['-qec', command, '/dev/null'], { program: 'script', status: 'ignore' })
   let seen = ''
-  terminal.child.stdout?.on('data', (chunk: Buffer) => {
+  const stopWhenUp = (chunk: Buffer): void => {
     seen += chunk.toString()
-    if (seen.includes('no client will get through')) process.kill(childOf(terminal.pid), 'SIGINT')
-  })
+    if (!seen.includes('no client will get through')) return
+    terminal.child.stdout?.off('data', stopWhenUp)
+    process.kill(childOf(terminal.pid), 'SIGINT')
+  }
+  terminal.child.stdout?.on('data', stopWhenUp)
   const output = await terminal.stdout
   t.match(output, /INFO.*Proxy listening on tcp\/127\.0\.0\.1:\d+/)
   t.match(output, /WARN.*-container-port -1 is not from 1 to 65535/)
