@@ -2,7 +2,6 @@ import { closeSync, openSync } from 'node:fs'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { createSocket } from 'node:dgram'
-import { join } from 'node:path'
 import koffi from 'koffi'
 import t from 'tap'
 import { proxyFlags, READY, run, stop } from '../lib/program.js'
@@ -39,7 +38,8 @@ for (const [name, host, ipv6Only, clients] of [
 t.test('a socket that is not what it should be is refused', async (t) => {
   const udp = createSocket('udp4').bind(0, '127.0.0.1')
   await once(udp, 'listening')
-  const unix = createServer().listen(join(t.testdir(), 'socket'))
+  // An abstract name, see unix(7): a path may be too long for a socket.
+  const unix = createServer().listen(`\0docker-proxy-test-${process.pid}`)
   await once(unix, 'listening')
   const file = openSync('/dev/null', 'r')
   t.teardown(() => {

@@ -1,13 +1,11 @@
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makeFifo } from '../lib/fifo.js'
 import { listeningPort } from '../lib/proc.js'
 import { PROGRAM, proxyFlags, READY, run, startProxy, stop, type Running } from '../lib/program.js'
 import { dial, startEcho, type Backend } from '../lib/sockets.js'
-
-const PIPE_CAPACITY = 64 * 1024
 
 /** A backend that was there and is gone, so each connection makes a line. */
 async function deadBackend(t: Test): Promise<Backend> {
@@ -81,14 +79,15 @@ t.test('a pipe that nobody reads', async (t) => {
 
 t.test('a pipe that is read again tells how much was lost', async (t) => {
   const fifo = makeFifo(t)
-  writeSync(fifo.writeFd, 'x'.repeat(PIPE_CAPACITY))
-  const backend = await deadBackend(t)
-  const running = await startProxy(t, backend, { stderr: fifo.writeFd })
+  const running = await startProxy(t, await deadBackend(t), { stderr: fifo.writeFd })
+  await fifo.readLines(1)
+  fifo.fill()
+  // The proxy has tried to write the first one's line before it serves the second.
   await fail(t, running.port)
   await fail(t, running.port)
   fifo.drain()
   await fail(t, running.port)
-  const [notice = '', line = ''] = fifo.drain().trim().split('\n')
+  const [notice = '', line = ''] = await fifo.readLines(2)
   t.match(JSON.parse(notice), {
     level: 40,
     msg: /^\d+ log lines lost: stderr could not be written$/,

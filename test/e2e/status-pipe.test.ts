@@ -7,7 +7,6 @@ import {
   openSync,
   readFileSync,
   rmSync,
-  writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -59,8 +58,7 @@ t.test('a FIFO of another user can be written to', { skip: notRoot }, async (t) 
 
 t.test('a full pipe is waited for, while connections are served', async (t) => {
   const fifo = makeFifo(t)
-  // All that a pipe takes, see pipe(7).
-  writeSync(fifo.writeFd, 'x'.repeat(64 * 1024))
+  fifo.fill()
   const echo = await startEcho(t)
   const running = run(t, proxyFlags(echo), { status: fifo.writeFd })
   await once(running.child.stderr as NodeJS.ReadableStream, 'data')

@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+
+/** What an empty pipe takes, bytes; see pipe(7). */
+const CAPACITY = 64 * 1024
 
 /** A FIFO, as the pipes are that dockerd hands over (Node's own 'pipe' stdio is a socket). */
 export interface Fifo {
@@ -13,6 +16,10 @@ export interface Fifo {
   closeRead(): void
   /** All that is in it now. */
   drain(): string
+  /** Fills it until it takes no more. */
+  fill(): void
+  /** Waits for this many whole lines, and takes them. */
+  readLines(count: number): Promise<string[]>
   /** All that is written until everyone has closed it. */
   readAll(): Promise<string>
 }
@@ -23,6 +30,8 @@ export function makeFifo(t: Test, name = 'pipe'): Fifo {
   // Opened for reading first, without waiting for a writer.
   let readFd: number | undefined = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   let writeFd: number | undefined = openSync(path, constants.O_WRONLY)
+  /** A descriptor that a worker thread reads, so it may wait for what comes. */
+  const openBlocking = () => open(`/proc/self/fd/${readFd ?? -1}`, 'r')
   const fifo: Fifo = {
     writeFd,
     closeWrite() {
@@ -35,7 +44,7 @@ export function makeFifo(t: Test, name = 'pipe'): Fifo {
     },
     drain() {
       const chunks: Buffer[] = []
-      const buffer = Buffer.alloc(64 * 1024)
+      const buffer = Buffer.alloc(CAPACITY)
       try {
         for (let count = 1; count > 0; chunks.push(Buffer.from(buffer.subarray(0, count)))) {
           count = readSync(readFd ?? -1, buffer)
@@ -45,10 +54,23 @@ export function makeFifo(t: Test, name = 'pipe'): Fifo {
       }
       return Buffer.concat(chunks).toString()
     },
+    fill() {
+      writeSync(writeFd ?? -1, 'x'.repeat(CAPACITY))
+    },
+    async readLines(count) {
+      const file = await openBlocking()
+      let text = ''
+      while (text.split('\n').length <= count) {
+        const { bytesRead, buffer } = await file.read()
+        if (bytesRead === 0) throw new Error(`the FIFO ended after ${JSON.stringify(text)}`)
+        text += buffer.toString('utf8', 0, bytesRead)
+      }
+      await file.close()
+      return text.trimEnd().split('\n')
+    },
     async readAll() {
       fifo.closeWrite()
-      // A blocking descriptor of its own, read by a worker thread: it waits for the end.
-      const file = await open(`/proc/self/fd/${readFd ?? -1}`, 'r')
+      const file = await openBlocking()
       fifo.closeRead()
       const text = await file.readFile('utf8')
       await file.close()
