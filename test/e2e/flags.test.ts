@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import t from 'tap'
-import { ORIGINAL, READY, run, stop } from '../lib/program.js'
+import { ORIGINAL, PROGRAM, READY, run, stop } from '../lib/program.js'
 
 /*
  * The command line, row by row, beside the original's where that is installed.
@@ -177,12 +177,12 @@ for (const row of ROWS) {
     const args = row.args === '' ? [] : row.args.split(' ')
     const ours = run(t, args)
     const [{ code }, stderr, status] = await Promise.all([ours.exit, ours.stderr, ours.status])
-    const [firstLine = ''] = stderr.replace(ours.child.spawnfile, 'PROGRAM').split('\n')
+    const [firstLine = ''] = stderr.replace(PROGRAM, 'PROGRAM').split('\n')
     t.equal(code, row.code)
     t.equal(status, row.status ?? '')
     if (row.stderr !== undefined) t.equal(firstLine, row.stderr)
     if (row.code === 2 || row.stderr?.startsWith('Usage')) {
-      t.ok(stderr.endsWith(`Usage of ${ours.child.spawnfile}:${USAGE}`), 'the usage text follows')
+      t.ok(stderr.endsWith(`Usage of ${PROGRAM}:${USAGE}`), 'the usage text follows')
     } else {
       t.equal(stderr.trimEnd().split('\n').length, 1, 'one line on stderr')
     }

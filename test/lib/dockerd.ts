@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
-import { PROGRAM, testEnvironment } from './program.js'
+import { inCleanEnvironment, PROGRAM } from './program.js'
 
 const run = promisify(execFile)
 
@@ -31,13 +31,12 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   const rules = execFileSync('iptables-save', { encoding: 'utf8' })
   const hadBridge = existsSync('/sys/class/net/docker0')
   const daemon = spawn(
-    'dockerd',
-    [
+    ...inCleanEnvironment('dockerd', [
       ...['--data-root', join(root, 'data'), '--exec-root', join(root, 'exec')],
       ...['-H', `unix://${socket}`, '--pidfile', join(root, 'pid')],
       ...['--userland-proxy-path', PROGRAM, '--log-level', 'warn'],
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'], env: testEnvironment() },
+    ]),
+    { stdio: ['ignore', 'ignore', 'pipe'] },
   )
   let log = ''
   daemon.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()))

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { delimiter, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
@@ -39,12 +39,19 @@ export interface Running {
 }
 
 /**
- * PATH and nothing else. DOCKER_PROXY_TEST_NODE, a folder with another `node`, lets the same tests run on
- * that version.
+ * A command in an environment of PATH and `env` alone. env(1) starts it, since tap adds its own loader to the
+ * environment of every process that a test starts, and the program is tested as its users have it.
  */
-export function testEnvironment(): NodeJS.ProcessEnv {
-  const node = process.env['DOCKER_PROXY_TEST_NODE']
-  return { PATH: [...(node ? [node] : []), process.env['PATH']].join(delimiter) }
+export function inCleanEnvironment(
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): [string, string[]] {
+  const variables = Object.entries({ PATH: process.env['PATH'], ...env })
+  return [
+    'env',
+    ['-i', ...variables.map(([name, value = '']) => `${name}=${value}`), program, ...args],
+  ]
 }
 
 /** Starts a program; it is killed, if need be, when the test ends. */
@@ -52,9 +59,8 @@ export function run(t: Test, args: readonly string[], options: RunOptions = {}):
   const { program = PROGRAM, env = {}, status = 'pipe', stdout, stderr, listenFd, uid } = options
   const stdio: StdioOptions = ['ignore', stdout ?? 'pipe', stderr ?? 'pipe', status]
   if (listenFd !== undefined) stdio.push(listenFd)
-  const child = spawn(program, args, {
+  const child = spawn(...inCleanEnvironment(program, args, env), {
     stdio,
-    env: { ...testEnvironment(), ...env },
     ...(uid === undefined ? {} : { uid }),
   })
   const exit = once(child, 'exit').then(([code, signal]) => ({
