@@ -30,11 +30,13 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   const socket = join(root, 'docker.sock')
   const rules = execFileSync('iptables-save', { encoding: 'utf8' })
   const hadBridge = existsSync('/sys/class/net/docker0')
+  const config = join(root, 'daemon.json')
+  writeFileSync(config, JSON.stringify({ 'userland-proxy-path': PROGRAM }))
   const daemon = spawn(
     ...inCleanEnvironment('dockerd', [
       ...['--data-root', join(root, 'data'), '--exec-root', join(root, 'exec')],
       ...['-H', `unix://${socket}`, '--pidfile', join(root, 'pid')],
-      ...['--userland-proxy-path', PROGRAM, '--log-level', 'warn'],
+      ...['--config-file', config, '--log-level', 'warn'],
     ]),
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
