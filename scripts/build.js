@@ -3,7 +3,16 @@
  * The bundles are CommonJS, which Node starts a millisecond or two sooner than modules.
  */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -41,7 +50,7 @@ const common = {
 
 await build({
   ...common,
-  entryPoints: ['src/docker-proxy.ts', 'src/start.ts'],
+  entryPoints: ['src/docker-proxy.ts', 'src/docker-publish.ts', 'src/start.ts'],
   outdir: 'dist',
   external: ['koffi'],
   define: {
@@ -65,8 +74,18 @@ await build({
 await build({ ...common, entryPoints: ['pino-pretty'], outfile: 'dist/pino-pretty.js' })
 
 // dockerd is given a path to a program, not to a script; and `ps` shows it.
-renameSync('dist/docker-proxy.js', 'dist/docker-proxy')
-chmodSync('dist/docker-proxy', 0o755)
+for (const program of ['docker-proxy', 'docker-publish']) {
+  renameSync(`dist/${program}.js`, `dist/${program}`)
+  chmodSync(`dist/${program}`, 0o755)
+}
+for (const script of [
+  'src/controller/docker-publish-shim.sh',
+  'src/cli/docker-publish-watchdog.sh',
+]) {
+  const path = join('dist', basename(script, '.sh'))
+  copyFileSync(script, path)
+  chmodSync(path, 0o755)
+}
 
 /**
  * Leaves a module in a file of its own.

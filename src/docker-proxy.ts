@@ -6,7 +6,12 @@ import { chooseEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { ListenError, type Proxy } from './proxy/engine.js'
 import { parseFlags, usage, UsageError, type Flags } from './proxy/flags.js'
-import { joinHostPort, type PublishedPort } from './proxy/published-port.js'
+import {
+  isProtocol,
+  joinHostPort,
+  type Protocol,
+  type PublishedPort,
+} from './proxy/published-port.js'
 import { readSettings, SettingError } from './proxy/settings.js'
 import { openStatusPipe } from './proxy/status-pipe.js'
 import { versionLine } from './version.js'
@@ -34,8 +39,8 @@ async function main(): Promise<void> {
     process.exit(exitCode)
   }
 
-  if (flags.proto !== 'tcp') return fail(EXIT_FAILED, refusal(flags.proto))
-  const port = publishedPort(flags)
+  if (!isProtocol(flags.proto)) return fail(EXIT_FAILED, `unsupported protocol ${flags.proto}`)
+  const port = publishedPort(flags.proto, flags)
   let log: StderrLog
   let proxy: Proxy
   try {
@@ -56,7 +61,7 @@ async function main(): Promise<void> {
       log.warn(`Can't tell the parent that all is ready: ${errnoReason(err)}`),
     )
   setProcessName(NAME, [path, ...args])
-  const route = `${described(proxy.address)} for ${described(backendOf(port))}`
+  const route = `${described(port, proxy.address)} for ${described(port, backendOf(port))}`
   log.info(`Proxy listening on ${route}`)
   if (port.containerPort < 1 || port.containerPort > 65_535) {
     log.warn(
@@ -68,7 +73,9 @@ async function main(): Promise<void> {
     await proxy.closed
   } catch (err) {
     const address = joinHostPort(proxy.address.ip, proxy.address.port)
-    log.error(`Stopping proxy on ${route} (accept tcp ${address}: accept: ${errnoReason(err)})`)
+    log.error(
+      `Stopping proxy on ${route} (accept ${port.protocol} ${address}: accept: ${errnoReason(err)})`,
+    )
     await log.flush()
     process.exit(EXIT_FAILED)
   }
@@ -85,16 +92,10 @@ function readFlags(path: string, args: readonly string[]): Flags {
   }
 }
 
-function publishedPort(flags: Flags): PublishedPort {
+function publishedPort(protocol: Protocol, flags: Flags): PublishedPort {
   const { hostIp, hostPort, containerIp, containerPort } = flags
-  const port = { hostIp, hostPort, containerIp, containerPort }
+  const port = { protocol, hostIp, hostPort, containerIp, containerPort }
   return flags.useListenFd ? { ...port, listenFd: LISTEN_FD } : port
-}
-
-function refusal(proto: string): string {
-  const unsupported = `unsupported protocol ${proto}`
-  if (proto !== 'udp' && proto !== 'sctp') return unsupported
-  return `${unsupported}: this docker-proxy forwards tcp only; publish the port as tcp, or set dockerd's userland-proxy-path back to Docker's own docker-proxy`
 }
 
 function stopOnSignal(proxy: Proxy, log: StderrLog): void {
@@ -108,12 +109,12 @@ function stopOnSignal(proxy: Proxy, log: StderrLog): void {
   process.once('SIGTERM', stop)
 }
 
-function backendOf(port: PublishedPort): { ip: string; port: number } {
+function backendOf(port: PublishedPort): Proxy['address'] {
   return { ip: port.containerIp, port: port.containerPort }
 }
 
-function described({ ip, port }: { ip: string; port: number }): string {
-  return `tcp/${joinHostPort(ip, port)}`
+function described({ protocol }: PublishedPort, { ip, port }: Proxy['address']): string {
+  return `${protocol}/${joinHostPort(ip, port)}`
 }
 
 function print(line: string): void {

@@ -6,7 +6,7 @@ import type { PublishedPort } from './published-port.js'
 export interface Engine {
   readonly name: 'streams' | 'native'
   /**
-   * Publishes a TCP port: resolves once connections can be made to it.
+   * Publishes a port: resolves once connections can be made to it, or datagrams sent.
    * Rejects with ListenError.
    */
   listen(port: PublishedPort, context: ProxyContext): Promise<Proxy>
@@ -16,6 +16,8 @@ export interface Engine {
 export interface ProxyContext {
   readonly log: Log
   readonly descriptors: DescriptorBudget
+  /** How long a UDP flow may be idle, milliseconds; left out, as long as the original's. */
+  readonly udpIdleMs?: number
 }
 
 /** One published port, listening. */
@@ -30,11 +32,11 @@ export interface Proxy {
 }
 
 export interface Counters {
-  /** Connections accepted so far. */
+  /** Connections, or UDP flows, accepted so far. */
   accepted: number
-  /** Connections open now. */
+  /** Those open now. */
   active: number
-  /** Connections whose backend could not be reached. */
+  /** Those whose backend could not be reached. */
   failedDials: number
 }
 

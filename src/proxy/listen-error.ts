@@ -1,6 +1,6 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { ListenError } from './engine.js'
-import { joinHostPort, networkName, type Protocol, type PublishedPort } from './published-port.js'
+import { joinHostPort, networkName, type PublishedPort } from './published-port.js'
 
 const MAX_PORT = 65_535
 
@@ -9,9 +9,9 @@ export function isPort(port: number): boolean {
 }
 
 /** The error of a bind or listen that failed, in the form dockerd's users know. */
-export function bindError(protocol: Protocol, port: PublishedPort, err: unknown): ListenError {
+export function bindError(port: PublishedPort, err: unknown): ListenError {
   const address = joinHostPort(port.hostIp, port.hostPort)
-  const network = networkName(protocol, port.hostIp)
+  const network = networkName(port.protocol, port.hostIp)
   return new ListenError(
     errnoCode(err) ?? 'EUNKNOWN',
     `failed to listen on ${address}: listen ${network} ${address}: bind: ${errnoReason(err)}`,
@@ -19,11 +19,7 @@ export function bindError(protocol: Protocol, port: PublishedPort, err: unknown)
   )
 }
 
-/** The error of a listening socket handed over that can't be used. */
-export function listenFdError(code: string, reason: string): ListenError {
-  return new ListenError(
-    code,
-    reason,
-    'with -use-listen-fd the parent hands over a listening TCP socket as descriptor 4',
-  )
+/** The error that the kernel would give for a port that can't be. */
+export function invalidArgument(): Error {
+  return Object.assign(new Error('invalid argument'), { code: 'EINVAL' })
 }

@@ -1,6 +1,11 @@
 import { isIPv6 } from 'node:net'
 
-export type Protocol = 'tcp' | 'udp' | 'sctp'
+export const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const
+export type Protocol = (typeof PROTOCOLS)[number]
+
+export function isProtocol(text: string): text is Protocol {
+  return PROTOCOLS.some((protocol) => protocol === text)
+}
 
 /**
  * One published port: what a proxy listens on and where it sends what arrives.
@@ -8,11 +13,12 @@ export type Protocol = 'tcp' | 'udp' | 'sctp'
  * as an empty `net.IP` does in the original.
  */
 export interface PublishedPort {
+  readonly protocol: Protocol
   readonly hostIp: string
   readonly hostPort: number
   readonly containerIp: string
   readonly containerPort: number
-  /** A socket the parent has bound and that listens already; hostIp and hostPort are then only names. */
+  /** A socket the parent has bound, and that listens already but for UDP; hostIp and hostPort are then only names. */
   readonly listenFd?: number
 }
 

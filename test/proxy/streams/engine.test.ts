@@ -1,4 +1,6 @@
 import { streamsEngine } from '../../../src/proxy/streams/engine.js'
-import { engineSuite } from '../engine-suite.js'
+import { tcpSuite } from '../tcp-suite.js'
+import { udpSuite } from '../udp-suite.js'
 
-engineSuite(streamsEngine)
+tcpSuite(streamsEngine)
+udpSuite(streamsEngine)

@@ -1,11 +1,12 @@
-import { closeSync, fstatSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
 import { loadLibc } from '../../linux/libc.js'
-import { bindError, isPort, listenFdError } from '../listen-error.js'
+import { bindError, invalidArgument, isPort } from '../listen-error.js'
+import { checkListenFd, listenFdError } from '../listen-fd.js'
 import type { PublishedPort } from '../published-port.js'
 import { watchListener } from './listener-watch.js'
-import { SOCKET_OPTIONS } from './relay.js'
+import { SOCKET_OPTIONS } from './tcp-relay.js'
 
 /** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
 const BACKLOG = 65_535
@@ -43,7 +44,7 @@ export async function openListener(port: PublishedPort, events: ListenerEvents):
   const address = server.address()
   if (address === null || typeof address === 'string') {
     server.close()
-    throw listenFdError('EINVAL', 'unexpected socket type for listener fd: unix')
+    throw listenFdError('tcp', 'EINVAL', 'unexpected socket type for listener fd: unix')
   }
 
   const endWatch = watchListener(
@@ -79,7 +80,7 @@ export async function openListener(port: PublishedPort, events: ListenerEvents):
 }
 
 async function bind(server: Server, port: PublishedPort): Promise<void> {
-  if (!isPort(port.hostPort)) throw bindError('tcp', port, invalidArgument())
+  if (!isPort(port.hostPort)) throw bindError(port, invalidArgument())
   try {
     await listen(server, {
       host: port.hostIp === '' ? '::' : port.hostIp,
@@ -88,33 +89,16 @@ async function bind(server: Server, port: PublishedPort): Promise<void> {
       ipv6Only: true,
     })
   } catch (err) {
-    throw bindError('tcp', port, err)
+    throw bindError(port, err)
   }
 }
 
 async function adopt(server: Server, fd: number): Promise<void> {
-  const kind = kindOf(fd)
-  if (kind === 'closed') {
-    throw listenFdError('EBADF', 'file file+net listen-sock: fcntl: bad file descriptor')
-  }
-  if (kind === 'other') {
-    throw listenFdError(
-      'ENOTSOCK',
-      'file file+net listen-sock: getsockopt: socket operation on non-socket',
-    )
-  }
+  checkListenFd('tcp', fd)
   try {
     await listen(server, { fd })
   } catch (err) {
-    throw listenFdError(errnoCode(err) ?? 'EINVAL', 'file file+net listen-sock: invalid argument')
-  }
-}
-
-function kindOf(fd: number): 'socket' | 'other' | 'closed' {
-  try {
-    return fstatSync(fd).isSocket() ? 'socket' : 'other'
-  } catch {
-    return 'closed'
+    throw listenFdError('tcp', errnoCode(err))
   }
 }
 
@@ -129,10 +113,6 @@ function listen(
       resolve()
     })
   })
-}
-
-function invalidArgument(): Error {
-  return Object.assign(new Error('invalid argument'), { code: 'EINVAL' })
 }
 
 /** Node keeps the number to itself, but every version has it on the handle. */

@@ -29,7 +29,7 @@ interface Published {
 }
 
 /** What every engine does, shown with real sockets. */
-export function engineSuite(engine: Engine): void {
+export function tcpSuite(engine: Engine): void {
   const publish = async (
     t: Test,
     backend: { ip: string; port: number },
@@ -39,6 +39,7 @@ export function engineSuite(engine: Engine): void {
     const log = new MemoryLog()
     const proxy = await engine.listen(
       {
+        protocol: 'tcp',
         hostIp: '127.0.0.1',
         hostPort: 0,
         containerIp: backend.ip,

@@ -1,0 +1,37 @@
+import type { CommandModule } from 'yargs'
+import type { PublicationRequest } from '../../controller/api/types.js'
+import { openClient, withClient, withFormat, withPublish, type ClientOptions } from '../options.js'
+import { print, printJson } from '../output.js'
+import { formatPorts } from '../ports-column.js'
+
+interface Args extends ClientOptions {
+  publish: string[]
+  name: string | undefined
+  backend: string
+  format: 'table' | 'json'
+}
+
+export const addCommand: CommandModule<object, Args> = {
+  command: 'add <backend>',
+  describe: 'Publish ports of a container through the daemon',
+  builder: (yargs) =>
+    withFormat(withPublish(withClient(yargs)))
+      .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
+      .positional('backend', { type: 'string', demandOption: true, describe: "the container's IP" })
+      .example('$0 add -p 8080:80 --name web_svr01 172.17.0.2', 'port 8080 of all addresses')
+      .example('$0 add -p 127.0.0.1::53/udp 172.17.0.2', 'a free port of one address'),
+  handler: async (args) => {
+    const publication = await openClient(args).add(publicationRequest(args))
+    if (args.format === 'json') await printJson(publication)
+    else await print(`${publication.name}: ${formatPorts(publication.ports)}`)
+  },
+}
+
+/** What `add` and `run` ask for. */
+export function publicationRequest({
+  publish,
+  name,
+  backend,
+}: Pick<Args, 'publish' | 'name' | 'backend'>): PublicationRequest {
+  return { backend, ports: publish, ...(name === undefined ? {} : { name }) }
+}

@@ -1,0 +1,7 @@
+import type { CommandModule } from 'yargs'
+
+export const demoCommand: CommandModule = {
+  command: 'demo',
+  describe: 'x',
+  handler: () => undefined,
+}

@@ -1,0 +1,21 @@
+import { connect } from 'node:net'
+import { once } from 'node:events'
+import { pipeline } from 'node:stream/promises'
+import type { CommandModule } from 'yargs'
+import { parseHost } from '../../controller/api/host.js'
+import { defaultClientHost } from '../paths.js'
+import { UsageError } from '../usage-error.js'
+
+/** What `ssh://` runs over there. */
+export const dialStdioCommand: CommandModule = {
+  command: 'dial-stdio',
+  describe: 'Join stdin and stdout to the local daemon, for ssh:// clients',
+  handler: async () => {
+    const host = parseHost(defaultClientHost())
+    if (host.kind !== 'unix') throw new UsageError('dial-stdio reaches a daemon on a unix socket')
+    const socket = connect({ path: host.path, allowHalfOpen: true })
+    await once(socket, 'connect')
+    await Promise.race([pipeline(process.stdin, socket), pipeline(socket, process.stdout)])
+    process.exit()
+  },
+}

@@ -1,0 +1,24 @@
+import type { CommandModule } from 'yargs'
+import type { PublicationEvent } from '../../controller/api/types.js'
+import { openClient, withClient, withFormat, type ClientOptions } from '../options.js'
+import { print } from '../output.js'
+
+interface Args extends ClientOptions {
+  format: 'table' | 'json'
+}
+
+export const eventsCommand: CommandModule<object, Args> = {
+  command: 'events',
+  describe: 'Show what happens from now on, until Ctrl-C',
+  builder: (yargs) => withFormat(withClient(yargs)),
+  handler: async (args) => {
+    for await (const event of openClient(args).events()) {
+      await print(args.format === 'json' ? JSON.stringify(event) : formatEvent(event))
+    }
+  },
+}
+
+function formatEvent({ time, type, publication, port, reason }: PublicationEvent): string {
+  const what = [time, type, publication, port].filter((part) => part !== undefined).join(' ')
+  return reason === undefined ? what : `${what} (${reason})`
+}

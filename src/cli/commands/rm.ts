@@ -1,0 +1,34 @@
+import type { CommandModule } from 'yargs'
+import { openClient, withClient, withFormat, type ClientOptions } from '../options.js'
+import { print, printJson } from '../output.js'
+
+interface Args extends ClientOptions {
+  names: string[]
+  format: 'table' | 'json'
+}
+
+export const rmCommand: CommandModule<object, Args> = {
+  command: 'rm <names..>',
+  describe: 'Withdraw publications',
+  builder: (yargs) =>
+    withFormat(withClient(yargs))
+      .positional('names', { type: 'string', array: true, demandOption: true })
+      .example('$0 rm web_svr01', ''),
+  handler: async (args) => {
+    const client = openClient(args)
+    const removed: string[] = []
+    let failure: unknown
+    for (const name of args.names) {
+      try {
+        await client.remove(name)
+        removed.push(name)
+        if (args.format === 'table') await print(name)
+      } catch (err) {
+        // The others are withdrawn all the same, as docker rm does.
+        failure ??= err
+      }
+    }
+    if (args.format === 'json') await printJson(removed)
+    if (failure) throw failure as Error
+  },
+}

@@ -1,0 +1,45 @@
+import type { CommandModule } from 'yargs'
+import { openStderrLog, type LogLevel } from '../../log/log.js'
+import { withFormat, withProxy, withPublish } from '../options.js'
+import { print, printJson } from '../output.js'
+import { formatPorts } from '../ports-column.js'
+import { makePrivateFolder } from '../private-folder.js'
+import { findProxyProgram, startController } from '../start-controller.js'
+import { stopSignal } from '../stop-signal.js'
+import { publicationRequest } from './add.js'
+
+interface Args {
+  publish: string[]
+  name: string | undefined
+  backend: string
+  'proxy-path': string | undefined
+  'log-level': LogLevel
+  format: 'table' | 'json'
+}
+
+export const runCommand: CommandModule<object, Args> = {
+  command: 'run <backend>',
+  describe: 'Publish ports of a container until Ctrl-C; needs no daemon',
+  builder: (yargs) =>
+    withFormat(withProxy(withPublish(yargs)))
+      .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
+      .positional('backend', { type: 'string', demandOption: true, describe: "the container's IP" })
+      .example('$0 run -p 8080:80 172.17.0.2', 'port 8080 of all addresses, IPv4 and IPv6')
+      .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
+  handler: async (args) => {
+    const stop = stopSignal()
+    const log = openStderrLog('docker-publish', args['log-level'])
+    const program = await findProxyProgram(args['proxy-path'])
+    const controller = await startController({ program, log, runFolder: makePrivateFolder() })
+    const publication = await controller.add(publicationRequest(args))
+    try {
+      if (args.format === 'json') await printJson(publication)
+      else await print(`${publication.name}: ${formatPorts(publication.ports)}`)
+      await stop
+    } finally {
+      await controller.close()
+    }
+    await log.flush()
+    process.exit()
+  },
+}

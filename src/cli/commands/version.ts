@@ -1,0 +1,14 @@
+import type { CommandModule } from 'yargs'
+import { COMMIT, VERSION, versionLine } from '../../version.js'
+import { withFormat } from '../options.js'
+import { print, printJson } from '../output.js'
+
+export const versionCommand: CommandModule<object, { format: 'table' | 'json' }> = {
+  command: 'version',
+  describe: 'Print the version',
+  builder: withFormat,
+  handler: async ({ format }) => {
+    if (format === 'json') await printJson({ version: VERSION, commit: COMMIT })
+    else await print(versionLine('docker-publish'))
+  },
+}

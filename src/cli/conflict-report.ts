@@ -1,0 +1,61 @@
+import type { Refusal, Suggestions } from '../controller/conflict.js'
+import type { Holder } from '../controller/holder.js'
+
+const MAX_COMMAND = 160
+
+/**
+ * A refusal for people: the line that scripts match, then who holds the port and what would work.
+ */
+export function reportRefusal({ message, details }: Refusal): string {
+  const { holder, suggestions } = details
+  const lines = [message]
+  if (holder) lines.push(`  held by   ${describeHolder(holder)}`)
+  const free = suggestions && describeSuggestions(suggestions)
+  if (free) lines.push(`  free      ${free}`)
+  return lines.join('\n')
+}
+
+function describeHolder(holder: Holder): string {
+  switch (holder.kind) {
+    case 'publication': {
+      const backend = holder.backend === '' ? '' : ` -> ${holder.backend}`
+      return `the publication ${holder.name} (${holder.address}${backend}), since ${formatTime(holder.since)}`
+    }
+    case 'process': {
+      const { pid, command, user, since, container, backend } = holder
+      const details = [
+        `pid ${pid}`,
+        `user ${user}`,
+        ...(since === undefined ? [] : [`since ${formatTime(since)}`]),
+        ...(container === undefined ? [] : [`container ${container.slice(0, 12)}`]),
+        ...(backend === undefined ? [] : [`a published port of ${backend}`]),
+      ]
+      return `${shorten(command)} (${details.join(', ')}) on ${holder.address}`
+    }
+    case 'unknown': {
+      const isRoot = process.getuid?.() === 0
+      return isRoot
+        ? `a socket on ${holder.address} of user ${holder.user} that no process here has: it may be the kernel's, or a process's of another PID namespace`
+        : `a process of another user (${holder.user}) on ${holder.address}; run as root to see which`
+    }
+  }
+}
+
+function describeSuggestions({ ports, address }: Suggestions): string {
+  const parts = [
+    ...(ports.length > 0 ? [`the port${ports.length > 1 ? 's' : ''} ${ports.join(', ')}`] : []),
+    ...(address === undefined ? [] : [`this port on ${address}`]),
+  ]
+  return parts.join('; ')
+}
+
+/** A command on one line, and not a long one. */
+function shorten(command: string): string {
+  const line = command.replace(/\s+/g, ' ').trim()
+  return line.length > MAX_COMMAND ? `${line.slice(0, MAX_COMMAND)}…` : line
+}
+
+/** Local time without the parts that a person does not need. */
+function formatTime(iso: string): string {
+  return new Date(iso).toLocaleString('sv-SE')
+}

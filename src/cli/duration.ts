@@ -1,0 +1,26 @@
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+const WEEK = 7 * DAY
+const MONTH = 30 * DAY
+const YEAR = 365 * DAY
+
+/** Each unit from its first milliseconds on, in docker's words. */
+const WORDS: [from: number, words: (ms: number) => string][] = [
+  [2 * YEAR, (ms) => `${Math.floor(ms / YEAR)} years`],
+  [2 * MONTH, (ms) => `${Math.floor(ms / MONTH)} months`],
+  [2 * WEEK, (ms) => `${Math.floor(ms / WEEK)} weeks`],
+  [2 * DAY, (ms) => `${Math.floor(ms / DAY)} days`],
+  [2 * HOUR, (ms) => `${Math.floor(ms / HOUR)} hours`],
+  [HOUR, () => 'About an hour'],
+  [2 * MINUTE, (ms) => `${Math.floor(ms / MINUTE)} minutes`],
+  [MINUTE, () => 'About a minute'],
+  [2 * SECOND, (ms) => `${Math.floor(ms / SECOND)} seconds`],
+  [SECOND, () => '1 second'],
+]
+
+/** How long something has been, as `docker ps` says it. @param ms milliseconds */
+export function formatDuration(ms: number): string {
+  return WORDS.find(([from]) => ms >= from)?.[1](ms) ?? 'Less than a second'
+}

@@ -1,0 +1,103 @@
+import type { Argv } from 'yargs'
+import { Client } from '../controller/client.js'
+import { parseHost } from '../controller/api/host.js'
+import type { TlsFiles } from '../controller/api/tls.js'
+import { LOG_LEVELS, type LogLevel } from '../log/log.js'
+import { defaultClientHost } from './paths.js'
+import { UsageError } from './usage-error.js'
+
+/*
+ * Options that several commands share.
+ */
+
+export interface ClientOptions {
+  host: string | undefined
+  tlsverify: boolean | undefined
+  tlscacert: string | undefined
+  tlscert: string | undefined
+  tlskey: string | undefined
+}
+
+export function withTls<T>(yargs: Argv<T>) {
+  return yargs
+    .option('tlsverify', {
+      type: 'boolean',
+      describe: 'TLS on tcp:// hosts, where both sides must show a certificate',
+    })
+    .option('tlscacert', { type: 'string', describe: 'the authority both sides trust' })
+    .option('tlscert', { type: 'string', describe: 'our certificate' })
+    .option('tlskey', { type: 'string', describe: 'our key' })
+}
+
+export function withClient<T>(yargs: Argv<T>) {
+  return withTls(yargs).option('host', {
+    alias: 'H',
+    type: 'string',
+    requiresArg: true,
+    describe: 'the daemon: unix:///PATH, tcp://IP:PORT, ssh://[USER@]HOST [DOCKER_PUBLISH_HOST]',
+  })
+}
+
+/** @throws UsageError, HostError */
+export function openClient(options: ClientOptions): Client {
+  const { host = process.env['DOCKER_PUBLISH_HOST'] } = options
+  return new Client(parseHost(host ? host : defaultClientHost()), tlsFiles(options))
+}
+
+/** @throws UsageError when a file is missing */
+export function tlsFiles(
+  options: ClientOptions | Omit<ClientOptions, 'host'>,
+): TlsFiles | undefined {
+  const { tlsverify, tlscacert: ca, tlscert: cert, tlskey: key } = options
+  if (!tlsverify) {
+    if (ca ?? cert ?? key) throw new UsageError('certificates are used with --tlsverify: add it')
+    return undefined
+  }
+  if (!ca || !cert || !key) {
+    throw new UsageError('--tlsverify needs --tlscacert, --tlscert and --tlskey')
+  }
+  return { ca, cert, key }
+}
+
+export function withFormat<T>(yargs: Argv<T>) {
+  return yargs.option('format', {
+    choices: ['table', 'json'] as const,
+    default: 'table' as const,
+    describe: 'a table for people, or JSON for programs',
+  })
+}
+
+export function withPublish<T>(yargs: Argv<T>) {
+  return yargs.option('publish', {
+    alias: 'p',
+    type: 'string',
+    requiresArg: true,
+    demandOption: 'at least one -p is needed, as -p 8080:80',
+    describe: '[[hostIP:][hostPort[-end]]:]containerPort[-end][/tcp|/udp|/sctp]; may be repeated',
+    coerce: (value: string | string[]) => [value].flat(),
+  })
+}
+
+export function withProxy<T>(yargs: Argv<T>) {
+  return yargs
+    .option('proxy-path', {
+      type: 'string',
+      requiresArg: true,
+      describe: "the docker-proxy to start, ours or Docker's own [DOCKER_PUBLISH_PROXY_PATH]",
+    })
+    .option('log-level', {
+      choices: LOG_LEVELS,
+      default: logLevelFromEnvironment(),
+      describe: 'what is logged on stderr [DOCKER_PUBLISH_LOG_LEVEL]',
+    })
+}
+
+function logLevelFromEnvironment(): LogLevel {
+  const { DOCKER_PUBLISH_LOG_LEVEL: text } = process.env
+  if (!text) return 'info'
+  const level = LOG_LEVELS.find((each) => each === text)
+  if (level) return level
+  throw new UsageError(
+    `invalid setting ${JSON.stringify(text)} for DOCKER_PUBLISH_LOG_LEVEL: use one of ${LOG_LEVELS.join(', ')}`,
+  )
+}

@@ -1,0 +1,16 @@
+// Without a listener a write that fails would end the process; `print` tells of it as well.
+process.stdout.on('error', () => undefined)
+
+/** Prints a result on stdout. Rejects when it can't be written: a result that nobody got is a failure. */
+export function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text + '\n', (err) => {
+      if (err) reject(err)
+      else resolve()
+    })
+  })
+}
+
+export function printJson(value: unknown): Promise<void> {
+  return print(JSON.stringify(value, null, 2))
+}

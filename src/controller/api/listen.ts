@@ -1,0 +1,105 @@
+import { once } from 'node:events'
+import { unlinkSync } from 'node:fs'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { connect, type ListenOptions } from 'node:net'
+import { errnoCode, errnoReason } from '../../linux/errno.js'
+import { formatHost, HostError, isLoopback, type Host } from './host.js'
+import { readTls, type TlsFiles } from './tls.js'
+
+/** systemd's sockets begin with this descriptor, see sd_listen_fds(3). */
+const FIRST_SYSTEMD_FD = 3
+/** Owner and group may read and write. */
+const SOCKET_UMASK = 0o117
+
+/**
+ * Serves the API on these hosts. Rejects with HostError for one that makes no sense, and with
+ * Error when one can't be had; none is served then.
+ * @param tls for the TCP hosts: clients must show a certificate of the same authority
+ */
+export async function serve(
+  handler: RequestListener,
+  hosts: readonly Host[],
+  tls: TlsFiles | undefined,
+): Promise<Server[]> {
+  const servers: Server[] = []
+  try {
+    for (const host of hosts) {
+      for (const options of await listenOptions(host, tls !== undefined)) {
+        const server =
+          tls && host.kind === 'tcp'
+            ? createTlsServer(
+                { ...readTls(tls), requestCert: true, rejectUnauthorized: true },
+                handler,
+              )
+            : createServer(handler)
+        servers.push(server)
+        await listen(server, options, host)
+      }
+    }
+    return servers
+  } catch (err) {
+    for (const server of servers) server.close()
+    throw err
+  }
+}
+
+async function listenOptions(host: Host, hasTls: boolean): Promise<ListenOptions[]> {
+  switch (host.kind) {
+    case 'unix':
+      await removeStale(host.path)
+      return [{ path: host.path }]
+    case 'tcp':
+      if (!hasTls && !isLoopback(host.ip)) {
+        throw new HostError(
+          `${formatHost(host)} is open to everybody who can reach it, and whoever reaches the daemon is root: ` +
+            `use --tlsverify with --tlscacert, --tlscert and --tlskey, or a loopback address`,
+        )
+      }
+      return [{ host: host.ip, port: host.port }]
+    case 'fd':
+      return systemdSockets()
+    case 'ssh':
+      throw new HostError(`the daemon can't listen on ${formatHost(host)}: ssh:// is for clients`)
+  }
+}
+
+/** What a daemon that was killed left behind is removed; one that answers is left alone. */
+async function removeStale(path: string): Promise<void> {
+  const probe = connect(path)
+  try {
+    await once(probe, 'connect')
+  } catch (err) {
+    if (errnoCode(err) === 'ECONNREFUSED') unlinkSync(path)
+    return
+  } finally {
+    probe.destroy()
+  }
+  throw new Error(`another daemon listens on unix://${path}: stop it, or name another host with -H`)
+}
+
+/** Source: sd_listen_fds(3) */
+function systemdSockets(): ListenOptions[] {
+  const count = Number(process.env['LISTEN_FDS'] ?? 0)
+  if (process.env['LISTEN_PID'] !== String(process.pid) || !(count > 0)) {
+    throw new Error(
+      'systemd handed over no socket for fd://: start the daemon by a .socket unit, or name another host with -H',
+    )
+  }
+  return Array.from({ length: count }, (_, i) => ({ fd: FIRST_SYSTEMD_FD + i }) as ListenOptions)
+}
+
+async function listen(server: Server, options: ListenOptions, host: Host): Promise<void> {
+  const umask = process.umask(SOCKET_UMASK)
+  try {
+    // The socket's file is made in this very call.
+    server.listen(options)
+  } finally {
+    process.umask(umask)
+  }
+  try {
+    await once(server, 'listening')
+  } catch (err) {
+    throw new Error(`can't listen on ${formatHost(host)}: ${errnoReason(err)}`, { cause: err })
+  }
+}

@@ -1,0 +1,194 @@
+import swagger from '@fastify/swagger'
+import fastify, { type FastifyInstance } from 'fastify'
+import type { Log } from '../../log/log.js'
+import { COMMIT, VERSION } from '../../version.js'
+import { Refusal } from '../conflict.js'
+import type { Controller } from '../controller.js'
+import { PortSpecError } from '../port-spec.js'
+import { RequestError } from '../request-error.js'
+import { API_VERSION } from './api-version.js'
+import { eventStream } from './event-stream.js'
+import {
+  CheckRequestSchema,
+  ClaimSchema,
+  ErrorSchema,
+  EventSchema,
+  HolderSchema,
+  PortViewSchema,
+  PublicationRequestSchema,
+  PublicationViewSchema,
+  SuggestionsSchema,
+  VersionSchema,
+  type CheckRequest,
+  type ErrorView,
+  type PublicationRequest,
+} from './types.js'
+
+/** The answer's status for each refusal; all others are 409, a conflict. */
+const STATUS: Partial<Record<Refusal['code'], number>> = {
+  'no-such-publication': 404,
+  'bind-failed': 500,
+  'proxy-failed': 500,
+  'state-not-saved': 507,
+}
+const BAD_REQUEST = 400
+const INTERNAL_ERROR = 500
+
+const ref = (name: string) => ({ $ref: `${name}#` })
+/** What every request may be answered with instead. */
+const ERRORS = { '4xx': ref('Error'), '5xx': ref('Error') }
+
+/** The API of a controller, with its OpenAPI document; it listens where the caller says. */
+export async function createApi(controller: Controller, log: Log): Promise<FastifyInstance> {
+  const app = fastify({
+    logger: false,
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
+  })
+  app.setErrorHandler((err, request, reply) => {
+    const { status, body } = errorAnswer(err)
+    if (status >= INTERNAL_ERROR) log.error(`${request.method} ${request.url}: ${body.message}`)
+    return reply.code(status).send(body)
+  })
+  app.setNotFoundHandler((request, reply) =>
+    reply.code(404).send({
+      code: 'no-such-route',
+      message: `there is no ${request.method} ${request.url}: see /${API_VERSION}/openapi.json`,
+    } satisfies ErrorView),
+  )
+  for (const schema of [
+    PortViewSchema,
+    PublicationViewSchema,
+    PublicationRequestSchema,
+    CheckRequestSchema,
+    ClaimSchema,
+    HolderSchema,
+    SuggestionsSchema,
+    ErrorSchema,
+    VersionSchema,
+    EventSchema,
+  ]) {
+    app.addSchema(schema)
+  }
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'docker-publish',
+        description: 'Publishes ports of containers, and tells who holds a port.',
+        version: VERSION,
+      },
+    },
+    refResolver: { buildLocalReference: (json, _base, _fragment, i) => nameOf(json['$id'], i) },
+  })
+  await app.register(
+    (routes, _options, done) => {
+      addRoutes(routes, controller)
+      done()
+    },
+    { prefix: `/${API_VERSION}` },
+  )
+  await app.ready()
+  return app
+}
+
+function addRoutes(app: FastifyInstance, controller: Controller): void {
+  const name = { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] }
+
+  app.get(
+    '/version',
+    { schema: { summary: 'What answers', response: { 200: ref('Version'), ...ERRORS } } },
+    () => ({ version: VERSION, commit: COMMIT, apiVersion: API_VERSION }),
+  )
+  app.get(
+    '/publications',
+    {
+      schema: {
+        summary: 'All that is published',
+        response: { 200: { type: 'array', items: ref('Publication') }, ...ERRORS },
+      },
+    },
+    () => controller.list(),
+  )
+  app.post<{ Body: PublicationRequest }>(
+    '/publications',
+    {
+      schema: {
+        summary: 'Publish ports of a container: all of them, or none',
+        body: ref('PublicationRequest'),
+        response: { 201: ref('Publication'), ...ERRORS },
+      },
+    },
+    async (request, reply) => reply.code(201).send(await controller.add(request.body)),
+  )
+  app.get<{ Params: { name: string } }>(
+    '/publications/:name',
+    {
+      schema: {
+        summary: 'One publication',
+        params: name,
+        response: { 200: ref('Publication'), ...ERRORS },
+      },
+    },
+    (request) => controller.get(request.params.name),
+  )
+  app.delete<{ Params: { name: string } }>(
+    '/publications/:name',
+    {
+      schema: {
+        summary: 'Withdraw a publication; its ports are free when this is answered',
+        params: name,
+        response: { 204: { type: 'null' }, ...ERRORS },
+      },
+    },
+    async (request, reply) => {
+      await controller.remove(request.params.name)
+      return reply.code(204).send()
+    },
+  )
+  app.post<{ Body: CheckRequest }>(
+    '/check',
+    {
+      schema: {
+        summary: 'What publishing these ports would bind; nothing is bound',
+        body: ref('CheckRequest'),
+        response: { 200: { type: 'array', items: ref('Claim') }, ...ERRORS },
+      },
+    },
+    (request) => controller.check(request.body.ports),
+  )
+  app.get(
+    '/events',
+    {
+      schema: {
+        summary: 'What happens from now on, a JSON object each line, until the client hangs up',
+        produces: ['application/x-ndjson'],
+        response: {
+          200: { content: { 'application/x-ndjson': { schema: ref('Event') } } },
+          ...ERRORS,
+        },
+      },
+    },
+    (_request, reply) => reply.type('application/x-ndjson').send(eventStream(controller)),
+  )
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+}
+
+function errorAnswer(err: unknown): { status: number; body: ErrorView } {
+  const { message } = err as Error
+  if (err instanceof Refusal) {
+    return {
+      status: STATUS[err.code] ?? 409,
+      body: { code: err.code, message, ...err.details },
+    }
+  }
+  if (err instanceof PortSpecError || err instanceof RequestError) {
+    return { status: BAD_REQUEST, body: { code: 'bad-request', message } }
+  }
+  const { statusCode = INTERNAL_ERROR } = err as { statusCode?: number }
+  const code = statusCode < INTERNAL_ERROR ? 'bad-request' : 'internal'
+  return { status: statusCode, body: { code, message } }
+}
+
+function nameOf(id: unknown, i: number): string {
+  return typeof id === 'string' ? id : `def-${i}`
+}

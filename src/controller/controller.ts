@@ -1,0 +1,218 @@
+import { EventEmitter } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import { isIP } from 'node:net'
+import type { Log } from '../log/log.js'
+import { parseIp } from '../proxy/go-values.js'
+import { joinHostPort } from '../proxy/published-port.js'
+import { Allocator, type BoundPort } from './allocator.js'
+import type { PublicationEvent, PublicationRequest, PublicationView } from './api/types.js'
+import { checkPorts } from './check.js'
+import type { Claim } from './claim.js'
+import { Refusal } from './conflict.js'
+import { connectionCounter } from './connections.js'
+import type { Holder } from './holder.js'
+import { parsePortSpec } from './port-spec.js'
+import { PortTable } from './port-table.js'
+import { endLeftovers } from './proxy-process.js'
+import type { ProxyProgram } from './proxy-program.js'
+import { Publication } from './publication.js'
+import { RequestError } from './request-error.js'
+import { runtimeIds } from './runtime-record.js'
+import type { StateFile } from './state-file.js'
+
+export interface ControllerOptions {
+  readonly program: ProxyProgram
+  /** Where the running proxies are noted: a folder of this controller alone. */
+  readonly runFolder: string
+  /** Left out, nothing is kept: the publications go with this process. */
+  readonly state?: StateFile
+  readonly log: Log
+}
+
+/** As docker names its containers. */
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/
+
+/** All that is published here. */
+export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
+  readonly #options: ControllerOptions
+  readonly #table = new PortTable()
+  readonly #allocator = new Allocator(this.#table)
+  /** Those under way included, so that no two get one name. */
+  readonly #publications = new Map<string, Publication>()
+  readonly #complete = new Set<Publication>()
+
+  constructor(options: ControllerOptions) {
+    super()
+    this.#options = options
+    mkdirSync(options.runFolder, { recursive: true, mode: 0o700 })
+  }
+
+  /** Takes up what an earlier daemon had published, and ends what is nobody's. */
+  async restore(): Promise<void> {
+    const saved = this.#options.state?.load() ?? []
+    const known = new Set(saved.flatMap(({ ports }) => ports.map(({ id }) => id)))
+    const strays = runtimeIds(this.#options.runFolder).filter((id) => !known.has(id))
+    await Promise.all(strays.map((id) => endLeftovers(this.#options.runFolder, id)))
+    for (const each of saved) {
+      const publication = this.#create(each)
+      await publication.restore(each.ports, (claim) =>
+        this.#table.hold(claim, holderOf(publication, claim)),
+      )
+      this.#complete.add(publication)
+    }
+  }
+
+  /**
+   * Publishes ports of a container: all of them, or none.
+   * Rejects with PortSpecError, RequestError, or Refusal.
+   */
+  async add(request: PublicationRequest): Promise<PublicationView> {
+    const requests = request.ports.flatMap(parsePortSpec)
+    const backend = readBackend(request.backend)
+    const name = request.name ?? ''
+    if (request.name !== undefined && !NAME.test(name)) {
+      throw new RequestError(
+        `invalid name ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, "_", "." or "-"`,
+      )
+    }
+    this.#refuseTakenName(name)
+
+    const description = { name, backend, created: new Date().toISOString() }
+    const bound = this.#allocator.allocate(requests, (claim) => holderOf(description, claim))
+    description.name ||= this.#nameFor(bound)
+    const publication = this.#create(description)
+    try {
+      await publication.start(bound)
+      this.#complete.add(publication)
+      await this.#saveOrStop(publication)
+    } catch (err) {
+      this.#forget(publication)
+      throw err
+    }
+    this.#event({ type: 'published', publication: publication.name })
+    return publication.view(connectionCounter())
+  }
+
+  /** What `add` would bind now. Throws as `add` would. */
+  check(ports: readonly string[]): Claim[] {
+    return checkPorts(ports, this.#allocator)
+  }
+
+  list(): PublicationView[] {
+    const count = connectionCounter()
+    return [...this.#publications.values()].map((publication) => publication.view(count))
+  }
+
+  /** @throws Refusal for a name that nobody has */
+  get(name: string): PublicationView {
+    return this.#find(name).view(connectionCounter())
+  }
+
+  /** Withdraws a publication. Rejects with Refusal; it is still there then. */
+  async remove(name: string): Promise<void> {
+    const publication = this.#find(name)
+    if (!this.#complete.delete(publication)) {
+      throw new Refusal('busy', `${name} is being published or withdrawn just now: try again`)
+    }
+    try {
+      this.#save()
+    } catch (err) {
+      this.#complete.add(publication)
+      throw err
+    }
+    await publication.stop()
+    this.#forget(publication)
+    this.#event({ type: 'withdrawn', publication: name })
+  }
+
+  /** Withdraws everything. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#publications.values()].map((publication) => publication.stop()))
+    this.#publications.clear()
+    this.#complete.clear()
+    this.#save()
+  }
+
+  /** Ends, and leaves the proxies to the next daemon. */
+  leave(): void {
+    for (const publication of this.#publications.values()) publication.leave()
+  }
+
+  #create(description: { name: string; backend: string; created: string }): Publication {
+    const { program, runFolder, log } = this.#options
+    const event = (what: Omit<PublicationEvent, 'time'>): void => this.#event(what)
+    const publication = new Publication(description, { program, runFolder, log, event })
+    this.#publications.set(publication.name, publication)
+    return publication
+  }
+
+  async #saveOrStop(publication: Publication): Promise<void> {
+    try {
+      this.#save()
+    } catch (err) {
+      await publication.stop()
+      throw err
+    }
+  }
+
+  #save(): void {
+    this.#options.state?.save([...this.#complete].map(({ saved }) => saved))
+  }
+
+  #forget(publication: Publication): void {
+    this.#publications.delete(publication.name)
+    this.#complete.delete(publication)
+  }
+
+  #find(name: string): Publication {
+    const publication = this.#publications.get(name)
+    if (publication) return publication
+    const names = [...this.#publications.keys()]
+    const hint = names.length > 0 ? `there are ${names.join(', ')}` : 'nothing is published'
+    throw new Refusal('no-such-publication', `no such publication: ${name} (${hint})`)
+  }
+
+  #refuseTakenName(name: string): void {
+    const taken = this.#publications.get(name)
+    if (!taken) return
+    throw new Refusal(
+      'name-in-use',
+      `the name ${name} is in use by the publication of ${taken.backend}: withdraw that one, or take another name`,
+    )
+  }
+
+  /** A name for a publication that was given none. */
+  #nameFor([first]: readonly BoundPort[]): string {
+    const base = `port-${first?.port ?? 0}`
+    if (!this.#publications.has(base)) return base
+    for (let i = 2; ; i++) if (!this.#publications.has(`${base}-${i}`)) return `${base}-${i}`
+  }
+
+  #event(what: Omit<PublicationEvent, 'time'>): void {
+    this.emit('event', { time: new Date().toISOString(), ...what })
+  }
+}
+
+function readBackend(text: string): string {
+  const ip = isIP(text) ? parseIp(text) : ''
+  if (ip !== '') return ip
+  throw new RequestError(
+    `invalid backend ${JSON.stringify(text)}: expected the container's IP address, as 172.17.0.2`,
+  )
+}
+
+/** A publication of ours as the holder of a port; its name may be given later. */
+function holderOf(
+  publication: { name: string; backend: string; created: string },
+  claim: Claim,
+): Holder {
+  return {
+    kind: 'publication',
+    get name() {
+      return publication.name
+    },
+    address: joinHostPort(claim.ip, claim.port),
+    backend: publication.backend,
+    since: publication.created,
+  }
+}

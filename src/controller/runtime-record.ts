@@ -1,0 +1,99 @@
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { bootId, processStartTime, processVariable } from '../linux/process.js'
+
+/*
+ * What runs for each port, noted in the run folder, so that a daemon that comes later finds it:
+ *
+ *     ID.pid    the proxy's pid, written by its shim before the proxy begins
+ *     ID.exit   its exit status, written by its shim when it has ended
+ *     ID.json   this record, written by the daemon once the proxy is ready
+ */
+
+/** A process by its pid and start time, which together are never given twice in one boot. */
+export interface ProcessIdentity {
+  readonly pid: number
+  readonly startTime: number
+}
+
+/** A proxy that is ready. */
+export interface RuntimeRecord {
+  readonly bootId: string
+  readonly proxy: ProcessIdentity
+  readonly shim: ProcessIdentity
+  /** Names the listening socket; left out where the proxy opened one of its own. */
+  readonly socketInode?: number
+}
+
+/** The variable that tells for which port a proxy was started. */
+export const ID_VARIABLE = 'DOCKER_PUBLISH_PORT_ID'
+
+/** The run folder's files of one port. */
+export class RuntimeFiles {
+  readonly base: string
+
+  constructor(runFolder: string, id: string) {
+    this.base = join(runFolder, id)
+  }
+
+  /** The exit status of a proxy that has ended; over 128 it is a signal's number and 128. */
+  exitStatus(): number | undefined {
+    return this.#number('exit')
+  }
+
+  proxyPid(): number | undefined {
+    return this.#number('pid')
+  }
+
+  /** The record of a proxy that is still the one we started; undefined when it has gone. */
+  liveRecord(id: string): RuntimeRecord | undefined {
+    let record: RuntimeRecord
+    try {
+      record = JSON.parse(readFileSync(`${this.base}.json`, 'utf8')) as RuntimeRecord
+    } catch {
+      return undefined
+    }
+    const { proxy } = record
+    if (record.bootId !== bootId() || !isAlive(proxy)) return undefined
+    return isOurs(proxy.pid, id) ? record : undefined
+  }
+
+  save(record: RuntimeRecord): void {
+    writeFileSync(`${this.base}.json`, JSON.stringify(record), { mode: 0o600 })
+  }
+
+  remove(): void {
+    for (const kind of ['json', 'pid', 'exit']) rmSync(`${this.base}.${kind}`, { force: true })
+  }
+
+  #number(kind: string): number | undefined {
+    try {
+      const text = readFileSync(`${this.base}.${kind}`, 'utf8').trim()
+      return /^\d+$/.test(text) ? Number(text) : undefined
+    } catch {
+      return undefined
+    }
+  }
+}
+
+/** The ids of all ports that the run folder has files of. */
+export function runtimeIds(runFolder: string): string[] {
+  const ids = readdirSync(runFolder).flatMap(
+    (name) => /^(.+)\.(json|pid|exit)$/.exec(name)?.[1] ?? [],
+  )
+  return [...new Set(ids)]
+}
+
+export function identify(pid: number): ProcessIdentity | undefined {
+  const startTime = processStartTime(pid)
+  return startTime === undefined ? undefined : { pid, startTime }
+}
+
+export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
+  return processStartTime(pid) === startTime
+}
+
+/** Whether a process was started for this port; ids are never given twice, so it is the one. */
+export function isOurs(pid: number, id: string): boolean {
+  return processVariable(pid, ID_VARIABLE) === id
+}

@@ -1,0 +1,57 @@
+import yargs from 'yargs'
+import { hideBin } from 'yargs/helpers'
+import { addCommand } from './cli/commands/add.js'
+import { checkCommand } from './cli/commands/check.js'
+import { daemonCommand } from './cli/commands/daemon.js'
+import { demoCommand } from './cli/commands/demo.js'
+import { dialStdioCommand } from './cli/commands/dial-stdio.js'
+import { eventsCommand } from './cli/commands/events.js'
+import { inspectCommand } from './cli/commands/inspect.js'
+import { lsCommand } from './cli/commands/ls.js'
+import { portCommand } from './cli/commands/port.js'
+import { rmCommand } from './cli/commands/rm.js'
+import { runCommand } from './cli/commands/run.js'
+import { versionCommand } from './cli/commands/version.js'
+import { exitWith } from './cli/exit.js'
+import { UsageError } from './cli/usage-error.js'
+
+/*
+ * The controller's command line: one file a command in cli/commands/.
+ */
+
+async function main(): Promise<void> {
+  await yargs(hideBin(process.argv))
+    .scriptName('docker-publish')
+    .usage('Usage: $0 COMMAND\n\nPublishes ports of containers, and tells who holds a port.')
+    .command(runCommand)
+    .command(daemonCommand)
+    .command(addCommand)
+    .command(lsCommand)
+    .command(portCommand)
+    .command(inspectCommand)
+    .command(rmCommand)
+    .command(eventsCommand)
+    .command(checkCommand)
+    .command(demoCommand)
+    .command(versionCommand)
+    .command(dialStdioCommand)
+    .completion('completion', 'Print a script that completes commands in bash or zsh')
+    .demandCommand(1, 'a command is missing: see docker-publish --help')
+    .strict()
+    .locale('en')
+    .version(false)
+    .help()
+    .alias('help', 'h')
+    .wrap(Math.min(100, process.stdout.columns || 100))
+    .parserConfiguration({ 'duplicate-arguments-array': true, 'parse-positional-numbers': false })
+    .example('$0 run -p 8080:80 172.17.0.2', 'publish a port until Ctrl-C')
+    .example('$0 check -p 8080:80', 'is the port free, or who holds it?')
+    .example('$0 demo', 'see it work, without Docker')
+    .exitProcess(false)
+    .fail((message, err: unknown) => {
+      throw err instanceof Error && err.name !== 'YError' ? err : new UsageError(message)
+    })
+    .parseAsync()
+}
+
+main().catch(exitWith)

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs'
+import type { PortRange } from '../controller/port-spec.js'
+
+/** What dockerd takes where the kernel's own range can't be read: the dynamic ports of RFC 6335. */
+const FALLBACK: PortRange = { first: 49_153, last: 65_535 }
+
+/** The ports that the kernel gives to those who ask for any, see ip(7), ip_local_port_range. */
+export function ephemeralPorts(): PortRange {
+  const [first, last] = read('ip_local_port_range').trim().split(/\s+/).map(Number)
+  return first && last ? { first, last } : FALLBACK
+}
+
+/** The ports that nobody gets who does not ask for them, see ip(7), ip_local_reserved_ports: `8080,9000-9010`. */
+export function reservedPorts(): (port: number) => boolean {
+  const ranges = read('ip_local_reserved_ports')
+    .trim()
+    .split(',')
+    .filter((range) => range !== '')
+    .map((range) => range.split('-').map(Number))
+  return (port) => ranges.some(([first = 0, last = first]) => port >= first && port <= last)
+}
+
+function read(name: string): string {
+  try {
+    return readFileSync(`/proc/sys/net/ipv4/${name}`, 'utf8')
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,68 @@
+import { closeSync } from 'node:fs'
+import { isIPv6 } from 'node:net'
+import type { Protocol } from '../proxy/published-port.js'
+import { requireLibc } from './libc.js'
+import { AF_INET, AF_INET6, socketAddress } from './socket-address.js'
+
+/** socket(2) and protocols(5). */
+const SOCK_STREAM = 1
+const SOCK_DGRAM = 2
+const SOCK_CLOEXEC = 0o2000000
+const PROTOCOLS = {
+  tcp: { type: SOCK_STREAM, number: 6 },
+  udp: { type: SOCK_DGRAM, number: 17 },
+  sctp: { type: SOCK_STREAM, number: 132 },
+} as const
+
+/** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
+const BACKLOG = 65_535
+
+/**
+ * Binds a socket for a published port and, but for UDP, listens: clients wait in its backlog until a proxy
+ * accepts them. An IPv6 socket is IPv6-only.
+ *
+ * @returns its descriptor, closed on exec
+ * @throws SystemError `EADDRINUSE` when somebody has the port, `EACCES`, `EADDRNOTAVAIL`,
+ *   `EAFNOSUPPORT` or `EPROTONOSUPPORT` when the kernel has no such family or protocol, `EMFILE`
+ */
+export function openPortSocket(protocol: Protocol, ip: string, port: number): number {
+  return withBoundSocket(protocol, ip, port, (fd) => {
+    if (protocol !== 'udp') requireLibc().listen(fd, BACKLOG)
+    return fd
+  })
+}
+
+/**
+ * Whether a port could be bound now. Nothing listens meanwhile, so no client is turned away by the question.
+ * Throws as openPortSocket, but for `EADDRINUSE`.
+ */
+export function isPortFree(protocol: Protocol, ip: string, port: number): boolean {
+  try {
+    withBoundSocket(protocol, ip, port, closeSync)
+    return true
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'EADDRINUSE') return false
+    throw err
+  }
+}
+
+function withBoundSocket<T>(
+  protocol: Protocol,
+  ip: string,
+  port: number,
+  use: (fd: number) => T,
+): T {
+  const libc = requireLibc()
+  const { type, number } = PROTOCOLS[protocol]
+  const fd = libc.socket(isIPv6(ip) ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, number)
+  try {
+    if (isIPv6(ip)) libc.ipv6Only(fd)
+    // With UDP it would mean that two may have the port at once, see socket(7).
+    if (protocol !== 'udp') libc.reuseAddress(fd)
+    libc.bind(fd, socketAddress(ip, port))
+    return use(fd)
+  } catch (err) {
+    closeSync(fd)
+    throw err
+  }
+}

@@ -1,0 +1,93 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+
+/*
+ * What /proc tells about other processes. All of them may end, or not be ours to look at, at any moment:
+ * then the answer is undefined. Source: proc(5).
+ */
+
+/** The clock of /proc/PID/stat: USER_HZ, 100 on every architecture that Node runs on. */
+const TICKS_PER_SECOND = 100
+/** Fields of /proc/PID/stat after the name, counted from `state`, which is the third. */
+const STATE = 0
+const START_TIME = 19
+
+/** When the process began, in ticks since boot: with the pid it names a process for good. */
+export function processStartTime(pid: number): number | undefined {
+  const fields = statFields(pid)
+  // A zombie has ended, only nobody has asked for its status.
+  return fields?.[STATE] === 'Z' ? undefined : Number(fields?.[START_TIME])
+}
+
+/** When the process began, milliseconds since the epoch. */
+export function processStartDate(pid: number): number | undefined {
+  const ticks = processStartTime(pid)
+  const boot = /^btime (\d+)$/m.exec(read('/proc/stat') ?? '')?.[1]
+  if (ticks === undefined || boot === undefined) return undefined
+  return (Number(boot) + ticks / TICKS_PER_SECOND) * 1000
+}
+
+/** The arguments it was started with, the program first. */
+export function processCommand(pid: number): string[] | undefined {
+  const text = read(`/proc/${pid}/cmdline`)
+  return text ? text.replace(/\0$/, '').split('\0') : undefined
+}
+
+/** A variable of the environment it was started with. */
+export function processVariable(pid: number, name: string): string | undefined {
+  const entry = read(`/proc/${pid}/environ`)
+    ?.split('\0')
+    .find((line) => line.startsWith(`${name}=`))
+  return entry?.slice(name.length + 1)
+}
+
+/** The id of the container it runs in, 64 hex digits, by the names that Docker and podman give their cgroups. */
+export function processContainer(pid: number): string | undefined {
+  return /\b(?:docker|libpod|cri-containerd)[-/]([0-9a-f]{64})/.exec(
+    read(`/proc/${pid}/cgroup`) ?? '',
+  )?.[1]
+}
+
+/** The process's descriptors that are sockets: number and inode. */
+export function socketsOf(pid: number): Map<number, number> {
+  const sockets = new Map<number, number>()
+  for (const name of list(`/proc/${pid}/fd`)) {
+    try {
+      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${name}`))?.[1]
+      if (inode) sockets.set(Number(name), Number(inode))
+    } catch {
+      // Closed meanwhile.
+    }
+  }
+  return sockets
+}
+
+export function processIds(): number[] {
+  return list('/proc').map(Number).filter(Number.isInteger)
+}
+
+/** Names a run of the kernel: what was noted before another boot is about other processes. */
+export function bootId(): string {
+  return read('/proc/sys/kernel/random/boot_id')?.trim() ?? ''
+}
+
+function statFields(pid: number): string[] | undefined {
+  const text = read(`/proc/${pid}/stat`)
+  // The name, in brackets, may hold anything, brackets included.
+  return text?.slice(text.lastIndexOf(')') + 2).split(' ')
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,80 @@
+import { createSocket } from 'node:dgram'
+import { isIPv6 } from 'node:net'
+import { errnoCode } from '../../linux/errno.js'
+import { isPort } from '../listen-error.js'
+import type { PublishedPort } from '../published-port.js'
+
+/** One client's datagrams to the backend, and what comes back. */
+export interface UdpFlow {
+  /** When a datagram last came, from either side, by performance.now(). */
+  usedAt: number
+  send(data: Buffer): void
+  close(): void
+}
+
+/** A datagram that met the backend's refusal of an earlier one is sent so many times again. */
+const MAX_RETRIES = 3
+/** How many datagrams a flow keeps until its socket is ready. */
+const MAX_WAITING = 64
+
+/**
+ * Opens a client's own socket to the backend.
+ *
+ * @param reply called with each datagram of the backend
+ * @param broken called when the socket can't be used any more
+ */
+export function openFlow(
+  { containerIp, containerPort }: PublishedPort,
+  reply: (data: Buffer) => void,
+  broken: (err: Error) => void,
+): UdpFlow {
+  const host = containerIp === '' ? '127.0.0.1' : containerIp
+  const socket = createSocket({
+    type: isIPv6(host) ? 'udp6' : 'udp4',
+    // Nothing to look up: it is an address.
+    lookup: (name, _options, done) => done(null, name, isIPv6(name) ? 6 : 4),
+  })
+  let isConnected = false
+  /** What came before the socket was ready, which is only a turn of the event loop. */
+  let waiting: Buffer[] = []
+  let isClosed = false
+
+  const fail = (err: Error): void => {
+    if (!isClosed) broken(err)
+  }
+  const send = (data: Buffer, retries = MAX_RETRIES): void => {
+    if (isClosed) return
+    socket.send(data, (err) => {
+      // The kernel tells of the refusal of an earlier datagram, and has not sent this one, see udp(7).
+      if (err && errnoCode(err) === 'ECONNREFUSED' && retries > 0) send(data, retries - 1)
+    })
+  }
+
+  socket.on('message', reply)
+  // A backend that is down now may be up when the client asks again.
+  socket.on('error', (err) => {
+    if (errnoCode(err) !== 'ECONNREFUSED') fail(err)
+  })
+  if (isPort(containerPort) && containerPort > 0) {
+    // Where it fails the listener of 'connect' is called with the error.
+    socket.connect(containerPort, host, (err?: Error) => {
+      if (isClosed) return
+      if (err) return fail(err)
+      isConnected = true
+      for (const data of waiting) send(data)
+      waiting = []
+    })
+  }
+  return {
+    usedAt: 0,
+    send(data) {
+      if (isConnected) send(data)
+      else if (waiting.length < MAX_WAITING) waiting.push(data)
+    },
+    close() {
+      if (isClosed) return
+      isClosed = true
+      socket.close()
+    },
+  }
+}

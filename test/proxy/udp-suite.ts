@@ -1,0 +1,176 @@
+import { randomBytes } from 'node:crypto'
+import { closeSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { openPortSocket } from '../../src/linux/port-socket.js'
+import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
+import type { Engine, Proxy } from '../../src/proxy/engine.js'
+import type { PublishedPort } from '../../src/proxy/published-port.js'
+import { ask, bindUdp, closeUdp, receive, startUdpEcho } from '../lib/datagrams.js'
+import { MemoryLog } from '../lib/memory-log.js'
+
+/** The most that fits into a datagram over IPv4, bytes. */
+const LARGEST = 65_507
+
+/** What every engine does with UDP, shown with real sockets. */
+export function udpSuite(engine: Engine): void {
+  const publish = async (
+    t: Test,
+    backend: { ip: string; port: number },
+    options: Partial<PublishedPort> & { capacity?: number; udpIdleMs?: number } = {},
+  ): Promise<{ proxy: Proxy; port: number; log: MemoryLog }> => {
+    const { capacity, udpIdleMs, ...port } = options
+    const log = new MemoryLog()
+    const proxy = await engine.listen(
+      {
+        protocol: 'udp',
+        hostIp: '127.0.0.1',
+        hostPort: 0,
+        containerIp: backend.ip,
+        containerPort: backend.port,
+        ...port,
+      },
+      {
+        log,
+        descriptors: new DescriptorBudget(capacity),
+        ...(udpIdleMs === undefined ? {} : { udpIdleMs }),
+      },
+    )
+    t.teardown(() => proxy.close())
+    return { proxy, port: proxy.address.port, log }
+  }
+
+  for (const [hostIp, containerIp] of [
+    ['127.0.0.1', '127.0.0.1'],
+    ['::1', '::1'],
+    ['127.0.0.1', '::1'],
+    ['::1', '127.0.0.1'],
+  ] as const) {
+    t.test(`UDP from ${hostIp} to ${containerIp}`, async (t) => {
+      const { port } = await publish(t, await startUdpEcho(t, containerIp), { hostIp })
+      const client = await bindUdp(t, hostIp)
+      t.equal((await ask(client, port, 'hello')).toString(), 'hello')
+    })
+  }
+
+  t.test('UDP: 0.0.0.0 and :: share a port, and each serves its own family', async (t) => {
+    const echo = await startUdpEcho(t)
+    const v4 = await publish(t, echo, { hostIp: '0.0.0.0' })
+    await publish(t, echo, { hostIp: '::', hostPort: v4.port })
+    t.equal((await ask(await bindUdp(t), v4.port, 'four')).toString(), 'four')
+    t.equal((await ask(await bindUdp(t, '::1'), v4.port, 'six')).toString(), 'six')
+  })
+
+  t.test('UDP: a bound socket handed over', async (t) => {
+    const probe = await bindUdp(t)
+    await closeUdp(probe.socket)
+    const listenFd = openPortSocket('udp', '127.0.0.1', probe.port)
+    const { proxy, port } = await publish(t, await startUdpEcho(t), { listenFd })
+    t.equal(port, probe.port)
+    t.equal((await ask(await bindUdp(t), port, 'fd')).toString(), 'fd')
+    proxy.close()
+    t.throws(() => closeSync(listenFd), { code: 'EBADF' }, 'it is the proxy that closes it')
+  })
+
+  t.test('UDP: a taken port is refused in the words of the original', async (t) => {
+    const { port } = await bindUdp(t)
+    await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { hostPort: port }), {
+      code: 'EADDRINUSE',
+      message: `failed to listen on 127.0.0.1:${port}: listen udp4 127.0.0.1:${port}: bind: address already in use`,
+    })
+  })
+
+  t.test('UDP: each client has an address of its own at the backend, and keeps it', async (t) => {
+    const backend = await bindUdp(t)
+    const { port, proxy } = await publish(t, backend)
+    const clients = [await bindUdp(t), await bindUdp(t)]
+    const seen: number[] = []
+    for (const client of [...clients, ...clients]) {
+      const question = receive(backend.socket)
+      client.socket.send(`from ${client.port}`, port, '127.0.0.1')
+      const { data, from } = await question
+      seen.push(from.port)
+      const answer = receive(client.socket)
+      backend.socket.send(`to ${data.toString()}`, from.port, from.address)
+      const got = await answer
+      t.equal(got.data.toString(), `to from ${client.port}`)
+      t.equal(got.from.port, port, 'the answer comes from the published port')
+    }
+    t.same(seen.slice(0, 2), seen.slice(2))
+    t.not(seen[0], seen[1])
+    t.match(proxy.counters, { accepted: 2, active: 2 })
+  })
+
+  t.test('UDP: the largest datagram and the empty one arrive whole', async (t) => {
+    const { port } = await publish(t, await startUdpEcho(t))
+    const client = await bindUdp(t)
+    const largest = randomBytes(LARGEST)
+    t.ok(largest.equals(await ask(client, port, largest)))
+    t.equal((await ask(client, port, Buffer.alloc(0))).length, 0)
+  })
+
+  t.test('UDP: a backend that starts only later is reached then', async (t) => {
+    const late = await bindUdp(t)
+    await closeUdp(late.socket)
+    const { port, proxy } = await publish(t, late)
+    const client = await bindUdp(t)
+    // Refused, one by one: the kernel's word of each arrives before the next is sent.
+    for (let i = 0; i < 3; i++) {
+      client.socket.send(`refused ${i}`, port, '127.0.0.1')
+      await delay(20)
+    }
+    await startUdpEcho(t, '127.0.0.1', late.port)
+    t.equal((await ask(client, port, 'at last')).toString(), 'at last')
+    t.equal(proxy.counters.accepted, 1, 'still the same flow')
+  })
+
+  t.test('UDP: idle flows go, and a client that comes back is served', async (t) => {
+    const { port, proxy } = await publish(t, await startUdpEcho(t), { udpIdleMs: 100 })
+    const client = await bindUdp(t)
+    await ask(client, port, 'one')
+    t.equal(proxy.counters.active, 1)
+    while (proxy.counters.active > 0) await delay(10)
+    t.equal((await ask(client, port, 'two')).toString(), 'two')
+    t.equal(proxy.counters.accepted, 2)
+  })
+
+  t.test('UDP: a flow whose backend never answers lives while the client writes', async (t) => {
+    const backend = await bindUdp(t)
+    const { port, proxy } = await publish(t, backend, { udpIdleMs: 400 })
+    const client = await bindUdp(t)
+    const seen = new Set<number>()
+    backend.socket.on('message', (_data, from) => seen.add(from.port))
+    // Three times as long as an idle flow would live.
+    for (let i = 0; i < 24; i++) {
+      const arrived = receive(backend.socket)
+      client.socket.send('tick', port, '127.0.0.1')
+      await arrived
+      await delay(50)
+    }
+    t.equal(seen.size, 1)
+    t.equal(proxy.counters.accepted, 1)
+  })
+
+  t.test('UDP: with no room left the flow that was idle the longest goes first', async (t) => {
+    const { port, proxy } = await publish(t, await startUdpEcho(t), { capacity: 3 })
+    const clients = await Promise.all(Array.from({ length: 3 }, () => bindUdp(t)))
+    for (const client of clients) await ask(client, port, 'x')
+    const [first] = clients
+    if (first) await ask(first, port, 'again')
+    const late = await bindUdp(t)
+    t.equal((await ask(late, port, 'late')).toString(), 'late')
+    t.match(proxy.counters, { accepted: 4, active: 3 })
+    if (first) await ask(first, port, 'kept')
+    t.equal(proxy.counters.accepted, 4, 'the one that was used last has kept its flow')
+  })
+
+  t.test('UDP: close frees the port at once', async (t) => {
+    const { port, proxy } = await publish(t, await startUdpEcho(t))
+    await ask(await bindUdp(t), port, 'x')
+    proxy.close()
+    await proxy.closed
+    t.equal(proxy.counters.active, 0)
+    await bindUdp(t, '127.0.0.1', port)
+    proxy.close()
+  })
+}
