@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
+import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
 import { get } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import t from 'tap'
-import { makeWebImage, startDockerd, type DockerError } from '../lib/dockerd.js'
+import { makeDnsImage, makeWebImage, startDockerd, type DockerError } from '../lib/dockerd.js'
 import { missing, PROGRAM } from '../lib/program.js'
 import { testImage } from './image.js'
 
@@ -50,10 +51,11 @@ t.test('under a real dockerd', { skip }, async (t) => {
       (err: unknown) => err as DockerError,
     )
   /** The proxies of a port, as ps shows them. */
-  const proxies = (port: number): string[] =>
+  const proxies = (port: number, protocol = 'tcp'): string[] =>
     execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })
       .split('\n')
-      .filter((line) => line.includes(PROGRAM) && line.includes(` -host-port ${port} `))
+      .filter((line) => line.includes(`${PROGRAM} -proto ${protocol} `))
+      .filter((line) => line.includes(` -host-port ${port} `))
 
   await docker('run', '-d', '--name', 'web_svr01', '-p', '80', IMAGE, ...HTTPD)
   await docker('run', '-d', '--name', 'web_svr02', '-p', '80', IMAGE, ...HTTPD)
@@ -111,10 +113,32 @@ t.test('under a real dockerd', { skip }, async (t) => {
     t.same(proxies(held), [])
   })
 
-  t.test('UDP is refused, and says what to do', async (t) => {
-    const { code, stderr } = await refusal('run', '--rm', '-p', '53/udp', IMAGE, ...HTTPD)
+  const noDns = missing('/usr/sbin/dnsmasq', 'dnsmasq-base')
+  t.test('a DNS server is asked by UDP', { skip: noDns }, async (t) => {
+    await makeDnsImage(dockerd, 'dns:local')
+    const dnsmasq =
+      'dnsmasq -k -C /dev/null --pid-file= --user=root -R -h -A /web_svr01.test/192.0.2.7'
+    await docker(
+      ...['run', '-d', '--name', 'dns_svr01', '-p', '53/udp', 'dns:local'],
+      ...dnsmasq.split(' '),
+    )
+    const [address = ''] = (await docker('port', 'dns_svr01', '53/udp')).split('\n')
+    const udpPort = Number(address.split(':').at(-1))
+    t.equal(proxies(udpPort, 'udp').length, 2)
+    for (const server of [`127.0.0.1:${udpPort}`, `[::1]:${udpPort}`]) {
+      // It may not listen yet: then the resolver asks again.
+      const resolver = new Resolver({ timeout: 1000, tries: 20 })
+      resolver.setServers([server])
+      t.same(await resolver.resolve4('web_svr01.test'), ['192.0.2.7'])
+    }
+    await docker('rm', '-f', 'dns_svr01')
+    t.same(proxies(udpPort, 'udp'), [])
+  })
+
+  t.test('SCTP is refused, and says what to do', async (t) => {
+    const { code, stderr } = await refusal('run', '--rm', '-p', '53/sctp', IMAGE, ...HTTPD)
     t.equal(code, 125)
-    t.match(stderr, 'unsupported protocol udp: this docker-proxy forwards tcp only')
+    t.match(stderr, 'unsupported protocol sctp: this docker-proxy forwards tcp and udp')
   })
 
   t.test('a container that restarts is reached again at once', async (t) => {

@@ -38,6 +38,9 @@ interface Row {
 const listenError = (address: string, reason: string, network = 'tcp4'): string =>
   `1\nfailed to listen on ${address}: listen ${network} ${address}: bind: ${reason}`
 
+const SCTP_REFUSAL =
+  "unsupported protocol sctp: this docker-proxy forwards tcp and udp; to publish sctp, set dockerd's userland-proxy-path back to Docker's own docker-proxy"
+
 const ROWS: Row[] = [
   { args: '-foo', code: 2, stderr: 'flag provided but not defined: -foo' },
   { args: '--foo', code: 2, stderr: 'flag provided but not defined: -foo' },
@@ -160,16 +163,25 @@ const ROWS: Row[] = [
     status: '1\nunsupported protocol TCP',
     ownWay: true,
   },
-  ...(['udp', 'sctp'] as const).map((proto): Row => {
-    const refusal = `unsupported protocol ${proto}: this docker-proxy forwards tcp only; publish the port as tcp, or set dockerd's userland-proxy-path back to Docker's own docker-proxy`
-    return {
-      args: `-proto ${proto} -host-ip 127.0.0.1 -host-port 0 -container-ip 127.0.0.1 -container-port 53`,
-      code: 1,
-      stderr: refusal,
-      status: `1\n${refusal}`,
-      ownWay: true,
-    }
-  }),
+  {
+    args: '-proto udp -host-ip 192.0.2.1 -host-port 53',
+    code: 1,
+    status: listenError('192.0.2.1:53', 'cannot assign requested address', 'udp4'),
+    ownWay: true,
+  },
+  {
+    args: '-proto udp -host-ip 127.0.0.1 -host-port 70000',
+    code: 1,
+    status: listenError('127.0.0.1:70000', 'invalid argument', 'udp4'),
+    ownWay: true,
+  },
+  {
+    args: '-proto sctp -host-ip 127.0.0.1 -host-port 0 -container-ip 127.0.0.1 -container-port 53',
+    code: 1,
+    stderr: SCTP_REFUSAL,
+    status: `1\n${SCTP_REFUSAL}`,
+    ownWay: true,
+  },
 ]
 
 for (const row of ROWS) {

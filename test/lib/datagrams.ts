@@ -15,7 +15,7 @@ export interface UdpPeer {
 
 /** A socket on a free port, or on the one that is given. */
 export async function bindUdp(t: Test, ip = '127.0.0.1', port = 0): Promise<UdpPeer> {
-  const socket = createSocket(isIPv6(ip) ? { type: 'udp6', ipv6Only: true } : 'udp4')
+  const socket = createSocket(isIPv6(ip) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' })
   t.teardown(() => closeUdp(socket))
   socket.bind(port, ip)
   await once(socket, 'listening')

@@ -95,3 +95,14 @@ export async function makeWebImage(dockerd: Dockerd, name: string, big: Buffer):
   writeFileSync(join(folder, 'www/big'), big)
   await dockerd.importImage(folder, name)
 }
+
+/** An image of this machine's dnsmasq and its libraries. */
+export async function makeDnsImage(dockerd: Dockerd, name: string): Promise<void> {
+  const folder = dockerd.folder('dns')
+  const program = '/usr/sbin/dnsmasq'
+  const libraries = execFileSync('ldd', [program], { encoding: 'utf8' }).match(/\/\S+/g) ?? []
+  execFileSync('cp', ['-L', '--parents', '-t', folder, program, ...libraries])
+  mkdirSync(join(folder, 'etc'))
+  writeFileSync(join(folder, 'etc/passwd'), 'root:x:0:0::/:/\n')
+  await dockerd.importImage(folder, name)
+}

@@ -105,7 +105,7 @@ export async function listenUdp(port: PublishedPort, context: ProxyContext): Pro
 async function bind(port: PublishedPort): Promise<Socket> {
   if (port.listenFd !== undefined) checkListenFd('udp', port.listenFd)
   const host = port.hostIp === '' ? '::' : port.hostIp
-  const socket = createSocket(isIPv6(host) ? { type: 'udp6', ipv6Only: true } : 'udp4')
+  const socket = createSocket(isIPv6(host) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' })
   try {
     if (port.listenFd === undefined && !isPort(port.hostPort)) throw invalidArgument()
     await new Promise<void>((resolve, reject) => {
