@@ -49,7 +49,7 @@ export function parsePortSpec(spec: string): PortRequest[] {
 
   const protocol = fields.protocol.toLowerCase()
   if (!isProtocol(protocol)) {
-    return fail(`the protocol "${fields.protocol}" is none of tcp, udp, sctp`)
+    return fail(`the protocol ${JSON.stringify(fields.protocol)} is none of tcp, udp, sctp`)
   }
   const hostIp = readHostIp(fields.hostIp, fail)
   const container = readRange('container', fields.containerPort, fail)
@@ -112,13 +112,16 @@ function longForm(spec: string): Fields {
     const [, key = '', value = ''] = /^([^=]*)=?(.*)$/s.exec(pair) ?? []
     if (key === 'mode' && value === 'host') continue
     if (key === 'mode') {
-      throw new PortSpecError(spec, `mode=${value} takes a swarm: leave it out, or say mode=host`)
+      throw new PortSpecError(
+        spec,
+        `${JSON.stringify(pair)} takes a swarm: leave it out, or say mode=host`,
+      )
     }
     const field = keys.get(key)
     if (!field || value === '') {
       throw new PortSpecError(
         spec,
-        `"${pair}" is not one of target=PORT, published=PORT, protocol=tcp|udp|sctp, host_ip=IP, mode=host`,
+        `${JSON.stringify(pair)} is not one of target=PORT, published=PORT, protocol=tcp|udp|sctp, host_ip=IP, mode=host`,
       )
     }
     fields[field] = value

@@ -24,6 +24,7 @@ const REASONS: Record<string, string> = {
   ENODEV: 'no such device',
   ENOENT: 'no such file or directory',
   ENOSPC: 'no space left on device',
+  ENOTDIR: 'not a directory',
   ENOMEM: 'cannot allocate memory',
   ENOTSOCK: 'socket operation on non-socket',
   EPERM: 'operation not permitted',

@@ -29,7 +29,7 @@ export function processStartDate(pid: number): number | undefined {
 /** The arguments it was started with, the program first. */
 export function processCommand(pid: number): string[] | undefined {
   const text = read(`/proc/${pid}/cmdline`)
-  return text ? text.replace(/\0$/, '').split('\0') : undefined
+  return text ? text.replace(/\0+$/, '').split('\0') : undefined
 }
 
 /** A variable of the environment it was started with. */

@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { StateFile, type SavedPublication } from '../../src/controller/state-file.js'
+import { mountSmallDisk } from '../lib/small-disk.js'
+
+const publication = (name: string): SavedPublication => ({
+  name,
+  backend: '172.17.0.2',
+  created: '2026-11-24T12:00:00.000Z',
+  ports: [{ id: 'a', protocol: 'tcp', hostIp: '0.0.0.0', hostPort: 8080, containerPort: 80 }],
+})
+
+t.test('what was saved is loaded, by another daemon as well', async (t) => {
+  const folder = join(t.testdir(), 'made/by/us')
+  const first = new StateFile(folder)
+  t.same(first.load(), [])
+  first.save([publication('a'), publication('b')])
+  first.save([publication('b')])
+  t.same(first.load(), [publication('b')])
+  first.close()
+  const second = new StateFile(folder)
+  t.same(second.load(), [publication('b')])
+  t.same(readdirSync(folder).sort(), ['lock', 'state.json'])
+  second.close()
+})
+
+t.test('two daemons on one folder: the second says so', async (t) => {
+  const folder = t.testdir()
+  const first = new StateFile(folder)
+  t.throws(() => new StateFile(folder), {
+    message: `another docker-publish daemon uses ${folder}: stop it, or name another folder with --data-root`,
+  })
+  first.close()
+  new StateFile(folder).close()
+})
+
+t.test('a file that is not ours is left alone', async (t) => {
+  for (const text of ['', '{', '[]', '{"version": 99, "publications": []}', 'null']) {
+    const folder = t.testdir({ 'state.json': text })
+    const state = new StateFile(folder)
+    t.throws(() => state.load(), { message: /is not a state of version 1: move it away/ }, text)
+    t.equal(readFileSync(state.path, 'utf8'), text)
+    state.close()
+  }
+})
+
+t.test('a folder that can not be used', async (t) => {
+  const folder = t.testdir({ file: '' })
+  t.throws(() => new StateFile(join(folder, 'file/state')), {
+    message: /can't use the folder .*: not a directory; name another with --data-root/,
+  })
+})
+
+const notRoot = process.getuid?.() === 0 ? false : 'takes root to mount a small disk'
+t.test('a full disk: it is said, and the file is as it was', { skip: notRoot }, async (t) => {
+  const disk = mountSmallDisk(t)
+  const { folder } = disk
+  const state = new StateFile(folder)
+  state.save([publication('a')])
+  disk.fill()
+  t.throws(() => state.save([publication('a'), publication('b')]), {
+    code: 'state-not-saved',
+    message: `can't save the state in ${folder}: no space left on device`,
+  })
+  t.same(state.load(), [publication('a')])
+  t.same(readdirSync(folder).sort(), ['filler', 'lock', 'state.json'])
+  disk.free()
+  state.save([publication('b')])
+  t.same(state.load(), [publication('b')])
+  state.close()
+})

@@ -1,0 +1,36 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+
+/** A disk of its own for a test, that can be filled up. */
+export interface SmallDisk {
+  readonly folder: string
+  fill(): void
+  free(): void
+}
+
+/** Mounts one; takes root. */
+export function mountSmallDisk(t: Test): SmallDisk {
+  const folder = mkdtempSync(join(tmpdir(), 'small-disk-'))
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder])
+  t.teardown(() => {
+    execFileSync('umount', [folder])
+    rmdirSync(folder)
+  })
+  const filler = join(folder, 'filler')
+  return {
+    folder,
+    fill() {
+      try {
+        writeFileSync(filler, Buffer.alloc(1024 * 1024))
+      } catch (err) {
+        if ((err as NodeJS.ErrnoException).code === 'ENOSPC') return
+        throw err
+      }
+      throw new Error('the disk is larger than it should be')
+    },
+    free: () => rmSync(filler),
+  }
+}
