@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import { errnoReason } from './linux/errno.js'
 import { setProcessName } from './linux/process-name.js'
 import { openStderrLog, type StderrLog } from './log/log.js'
+import { openStderrSink } from './log/stderr-sink.js'
 import { chooseEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { ListenError, type Proxy } from './proxy/engine.js'
@@ -34,8 +35,9 @@ async function main(): Promise<void> {
 
   const status = openStatusPipe()
   const fail = async (exitCode: number, reason: string, hint = ''): Promise<never> => {
-    complain(hint === '' ? reason : `${reason} (${hint})`)
+    // The parent first: whatever becomes of stderr, it must learn of this.
     await status.failed(reason).catch(() => undefined)
+    complain(hint === '' ? reason : `${reason} (${hint})`)
     process.exit(exitCode)
   }
 
@@ -99,14 +101,18 @@ function publishedPort(protocol: Protocol, flags: Flags): PublishedPort {
 }
 
 function stopOnSignal(proxy: Proxy, log: StderrLog): void {
+  let stopping = false
   const stop = (signal: NodeJS.Signals): void => {
+    // Ctrl-C may come twice: from the terminal, and from a parent that passes it on.
+    if (stopping) return
+    stopping = true
     proxy.close()
     const { accepted, failedDials } = proxy.counters
     log.info('Proxy stopped', { signal, accepted, failedDials })
     void log.flush().then(() => process.exit())
   }
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
 }
 
 function backendOf(port: PublishedPort): Proxy['address'] {
@@ -126,12 +132,9 @@ function print(line: string): void {
   }
 }
 
-function complain(line: string): void {
-  try {
-    writeSync(2, line + '\n')
-  } catch {
-    // Nobody reads it; the exit code and the status pipe tell as well.
-  }
+/** Where nobody takes it from stderr, the exit code and the status pipe tell as well. */
+function complain(text: string): void {
+  openStderrSink()?.write(text + '\n')
 }
 
 void main()

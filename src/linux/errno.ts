@@ -2,7 +2,7 @@
  * Errors of system calls in the words of Go and of strerror(3): dockerd's users know these texts.
  * Source: errno(3), and Go's syscall/zerrors_linux.
  */
-const REASONS: Record<string, string> = {
+export const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EADDRINUSE: 'address already in use',
   EADDRNOTAVAIL: 'cannot assign requested address',

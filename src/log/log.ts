@@ -1,3 +1,4 @@
+import { createPlainLog } from './plain-log.js'
 import { openStderrSink, type LineSink } from './stderr-sink.js'
 
 export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const
@@ -35,8 +36,13 @@ export function openStderrLog(name: string, level: LogLevel): StderrLog {
   let waiting: Promise<void> = Promise.resolve()
   let pino: Promise<Log> | undefined
 
-  const load = async (to: LineSink) =>
-    (await import('./pino-log.js')).createPinoLog(name, level, to)
+  const load = async (to: LineSink): Promise<Log> => {
+    try {
+      return await (await import('./pino-log.js')).createPinoLog(name, level, to)
+    } catch {
+      return createPlainLog(name, to)
+    }
+  }
 
   const write = (lineLevel: LineLevel, message: string, fields: LogFields = {}): void => {
     if (!sink || LOG_LEVELS.indexOf(lineLevel) > limit) return

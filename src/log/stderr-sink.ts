@@ -31,18 +31,18 @@ export function openStderrSink(): LineSink | undefined {
   if (stat.isCharacterDevice() && stat.rdev === DEV_NULL) return undefined
   const isTerminal = isatty(STDERR_FD)
   if (stat.isSocket()) return countLosses(socketWriter(), isTerminal)
-  if (stat.isFIFO() || isTerminal) {
-    return countLosses(reopenedWriter() ?? socketWriter(), isTerminal)
-  }
-  return countLosses((line) => tryWrite(STDERR_FD, line), isTerminal)
+  if (stat.isFIFO()) return countLosses(reopenedWriter() ?? socketWriter(), isTerminal)
+  // Another user's terminal, as after su(1), takes lines only the plain way.
+  if (isTerminal) return countLosses(reopenedWriter() ?? tryWriteStderr, isTerminal)
+  return countLosses(tryWriteStderr, isTerminal)
 }
 
 /** Writes a line, and tells whether it went out. */
 type Writer = (line: string) => boolean
 
-function tryWrite(fd: number, line: string): boolean {
+function tryWriteStderr(line: string): boolean {
   try {
-    writeSync(fd, line)
+    writeSync(STDERR_FD, line)
     return true
   } catch {
     return false // A full pipe, a full disk, a reader gone: the next line may fare better.

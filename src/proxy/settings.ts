@@ -61,7 +61,8 @@ function readSettingsFile(
   try {
     text = readFileSync(path, 'utf8')
   } catch (err) {
-    if (!chosen && errnoCode(err) === 'ENOENT') return undefined
+    // Where /etc/docker is root's alone, others have no settings there.
+    if (!chosen && ['ENOENT', 'EACCES', 'ENOTDIR'].includes(errnoCode(err) ?? '')) return undefined
     throw new SettingError(
       `can't read the settings file ${JSON.stringify(path)}: ${errnoReason(err)}; ` +
         `mend or remove it${chosen ? ', or unset DOCKER_PROXY_CONFIG' : ''}`,

@@ -74,8 +74,9 @@ function reopen(): number {
   try {
     return openSync(`/proc/self/fd/${STATUS_FD}`, constants.O_WRONLY | constants.O_NONBLOCK)
   } catch (err) {
-    // A pipe made by another user can't be opened by its path, but it can be written to.
-    if (errnoCode(err) === 'EACCES') return STATUS_FD
+    // A pipe made by another user can't be opened by its path, nor any without a descriptor left, but it can be
+    // written to.
+    if (['EACCES', 'EMFILE', 'ENFILE'].includes(errnoCode(err) ?? '')) return STATUS_FD
     closeSync(STATUS_FD)
     throw errnoCode(err) === 'ENXIO' ? new Error('nobody reads the status pipe') : err
   }

@@ -6,11 +6,10 @@ import t, { type Test } from 'tap'
 import { findHolder } from '../../src/controller/holder.js'
 import { bindUdp } from '../lib/datagrams.js'
 import { freeRow } from '../lib/free-row.js'
-import { proxyFlags, startProxy } from '../lib/program.js'
+import { notRoot, proxyFlags, startProxy } from '../lib/program.js'
 
 const NOBODY = 65_534
-const isRoot = process.getuid?.() === 0
-const notRoot = isRoot ? false : 'takes root'
+const skip = notRoot('to be another user')
 
 /** A process that listens on a free port of 127.0.0.1, and ends with the test. */
 async function startListener(
@@ -49,7 +48,7 @@ t.test('a process: pid, command, user, since when', async (t) => {
   t.ok(Math.abs(since - started) < 5000)
 })
 
-t.test('a process of another user', { skip: notRoot }, async (t) => {
+t.test('a process of another user', { skip }, async (t) => {
   const { pid, port } = await startListener(t, { uid: NOBODY })
   t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {
     kind: 'process',
@@ -58,29 +57,25 @@ t.test('a process of another user', { skip: notRoot }, async (t) => {
   })
 })
 
-t.test(
-  "without root only the user of another one's process is known",
-  { skip: notRoot },
-  async (t) => {
-    const { port } = await startListener(t)
-    const child = spawn(
-      process.execPath,
-      ['dist/docker-publish', 'check', '-p', `127.0.0.1:${port}:80`],
-      {
-        uid: NOBODY,
-        stdio: ['ignore', 'ignore', 'pipe'],
-      },
-    )
-    const exit = once(child, 'exit')
-    let stderr = ''
-    for await (const chunk of child.stderr) stderr += (chunk as Buffer).toString()
-    t.match(
-      stderr,
-      `held by   a process of another user (root) on 127.0.0.1:${port}; run as root to see which`,
-    )
-    t.same(await exit, [125, null])
-  },
-)
+t.test("without root only the user of another one's process is known", { skip }, async (t) => {
+  const { port } = await startListener(t)
+  const child = spawn(
+    process.execPath,
+    ['dist/docker-publish', 'check', '-p', `127.0.0.1:${port}:80`],
+    {
+      uid: NOBODY,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  )
+  const exit = once(child, 'exit')
+  let stderr = ''
+  for await (const chunk of child.stderr) stderr += (chunk as Buffer).toString()
+  t.match(
+    stderr,
+    `held by   a process of another user (root) on 127.0.0.1:${port}; run as root to see which`,
+  )
+  t.same(await exit, [125, null])
+})
 
 t.test('one that has gone is nobody', async (t) => {
   const { port, end } = await startListener(t)
@@ -117,7 +112,7 @@ t.test('IPv6', async (t) => {
   t.equal(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), undefined)
 })
 
-t.test('a process in another network namespace has another port', { skip: notRoot }, async (t) => {
+t.test('a process in another network namespace has another port', { skip }, async (t) => {
   const name = `publish-${process.pid}`
   execFileSync('ip', ['netns', 'add', name])
   t.teardown(() => execFileSync('ip', ['netns', 'delete', name]))

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { StateFile, type SavedPublication } from '../../src/controller/state-file.js'
+import { notRoot } from '../lib/program.js'
 import { mountSmallDisk } from '../lib/small-disk.js'
 
 const publication = (name: string): SavedPublication => ({
@@ -52,21 +53,24 @@ t.test('a folder that can not be used', async (t) => {
   })
 })
 
-const notRoot = process.getuid?.() === 0 ? false : 'takes root to mount a small disk'
-t.test('a full disk: it is said, and the file is as it was', { skip: notRoot }, async (t) => {
-  const disk = mountSmallDisk(t)
-  const { folder } = disk
-  const state = new StateFile(folder)
-  state.save([publication('a')])
-  disk.fill()
-  t.throws(() => state.save([publication('a'), publication('b')]), {
-    code: 'state-not-saved',
-    message: `can't save the state in ${folder}: no space left on device`,
-  })
-  t.same(state.load(), [publication('a')])
-  t.same(readdirSync(folder).sort(), ['filler', 'lock', 'state.json'])
-  disk.free()
-  state.save([publication('b')])
-  t.same(state.load(), [publication('b')])
-  state.close()
-})
+t.test(
+  'a full disk: it is said, and the file is as it was',
+  { skip: notRoot('to mount a small disk') },
+  async (t) => {
+    const disk = mountSmallDisk(t)
+    const { folder } = disk
+    const state = new StateFile(folder)
+    state.save([publication('a')])
+    disk.fill()
+    t.throws(() => state.save([publication('a'), publication('b')]), {
+      code: 'state-not-saved',
+      message: `can't save the state in ${folder}: no space left on device`,
+    })
+    t.same(state.load(), [publication('a')])
+    t.same(readdirSync(folder).sort(), ['filler', 'lock', 'state.json'])
+    disk.free()
+    state.save([publication('b')])
+    t.same(state.load(), [publication('b')])
+    state.close()
+  },
+)

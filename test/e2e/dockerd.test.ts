@@ -6,8 +6,14 @@ import { get } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import t from 'tap'
-import { makeDnsImage, makeWebImage, startDockerd, type DockerError } from '../lib/dockerd.js'
-import { missing, PROGRAM } from '../lib/program.js'
+import {
+  makeDnsImage,
+  makeWebImage,
+  otherDockerd,
+  startDockerd,
+  type DockerError,
+} from '../lib/dockerd.js'
+import { missing, notRoot, PROGRAM } from '../lib/program.js'
 import { testImage } from './image.js'
 
 const IMAGE = 'web:local'
@@ -20,7 +26,8 @@ const skip =
   missing('/usr/sbin/dockerd', 'docker.io') ||
   missing('/bin/busybox', 'busybox-static') ||
   missing('/usr/sbin/iptables', 'iptables') ||
-  (process.getuid?.() === 0 ? false : 'dockerd takes root')
+  notRoot('for dockerd') ||
+  otherDockerd()
 
 t.test('under a real dockerd', { skip }, async (t) => {
   const dockerd = await startDockerd(t)

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makeFifo } from '../lib/fifo.js'
@@ -94,6 +95,41 @@ t.test('a pipe that is read again tells how much was lost', async (t) => {
   })
   t.match(JSON.parse(line), { level: 50, msg: "Can't forward traffic" })
   await stop(running)
+})
+
+t.test('a start that fails tells the parent and ends, though nobody reads stderr', async (t) => {
+  const cases: [string[], NodeJS.ProcessEnv, number, string][] = [
+    [['-host-ip', '192.0.2.1', '-host-port', '80'], {}, 1, '1\nfailed to listen on 192.0.2.1:80'],
+    [['-host-port', '0'], { DOCKER_PROXY_LOG_LEVEL: 'loud' }, 2, '1\ninvalid setting "loud"'],
+    [['-proto', 'foo'], {}, 1, '1\nunsupported protocol foo'],
+    [['-foo'], {}, 2, ''],
+  ]
+  for (const [i, [args, env, code, status]] of cases.entries()) {
+    const fifo = makeFifo(t, `pipe${i}`)
+    fifo.fill()
+    const running = run(t, args, { stderr: fifo.writeFd, env })
+    t.ok((await running.status).startsWith(status), args.join(' '))
+    t.same(await running.exit, { code, signal: null })
+  }
+})
+
+t.test('the program alone, without the files beside it, logs the same lines', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'docker-proxy-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const program = join(folder, 'docker-proxy')
+  copyFileSync(PROGRAM, program)
+  const running = await startProxy(t, await deadBackend(t), { program })
+  await fail(t, running.port)
+  await stop(running)
+  const lines = (await running.stderr).trim().split('\n')
+  t.match(
+    lines.map((line) => JSON.parse(line) as object),
+    [
+      { level: 30, name: 'docker-proxy', msg: /^Proxy listening/ },
+      { level: 50, pid: running.pid, msg: /^Can't forward traffic/ },
+      { level: 30, signal: 'SIGINT', msg: 'Proxy stopped' },
+    ],
+  )
 })
 
 t.test('a pipe whose reader has gone', async (t) => {

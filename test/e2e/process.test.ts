@@ -60,6 +60,18 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 
+t.test('a signal that comes twice, as Ctrl-C through a parent does, is one', async (t) => {
+  const echo = await startEcho(t)
+  const running = await startProxy(t, echo)
+  // Both are there before it runs again.
+  running.child.kill('SIGSTOP')
+  running.child.kill('SIGINT')
+  running.child.kill('SIGTERM')
+  running.child.kill('SIGCONT')
+  t.same(await running.exit, { code: 0, signal: null })
+  t.match(await running.stderr, /Proxy stopped/)
+})
+
 t.test('the port can be bound again at once, connections in TIME_WAIT or not', async (t) => {
   // The backend ends first, so that it is the proxy's sockets that wait out 2 MSL.
   const backend = await startBackend(t, (socket) => socket.end('bye'))

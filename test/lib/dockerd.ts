@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { processCommand, processIds } from '../../src/linux/process.js'
 import { inCleanEnvironment, PROGRAM } from './program.js'
 
 const run = promisify(execFile)
@@ -22,6 +23,12 @@ export interface Dockerd {
 export interface DockerError extends Error {
   code: number
   stderr: string
+}
+
+/** A dockerd of this machine's own would share its bridge and firewall with the test's: better not. */
+export function otherDockerd(): string | false {
+  const running = processIds().find((pid) => processCommand(pid)?.[0]?.endsWith('dockerd'))
+  return running !== undefined && `a dockerd runs here (pid ${running}), which this would disturb`
 }
 
 /** Starts dockerd, and ends it with the test: its containers, rules and bridge go as well. */

@@ -118,6 +118,13 @@ export async function stop(
   return running.exit
 }
 
+/** As `missing`, of root's rights. */
+export function notRoot(purpose: string): string | false {
+  if (process.getuid?.() === 0) return false
+  if (process.env['CI']) throw new Error(`this takes root ${purpose}`)
+  return `takes root ${purpose}`
+}
+
 /** A part a test can't do without: where it is missing the test is skipped, but fails in CI. */
 export function missing(path: string, packageName: string): string | false {
   if (existsSync(path)) return false

@@ -1,6 +1,6 @@
 import { getSystemErrorMap } from 'node:util'
 import t from 'tap'
-import { errnoCode, errnoReason } from '../../src/linux/errno.js'
+import { errnoCode, errnoReason, REASONS } from '../../src/linux/errno.js'
 
 t.test('errors of system calls in the words of strerror', async (t) => {
   const failed = Object.assign(new Error('listen EADDRINUSE: …'), { code: 'EADDRINUSE' })
@@ -17,8 +17,5 @@ t.test('other errors speak for themselves', async (t) => {
 
 t.test('every reason belongs to an error that exists', async (t) => {
   const known = new Set([...getSystemErrorMap().values()].map(([name]) => name))
-  for (const code of ['EACCES', 'EADDRNOTAVAIL', 'ECONNREFUSED', 'EMFILE', 'ENOSPC', 'EISDIR']) {
-    t.ok(known.has(code))
-    t.not(errnoReason(Object.assign(new Error('raw'), { code })), 'raw')
-  }
+  for (const code of Object.keys(REASONS)) t.ok(known.has(code), code)
 })

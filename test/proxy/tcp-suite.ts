@@ -18,6 +18,7 @@ import {
   startEcho,
   writeRandom,
 } from '../lib/sockets.js'
+import { until } from '../lib/until.js'
 
 const SHUT_RD = 0
 const MIB = 1024 * 1024
@@ -246,6 +247,7 @@ export function tcpSuite(engine: Engine): void {
     client.resetAndDestroy()
     await publish(t, await startEcho(t), { listenFd: silent.fd })
     t.equal(await exchange(t, port, 'next'), 'next')
+    await until(() => proxy.counters.active === 0)
     t.equal(proxy.counters.accepted, 2)
   })
 
@@ -323,6 +325,32 @@ export function tcpSuite(engine: Engine): void {
     next.client.end('next')
     t.equal(await readAll(next.server), 'next')
     t.equal(proxy.counters.accepted, 2)
+  })
+
+  t.test('an answer that a reset follows arrives before it, as without a proxy', async (t) => {
+    const size = 256 * 1024
+    // A server that refuses an upload: it reads a little, answers, and closes with the rest unread.
+    const backend = await startBackend(t, (socket) => {
+      socket.once('data', () => {
+        socket.pause()
+        socket.write(Buffer.alloc(size, 'r'), () => socket.resetAndDestroy())
+      })
+    })
+    const { port } = await publish(t, backend)
+    for (let i = 0; i < 10; i++) {
+      const client = await dial(t, port)
+      let received = 0
+      client.on('data', (chunk: Buffer) => (received += chunk.length))
+      const broken = once(client, 'error')
+      const upload = Buffer.alloc(MIB)
+      const push = (): void => {
+        while (!client.destroyed && client.write(upload));
+      }
+      client.on('drain', push)
+      push()
+      await broken
+      t.equal(received, size)
+    }
   })
 
   t.test('500 connections at once', async (t) => {

@@ -8,6 +8,7 @@ import type { Engine, Proxy } from '../../src/proxy/engine.js'
 import type { PublishedPort } from '../../src/proxy/published-port.js'
 import { ask, bindUdp, closeUdp, receive, startUdpEcho } from '../lib/datagrams.js'
 import { MemoryLog } from '../lib/memory-log.js'
+import { until } from '../lib/until.js'
 
 /** The most that fits into a datagram over IPv4, bytes. */
 const LARGEST = 65_507
@@ -129,7 +130,7 @@ export function udpSuite(engine: Engine): void {
     const client = await bindUdp(t)
     await ask(client, port, 'one')
     t.equal(proxy.counters.active, 1)
-    while (proxy.counters.active > 0) await delay(10)
+    await until(() => proxy.counters.active === 0)
     t.equal((await ask(client, port, 'two')).toString(), 'two')
     t.equal(proxy.counters.accepted, 2)
   })

@@ -2,7 +2,7 @@ import type { Libc } from '../../linux/libc.js'
 
 /** How often to look, milliseconds. */
 const INTERVAL_MS = 5_000
-/** From this part of a processor on, it is worth a closer look. */
+/** From this part of its time on, a process that finds no rest is worth a closer look. */
 const BUSY = 0.5
 
 /**
@@ -22,11 +22,12 @@ export function watchListener(
   accepted: () => number,
   broken: () => void,
 ): () => void {
-  let before = { accepted: accepted(), cpu: process.cpuUsage() }
+  let before = { accepted: accepted(), loop: performance.eventLoopUtilization() }
   const timer = setInterval(() => {
-    const now = { accepted: accepted(), cpu: process.cpuUsage() }
-    const used = now.cpu.user + now.cpu.system - before.cpu.user - before.cpu.system
-    const suspicious = used > INTERVAL_MS * 1000 * BUSY && now.accepted === before.accepted
+    const now = { accepted: accepted(), loop: performance.eventLoopUtilization() }
+    // The loop's own time, not the processor's: of that a spinning process may get any share.
+    const { utilization } = performance.eventLoopUtilization(now.loop, before.loop)
+    const suspicious = utilization > BUSY && now.accepted === before.accepted
     before = now
     const fd = descriptor()
     if (!suspicious || fd === undefined || loadLibc()?.isListening(fd) !== false) return

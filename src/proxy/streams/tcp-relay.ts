@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net'
 import type { Log } from '../../log/log.js'
 import { errnoReason } from '../../linux/errno.js'
 import { isPort } from '../listen-error.js'
+import { saveLastWords } from './last-words.js'
 import { joinHostPort, type PublishedPort } from '../published-port.js'
 
 /** Go's default, milliseconds: idle connections whose other end has vanished are found out. */
@@ -81,6 +82,8 @@ export function openRelay(
   })
   backend.once('connect', () => {
     outcome = 'joined'
+    saveLastWords(backend, (data) => client.write(data))
+    saveLastWords(client, (data) => backend.write(data))
     client.pipe(backend)
     backend.pipe(client)
   })
@@ -94,14 +97,17 @@ export function openRelay(
 }
 
 /**
- * Passes a reset on. Where an end of stream is already on its way to the socket, what goes before it is a
- * whole stream and is delivered first; the kernel's reset would drop it, and libuv refuses one
- * while a shutdown is pending (uv_tcp_close_reset, EINVAL).
+ * Passes a reset on. What came before it is delivered first, as it would be without a proxy: a reset drops all that
+ * still waits in this process, and libuv refuses one while a shutdown is pending (uv_tcp_close_reset,
+ * EINVAL).
  */
 function reset(socket: Socket): void {
   if (socket.destroyed) return
   if (socket.writableEnded && !socket.writableFinished) {
     socket.once('finish', () => reset(socket))
+  } else if (!socket.writableEnded && socket.writableLength > 0) {
+    // Called once all before it is written.
+    socket.write('', () => reset(socket))
   } else {
     socket.resetAndDestroy()
   }

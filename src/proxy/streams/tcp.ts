@@ -31,7 +31,9 @@ export async function listenTcp(port: PublishedPort, context: ProxyContext): Pro
     const tell = descriptors.wait(paused ? wake : () => undefined)
     if (!tell) return
     const what = paused ? 'new connections wait' : 'new connections may be dropped'
-    log.warn(`Out of file descriptors: ${what} until others end`, { limit: descriptors.capacity })
+    log.warn(`Out of file descriptors: ${what} until others end`, {
+      connections: descriptors.capacity,
+    })
   }
   const wake = (): void => listener.resume()
 
