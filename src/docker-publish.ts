@@ -38,6 +38,7 @@ async function main(): Promise<void> {
     .completion('completion', 'Print a script that completes commands in bash or zsh')
     .demandCommand(1, 'a command is missing: see docker-publish --help')
     .strict()
+    .check(refuseRepeated, true)
     .locale('en')
     .version(false)
     .help()
@@ -52,6 +53,19 @@ async function main(): Promise<void> {
       throw err instanceof Error && err.name !== 'YError' ? err : new UsageError(message)
     })
     .parseAsync()
+}
+
+/** Options that may be given more than once; of any other it would be unclear which one counts. */
+const REPEATABLE: readonly string[] = ['_', 'publish', 'p', 'names']
+
+function refuseRepeated(argv: Record<string, unknown>): true {
+  const { _: command } = argv
+  const isRepeatable = (key: string): boolean =>
+    REPEATABLE.includes(key) ||
+    (Array.isArray(command) && command[0] === 'daemon' && /^(host|H)$/.test(key))
+  const repeated = Object.keys(argv).find((key) => Array.isArray(argv[key]) && !isRepeatable(key))
+  if (repeated !== undefined) throw new UsageError(`--${repeated} was given more than once`)
+  return true
 }
 
 main().catch(exitWith)

@@ -6,10 +6,9 @@ import { fileURLToPath } from 'node:url'
 import { requireLibc } from '../linux/libc.js'
 import { bootId, socketsOf } from '../linux/process.js'
 import {
-  ID_VARIABLE,
   identify,
   isAlive,
-  isOurs,
+  PORT_VARIABLE,
   RuntimeFiles,
   type ProcessIdentity,
 } from './runtime-record.js'
@@ -60,15 +59,14 @@ export async function startProxyProcess(
   const shim = spawn(SHIM, [files.base, program, ...args], {
     // A group of its own: Ctrl-C on our terminal is for us alone.
     detached: true,
-    env: proxyEnvironment(id),
+    env: proxyEnvironment(files),
     stdio: ['ignore', 'ignore', 'inherit', 'pipe', ...(listenFd === undefined ? [] : [listenFd])],
   })
   const shimExit = once(shim, 'exit')
   try {
     await once(shim, 'spawn')
     await readStatus(shim.stdio[3] as Readable)
-    const pid = files.proxyPid()
-    const [proxy, parent] = [identify(pid ?? 0), identify(shim.pid ?? 0)]
+    const [proxy, parent] = [files.proxy(), identify(shim.pid ?? 0)]
     if (!proxy || !parent) throw new Error('docker-proxy ended as soon as it was ready')
     files.save({
       bootId: bootId(),
@@ -99,7 +97,7 @@ export interface AdoptedProxy {
 /** Takes over a proxy that is still running; undefined when there is none that is surely ours. */
 export function adoptProxyProcess(runFolder: string, id: string): AdoptedProxy | undefined {
   const files = new RuntimeFiles(runFolder, id)
-  const record = files.liveRecord(id)
+  const record = files.liveRecord()
   if (!record) return undefined
   const { proxy, shim, socketInode } = record
   let listenFd: number | undefined
@@ -127,8 +125,7 @@ export function adoptProxyProcess(runFolder: string, id: string): AdoptedProxy |
  */
 export async function endLeftovers(runFolder: string, id: string): Promise<number | undefined> {
   const files = new RuntimeFiles(runFolder, id)
-  const pid = files.proxyPid()
-  const proxy = pid !== undefined && isOurs(pid, id) ? identify(pid) : undefined
+  const proxy = files.proxy()
   const status = files.exitStatus()
   // Before the end of the proxy: its shim, if there still is one, then writes nothing more.
   files.remove()
@@ -136,8 +133,8 @@ export async function endLeftovers(runFolder: string, id: string): Promise<numbe
   return status
 }
 
-function proxyEnvironment(id: string): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = { ...process.env, [ID_VARIABLE]: id }
+function proxyEnvironment({ base }: RuntimeFiles): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env, [PORT_VARIABLE]: base }
   // Node 20 reads these certificates at every start, which takes longer than all else; a proxy has no use for them.
   delete env['NODE_EXTRA_CA_CERTS']
   return env

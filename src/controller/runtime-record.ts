@@ -25,8 +25,8 @@ export interface RuntimeRecord {
   readonly socketInode?: number
 }
 
-/** The variable that tells for which port a proxy was started. */
-export const ID_VARIABLE = 'DOCKER_PUBLISH_PORT_ID'
+/** The variable that tells for which port a proxy was started: the run folder and the port's id. */
+export const PORT_VARIABLE = 'DOCKER_PUBLISH_PORT'
 
 /** The run folder's files of one port. */
 export class RuntimeFiles {
@@ -41,12 +41,14 @@ export class RuntimeFiles {
     return this.#number('exit')
   }
 
-  proxyPid(): number | undefined {
-    return this.#number('pid')
+  /** The process that is, or was about to become, the port's proxy. */
+  proxy(): ProcessIdentity | undefined {
+    const pid = this.#number('pid')
+    return pid !== undefined && this.#isOurs(pid) ? identify(pid) : undefined
   }
 
   /** The record of a proxy that is still the one we started; undefined when it has gone. */
-  liveRecord(id: string): RuntimeRecord | undefined {
+  liveRecord(): RuntimeRecord | undefined {
     let record: RuntimeRecord
     try {
       record = JSON.parse(readFileSync(`${this.base}.json`, 'utf8')) as RuntimeRecord
@@ -55,7 +57,7 @@ export class RuntimeFiles {
     }
     const { proxy } = record
     if (record.bootId !== bootId() || !isAlive(proxy)) return undefined
-    return isOurs(proxy.pid, id) ? record : undefined
+    return this.#isOurs(proxy.pid) ? record : undefined
   }
 
   save(record: RuntimeRecord): void {
@@ -64,6 +66,11 @@ export class RuntimeFiles {
 
   remove(): void {
     for (const kind of ['json', 'pid', 'exit']) rmSync(`${this.base}.${kind}`, { force: true })
+  }
+
+  /** Whether a process was started for this port; ids are never given twice, so it is the one. */
+  #isOurs(pid: number): boolean {
+    return processVariable(pid, PORT_VARIABLE) === this.base
   }
 
   #number(kind: string): number | undefined {
@@ -91,9 +98,4 @@ export function identify(pid: number): ProcessIdentity | undefined {
 
 export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   return processStartTime(pid) === startTime
-}
-
-/** Whether a process was started for this port; ids are never given twice, so it is the one. */
-export function isOurs(pid: number, id: string): boolean {
-  return processVariable(pid, ID_VARIABLE) === id
 }

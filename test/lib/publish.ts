@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Test } from 'tap'
+import { Client } from '../../src/controller/client.js'
+import { processIds, processVariable } from '../../src/linux/process.js'
+import { run, type Running } from './program.js'
+import { until } from './until.js'
+
+/** The built controller. */
+export const PUBLISH = resolve('dist/docker-publish')
+
+/** Runs docker-publish to its end. */
+export async function publish(
+  t: Test,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const running = run(t, args, { program: PUBLISH, status: 'ignore', env })
+  const [{ code }, stdout, stderr] = await Promise.all([
+    running.exit,
+    running.stdout,
+    running.stderr,
+  ])
+  return { code, stdout, stderr }
+}
+
+/** A daemon on folders of the test's own. What it leaves behind goes with the test. */
+export interface TestDaemon {
+  readonly running: Running
+  readonly client: Client
+  readonly folder: string
+  readonly host: string
+  /** docker-publish as a client of it. */
+  cli(...args: string[]): ReturnType<typeof publish>
+  /** Starts another one on the same folders. */
+  again(...args: string[]): Promise<TestDaemon>
+  /** Ends it as a signal does, and waits for the end. */
+  end(signal: NodeJS.Signals): Promise<{ code: number | null; signal: string | null }>
+}
+
+/** @param options `dataRoot` lies in the test's own folder, unless it is named */
+export async function startDaemon(
+  t: Test,
+  options: { dataRoot?: string } = {},
+  ...args: string[]
+): Promise<TestDaemon> {
+  const folder = mkdtempSync(join(tmpdir(), 'publish-test-'))
+  t.teardown(async () => {
+    for (const pid of leftovers(folder)) process.kill(pid, 'SIGKILL')
+    await until(() => leftovers(folder).length === 0)
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const { dataRoot = join(folder, 'data') } = options
+  return startDaemonIn(t, folder, ['--data-root', dataRoot, ...args])
+}
+
+async function startDaemonIn(
+  t: Test,
+  folder: string,
+  more: readonly string[],
+): Promise<TestDaemon> {
+  const path = join(folder, 'socket')
+  const host = `unix://${path}`
+  const args = [...['daemon', '-H', host], ...['--exec-root', join(folder, 'exec'), ...more]]
+  const running = run(t, args, { program: PUBLISH, status: 'ignore' })
+  const client = new Client({ kind: 'unix', path })
+  let ended = false
+  void running.exit.then(() => (ended = true))
+  await until(async () => {
+    if (ended) throw new Error(`the daemon ended: ${await running.stderr}`)
+    return client.version().then(
+      () => true,
+      () => false,
+    )
+  })
+  return {
+    running,
+    client,
+    folder,
+    host,
+    cli: (...cliArgs) => publish(t, cliArgs, { DOCKER_PUBLISH_HOST: host }),
+    again: (...extra) => startDaemonIn(t, folder, [...more, ...extra]),
+    end(signal) {
+      running.child.kill(signal)
+      return running.exit
+    },
+  }
+}
+
+/** Shims and proxies of a daemon on this folder, the shims first. */
+export function leftovers(folder: string): number[] {
+  return processIds().filter((pid) =>
+    processVariable(pid, 'DOCKER_PUBLISH_PORT')?.startsWith(`${folder}/exec/`),
+  )
+}
