@@ -63,7 +63,9 @@ function refuseRepeated(argv: Record<string, unknown>): true {
   const isRepeatable = (key: string): boolean =>
     REPEATABLE.includes(key) ||
     (Array.isArray(command) && command[0] === 'daemon' && /^(host|H)$/.test(key))
-  const repeated = Object.keys(argv).find((key) => Array.isArray(argv[key]) && !isRepeatable(key))
+  const repeated = Object.keys(argv).find(
+    (key) => key.length > 1 && Array.isArray(argv[key]) && !isRepeatable(key),
+  )
   if (repeated !== undefined) throw new UsageError(`--${repeated} was given more than once`)
   return true
 }
