@@ -96,6 +96,8 @@ export class Client {
     }
     const secure = this.#tls && this.#host.kind === 'tcp'
     const sent = secure ? requestTls({ ...options, ...readTls(this.#tls) }) : request(options)
+    // Only the first failure counts, but there may be more.
+    sent.on('error', () => undefined)
     sent.end(text)
     let response: IncomingMessage
     try {

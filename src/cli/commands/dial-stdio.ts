@@ -11,7 +11,8 @@ export const dialStdioCommand: CommandModule = {
   command: 'dial-stdio',
   describe: 'Join stdin and stdout to the local daemon, for ssh:// clients',
   handler: async () => {
-    const host = parseHost(defaultClientHost())
+    const chosen = process.env['DOCKER_PUBLISH_HOST']
+    const host = parseHost(chosen ? chosen : defaultClientHost())
     if (host.kind !== 'unix') throw new UsageError('dial-stdio reaches a daemon on a unix socket')
     const socket = connect({ path: host.path, allowHalfOpen: true })
     await once(socket, 'connect')
