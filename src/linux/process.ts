@@ -15,7 +15,7 @@ const START_TIME = 19
 export function processStartTime(pid: number): number | undefined {
   const fields = statFields(pid)
   // A zombie has ended, only nobody has asked for its status.
-  return fields?.[STATE] === 'Z' ? undefined : Number(fields?.[START_TIME])
+  return !fields || fields[STATE] === 'Z' ? undefined : Number(fields[START_TIME])
 }
 
 /** When the process began, milliseconds since the epoch. */

@@ -13,7 +13,9 @@ import {
   startDockerd,
   type DockerError,
 } from '../lib/dockerd.js'
+import { freeRow } from '../lib/free-row.js'
 import { missing, notRoot, PROGRAM } from '../lib/program.js'
+import { publish, startDaemon } from '../lib/publish.js'
 import { testImage } from './image.js'
 
 const IMAGE = 'web:local'
@@ -104,6 +106,41 @@ t.test('under a real dockerd', { skip }, async (t) => {
     t.match(stderr, `Bind for 0.0.0.0:${port} failed: port is already allocated`)
     await docker('rm', '-f', 'web_svr03')
     t.ok(await isHello(port))
+  })
+
+  t.test('docker-publish says who has a port where dockerd says no more than that', async (t) => {
+    const ip = await docker(...['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'web_svr01'])
+    const { stderr } = await refusal('run', '--rm', '-p', `${port}:90`, IMAGE, ...HTTPD)
+    const ours = await publish(t, ['check', '-p', `${port}:90`])
+    t.match(stderr, `Bind for 0.0.0.0:${port} failed: port is already allocated`)
+    t.comment(`docker run says: ${stderr.trim()}`)
+    t.comment(`docker-publish says: ${ours.stderr}`)
+    t.equal(ours.code, 125)
+    const [first, held] = ours.stderr.split('\n')
+    t.equal(first, `failed to bind host port 0.0.0.0:${port}/tcp: address already in use`)
+    t.match(held, `a published port of ${ip}:80) on 0.0.0.0:${port}`)
+  })
+
+  t.test('a holder in a container is named with the container', async (t) => {
+    const taken = freeRow(1)
+    const httpd = ['httpd', '-f', '-p', String(taken), '-h', '/www']
+    const id = await docker(
+      ...['run', '-d', '--name', 'holder', '--network', 'host', IMAGE],
+      ...httpd,
+    )
+    await saysHello(taken)
+    const { stderr, code } = await publish(t, ['check', '-p', `${taken}:80`])
+    t.match(stderr, new RegExp(`held by   httpd -f -p ${taken}.*, container ${id.slice(0, 12)}\\)`))
+    t.equal(code, 125)
+    await docker('rm', '-f', 'holder')
+  })
+
+  t.test('a port of a real container is published while it runs', async (t) => {
+    const ip = await docker(...['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'web_svr02'])
+    const daemon = await startDaemon(t)
+    const { ports } = await daemon.client.add({ name: 'more', backend: ip, ports: ['80'] })
+    t.ok(await isHello(ports[0]?.hostPort ?? 0))
+    await daemon.client.remove('more')
   })
 
   t.test('a port held by a process is refused with the text of the proxy', async (t) => {

@@ -2,7 +2,8 @@ import { connect } from 'node:net'
 import { once } from 'node:events'
 import { pipeline } from 'node:stream/promises'
 import type { CommandModule } from 'yargs'
-import { parseHost } from '../../controller/api/host.js'
+import { formatHost, parseHost } from '../../controller/api/host.js'
+import { errnoReason } from '../../linux/errno.js'
 import { defaultClientHost } from '../paths.js'
 import { UsageError } from '../usage-error.js'
 
@@ -15,7 +16,9 @@ export const dialStdioCommand: CommandModule = {
     const host = parseHost(chosen ? chosen : defaultClientHost())
     if (host.kind !== 'unix') throw new UsageError('dial-stdio reaches a daemon on a unix socket')
     const socket = connect({ path: host.path, allowHalfOpen: true })
-    await once(socket, 'connect')
+    await once(socket, 'connect').catch((err: unknown) => {
+      throw new Error(`no daemon answers at ${formatHost(host)}: ${errnoReason(err)}`)
+    })
     await Promise.race([pipeline(process.stdin, socket), pipeline(socket, process.stdout)])
     process.exit()
   },

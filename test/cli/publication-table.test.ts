@@ -1,0 +1,44 @@
+import t from 'tap'
+import { formatPublications, formatStatus } from '../../src/cli/publication-table.js'
+import type { PortView } from '../../src/controller/api/types.js'
+
+const port: PortView = {
+  protocol: 'tcp',
+  hostIp: '0.0.0.0',
+  hostPort: 8080,
+  containerPort: 80,
+  state: 'up',
+  restarts: 0,
+  connections: 3,
+  holdsSocket: true,
+}
+
+t.test('a line for each publication, in columns', async (t) => {
+  const created = '2026-11-24T12:00:00.000Z'
+  const now = Date.parse('2026-11-24T12:05:10.000Z')
+  t.equal(
+    formatPublications(
+      [
+        {
+          name: 'web_svr01',
+          backend: '172.17.0.2',
+          created,
+          ports: [port, { ...port, hostIp: '::' }],
+        },
+        { name: 'b', backend: '172.17.0.3', created, ports: [] },
+      ],
+      now,
+    ),
+    `NAME        BACKEND      PORTS                                     STATUS   CONNECTIONS   UPTIME
+web_svr01   172.17.0.2   0.0.0.0:8080->80/tcp, [::]:8080->80/tcp   up       6             5 minutes
+b           172.17.0.3                                             up       0             5 minutes`,
+  )
+})
+
+t.test('what is the matter with a port', async (t) => {
+  const dead: PortView = { ...port, state: 'restarting', restarts: 2, reason: 'signal 9' }
+  t.equal(formatStatus([port, dead]), 'restarting (2): signal 9')
+  t.equal(formatStatus([dead, dead, port]), 'restarting (2): signal 9 and 1 more')
+  t.equal(formatStatus([{ ...port, state: 'starting' }]), 'starting')
+  t.equal(formatStatus([{ ...port, restarts: 4, reason: 'exit code 1' }]), 'up')
+})

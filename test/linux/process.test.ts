@@ -1,0 +1,44 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import t from 'tap'
+import {
+  bootId,
+  processCommand,
+  processContainer,
+  processIds,
+  processStartDate,
+  processStartTime,
+  processVariable,
+  socketsOf,
+} from '../../src/linux/process.js'
+import { listeningDescriptor } from '../lib/sockets.js'
+
+t.test('this process', async (t) => {
+  const { pid } = process
+  t.ok(processIds().includes(pid))
+  t.equal(processCommand(pid)?.[0], process.execPath)
+  t.equal(processVariable(pid, 'PATH'), process.env['PATH'])
+  t.equal(processVariable(pid, 'NO_SUCH_VARIABLE'), undefined)
+  t.equal(processContainer(pid), undefined)
+  t.match(bootId(), /^[0-9a-f-]{36}$/)
+  const age = Date.now() - (processStartDate(pid) ?? 0)
+  t.ok(age > -2000 && age < 600_000, `${age} ms old`)
+  const { fd } = await listeningDescriptor(t, { host: '127.0.0.1' })
+  t.ok(socketsOf(pid).get(fd))
+})
+
+t.test('one whose name is odd', async (t) => {
+  const child = spawn('/bin/sh', ['-c', 'printf "a) R 1 (" >/proc/self/comm; read -r _'], {
+    stdio: 'pipe',
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child, 'spawn')
+  t.ok(Number.isInteger(processStartTime(child.pid ?? 0)))
+})
+
+t.test('one that is gone, or a zombie', async (t) => {
+  const pid = Number(execFileSync('/bin/sh', ['-c', 'echo $$'], { encoding: 'utf8' }))
+  t.equal(processStartTime(pid), undefined)
+  t.equal(processCommand(pid), undefined)
+  t.equal(socketsOf(pid).size, 0)
+})

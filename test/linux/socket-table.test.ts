@@ -1,0 +1,29 @@
+import t from 'tap'
+import { readSocketTable, STATE } from '../../src/linux/socket-table.js'
+import { bindUdp } from '../lib/datagrams.js'
+import { dial, startEcho } from '../lib/sockets.js'
+
+t.test('listening and connected sockets of both families', async (t) => {
+  for (const ip of ['127.0.0.1', '::1']) {
+    const { port } = await startEcho(t, ip)
+    const client = await dial(t, port, ip)
+    const rows = readSocketTable('tcp')
+    t.match(
+      rows.find((row) => row.localPort === port && row.state === STATE.listen),
+      { localIp: ip, remotePort: 0, uid: process.getuid?.(), inode: Number },
+    )
+    t.match(
+      rows.find((row) => row.localPort === client.localPort && row.remotePort === port),
+      { localIp: ip, remoteIp: ip, state: STATE.established },
+    )
+  }
+})
+
+t.test('UDP, and SCTP, of which there is no such table', async (t) => {
+  const { port } = await bindUdp(t, '::1')
+  t.match(
+    readSocketTable('udp').find((row) => row.localPort === port),
+    { localIp: '::1', state: STATE.close },
+  )
+  t.same(readSocketTable('sctp'), [])
+})
