@@ -6,18 +6,24 @@ import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
 import { basename, join } from 'node:path'
+import console from 'node:console'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 
 process.chdir(fileURLToPath(import.meta.resolve('..')))
+const { build } = await import('esbuild').catch(() => {
+  console.error("can't build without the development packages: run npm ci, without --omit=dev")
+  process.exit(1)
+})
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 
 /** @returns {string} the commit this is built from; BUILD_COMMIT tells it outside a checkout */
@@ -34,9 +40,12 @@ function commit() {
   }
 }
 
-rmSync('dist', { recursive: true, force: true })
-mkdirSync('dist')
-writeFileSync('dist/package.json', '{ "type": "commonjs" }\n')
+// Made beside the old one, and put in its place when it is whole: a dockerd may be using that.
+const NEXT = 'dist.next'
+const OLD = 'dist.old'
+for (const folder of [NEXT, OLD]) rmSync(folder, { recursive: true, force: true })
+mkdirSync(NEXT)
+writeFileSync(join(NEXT, 'package.json'), '{ "type": "commonjs" }\n')
 
 /** @type {import('esbuild').BuildOptions} */
 const common = {
@@ -46,12 +55,13 @@ const common = {
   format: 'cjs',
   legalComments: 'none',
   logLevel: 'warning',
+  metafile: true,
 }
 
-await build({
+const programs = await build({
   ...common,
   entryPoints: ['src/docker-proxy.ts', 'src/docker-publish.ts', 'src/start.ts'],
-  outdir: 'dist',
+  outdir: NEXT,
   external: ['koffi'],
   define: {
     BUILD_VERSION: JSON.stringify(version),
@@ -65,26 +75,59 @@ await build({
 })
 // Under dockerd nobody reads stderr, and only people have terminals: what writes lines is read when it is
 // needed. In the first file it would cost each start two milliseconds.
-await build({
+const log = await build({
   ...common,
   entryPoints: ['src/log/pino-log.ts'],
-  outfile: 'dist/pino-log.js',
+  outfile: join(NEXT, 'pino-log.js'),
   plugins: [apart(/^pino-pretty$/, './pino-pretty.js')],
 })
-await build({ ...common, entryPoints: ['pino-pretty'], outfile: 'dist/pino-pretty.js' })
+const pretty = await build({
+  ...common,
+  entryPoints: ['pino-pretty'],
+  outfile: join(NEXT, 'pino-pretty.js'),
+})
+writeFileSync(join(NEXT, 'THIRD-PARTY-LICENSES.txt'), licences([programs, log, pretty]))
 
 // dockerd is given a path to a program, not to a script; and `ps` shows it.
 for (const program of ['docker-proxy', 'docker-publish']) {
-  renameSync(`dist/${program}.js`, `dist/${program}`)
-  chmodSync(`dist/${program}`, 0o755)
+  const path = join(NEXT, program)
+  renameSync(`${path}.js`, path)
+  chmodSync(path, 0o755)
 }
 for (const script of [
   'src/controller/docker-publish-shim.sh',
   'src/cli/docker-publish-watchdog.sh',
 ]) {
-  const path = join('dist', basename(script, '.sh'))
+  const path = join(NEXT, basename(script, '.sh'))
   copyFileSync(script, path)
   chmodSync(path, 0o755)
+}
+
+if (existsSync('dist')) renameSync('dist', OLD)
+renameSync(NEXT, 'dist')
+rmSync(OLD, { recursive: true, force: true })
+
+/**
+ * The licences of all packages that went into the bundles, which their terms want to go along.
+ * @param {import('esbuild').BuildResult[]} results
+ * @returns {string}
+ */
+function licences(results) {
+  const inputs = results.flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}))
+  const folders = inputs.flatMap(
+    (input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? [],
+  )
+  return [...new Set(folders)]
+    .sort()
+    .map((folder) => {
+      const { name, version, license } = JSON.parse(
+        readFileSync(join(folder, 'package.json'), 'utf8'),
+      )
+      const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry))
+      const text = file ? readFileSync(join(folder, file), 'utf8').trim() : `License: ${license}`
+      return `${name} ${version}\n\n${text}\n`
+    })
+    .join(`\n${'-'.repeat(80)}\n\n`)
 }
 
 /**

@@ -21,7 +21,7 @@ import { Refusal, type RefusalCode } from './conflict.js'
 import { RequestError } from './request-error.js'
 
 /** The daemon could not be asked; the message says where it was looked for, and what to do. */
-export class ConnectionError extends Error {
+class ConnectionError extends Error {
   override readonly name = 'ConnectionError'
   readonly code = 'ENODAEMON'
 }

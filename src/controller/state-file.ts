@@ -33,7 +33,7 @@ export interface SavedPort {
 }
 
 /** The state can't be read or is another's; the message says what to do. */
-export class StateError extends Error {
+class StateError extends Error {
   override readonly name = 'StateError'
   readonly code = 'ESTATE'
 }

@@ -41,7 +41,7 @@ interface Library {
 }
 
 /** An error of a system call, in the form of Node's own: `code` and `syscall`. */
-export interface SystemError extends Error {
+interface SystemError extends Error {
   readonly code: string
   readonly syscall: string
 }
@@ -118,7 +118,8 @@ function libcOf(library: Library): Libc {
   const check = (name: string, result: number): number => {
     if (result >= 0) return result
     const code = errnoName(library.errno())
-    throw Object.assign(new Error(`${name} ${code}`), { code, syscall: name })
+    const err: SystemError = Object.assign(new Error(`${name} ${code}`), { code, syscall: name })
+    throw err
   }
   const enable = (fd: number, level: number, name: number): void => {
     check('setsockopt', setsockopt(fd, level, name, new Int32Array([1]), SIZE_OF_INT))

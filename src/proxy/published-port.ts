@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net'
 
-export const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const
+const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const
 export type Protocol = (typeof PROTOCOLS)[number]
 
 export function isProtocol(text: string): text is Protocol {

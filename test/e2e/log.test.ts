@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makeFifo } from '../lib/fifo.js'
-import { listeningPort } from '../lib/proc.js'
+import { childrenOf, listeningPort } from '../lib/proc.js'
 import { PROGRAM, proxyFlags, READY, run, startProxy, stop, type Running } from '../lib/program.js'
 import { dial, startEcho, type Backend } from '../lib/sockets.js'
 
@@ -171,7 +171,7 @@ t.test('on a terminal the lines are for people', async (t) => {
     seen += chunk.toString()
     if (!seen.includes('no client will get through')) return
     terminal.child.stdout?.off('data', stopWhenUp)
-    process.kill(childOf(terminal.pid), 'SIGINT')
+    for (const pid of childrenOf(terminal.pid)) process.kill(pid, 'SIGINT')
   }
   terminal.child.stdout?.on('data', stopWhenUp)
   const output = await terminal.stdout
@@ -180,7 +180,3 @@ t.test('on a terminal the lines are for people', async (t) => {
   t.match(output, /INFO.*Proxy stopped/)
   t.same(await terminal.exit, { code: 0, signal: null })
 })
-
-function childOf(pid: number): number {
-  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim())
-}

@@ -1,9 +1,12 @@
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { get } from 'node:http'
+import { createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { run, type Running } from '../lib/program.js'
+import { processCommand } from '../../src/linux/process.js'
+import { childrenOf } from '../lib/proc.js'
+import { PROGRAM, run, type Running } from '../lib/program.js'
+import { until } from '../lib/until.js'
 
 const FIRST_PORT = 8080
 const START = ['dist/start.js']
@@ -12,17 +15,14 @@ const program = process.execPath
 /** Runs until it has said how to stop it. */
 async function untilUp(running: Running): Promise<string> {
   let seen = ''
-  for await (const [chunk] of events(running)) {
-    seen += chunk.toString()
-    if (seen.includes('Stop')) break
-  }
+  running.child.stdout?.on('data', (chunk: Buffer) => (seen += chunk.toString()))
+  await Promise.race([
+    until(() => seen.includes('Stop        Ctrl-C')),
+    running.exit.then(async () => {
+      throw new Error(`it ended: ${seen}${await running.stderr}`)
+    }),
+  ])
   return seen
-}
-
-async function* events(running: Running): AsyncGenerator<[Buffer]> {
-  while (running.child.exitCode === null) {
-    yield (await once(running.child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer]
-  }
 }
 
 async function fetchText(url: string): Promise<string> {
@@ -30,7 +30,7 @@ async function fetchText(url: string): Promise<string> {
   return text(response)
 }
 
-t.test('without arguments it publishes a container to try', async (t) => {
+t.test('without arguments it tells the story of a port, and leaves one to try', async (t) => {
   // Somebody has the first port, be it us or another.
   const holder = createServer()
   await new Promise<void>((resolve) => {
@@ -41,14 +41,36 @@ t.test('without arguments it publishes a container to try', async (t) => {
 
   const running = run(t, START, { program, status: 'ignore' })
   const seen = await untilUp(running)
-  t.match(seen, `Port ${FIRST_PORT} is taken, trying ${FIRST_PORT + 1}: failed to listen on`)
-  t.match(seen, /container +web_svr01 listens on 127\.17\.0\.2:\d+/)
-  const url = /published +(\S+)/.exec(seen)?.[1] ?? ''
-  const process_ =
-    /process +(\S+docker-proxy -proto tcp -host-ip 127\.0\.0\.1 .*) {2}\(pid (\d+)\)/.exec(seen)
-  t.ok(process_)
+  const [, first = ''] = /Port 8080 is taken here, so this begins with (\d+)\./.exec(seen) ?? []
+  t.not(first, '')
+  const other = String(Number(first) + 1)
+  const steps = seen.split(/\n(?=\d\. )/).slice(1)
+  const outcomes = [
+    [`-p ${first}:`, `web_svr01: 0.0.0.0:${first}->`, 'Hello from web_svr01: GET /'],
+    [
+      `-p ${first}:`,
+      `Bind for 0.0.0.0:${first} failed: port is already allocated`,
+      'held by   the publication web_svr01',
+    ],
+    [`-p 127.0.0.1:${other}:`, `web_svr02: 127.0.0.1:${other}->`],
+    [`-p 127.0.0.2:${other}:`, `web_svr01_b: 127.0.0.2:${other}->`],
+    [`-p ${other}:`, `Bind for 0.0.0.0:${other} failed: port is already allocated`],
+    ['/udp', `dns_svr01: 0.0.0.0:${first}->`, 'dns_svr01 got "who are you?"'],
+    ['-p 127.0.0.1:', 'failed to bind host port 127.0.0.1:', 'held by   some-server --listen'],
+  ]
+  t.equal(steps.length, outcomes.length)
+  for (const [i, texts] of outcomes.entries()) {
+    for (const each of [...texts, '   Why: ']) t.ok(steps[i]?.includes(each), `${i + 1}. ${each}`)
+  }
+
+  const url = `http://127.0.0.1:${first}/`
+  t.ok(seen.includes(`published   ${url}`))
+  const [, pid] =
+    /process +\S+docker-proxy -proto tcp -host-ip 0\.0\.0\.0 .* {2}\(pid (\d+)\)/.exec(seen) ?? []
+  t.ok(processCommand(Number(pid))?.join(' ').startsWith(PROGRAM))
   t.equal(await fetchText(url), 'Hello from web_svr01: GET /\n')
-  running.child.kill('SIGINT')
+  // Ctrl-C reaches all of a terminal's processes, and is passed on besides.
+  for (const each of [running.pid, ...childrenOf(running.pid)]) process.kill(each, 'SIGINT')
   t.same(await running.exit, { code: 0, signal: null })
   await t.rejects(fetchText(url), { code: 'ECONNREFUSED' })
 })
