@@ -12,10 +12,12 @@ case $(uname -m) in
 esac
 
 folder=$(mktemp -d)
+# Some tests become another user.
+chmod 755 "$folder"
 trap 'rm -rf "$folder"' EXIT
 
-# All but what takes its time: memory, and the real dockerd.
-quick=$(find test -name '*.test.ts' ! -name memory.test.ts ! -name dockerd.test.ts | sort)
+# All but what takes its time: memory, the real dockerd, and hundreds of publications.
+quick=$(find test -name '*.test.ts' ! -name memory.test.ts ! -name dockerd.test.ts ! -name publish-many.test.ts | sort)
 
 failed=0
 for version; do

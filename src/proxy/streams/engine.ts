@@ -1,7 +1,6 @@
 import type { Engine } from '../engine.js'
 import { ListenError } from '../engine.js'
 import { listenTcp } from './tcp.js'
-import { listenUdp } from './udp.js'
 
 /** The portable engine: Node's own streams with backpressure, and its dgram sockets. */
 export const streamsEngine: Engine = {
@@ -11,7 +10,8 @@ export const streamsEngine: Engine = {
       case 'tcp':
         return listenTcp(port, context)
       case 'udp':
-        return listenUdp(port, context)
+        // Loaded with the first UDP port: most proxies are started for TCP, one after another.
+        return (await import('./udp.js')).listenUdp(port, context)
       case 'sctp':
         throw new ListenError(
           'EPROTONOSUPPORT',

@@ -1,0 +1,27 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { openDescriptors } from '../lib/proc.js'
+import { leftovers, startDaemon } from '../lib/publish.js'
+import { until } from '../lib/until.js'
+
+t.test('many publications come and go, and leave nothing behind', async (t) => {
+  const daemon = await startDaemon(t, {}, '--log-level', 'error')
+  const { pid } = daemon.running
+  const round = async (count: number): Promise<void> => {
+    const names = await Promise.all(
+      Array.from({ length: count }, async () => {
+        const { name } = await daemon.client.add({ backend: '127.0.0.1', ports: ['127.0.0.1::80'] })
+        return name
+      }),
+    )
+    await Promise.all(names.map((name) => daemon.client.remove(name)))
+  }
+  await round(10)
+  const before = openDescriptors(pid)
+  for (let i = 0; i < 49; i++) await round(10)
+  await until(() => openDescriptors(pid) <= before)
+  t.same(await daemon.client.list(), [])
+  t.same(leftovers(daemon.folder), [])
+  t.same(readdirSync(join(daemon.folder, 'exec')), [])
+})
