@@ -323,6 +323,34 @@ t.test(
   },
 )
 
+t.test('out of descriptors an add is refused, and goes on as they free up', async (t) => {
+  const daemon = await startDaemon(t, { descriptors: 40 })
+  const names: string[] = []
+  const add = async (): Promise<void> => {
+    const { name } = await daemon.client.add({ backend: '127.0.0.1', ports: ['127.0.0.1::80'] })
+    names.push(name)
+  }
+  const fill = async (): Promise<unknown> => {
+    for (;;) {
+      try {
+        await add()
+      } catch (err) {
+        return err
+      }
+    }
+  }
+  t.match(await fill(), { name: 'Refusal', message: /too many open files/ })
+  t.ok(names.length > 3, `${names.length} fitted in`)
+  const listed = async (): Promise<string[]> => (await daemon.client.list()).map(({ name }) => name)
+  t.same(await listed(), names)
+  t.equal(leftovers(daemon.folder).length, 2 * names.length, 'a shim and a proxy each')
+  for (const name of names.splice(0, 3)) await daemon.client.remove(name)
+  await add()
+  t.same(await listed(), names)
+  t.match(await daemon.end('SIGTERM'), { code: 0 })
+  t.same(leftovers(daemon.folder), [])
+})
+
 t.test('two daemons: the second says so and leaves the first alone', async (t) => {
   const daemon = await startDaemon(t)
   const data = join(daemon.folder, 'data')

@@ -39,10 +39,13 @@ export interface TestDaemon {
   end(signal: NodeJS.Signals): Promise<{ code: number | null; signal: string | null }>
 }
 
-/** @param options `dataRoot` lies in the test's own folder, unless it is named */
+/**
+ * @param options `dataRoot` lies in the test's own folder, unless it is named; `descriptors` is the most that the
+ *   daemon may have open
+ */
 export async function startDaemon(
   t: Test,
-  options: { dataRoot?: string } = {},
+  options: { dataRoot?: string; descriptors?: number } = {},
   ...args: string[]
 ): Promise<TestDaemon> {
   const folder = mkdtempSync(join(tmpdir(), 'publish-test-'))
@@ -51,19 +54,22 @@ export async function startDaemon(
     await until(() => leftovers(folder).length === 0)
     rmSync(folder, { recursive: true, force: true })
   })
-  const { dataRoot = join(folder, 'data') } = options
-  return startDaemonIn(t, folder, ['--data-root', dataRoot, ...args])
+  const { dataRoot = join(folder, 'data'), descriptors } = options
+  const command = descriptors === undefined ? [PUBLISH] : limited(descriptors)
+  return startDaemonIn(t, folder, command, ['--data-root', dataRoot, ...args])
 }
 
 async function startDaemonIn(
   t: Test,
   folder: string,
+  command: readonly string[],
   more: readonly string[],
 ): Promise<TestDaemon> {
   const path = join(folder, 'socket')
   const host = `unix://${path}`
   const args = [...['daemon', '-H', host], ...['--exec-root', join(folder, 'exec'), ...more]]
-  const running = run(t, args, { program: PUBLISH, status: 'ignore' })
+  const [program = PUBLISH, ...before] = command
+  const running = run(t, [...before, ...args], { program, status: 'ignore' })
   const client = new Client({ kind: 'unix', path })
   let ended = false
   void running.exit.then(() => (ended = true))
@@ -80,12 +86,17 @@ async function startDaemonIn(
     folder,
     host,
     cli: (...cliArgs) => publish(t, cliArgs, { DOCKER_PUBLISH_HOST: host }),
-    again: (...extra) => startDaemonIn(t, folder, [...more, ...extra]),
+    again: (...extra) => startDaemonIn(t, folder, command, [...more, ...extra]),
     end(signal) {
       running.child.kill(signal)
       return running.exit
     },
   }
+}
+
+/** docker-publish under a limit of descriptors, hard and soft. */
+function limited(descriptors: number): string[] {
+  return ['/bin/sh', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh', PUBLISH]
 }
 
 /** Shims and proxies of a daemon on this folder, the shims first. */

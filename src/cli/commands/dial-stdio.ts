@@ -19,7 +19,9 @@ export const dialStdioCommand: CommandModule = {
     await once(socket, 'connect').catch((err: unknown) => {
       throw new Error(`no daemon answers at ${formatHost(host)}: ${errnoReason(err)}`)
     })
-    await Promise.race([pipeline(process.stdin, socket), pipeline(socket, process.stdout)])
+    // The end of stdin is passed on, but there may be an answer still.
+    pipeline(process.stdin, socket).catch(() => undefined)
+    await pipeline(socket, process.stdout)
     process.exit()
   },
 }
