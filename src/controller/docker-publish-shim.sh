@@ -3,11 +3,12 @@
 #
 # Stays between the daemon and a proxy, so that the proxy can outlive the daemon and its exit status is not lost:
 # it waits, and writes the status to BASE.exit. A second shell notes the pid in BASE.pid and becomes the proxy.
-# Nothing is said about a child that was killed, whatever the shell would like to say.
+# Nothing is said about a child that was killed, whatever the shell would like to say: dash says it to where the child's
+# stderr goes when that is redirected for the one command, but not out of a subshell.
 exec 9>&2 2>/dev/null
 base=$1
 shift
-/bin/sh -c 'echo $$ >"$0.pid" && exec "$@"' "$base" "$@" 2>&9 9>&-
+( exec 2>&9 9>&-; exec /bin/sh -c 'echo $$ >"$0.pid" && exec "$@"' "$base" "$@" )
 status=$?
 # The daemon takes BASE.pid away when it wants to hear no more.
 [ -e "$base.pid" ] && echo "$status" >"$base.exit"

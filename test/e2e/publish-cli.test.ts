@@ -1,10 +1,12 @@
 import { once } from 'node:events'
-import { openSync, readdirSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import { processCommand, processIds } from '../../src/linux/process.js'
 import { freeRow } from '../lib/free-row.js'
-import { run } from '../lib/program.js'
+import { PROGRAM, run } from '../lib/program.js'
 import { publish, PUBLISH } from '../lib/publish.js'
 import { dial, exchange, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
@@ -141,6 +143,30 @@ t.test('run: published until the signal, then nothing is left', async (t) => {
     await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
   }
   await until(() => readdirSync(folder).length === 0)
+})
+
+t.test('run: stopped before the proxy is ready, it does not wait for it', async (t) => {
+  const folder = t.testdir()
+  const slow = join(folder, 'docker-proxy')
+  const fifo = join(folder, 'never')
+  execFileSync('mkfifo', [fifo])
+  const script = `#!/bin/sh\ncase "$*" in -help) ;; *) read -r _ <${fifo} ;; esac\nexec ${PROGRAM} "$@"\n`
+  writeFileSync(slow, script, { mode: 0o755 })
+  const temporary = join(folder, 'tmp')
+  mkdirSync(temporary)
+  const args = ['run', '--proxy-path', slow, '-p', '127.0.0.1::80', '127.0.0.9']
+  const env = { TMPDIR: temporary }
+  const running = run(t, args, { program: PUBLISH, status: 'ignore', env })
+  const files = (): string[] => readdirSync(temporary, { recursive: true }).map(String)
+  await until(() => files().some((name) => name.endsWith('.pid')))
+  running.child.kill('SIGINT')
+  t.match(await running.exit, { code: 1 })
+  t.equal(await running.stderr, 'docker-publish: stopped by SIGINT\n')
+  await until(() => files().length === 0)
+  t.same(
+    processIds().filter((pid) => processCommand(pid)?.includes(slow)),
+    [],
+  )
 })
 
 t.test('run: a conflict leaves nothing behind', async (t) => {

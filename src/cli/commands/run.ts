@@ -31,7 +31,9 @@ export const runCommand: CommandModule<object, Args> = {
     const log = openStderrLog('docker-publish', args['log-level'])
     const program = await findProxyProgram(args['proxy-path'])
     const controller = await startController({ program, log, runFolder: makePrivateFolder() })
-    const publication = await controller.add(publicationRequest(args))
+    const publication = await Promise.race([controller.add(publicationRequest(args)), stop])
+    // Before all was up: the watchdog of the folder ends what has begun.
+    if (typeof publication === 'string') throw new Error(`stopped by ${publication}`)
     try {
       if (args.format === 'json') await printJson(publication)
       else await print(`${publication.name}: ${formatPorts(publication.ports)}`)
