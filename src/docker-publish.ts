@@ -20,7 +20,7 @@ import { UsageError } from './cli/usage-error.js'
  */
 
 async function main(): Promise<void> {
-  await yargs(hideBin(process.argv))
+  await yargs(hideBin(process.argv).map(separate).flat())
     .scriptName('docker-publish')
     .usage('Usage: $0 COMMAND\n\nPublishes ports of containers, and tells who holds a port.')
     .command(runCommand)
@@ -50,9 +50,16 @@ async function main(): Promise<void> {
     .example('$0 demo', 'see it work, without Docker')
     .exitProcess(false)
     .fail((message, err: unknown) => {
-      throw err instanceof Error && err.name !== 'YError' ? err : new UsageError(message)
+      if (err instanceof Error && err.name !== 'YError') throw err
+      // yargs puts what is missing, and what to do about it, on two lines.
+      throw new UsageError(message.replaceAll('\n', ': '))
     })
     .parseAsync()
+}
+
+/** `-p8080:80` as docker takes it; yargs would read a group of flags. */
+function separate(arg: string): string[] {
+  return /^-[pH][^=]/.test(arg) ? [arg.slice(0, 2), arg.slice(2)] : [arg]
 }
 
 /** Options that may be given more than once; of any other it would be unclear which one counts. */

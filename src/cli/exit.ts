@@ -16,8 +16,21 @@ const EXIT_REFUSED = 125
 export function exitWith(err: unknown): never {
   // Whoever reads our output has enough of it, as head(1).
   if (errnoCode(err) === 'EPIPE') process.exit(EXIT_FAILED)
-  complain(describe(err))
-  process.exit(exitCode(err))
+  const errors: unknown[] = err instanceof AggregateError ? err.errors : [err]
+  for (const each of errors) complain(wantsJson() ? JSON.stringify(asJson(each)) : describe(each))
+  process.exit(exitCode(errors[0]))
+}
+
+/** Programs get the error as the API has it. Read off the command line, which may be what is wrong. */
+function wantsJson(): boolean {
+  const args = process.argv
+  return args.includes('--format=json') || args[args.indexOf('--format') + 1] === 'json'
+}
+
+function asJson(err: unknown): object {
+  const { message } = err as Error
+  if (err instanceof Refusal) return { code: err.code, message, ...err.details }
+  return { code: exitCode(err) === EXIT_USAGE ? 'bad-request' : 'failed', message }
 }
 
 function exitCode(err: unknown): number {

@@ -19,9 +19,10 @@ const ROOT: DefaultPaths = {
 /** root's folders, or for others those of the XDG base directory specification. */
 export function defaultPaths(): DefaultPaths {
   if (process.getuid?.() === 0) return ROOT
-  const state = process.env['XDG_STATE_HOME'] ?? join(homedir(), '.local/state')
+  const state = process.env['XDG_STATE_HOME'] || join(homedir(), '.local/state')
   const dataRoot = join(state, 'docker-publish')
-  const runtime = process.env['XDG_RUNTIME_DIR']
+  // Empty counts as unset, says the specification.
+  const runtime = process.env['XDG_RUNTIME_DIR'] || undefined
   return {
     host: `unix://${join(runtime ?? dataRoot, SOCKET)}`,
     dataRoot,

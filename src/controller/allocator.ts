@@ -154,7 +154,7 @@ export class Allocator {
   }
 
   #details({ claim, claims, owner }: PortTaken): Refusal['details'] {
-    const holder = owner ?? findHolder(claim)
+    const holder = owner ?? holderOrNobody(claim)
     const isFree = (each: Claim): boolean => !this.#table.holderOf(each) && isFreeNow(each)
     return { ...(holder ? { holder } : {}), suggestions: suggest(claims, claim, isFree) }
   }
@@ -211,6 +211,15 @@ function isExact({ hostPorts }: PortRequest): boolean {
 
 function isFamilyMissing(err: unknown): boolean {
   return ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(errnoCode(err) ?? '')
+}
+
+/** The answer is worth having, but not at the price of the refusal itself, as without a descriptor left. */
+function holderOrNobody(claim: Claim): Holder | undefined {
+  try {
+    return findHolder(claim)
+  } catch {
+    return undefined
+  }
 }
 
 function isFreeNow({ protocol, ip, port }: Claim): boolean {

@@ -27,6 +27,8 @@ class ConnectionError extends Error {
 }
 
 const BAD_REQUEST = 400
+/** A daemon that publishes a range may be busy for long, but not silent for so long; milliseconds. */
+const TIMEOUT_MS = 300_000
 
 /**
  * A daemon's API. Each call rejects with RequestError or Refusal as the controller itself would, and with
@@ -72,6 +74,10 @@ export class Client {
       for await (const line of createInterface({ input: response })) {
         if (line !== '') yield JSON.parse(line) as PublicationEvent
       }
+    } catch (err) {
+      throw new ConnectionError(
+        `the daemon at ${formatHost(this.#host)} has gone: ${errnoReason(err)}`,
+      )
     } finally {
       response.destroy()
     }
@@ -83,7 +89,7 @@ export class Client {
       response.resume()
       return undefined as T
     }
-    return (await json(response)) as T
+    return (await this.#json(response)) as T
   }
 
   async #send(method: string, path: string, body?: unknown): Promise<IncomingMessage> {
@@ -101,15 +107,27 @@ export class Client {
     sent.end(text)
     let response: IncomingMessage
     try {
-      ;[response] = (await once(sent, 'response')) as [IncomingMessage]
+      const signal = AbortSignal.timeout(TIMEOUT_MS)
+      ;[response] = (await once(sent, 'response', { signal })) as [IncomingMessage]
     } catch (err) {
+      sent.destroy()
       throw new ConnectionError(
         `can't reach the daemon at ${formatHost(this.#host)}: ${errnoReason(err)}; ` +
           'start it with "docker-publish daemon", or name another with -H',
       )
     }
     if ((response.statusCode ?? 0) < BAD_REQUEST) return response
-    throw await errorOf(response)
+    throw errorOf((await this.#json(response)) as ErrorView)
+  }
+
+  async #json(response: IncomingMessage): Promise<unknown> {
+    try {
+      return await json(response)
+    } catch {
+      throw new ConnectionError(
+        `what answers at ${formatHost(this.#host)} is no docker-publish daemon: name another with -H`,
+      )
+    }
   }
 
   #address(): ClientRequestArgs {
@@ -127,9 +145,8 @@ export class Client {
   }
 }
 
-async function errorOf(response: IncomingMessage): Promise<Error> {
-  const { code, message, holder, suggestions } = (await json(response)) as ErrorView
-  if (response.statusCode === BAD_REQUEST) return new RequestError(message)
+function errorOf({ code, message, holder, suggestions }: ErrorView): Error {
+  if (code === 'bad-request') return new RequestError(message)
   return new Refusal(code as RefusalCode, message, {
     ...(holder ? { holder } : {}),
     ...(suggestions ? { suggestions } : {}),

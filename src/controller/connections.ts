@@ -1,3 +1,4 @@
+import { socketsOf } from '../linux/process.js'
 import { readSocketTable, STATE, type SocketRow } from '../linux/socket-table.js'
 import { isWildcard, type Claim } from './claim.js'
 
@@ -9,11 +10,8 @@ const NOT_OPEN: readonly number[] = [
   STATE.newSynRecv,
 ] as const
 
-/** Counts those of one published port; of UDP the flows to its backend. */
-export type CountConnections = (
-  claim: Claim,
-  backend: { readonly ip: string; readonly port: number },
-) => number
+/** Counts those of one published port; of UDP the flows of its proxy. @param pid the proxy, while it is up */
+export type CountConnections = (claim: Claim, pid: number | undefined) => number
 
 /**
  * Counts the connections that are open now, from the kernel's tables, which are read once: it works with any
@@ -21,13 +19,11 @@ export type CountConnections = (
  */
 export function connectionCounter(): CountConnections {
   const tables = { tcp: lazily('tcp'), udp: lazily('udp'), sctp: lazily('sctp') }
-  return (claim, backend) => {
+  return (claim, pid) => {
     const rows = tables[claim.protocol]()
-    if (claim.protocol === 'udp') {
-      return rows.filter((row) => row.remoteIp === backend.ip && row.remotePort === backend.port)
-        .length
-    }
-    return rows.filter((row) => isClient(row, claim)).length
+    if (claim.protocol !== 'udp') return rows.filter((row) => isClient(row, claim)).length
+    const own = new Set(pid === undefined ? [] : socketsOf(pid).values())
+    return rows.filter((row) => own.has(row.inode) && row.remotePort !== 0).length
   }
 }
 

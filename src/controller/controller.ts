@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, realpathSync } from 'node:fs'
 import { isIP } from 'node:net'
 import type { Log } from '../log/log.js'
 import { parseIp } from '../proxy/go-values.js'
@@ -30,7 +30,7 @@ export interface ControllerOptions {
 }
 
 /** As docker names its containers. */
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
 
 /** All that is published here. */
 export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
@@ -43,8 +43,11 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   constructor(options: ControllerOptions) {
     super()
-    this.#options = options
+    // Each reader of the events is one.
+    this.setMaxListeners(0)
     mkdirSync(options.runFolder, { recursive: true, mode: 0o700 })
+    // However it is spelled, the proxies in it must be found again.
+    this.#options = { ...options, runFolder: realpathSync(options.runFolder) }
   }
 
   /** Takes up what an earlier daemon had published, and ends what is nobody's. */
@@ -72,7 +75,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const name = request.name ?? ''
     if (request.name !== undefined && !NAME.test(name)) {
       throw new RequestError(
-        `invalid name ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, "_", "." or "-"`,
+        `invalid name ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, "_", "." or "-", 128 in all at most`,
       )
     }
     this.#refuseTakenName(name)
@@ -125,17 +128,20 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     this.#event({ type: 'withdrawn', publication: name })
   }
 
-  /** Withdraws everything. */
+  /** Withdraws everything. Rejects with Refusal when that can't be kept on disk. */
   async close(): Promise<void> {
     await Promise.all([...this.#publications.values()].map((publication) => publication.stop()))
     this.#publications.clear()
     this.#complete.clear()
-    this.#save()
+    this.#options.state?.clear()
   }
 
-  /** Ends, and leaves the proxies to the next daemon. */
-  leave(): void {
-    for (const publication of this.#publications.values()) publication.leave()
+  /** Ends, and leaves the proxies to the next daemon; what was about to be published is not. */
+  async leave(): Promise<void> {
+    const publications = [...this.#publications.values()]
+    for (const publication of this.#complete) publication.leave()
+    const incomplete = publications.filter((publication) => !this.#complete.has(publication))
+    await Promise.all(incomplete.map((publication) => publication.stop()))
   }
 
   #create(description: { name: string; backend: string; created: string }): Publication {
@@ -209,7 +215,7 @@ function holderOf(
   return {
     kind: 'publication',
     get name() {
-      return publication.name
+      return publication.name || 'of this very request'
     },
     address: joinHostPort(claim.ip, claim.port),
     backend: publication.backend,

@@ -8,7 +8,10 @@
 exec 9>&2 2>/dev/null
 base=$1
 shift
-( exec 2>&9 9>&-; exec /bin/sh -c 'echo $$ >"$0.pid" && exec "$@"' "$base" "$@" )
+( exec 2>&9 9>&-; exec /bin/sh -c '
+  echo $$ >"$0.pid" || { printf "1\\ncan\047t write %s.pid: is the disk full?" "$0" >&3; exit 1; }
+  exec "$@"
+' "$base" "$@" )
 status=$?
 # The daemon takes BASE.pid away when it wants to hear no more.
 [ -e "$base.pid" ] && echo "$status" >"$base.exit"

@@ -52,17 +52,14 @@ interface UnknownHolder {
  */
 export function findHolder(claim: Claim): Holder | undefined {
   const rows = readSocketTable(claim.protocol).filter((row) => holdsPort(row, claim))
-  // The most telling first: the very address, then a wildcard.
-  rows.sort((a, b) => Number(isWildcard(a.localIp)) - Number(isWildcard(b.localIp)))
-  const [first] = rows
+  // Another's wildcard of IPv6 may be dual-stack or not: it comes last, if nobody else has the port.
+  const isForeign = (row: SocketRow): boolean => isIPv6(row.localIp) !== isIPv6(claim.ip)
+  const [first] = rows.sort((a, b) => Number(isForeign(a)) - Number(isForeign(b)))
   if (!first) return undefined
 
-  const inodes = new Map(rows.map((row) => [row.inode, row]))
-  const holders = processIds().flatMap((pid) => {
-    const inode = [...socketsOf(pid).values()].find((each) => inodes.has(each))
-    const row = inode === undefined ? undefined : inodes.get(inode)
-    return row ? [describeProcess(pid, row)] : []
-  })
+  const holders = processIds()
+    .filter((pid) => [...socketsOf(pid).values()].includes(first.inode))
+    .map((pid) => describeProcess(pid, first))
   // Whoever started a proxy has its socket as well, but the proxy knows the container.
   const holder = holders.find(({ backend }) => backend !== undefined) ?? holders[0]
   return holder ?? { kind: 'unknown', address: addressOf(first), user: userName(first.uid) }

@@ -76,7 +76,7 @@ export async function startProxyProcess(
     })
     // With the shim its proxy has ended as well, unless it was the shim that was killed: then nobody would
     // learn of the proxy's end, so it ends now.
-    const exited = shimExit.then(() => endLeftovers(runFolder, id))
+    const exited = shimExit.then(() => settle(runFolder, id))
     return { pid: proxy.pid, exited, stop: () => stop(proxy, exited) }
   } catch (err) {
     shimExit.catch(() => undefined)
@@ -108,7 +108,7 @@ export function adoptProxyProcess(runFolder: string, id: string): AdoptedProxy |
     listenFd = takeSocket(proxy.pid, theirs)
   }
   const end = watchEnd(shim)
-  const exited = end.ended.then(() => endLeftovers(runFolder, id))
+  const exited = end.ended.then(() => settle(runFolder, id))
   const stopAdopted = (): Promise<void> => {
     end.lookClosely()
     return stop(proxy, exited)
@@ -131,6 +131,17 @@ export async function endLeftovers(runFolder: string, id: string): Promise<numbe
   files.remove()
   if (proxy) await kill(proxy)
   return status
+}
+
+/** As endLeftovers, which may lack a descriptor to look with: then it is tried until it has one. */
+async function settle(runFolder: string, id: string): Promise<number | undefined> {
+  for (;;) {
+    try {
+      return await endLeftovers(runFolder, id)
+    } catch {
+      await new Promise((done) => setTimeout(done, WATCH_MS))
+    }
+  }
 }
 
 function proxyEnvironment({ base }: RuntimeFiles): NodeJS.ProcessEnv {

@@ -77,7 +77,11 @@ export class Publication {
     this.#ports = await inParallel(STARTS_AT_ONCE, ports, async (saved) => {
       const release = hold(claimOf(saved))
       const adopted = adoptProxyProcess(this.#context.runFolder, saved.id)
-      const supervisor = this.#supervise(saved, adopted?.listenFd)
+      const { listenFd } = adopted ?? {}
+      const supervisor = this.#supervise(
+        saved,
+        listenFd === undefined ? undefined : this.#listenFd(listenFd),
+      )
       if (adopted) {
         supervisor.adopt(adopted.process)
         this.#event('adopted', saved)
@@ -101,7 +105,7 @@ export class Publication {
       return {
         ...{ protocol, hostIp, hostPort, containerPort },
         ...supervisor.status,
-        connections: countConnections(claimOf(saved), { ip: this.backend, port: containerPort }),
+        connections: countConnections(claimOf(saved), supervisor.status.pid),
         holdsSocket: supervisor.holdsSocket,
       }
     })

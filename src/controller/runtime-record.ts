@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { errnoCode } from '../linux/errno.js'
 import { bootId, processStartTime, processVariable } from '../linux/process.js'
 
 /*
@@ -49,11 +50,13 @@ export class RuntimeFiles {
 
   /** The record of a proxy that is still the one we started; undefined when it has gone. */
   liveRecord(): RuntimeRecord | undefined {
+    const text = this.#read('json')
+    if (text === undefined) return undefined
     let record: RuntimeRecord
     try {
-      record = JSON.parse(readFileSync(`${this.base}.json`, 'utf8')) as RuntimeRecord
+      record = JSON.parse(text) as RuntimeRecord
     } catch {
-      return undefined
+      return undefined // Cut off, as by a full disk.
     }
     const { proxy } = record
     if (record.bootId !== bootId() || !isAlive(proxy)) return undefined
@@ -74,11 +77,17 @@ export class RuntimeFiles {
   }
 
   #number(kind: string): number | undefined {
+    const text = this.#read(kind)?.trim() ?? ''
+    return /^\d+$/.test(text) ? Number(text) : undefined
+  }
+
+  /** Undefined for a file that is not there; throws when that can't be told, as without a descriptor left. */
+  #read(kind: string): string | undefined {
     try {
-      const text = readFileSync(`${this.base}.${kind}`, 'utf8').trim()
-      return /^\d+$/.test(text) ? Number(text) : undefined
-    } catch {
-      return undefined
+      return readFileSync(`${this.base}.${kind}`, 'utf8')
+    } catch (err) {
+      if (errnoCode(err) === 'ENOENT') return undefined
+      throw err
     }
   }
 }
@@ -96,6 +105,11 @@ export function identify(pid: number): ProcessIdentity | undefined {
   return startTime === undefined ? undefined : { pid, startTime }
 }
 
+/** Whether the process runs; it does as long as nobody can tell otherwise. */
 export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
-  return processStartTime(pid) === startTime
+  try {
+    return processStartTime(pid) === startTime
+  } catch {
+    return true
+  }
 }

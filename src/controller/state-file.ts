@@ -1,7 +1,8 @@
+import { Type, type Static } from 'typebox'
+import { Value } from 'typebox/value'
 import {
   closeSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -10,35 +11,43 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { requireLibc } from '../linux/libc.js'
-import type { Protocol } from '../proxy/published-port.js'
+import { ProtocolSchema } from './api/types.js'
 import { Refusal } from './conflict.js'
+import { lockFolder } from './folder-lock.js'
 
-/** A publication as it is kept. */
-export interface SavedPublication {
-  readonly name: string
-  readonly backend: string
-  /** ISO 8601. */
-  readonly created: string
-  readonly ports: readonly SavedPort[]
-}
+const PortNumber = Type.Integer({ minimum: 1, maximum: 65_535 })
 
-export interface SavedPort {
+const SavedPortSchema = Type.Object({
   /** Names the port's files in the run folder. */
-  readonly id: string
-  readonly protocol: Protocol
-  readonly hostIp: string
-  readonly hostPort: number
-  readonly containerPort: number
-}
+  id: Type.String({ pattern: '^[\\w-]+$' }),
+  protocol: ProtocolSchema,
+  hostIp: Type.String(),
+  hostPort: PortNumber,
+  containerPort: PortNumber,
+})
+export type SavedPort = Static<typeof SavedPortSchema>
+
+const SavedPublicationSchema = Type.Object({
+  name: Type.String({ minLength: 1 }),
+  backend: Type.String(),
+  /** ISO 8601. */
+  created: Type.String(),
+  ports: Type.Array(SavedPortSchema),
+})
+/** A publication as it is kept. */
+export type SavedPublication = Static<typeof SavedPublicationSchema>
+
+const VERSION = 1
+const StateSchema = Type.Object({
+  version: Type.Literal(VERSION),
+  publications: Type.Array(SavedPublicationSchema),
+})
 
 /** The state can't be read or is another's; the message says what to do. */
 class StateError extends Error {
   override readonly name = 'StateError'
   readonly code = 'ESTATE'
 }
-
-const VERSION = 1
 
 /**
  * What is published, on disk. Each change is written whole beside the old file, synced, and put in its place,
@@ -47,29 +56,16 @@ const VERSION = 1
 export class StateFile {
   readonly path: string
   readonly #folder: string
-  readonly #lock: number
+  readonly #unlock: () => void
 
   /**
    * Opens the folder's state for this process alone.
-   * @throws StateError when another has it, or the folder can't be used
+   * @throws Error when another has it, or the folder can't be used
    */
   constructor(folder: string) {
     this.#folder = folder
     this.path = join(folder, 'state.json')
-    try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 })
-      this.#lock = openSync(join(folder, 'lock'), 'w', 0o600)
-    } catch (err) {
-      throw new StateError(
-        `can't use the folder ${folder}: ${errnoReason(err)}; name another with --data-root`,
-      )
-    }
-    if (!requireLibc().lock(this.#lock)) {
-      closeSync(this.#lock)
-      throw new StateError(
-        `another docker-publish daemon uses ${folder}: stop it, or name another folder with --data-root`,
-      )
-    }
+    this.#unlock = lockFolder(folder, '--data-root')
   }
 
   /** @throws StateError for a file that is not one of ours */
@@ -82,11 +78,8 @@ export class StateFile {
       throw new StateError(`can't read ${this.path}: ${errnoReason(err)}`)
     }
     try {
-      const { version, publications } = JSON.parse(text) as {
-        version: number
-        publications: SavedPublication[]
-      }
-      if (version === VERSION && Array.isArray(publications)) return publications
+      const state: unknown = JSON.parse(text)
+      if (Value.Check(StateSchema, state)) return state.publications
     } catch {
       // As bad as another version.
     }
@@ -117,9 +110,15 @@ export class StateFile {
     }
   }
 
+  /** Forgets everything. It takes no room, so a full disk can't prevent it. */
+  clear(): void {
+    rmSync(this.path, { force: true })
+    syncFolder(this.#folder)
+  }
+
   /** Lets another process have the state. */
   close(): void {
-    closeSync(this.#lock)
+    this.#unlock()
   }
 }
 

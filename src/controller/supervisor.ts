@@ -136,6 +136,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   async #launch(): Promise<void> {
+    if (this.#state === 'stopped') throw new Error('withdrawn meanwhile')
     this.#listenFd ??= this.#port.bind()
     const launching = this.#port.launch(this.#listenFd)
     this.#launching = launching.catch(() => undefined)

@@ -1,8 +1,10 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { errnoCode } from './errno.js'
 
 /*
  * What /proc tells about other processes. All of them may end, or not be ours to look at, at any moment:
- * then the answer is undefined. Source: proc(5).
+ * then the answer is undefined. What can't be told for another reason, as without a descriptor left, throws.
+ * Source: proc(5).
  */
 
 /** The clock of /proc/PID/stat: USER_HZ, 100 on every architecture that Node runs on. */
@@ -79,15 +81,21 @@ function statFields(pid: number): string[] | undefined {
 function read(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
+  } catch (err) {
+    if (isGoneOrPrivate(err)) return undefined
+    throw err
   }
 }
 
 function list(path: string): string[] {
   try {
     return readdirSync(path)
-  } catch {
-    return []
+  } catch (err) {
+    if (isGoneOrPrivate(err)) return []
+    throw err
   }
+}
+
+function isGoneOrPrivate(err: unknown): boolean {
+  return ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(errnoCode(err) ?? '')
 }

@@ -112,6 +112,17 @@ t.test('IPv6', async (t) => {
   t.equal(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), undefined)
 })
 
+t.test('a foreign wildcard of IPv6 that may be dual-stack comes last', async (t) => {
+  const port = freeRow(1)
+  const v6 = createServer().listen({ port, host: '::', ipv6Only: true })
+  await once(v6, 'listening')
+  t.teardown(() => v6.close())
+  const v4 = createServer().listen(port, '0.0.0.0')
+  await once(v4, 'listening')
+  t.teardown(() => v4.close())
+  t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), { address: `0.0.0.0:${port}` })
+})
+
 t.test('a process in another network namespace has another port', { skip }, async (t) => {
   const name = `publish-${process.pid}`
   execFileSync('ip', ['netns', 'add', name])

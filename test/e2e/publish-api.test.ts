@@ -159,6 +159,17 @@ t.test('the answers are as the OpenAPI document says', async (t) => {
       if (path !== '/v1/events') t.ok(seen, `${name} was asked`)
     }
   }
+  t.match(await ask(socket, 'GET', '/v1/publications/%zz'), {
+    status: 400,
+    body: { code: 'bad-request' },
+  })
+  const long = 'x'.repeat(128)
+  await api.ask('POST', '/v1/publications', {
+    name: long,
+    backend: '127.0.0.9',
+    ports: ['127.0.0.1::80'],
+  })
+  t.match(await ask(socket, 'DELETE', `/v1/publications/${long}`), { status: 204 })
   t.match(await ask(socket, 'GET', '/v2/anything'), {
     status: 404,
     body: { code: 'no-such-route' },

@@ -15,7 +15,11 @@ t.test('a command line that makes no sense: one line, exit code 2', async (t) =>
   const cases: [string, string][] = [
     ['', 'docker-publish: a command is missing: see docker-publish --help'],
     ['fly', 'docker-publish: Unknown argument: fly'],
-    ['run 127.0.0.1', 'docker-publish: Missing required argument: publish'],
+    [
+      'run 127.0.0.1',
+      'docker-publish: Missing required argument: publish: at least one -p is needed',
+    ],
+    ['check -p99999', 'docker-publish: invalid port "99999"'],
     ['run -p 80', 'docker-publish: Not enough non-option arguments: got 0, need at least 1'],
     [
       'run -p 99999:80 127.0.0.1',

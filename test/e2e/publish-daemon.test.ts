@@ -1,13 +1,14 @@
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { createServer, type Socket } from 'node:net'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { formatPublications } from '../../src/cli/publication-table.js'
 import type { PublicationEvent } from '../../src/controller/api/types.js'
 import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
 import { freeRow } from '../lib/free-row.js'
-import { openDescriptors } from '../lib/proc.js'
+import { kill, openDescriptors } from '../lib/proc.js'
 import { notRoot, ORIGINAL } from '../lib/program.js'
 import { leftovers, publish, startDaemon } from '../lib/publish.js'
 import { mountSmallDisk } from '../lib/small-disk.js'
@@ -158,8 +159,7 @@ t.test('what people type, and what they read', async (t) => {
     await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
     t.same(leftovers(daemon.folder), [])
     t.notOk(existsSync(socket))
-    const state = readFileSync(join(daemon.folder, 'data/state.json'), 'utf8')
-    t.match(JSON.parse(state), { publications: [] })
+    t.same(readdirSync(join(daemon.folder, 'data')), [])
   })
 })
 
@@ -184,7 +184,7 @@ t.test('events tell what happens, a line each', async (t) => {
     backend: '127.0.0.1',
     ports: ['127.0.0.1::80'],
   })
-  process.kill(ports[0]?.pid ?? 0, 'SIGKILL')
+  kill(ports[0]?.pid)
   await until(() => events.length >= 3)
   await daemon.client.remove('b')
   await until(() => events.length >= 4)
@@ -234,7 +234,7 @@ t.test('a proxy that is killed is replaced, and no client is refused', async (t)
     // The wait before a restart doubles, so they are few.
     if (i % 200 === 100) {
       await until(async () => (await pid()) !== undefined)
-      process.kill((await pid()) ?? 0, 'SIGKILL')
+      kill(await pid())
     }
     if ((await exchange(t, port, `client ${i}`)) === `client ${i}`) answered++
   }
@@ -256,7 +256,7 @@ t.test('a proxy that keeps dying shows in the status', async (t) => {
   await until(async () => {
     const publications = await daemon.client.list()
     const status = publications[0]?.ports[0]
-    if (status?.pid) process.kill(status.pid, 'SIGKILL')
+    if (status?.pid) kill(status.pid)
     row = formatPublications(publications)
     return status?.state === 'restarting' && status.restarts >= 2
   })
@@ -275,7 +275,7 @@ t.test('a shim that is killed takes its proxy along, and another one follows', a
   })
   const first = ports[0]?.pid ?? 0
   const [shim = 0] = leftovers(daemon.folder).filter((pid) => pid !== first)
-  process.kill(shim, 'SIGKILL')
+  kill(shim)
   await until(async () => {
     const pid = (await daemon.client.get('a')).ports[0]?.pid
     return pid !== undefined && pid !== first
@@ -395,3 +395,127 @@ t.test(
     t.same(leftovers(daemon.folder), [])
   },
 )
+
+t.test('what is in the way of the socket is left alone, and nothing is started', async (t) => {
+  const daemon = await startDaemon(t)
+  const { ports } = await daemon.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    ports: ['127.0.0.1::80'],
+  })
+  await daemon.end('SIGKILL')
+  leftovers(daemon.folder).forEach(kill)
+  await until(() => leftovers(daemon.folder).length === 0)
+  const precious = join(daemon.folder, 'precious')
+  writeFileSync(precious, 'precious')
+  const roots = [
+    '--data-root',
+    join(daemon.folder, 'data'),
+    '--exec-root',
+    join(daemon.folder, 'exec'),
+  ]
+  for (const [path, reason] of [
+    [precious, 'something that is no socket is there already'],
+    [daemon.folder, 'something that is no socket is there already'],
+    ['/nowhere/socket', 'there is no folder /nowhere'],
+  ] as const) {
+    const { code, stderr } = await publish(t, ['daemon', '-H', `unix://${path}`, ...roots])
+    t.match(stderr, `docker-publish: can't listen on unix://${path}: ${reason}\n`)
+    t.equal(code, 1)
+  }
+  t.equal(readFileSync(precious, 'utf8'), 'precious')
+  t.same(leftovers(daemon.folder), [])
+  await t.rejects(dial(t, ports[0]?.hostPort ?? 0), { code: 'ECONNREFUSED' })
+})
+
+t.test('a stop in the middle of an add leaves nothing half published', async (t) => {
+  for (const [signal, options] of [
+    ['SIGTERM', []],
+    ['SIGTERM', ['--live-restore']],
+    ['SIGTERM', existsSync(ORIGINAL) ? ['--proxy-path', ORIGINAL] : []],
+  ] as const) {
+    const daemon = await startDaemon(t, {}, ...options)
+    const first = freeRow(40)
+    const adding = daemon.client.add({
+      backend: '127.0.0.1',
+      ports: [`127.0.0.1:${first}-${first + 39}:9000-9039`],
+    })
+    await until(() => leftovers(daemon.folder).length >= 6)
+    await Promise.all([daemon.end(signal), t.rejects(adding)])
+    t.same(leftovers(daemon.folder), [], options.join(' '))
+    t.same(readdirSync(join(daemon.folder, 'exec')), [])
+  }
+})
+
+t.test('two daemons never share a run folder', async (t) => {
+  const daemon = await startDaemon(t)
+  const other = join(daemon.folder, 'other')
+  const exec = join(daemon.folder, 'exec')
+  const args = ['daemon', '-H', `unix://${other}.sock`, '--data-root', other, '--exec-root', exec]
+  t.match(await publish(t, args), {
+    code: 1,
+    stderr: `docker-publish: another docker-publish daemon uses ${exec}: stop it, or name another folder with --exec-root`,
+  })
+})
+
+t.test('UDP flows are counted once, each with its own port', async (t) => {
+  const daemon = await startDaemon(t)
+  const udp = await startUdpEcho(t)
+  const port = freeRow(1)
+  await daemon.client.add({ name: 'a', backend: '127.0.0.1', ports: [`${port}:${udp.port}/udp`] })
+  await ask(await bindUdp(t), port, 'x')
+  const { ports } = await daemon.client.get('a')
+  t.same(
+    ports.map(({ hostIp, connections }) => [hostIp, connections]),
+    [
+      ['0.0.0.0', 1],
+      ['::', 0],
+    ],
+  )
+})
+
+t.test('a refusal for programs: --format json', async (t) => {
+  const daemon = await startDaemon(t)
+  const port = freeRow(1)
+  await daemon.client.add({ name: 'a', backend: '127.0.0.1', ports: [`127.0.0.1:${port}:80`] })
+  const add = ['add', '-p', `127.0.0.1:${port}:80`, '127.0.0.1', '--format', 'json']
+  const { code, stdout, stderr } = await daemon.cli(...add)
+  t.equal(code, 125)
+  t.equal(stdout, '')
+  t.match(JSON.parse(stderr), {
+    code: 'port-allocated',
+    message: `Bind for 127.0.0.1:${port} failed: port is already allocated`,
+    holder: { kind: 'publication', name: 'a' },
+    suggestions: { ports: [Number, Number, Number] },
+  })
+  const unknown = await daemon.cli('rm', 'x', 'y')
+  t.equal(unknown.stderr.trim().split('\n').length, 2, 'each of several is told')
+})
+
+t.test('out of descriptors an adopted proxy is not taken for dead', async (t) => {
+  const daemon = await startDaemon(t, { descriptors: 60 })
+  const { ports } = await daemon.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    ports: ['127.0.0.1::80'],
+  })
+  await daemon.end('SIGKILL')
+  const next = await daemon.again()
+  const silent = await Promise.all(
+    Array.from({ length: 60 }, async () => {
+      const socket = connect(join(daemon.folder, 'socket'))
+      t.teardown(() => socket.destroy())
+      socket.on('error', () => undefined)
+      await once(socket, 'connect')
+      return socket
+    }),
+  )
+  await until(() => openDescriptors(next.running.pid) >= 60)
+  // Twice as long as it takes to look at an adopted proxy.
+  await delay(1500)
+  for (const socket of silent) socket.destroy()
+  await until(() => openDescriptors(next.running.pid) < 40)
+  t.match((await next.client.get('a')).ports[0], { state: 'up', pid: ports[0]?.pid, restarts: 0 })
+  t.match(await next.end('SIGTERM'), { code: 0 })
+  t.same(leftovers(next.folder), [])
+})

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { openDescriptors } from '../lib/proc.js'
+import { memoryFigure, openDescriptors } from '../lib/proc.js'
 import { leftovers, startDaemon } from '../lib/publish.js'
 import { until } from '../lib/until.js'
 
@@ -19,7 +19,11 @@ t.test('many publications come and go, and leave nothing behind', async (t) => {
   }
   await round(10)
   const before = openDescriptors(pid)
-  for (let i = 0; i < 49; i++) await round(10)
+  for (let i = 0; i < 9; i++) await round(10)
+  const memory = memoryFigure(pid, 'VmRSS')
+  for (let i = 0; i < 40; i++) await round(10)
+  const growth = memoryFigure(pid, 'VmRSS') - memory
+  t.ok(growth < 32 * 1024 * 1024, `grew by ${growth} bytes with 400 more`)
   await until(() => openDescriptors(pid) <= before)
   t.same(await daemon.client.list(), [])
   t.same(leftovers(daemon.folder), [])

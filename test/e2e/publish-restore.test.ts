@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { PublicationEvent } from '../../src/controller/api/types.js'
 import type { RuntimeRecord } from '../../src/controller/runtime-record.js'
+import { kill } from '../lib/proc.js'
 import { PROGRAM } from '../lib/program.js'
 import { leftovers, startDaemon, type TestDaemon } from '../lib/publish.js'
 import { dial, exchange, startEcho, type Backend } from '../lib/sockets.js'
@@ -76,7 +77,7 @@ t.test(
       await next.client.remove('b')
       return events.length > 0
     })
-    process.kill(pid, 'SIGKILL')
+    kill(pid)
     // It waits in the backlog of the socket that the new daemon took from the proxy.
     t.equal(await exchange(t, port, 'patient'), 'patient')
     const status = await portOf(next)
@@ -113,7 +114,7 @@ t.test(
   async (t) => {
     const { daemon, port, pid } = await startPublished(t)
     await daemon.end('SIGKILL')
-    process.kill(pid, 'SIGKILL')
+    kill(pid)
     await until(() => leftovers(daemon.folder).length === 0)
     const next = await daemon.again()
     await until(async () => (await portOf(next))?.state === 'up')
@@ -150,7 +151,7 @@ t.test('a process that is not surely the proxy is not adopted', async (t) => {
 t.test('a port that somebody took meanwhile is tried until it is free', async (t) => {
   const { daemon, port, pid } = await startPublished(t)
   await daemon.end('SIGKILL')
-  process.kill(pid, 'SIGKILL')
+  kill(pid)
   await until(() => leftovers(daemon.folder).length === 0)
   const holder = createServer().listen(port, '127.0.0.1')
   await until(() => holder.listening)

@@ -30,6 +30,17 @@ export function memoryFigure(pid: number, name: string): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024
 }
 
+/** Kills a process that may have ended by now. */
+export function kill(pid: number | undefined): void {
+  // 0 would be all of our own group.
+  if (!pid) throw new Error('there is no process to kill')
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== 'ESRCH') throw err
+  }
+}
+
 /** The processes that it has started and that still run. */
 export function childrenOf(pid: number): number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
 import { Client } from '../../src/controller/client.js'
 import { processIds, processVariable } from '../../src/linux/process.js'
+import { kill } from './proc.js'
 import { run, type Running } from './program.js'
 import { until } from './until.js'
 
@@ -50,7 +51,7 @@ export async function startDaemon(
 ): Promise<TestDaemon> {
   const folder = mkdtempSync(join(tmpdir(), 'publish-test-'))
   t.teardown(async () => {
-    for (const pid of leftovers(folder)) process.kill(pid, 'SIGKILL')
+    leftovers(folder).forEach(kill)
     await until(() => leftovers(folder).length === 0)
     rmSync(folder, { recursive: true, force: true })
   })

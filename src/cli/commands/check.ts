@@ -16,7 +16,7 @@ export const checkCommand: CommandModule<object, Args> = {
   builder: (yargs) =>
     withFormat(withPublish(yargs))
       .example('$0 check -p 8080:80', 'exit code 125 and the holder when it is taken')
-      .example('$0 check -p 127.0.0.1:8080', ''),
+      .example('$0 check -p 127.0.0.1::53/udp', 'any port of one address'),
   handler: async (args) => {
     const claims = checkPorts(args.publish)
     if (args.format === 'json') await printJson(claims)

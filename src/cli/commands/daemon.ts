@@ -1,12 +1,15 @@
+import { resolve } from 'node:path'
 import type { CommandModule } from 'yargs'
 import { formatHost, parseHost } from '../../controller/api/host.js'
 import { serve } from '../../controller/api/listen.js'
-import type { Controller } from '../../controller/controller.js'
+import { Controller } from '../../controller/controller.js'
+import { lockFolder } from '../../controller/folder-lock.js'
 import { StateFile } from '../../controller/state-file.js'
 import { openStderrLog, type Log, type LogLevel } from '../../log/log.js'
+import { deferred } from '../../deferred.js'
 import { tlsFiles, withProxy, withTls, type ClientOptions } from '../options.js'
 import { defaultPaths } from '../paths.js'
-import { findProxyProgram, startController } from '../start-controller.js'
+import { findProxyProgram } from '../find-proxy-program.js'
 import { stopSignal } from '../stop-signal.js'
 
 interface Args extends Omit<ClientOptions, 'host'> {
@@ -27,7 +30,7 @@ export const daemonCommand: CommandModule<object, Args> = {
         alias: 'H',
         type: 'string',
         requiresArg: true,
-        default: process.env['DOCKER_PUBLISH_HOST'] ?? defaultPaths().host,
+        default: process.env['DOCKER_PUBLISH_HOST'] || defaultPaths().host,
         defaultDescription: defaultPaths().host,
         describe: 'where to listen: unix:///PATH, tcp://IP:PORT, fd://; may be repeated',
         coerce: (value: string | string[]) => [value].flat(),
@@ -58,27 +61,35 @@ export const daemonCommand: CommandModule<object, Args> = {
     const tls = tlsFiles(args)
     const program = await findProxyProgram(args['proxy-path'])
     const state = new StateFile(args['data-root'])
-    const controller = await startController({ program, log, state, runFolder: args['exec-root'] })
-    tellEvents(controller, log)
-    try {
-      // The greater part of this program, and none of the other commands' business.
-      const { createApi } = await import('../../controller/api/server.js')
-      const api = await createApi(controller, log)
-      const servers = await serve((req, res) => api.routing(req, res), hosts, tls)
-      log.info(`Daemon listens on ${hosts.map(formatHost).join(', ')}`)
-      const signal = await stop
-      for (const server of servers) {
-        server.close()
-        server.closeAllConnections()
-      }
-      if (args['live-restore']) controller.leave()
-      else await controller.close()
-      log.info('Daemon stopped', { signal })
-    } catch (err) {
-      // Whatever was published before is the next daemon's.
-      controller.leave()
-      throw err
+    if (resolve(args['exec-root']) !== resolve(args['data-root'])) {
+      lockFolder(args['exec-root'], '--exec-root')
     }
+    const controller = new Controller({ program, log, state, runFolder: args['exec-root'] })
+    tellEvents(controller, log)
+
+    // The greater part of this program, and none of the other commands' business.
+    const { createApi } = await import('../../controller/api/server.js')
+    const api = await createApi(controller, log)
+    // Clients may come before everything is as it was, and wait: a host that can't be had must be found out before a
+    // proxy is started.
+    const restored = deferred()
+    const servers = await serve(
+      (request, response) => void restored.promise.then(() => api.routing(request, response)),
+      hosts,
+      tls,
+    )
+    await controller.restore()
+    restored.resolve()
+    log.info(`Daemon listens on ${hosts.map(formatHost).join(', ')}`)
+
+    const signal = await stop
+    for (const server of servers) {
+      server.close()
+      server.closeAllConnections()
+    }
+    if (args['live-restore']) await controller.leave()
+    else await controller.close()
+    log.info('Daemon stopped', { signal })
     await log.flush()
     process.exit()
   },

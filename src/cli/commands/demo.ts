@@ -1,21 +1,23 @@
 import type { CommandModule } from 'yargs'
+import { Controller } from '../../controller/controller.js'
 import { runDemo } from '../../demo/demo.js'
 import { openStderrLog } from '../../log/log.js'
 import { reportRefusal } from '../conflict-report.js'
 import { print } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
-import { findProxyProgram, startController } from '../start-controller.js'
+import { findProxyProgram } from '../find-proxy-program.js'
 import { stopSignal } from '../stop-signal.js'
 
 export const demoCommand: CommandModule = {
   command: 'demo',
   describe: 'Show who may have a port and who may not, with real sockets; needs no Docker',
+  builder: (yargs) => yargs.example('$0 demo', 'ends with a published port to try'),
   handler: async () => {
     const stop = stopSignal()
     // The story is told on stdout; the proxies' own lines would come in between.
     process.env['DOCKER_PROXY_LOG_LEVEL'] ??= 'error'
-    const controller = await startController({
+    const controller = new Controller({
       program: await findProxyProgram(undefined),
       log: openStderrLog('docker-publish', 'warn'),
       runFolder: makePrivateFolder(),

@@ -10,7 +10,8 @@ interface Args extends ClientOptions {
 export const eventsCommand: CommandModule<object, Args> = {
   command: 'events',
   describe: 'Show what happens from now on, until Ctrl-C',
-  builder: (yargs) => withFormat(withClient(yargs)),
+  builder: (yargs) =>
+    withFormat(withClient(yargs)).example('$0 events --format json', 'an object each line'),
   handler: async (args) => {
     for await (const event of openClient(args).events()) {
       await print(args.format === 'json' ? JSON.stringify(event) : formatEvent(event))

@@ -12,7 +12,8 @@ export const inspectCommand: CommandModule<object, Args> = {
   builder: (yargs) =>
     withClient(yargs)
       .positional('names', { type: 'string', array: true, demandOption: true })
-      .option('format', { choices: ['json'], default: 'json', describe: 'always JSON' }),
+      .option('format', { choices: ['json'], default: 'json', describe: 'always JSON' })
+      .example('$0 inspect web_svr01', 'ports, proxies, restarts, connections'),
   handler: async (args) => {
     const client = openClient(args)
     await printJson(await Promise.all(args.names.map((name) => client.get(name))))

@@ -11,7 +11,7 @@ export const lsCommand: CommandModule<object, Args> = {
   command: 'ls',
   aliases: ['list', 'ps'],
   describe: 'List all that is published',
-  builder: (yargs) => withFormat(withClient(yargs)),
+  builder: (yargs) => withFormat(withClient(yargs)).example('$0 ls --format json', 'for programs'),
   handler: async (args) => {
     const publications = await openClient(args).list()
     if (args.format === 'json') await printJson(publications)

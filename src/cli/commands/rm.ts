@@ -17,7 +17,7 @@ export const rmCommand: CommandModule<object, Args> = {
   handler: async (args) => {
     const client = openClient(args)
     const removed: string[] = []
-    let failure: unknown
+    const failures: Error[] = []
     for (const name of args.names) {
       try {
         await client.remove(name)
@@ -25,10 +25,10 @@ export const rmCommand: CommandModule<object, Args> = {
         if (args.format === 'table') await print(name)
       } catch (err) {
         // The others are withdrawn all the same, as docker rm does.
-        failure ??= err
+        failures.push(err as Error)
       }
     }
     if (args.format === 'json') await printJson(removed)
-    if (failure) throw failure as Error
+    if (failures.length > 0) throw new AggregateError(failures)
   },
 }

@@ -1,10 +1,11 @@
 import type { CommandModule } from 'yargs'
+import { Controller } from '../../controller/controller.js'
 import { openStderrLog, type LogLevel } from '../../log/log.js'
 import { withFormat, withProxy, withPublish } from '../options.js'
 import { print, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
-import { findProxyProgram, startController } from '../start-controller.js'
+import { findProxyProgram } from '../find-proxy-program.js'
 import { stopSignal } from '../stop-signal.js'
 import { publicationRequest } from './add.js'
 
@@ -30,7 +31,7 @@ export const runCommand: CommandModule<object, Args> = {
     const stop = stopSignal()
     const log = openStderrLog('docker-publish', args['log-level'])
     const program = await findProxyProgram(args['proxy-path'])
-    const controller = await startController({ program, log, runFolder: makePrivateFolder() })
+    const controller = new Controller({ program, log, runFolder: makePrivateFolder() })
     const publication = await Promise.race([controller.add(publicationRequest(args)), stop])
     // Before all was up: the watchdog of the folder ends what has begun.
     if (typeof publication === 'string') throw new Error(`stopped by ${publication}`)

@@ -6,7 +6,7 @@ import { print, printJson } from '../output.js'
 export const versionCommand: CommandModule<object, { format: 'table' | 'json' }> = {
   command: 'version',
   describe: 'Print the version',
-  builder: withFormat,
+  builder: (yargs) => withFormat(yargs).example('$0 version --format json', 'for programs'),
   handler: async ({ format }) => {
     if (format === 'json') await printJson({ version: VERSION, commit: COMMIT })
     else await print(versionLine('docker-publish'))

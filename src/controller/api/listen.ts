@@ -1,14 +1,18 @@
 import { once } from 'node:events'
-import { unlinkSync } from 'node:fs'
+import { existsSync, lstatSync, unlinkSync } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { connect, type ListenOptions } from 'node:net'
+import { dirname } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { errnoCode, errnoReason } from '../../linux/errno.js'
 import { formatHost, HostError, isLoopback, type Host } from './host.js'
 import { readTls, type TlsFiles } from './tls.js'
 
 /** systemd's sockets begin with this descriptor, see sd_listen_fds(3). */
 const FIRST_SYSTEMD_FD = 3
+/** Clients at once on each host: they must not use up the descriptors that the ports need. */
+const MAX_CONNECTIONS = 256
 /** Owner and group may read and write. */
 const SOCKET_UMASK = 0o117
 
@@ -33,6 +37,8 @@ export async function serve(
                 handler,
               )
             : createServer(handler)
+        server.maxConnections = MAX_CONNECTIONS
+        server.on('clientError', refuseGarbage)
         servers.push(server)
         await listen(server, options, host)
       }
@@ -42,6 +48,14 @@ export async function serve(
     for (const server of servers) server.close()
     throw err
   }
+}
+
+/** What is not even HTTP gets its error in the same shape as all others. */
+function refuseGarbage(err: Error, socket: Duplex): void {
+  if (!socket.writable) return
+  const body = JSON.stringify({ code: 'bad-request', message: `this is not HTTP: ${err.message}` })
+  const head = `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`
+  socket.end(head + body)
 }
 
 async function listenOptions(host: Host, hasTls: boolean): Promise<ListenOptions[]> {
@@ -64,8 +78,17 @@ async function listenOptions(host: Host, hasTls: boolean): Promise<ListenOptions
   }
 }
 
-/** What a daemon that was killed left behind is removed; one that answers is left alone. */
+/** The socket of a daemon that was killed is removed; one that answers, and all that is no socket, is left alone. */
 async function removeStale(path: string): Promise<void> {
+  // libuv would call a folder that is missing a missing permission.
+  if (!existsSync(dirname(path))) {
+    throw new Error(`can't listen on unix://${path}: there is no folder ${dirname(path)}`)
+  }
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  if (!stat) return
+  if (!stat.isSocket()) {
+    throw new Error(`can't listen on unix://${path}: something that is no socket is there already`)
+  }
   const probe = connect(path)
   try {
     await once(probe, 'connect')

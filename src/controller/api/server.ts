@@ -1,5 +1,5 @@
 import swagger from '@fastify/swagger'
-import fastify, { type FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Log } from '../../log/log.js'
 import { COMMIT, VERSION } from '../../version.js'
 import { Refusal } from '../conflict.js'
@@ -32,6 +32,8 @@ const STATUS: Partial<Record<Refusal['code'], number>> = {
   'state-not-saved': 507,
 }
 const BAD_REQUEST = 400
+/** Longer than any name, escapes included. */
+const MAX_PARAM_LENGTH = 512
 const INTERNAL_ERROR = 500
 
 const ref = (name: string) => ({ $ref: `${name}#` })
@@ -42,6 +44,10 @@ const ERRORS = { '4xx': ref('Error'), '5xx': ref('Error') }
 export async function createApi(controller: Controller, log: Log): Promise<FastifyInstance> {
   const app = fastify({
     logger: false,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    // What the router itself can't read, as a URL with half an escape in it.
+    frameworkErrors: (err, _request, reply: FastifyReply) =>
+      void reply.code(BAD_REQUEST).send(errorAnswer(err).body),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   })
   app.setErrorHandler((err, request, reply) => {

@@ -7,7 +7,11 @@ import type { Holder } from '../holder.js'
  * them, and the types of server and client are read off them.
  */
 
-const ProtocolSchema = Type.Union([Type.Literal('tcp'), Type.Literal('udp'), Type.Literal('sctp')])
+export const ProtocolSchema = Type.Union([
+  Type.Literal('tcp'),
+  Type.Literal('udp'),
+  Type.Literal('sctp'),
+])
 
 export const PortViewSchema = Type.Object(
   {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Counters, Proxy, ProxyContext } from '../engine.js'
 import type { PublishedPort } from '../published-port.js'
-import { deferred } from './deferred.js'
+import { deferred } from '../../deferred.js'
 import { openListener, type Listener } from './tcp-listener.js'
 import { openRelay, type Relay } from './tcp-relay.js'
 

@@ -5,7 +5,7 @@ import type { Counters, Proxy, ProxyContext } from '../engine.js'
 import { bindError, invalidArgument, isPort } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
 import { joinHostPort, type PublishedPort } from '../published-port.js'
-import { deferred } from './deferred.js'
+import { deferred } from '../../deferred.js'
 import { openFlow, type UdpFlow } from './udp-flow.js'
 
 /** A flow on which nothing has come from either side for so long is over, milliseconds; as the original's. */

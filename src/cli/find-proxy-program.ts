@@ -1,6 +1,5 @@
 import { accessSync, constants } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { Controller, type ControllerOptions } from '../controller/controller.js'
 import { inspectProxyProgram, type ProxyProgram } from '../controller/proxy-program.js'
 
 /** The docker-proxy that came with this program. */
@@ -12,11 +11,4 @@ export async function findProxyProgram(chosen: string | undefined): Promise<Prox
   if (path !== '') return inspectProxyProgram(path)
   accessSync(OWN_PROXY, constants.X_OK)
   return { path: OWN_PROXY, takesSocket: true }
-}
-
-/** A controller that goes on where the last one on its folders left off. */
-export async function startController(options: ControllerOptions): Promise<Controller> {
-  const controller = new Controller(options)
-  await controller.restore()
-  return controller
 }
