@@ -387,7 +387,7 @@ t.test(
     t.equal(holdsSocket, false)
     t.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), ORIGINAL)
     t.equal(await readAll(await dial(t, hostPort)), 'hello')
-    process.kill(pid, 'SIGKILL')
+    kill(pid)
     await until(async () => (await daemon.client.get('a')).ports[0]?.restarts === 1)
     await until(async () => (await daemon.client.get('a')).ports[0]?.state === 'up')
     t.equal(await readAll(await dial(t, hostPort)), 'hello')
@@ -401,7 +401,7 @@ t.test('what is in the way of the socket is left alone, and nothing is started',
   const { ports } = await daemon.client.add({
     name: 'a',
     backend: '127.0.0.1',
-    ports: ['127.0.0.1::80'],
+    ports: [`127.0.0.1:${freeRow(1)}:80`],
   })
   await daemon.end('SIGKILL')
   leftovers(daemon.folder).forEach(kill)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { PublicationEvent } from '../../src/controller/api/types.js'
 import type { RuntimeRecord } from '../../src/controller/runtime-record.js'
+import { freeRow } from '../lib/free-row.js'
 import { kill } from '../lib/proc.js'
 import { PROGRAM } from '../lib/program.js'
 import { leftovers, startDaemon, type TestDaemon } from '../lib/publish.js'
@@ -21,7 +22,8 @@ async function startPublished(
   const { ports } = await daemon.client.add({
     name: 'a',
     backend: '127.0.0.1',
-    ports: [`127.0.0.1::${echo.port}`],
+    // One that no other daemon of these tests gives to whoever asks for any.
+    ports: [`127.0.0.1:${freeRow(1)}:${echo.port}`],
   })
   return { daemon, echo, port: ports[0]?.hostPort ?? 0, pid: ports[0]?.pid ?? 0 }
 }
