@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { processCommand, processIds } from '../../src/linux/process.js'
 import { freeRow } from '../lib/free-row.js'
-import { PROGRAM, run } from '../lib/program.js'
+import { notRoot, PROGRAM, run } from '../lib/program.js'
 import { publish, PUBLISH } from '../lib/publish.js'
 import { dial, exchange, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
@@ -110,6 +110,26 @@ t.test('check: free, or who holds it and what would work', async (t) => {
   t.equal(taken.code, 125)
   t.equal(taken.stdout, '')
 })
+
+t.test(
+  'a host without IPv6 publishes on IPv4, silently',
+  { skip: notRoot('for a namespace') },
+  async (t) => {
+    const name = `publish-cli-${process.pid}`
+    const inNamespace = ['netns', 'exec', name]
+    execFileSync('ip', ['netns', 'add', name])
+    t.teardown(() => execFileSync('ip', ['netns', 'delete', name]))
+    const disable = 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6'
+    execFileSync('ip', [...inNamespace, 'sh', '-c', disable])
+    const check = run(t, [...inNamespace, PUBLISH, 'check', '-p', '8080:80'], {
+      program: 'ip',
+      status: 'ignore',
+    })
+    t.equal(await check.stdout, '0.0.0.0:8080/tcp is free\n')
+    t.equal(await check.stderr, '')
+    t.match(await check.exit, { code: 0 })
+  },
+)
 
 t.test('a result that can not be printed is a failure', async (t) => {
   const running = run(t, ['version'], {
