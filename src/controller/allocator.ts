@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { ephemeralPorts, reservedPorts } from '../linux/free-ports.js'
-import { isPortFree, openPortSocket } from '../linux/port-socket.js'
+import { hasIpv6, isPortFree, openPortSocket } from '../linux/port-socket.js'
 import type { Claim } from './claim.js'
 import { allocatedText, bindText, EXHAUSTED_TEXT, Refusal } from './conflict.js'
 import { findHolder, type Holder } from './holder.js'
@@ -20,9 +20,6 @@ export interface BoundPort extends Claim {
 
 /** What stands for a socket where a port is only asked about. */
 const NO_FD = -1
-
-/** What a `-p` without an address stands for. */
-const ALL_ADDRESSES = ['0.0.0.0', '::'] as const
 
 /** A port that one address would not give; what a Refusal is made of, should it come to that. */
 class PortTaken extends Error {
@@ -116,7 +113,7 @@ export class Allocator {
     open: Open,
   ): BoundPort[] {
     const { protocol, hostIp, containerPort } = request
-    const ips = hostIp === undefined ? ALL_ADDRESSES : [hostIp]
+    const ips = hostIp === undefined ? allAddresses() : [hostIp]
     const claims = ips.map((ip): Claim => ({ protocol, ip, port }))
     const bound: BoundPort[] = []
     try {
@@ -128,8 +125,6 @@ export class Allocator {
           const release = this.#table.hold(claim, holder(claim))
           bound.push({ ...claim, containerPort, fd, release })
         } catch (err) {
-          // A host without IPv6 publishes on IPv4 alone, and nobody is told.
-          if (hostIp === undefined && claim.ip === '::' && isFamilyMissing(err)) continue
           if (errnoCode(err) === 'EADDRINUSE') throw new PortTaken(claim, claims, undefined)
           throw new Refusal('bind-failed', bindText(claim, errnoReason(err)))
         }
@@ -209,8 +204,9 @@ function isExact({ hostPorts }: PortRequest): boolean {
   return hostPorts !== undefined && hostPorts.first === hostPorts.last
 }
 
-function isFamilyMissing(err: unknown): boolean {
-  return ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(errnoCode(err) ?? '')
+/** What a `-p` without an address stands for; a host without IPv6 publishes on IPv4 alone, and nobody is told. */
+function allAddresses(): string[] {
+  return hasIpv6() ? ['0.0.0.0', '::'] : ['0.0.0.0']
 }
 
 /** The answer is worth having, but not at the price of the refusal itself, as without a descriptor left. */

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import type { Protocol } from '../proxy/published-port.js'
+import { errnoCode } from './errno.js'
 import { requireLibc } from './libc.js'
 import { AF_INET, AF_INET6, socketAddress } from './socket-address.js'
 
@@ -16,6 +17,8 @@ const PROTOCOLS = {
 
 /** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
 const BACKLOG = 65_535
+/** Whichever is free, see ip(7). */
+const ANY_PORT = 0
 
 /**
  * Binds a socket for a published port and, but for UDP, listens: clients wait in its backlog until a proxy
@@ -41,8 +44,19 @@ export function isPortFree(protocol: Protocol, ip: string, port: number): boolea
     withBoundSocket(protocol, ip, port, closeSync)
     return true
   } catch (err) {
-    if ((err as NodeJS.ErrnoException).code === 'EADDRINUSE') return false
+    if (errnoCode(err) === 'EADDRINUSE') return false
     throw err
+  }
+}
+
+/**
+ * Whether this host has IPv6: dockerd looks for the same, since a kernel told to do without still binds `::`.
+ */
+export function hasIpv6(): boolean {
+  try {
+    return isPortFree('tcp', '::1', ANY_PORT)
+  } catch (err) {
+    return !['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(errnoCode(err) ?? '')
   }
 }
 
