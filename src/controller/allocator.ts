@@ -34,6 +34,9 @@ class PortTaken extends Error {
   }
 }
 
+/** Who will hold a port, for those who come later. */
+type HolderOf = (claim: Claim, containerPort: number) => Holder
+
 /** Takes a port from the kernel: returns a descriptor, or throws EADDRINUSE. */
 type Open = (claim: Claim) => number
 
@@ -54,7 +57,7 @@ export class Allocator {
    * @returns the bound ports in the order of the requests
    * @throws Refusal
    */
-  allocate(requests: readonly PortRequest[], holder: (claim: Claim) => Holder): BoundPort[] {
+  allocate(requests: readonly PortRequest[], holder: HolderOf): BoundPort[] {
     return this.#allocate(requests, holder, ({ protocol, ip, port }) =>
       openPortSocket(protocol, ip, port),
     )
@@ -64,7 +67,7 @@ export class Allocator {
    * What `allocate` would give now, with nothing bound that stays.
    * @throws Refusal as `allocate` would
    */
-  check(requests: readonly PortRequest[], holder: (claim: Claim) => Holder): Claim[] {
+  check(requests: readonly PortRequest[], holder: HolderOf): Claim[] {
     const last = this.#last
     const ports = this.#allocate(requests, holder, ({ protocol, ip, port }) => {
       if (isPortFree(protocol, ip, port)) return NO_FD
@@ -75,11 +78,7 @@ export class Allocator {
     return ports.map(({ protocol, ip, port }) => ({ protocol, ip, port }))
   }
 
-  #allocate(
-    requests: readonly PortRequest[],
-    holder: (claim: Claim) => Holder,
-    open: Open,
-  ): BoundPort[] {
+  #allocate(requests: readonly PortRequest[], holder: HolderOf, open: Open): BoundPort[] {
     const wanted = unique(requests)
     const bound = new Map<PortRequest, BoundPort[]>()
     try {
@@ -92,7 +91,7 @@ export class Allocator {
   }
 
   /** The first of the request's ports that is free on all its addresses. */
-  #bind(request: PortRequest, holder: (claim: Claim) => Holder, open: Open): BoundPort[] {
+  #bind(request: PortRequest, holder: HolderOf, open: Open): BoundPort[] {
     let taken: PortTaken | undefined
     for (const port of this.#candidates(request)) {
       try {
@@ -106,12 +105,7 @@ export class Allocator {
   }
 
   /** One port on each address that was asked for, or nothing. */
-  #bindPort(
-    request: PortRequest,
-    port: number,
-    holder: (claim: Claim) => Holder,
-    open: Open,
-  ): BoundPort[] {
+  #bindPort(request: PortRequest, port: number, holder: HolderOf, open: Open): BoundPort[] {
     const { protocol, hostIp, containerPort } = request
     const ips = hostIp === undefined ? allAddresses() : [hostIp]
     const claims = ips.map((ip): Claim => ({ protocol, ip, port }))
@@ -122,7 +116,7 @@ export class Allocator {
         if (owner) throw new PortTaken(claim, claims, owner)
         try {
           const fd = open(claim)
-          const release = this.#table.hold(claim, holder(claim))
+          const release = this.#table.hold(claim, holder(claim, containerPort))
           bound.push({ ...claim, containerPort, fd, release })
         } catch (err) {
           if (errnoCode(err) === 'EADDRINUSE') throw new PortTaken(claim, claims, undefined)

@@ -58,8 +58,8 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     await Promise.all(strays.map((id) => endLeftovers(this.#options.runFolder, id)))
     for (const each of saved) {
       const publication = this.#create(each)
-      await publication.restore(each.ports, (claim) =>
-        this.#table.hold(claim, holderOf(publication, claim)),
+      await publication.restore(each.ports, (claim, containerPort) =>
+        this.#table.hold(claim, holderOf(publication, claim, containerPort)),
       )
       this.#complete.add(publication)
     }
@@ -81,7 +81,9 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     this.#refuseTakenName(name)
 
     const description = { name, backend, created: new Date().toISOString() }
-    const bound = this.#allocator.allocate(requests, (claim) => holderOf(description, claim))
+    const bound = this.#allocator.allocate(requests, (claim, containerPort) =>
+      holderOf(description, claim, containerPort),
+    )
     description.name ||= this.#nameFor(bound)
     const publication = this.#create(description)
     try {
@@ -211,6 +213,7 @@ function readBackend(text: string): string {
 function holderOf(
   publication: { name: string; backend: string; created: string },
   claim: Claim,
+  containerPort: number,
 ): Holder {
   return {
     kind: 'publication',
@@ -218,7 +221,7 @@ function holderOf(
       return publication.name || 'of this very request'
     },
     address: joinHostPort(claim.ip, claim.port),
-    backend: publication.backend,
+    backend: joinHostPort(publication.backend, containerPort),
     since: publication.created,
   }
 }

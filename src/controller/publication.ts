@@ -73,9 +73,12 @@ export class Publication {
    * Goes on where an earlier daemon left off: proxies that still run are adopted, all others started.
    * @param hold takes the port from other publications
    */
-  async restore(ports: readonly SavedPort[], hold: (claim: Claim) => () => void): Promise<void> {
+  async restore(
+    ports: readonly SavedPort[],
+    hold: (claim: Claim, containerPort: number) => () => void,
+  ): Promise<void> {
     this.#ports = await inParallel(STARTS_AT_ONCE, ports, async (saved) => {
-      const release = hold(claimOf(saved))
+      const release = hold(claimOf(saved), saved.containerPort)
       const adopted = adoptProxyProcess(this.#context.runFolder, saved.id)
       const { listenFd } = adopted ?? {}
       const supervisor = this.#supervise(

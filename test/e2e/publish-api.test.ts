@@ -110,7 +110,7 @@ t.test('the answers are as the OpenAPI document says', async (t) => {
     body: {
       code: 'port-allocated',
       message: `Bind for 0.0.0.0:${port} failed: port is already allocated`,
-      holder: { kind: 'publication', name: 'web_svr01', backend: '127.0.0.9' },
+      holder: { kind: 'publication', name: 'web_svr01', backend: '127.0.0.9:80' },
       suggestions: { ports: [Number, Number, Number] },
     },
   }

@@ -99,7 +99,7 @@ t.test('what people type, and what they read', async (t) => {
     t.match(
       held,
       new RegExp(
-        `held by   the publication web_svr01 \\(0.0.0.0:${port} -> 127.0.0.1\\), since \\d`,
+        `held by   the publication web_svr01 \\(0.0.0.0:${port} -> 127.0.0.1:${echo.port}\\), since \\d`,
       ),
     )
     t.match(free, `free      the ports ${port + 1}, `)

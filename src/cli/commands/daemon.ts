@@ -52,7 +52,7 @@ export const daemonCommand: CommandModule<object, Args> = {
         default: false,
         describe: 'leave the proxies running when the daemon is stopped, for the next one',
       })
-      .example('$0 daemon', '')
+      .example('$0 daemon --live-restore', 'ports stay up while the daemon is upgraded')
       .example('$0 daemon -H fd:// -H tcp://127.0.0.1:2385', "systemd's sockets, and one more"),
   handler: async (args) => {
     const stop = stopSignal()

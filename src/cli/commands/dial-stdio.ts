@@ -11,6 +11,8 @@ import { UsageError } from '../usage-error.js'
 export const dialStdioCommand: CommandModule = {
   command: 'dial-stdio',
   describe: 'Join stdin and stdout to the local daemon, for ssh:// clients',
+  builder: (yargs) =>
+    yargs.example('ssh web docker-publish dial-stdio', 'what -H ssh://web does on its own'),
   handler: async () => {
     const chosen = process.env['DOCKER_PUBLISH_HOST']
     const host = parseHost(chosen ? chosen : defaultClientHost())

@@ -13,7 +13,7 @@ export const rmCommand: CommandModule<object, Args> = {
   builder: (yargs) =>
     withFormat(withClient(yargs))
       .positional('names', { type: 'string', array: true, demandOption: true })
-      .example('$0 rm web_svr01', ''),
+      .example('$0 rm web_svr01 web_svr02', 'their ports are free at once'),
   handler: async (args) => {
     const client = openClient(args)
     const removed: string[] = []
