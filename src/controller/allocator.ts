@@ -1,11 +1,11 @@
 import { closeSync } from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { ephemeralPorts, reservedPorts } from '../linux/free-ports.js'
+import { ephemeralPorts, reservedPorts, type PortRange } from '../linux/free-ports.js'
 import { hasIpv6, isPortFree, openPortSocket } from '../linux/port-socket.js'
 import type { Claim } from './claim.js'
 import { allocatedText, bindText, EXHAUSTED_TEXT, Refusal } from './conflict.js'
 import { findHolder, type Holder } from './holder.js'
-import { formatPortRequest, type PortRange, type PortRequest } from './port-spec.js'
+import { formatPortRequest, type PortRequest } from './port-spec.js'
 import type { PortTable } from './port-table.js'
 import { suggest } from './suggestions.js'
 

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import type { PortRange } from '../linux/free-ports.js'
 import { parseIp } from '../proxy/go-values.js'
 import { isProtocol, type Protocol } from '../proxy/published-port.js'
 
@@ -6,12 +7,6 @@ import { isProtocol, type Protocol } from '../proxy/published-port.js'
  * The grammar of `-p`, as `docker run` and the docker services take it:
  * [[hostIP:][hostPort[-hostPortEnd]]:]containerPort[-containerPortEnd][/tcp|/udp|/sctp]
  */
-
-/** The first and the last port of a range; of a single port both are the same. */
-export interface PortRange {
-  readonly first: number
-  readonly last: number
-}
 
 /** One container port that is to be published. */
 export interface PortRequest {

@@ -1,5 +1,10 @@
 import { readFileSync } from 'node:fs'
-import type { PortRange } from '../controller/port-spec.js'
+
+/** The first and the last port of a range; of a single port both are the same. */
+export interface PortRange {
+  readonly first: number
+  readonly last: number
+}
 
 /** What dockerd takes where the kernel's own range can't be read: the dynamic ports of RFC 6335. */
 const FALLBACK: PortRange = { first: 49_153, last: 65_535 }
