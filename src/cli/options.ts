@@ -78,6 +78,13 @@ export function withPublish<T>(yargs: Argv<T>) {
   })
 }
 
+/** What is to be published: ports, the container, and a name. */
+export function withPublication<T>(yargs: Argv<T>) {
+  return withPublish(yargs)
+    .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
+    .positional('backend', { type: 'string', demandOption: true, describe: "the container's IP" })
+}
+
 export function withProxy<T>(yargs: Argv<T>) {
   return yargs
     .option('proxy-path', {

@@ -89,8 +89,11 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     try {
       await publication.start(bound)
       this.#complete.add(publication)
-      await this.#saveOrStop(publication)
+      this.#save()
     } catch (err) {
+      // Before anything is waited for: somebody else's save must not keep it.
+      this.#complete.delete(publication)
+      await publication.stop()
       this.#forget(publication)
       throw err
     }
@@ -152,15 +155,6 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const publication = new Publication(description, { program, runFolder, log, event })
     this.#publications.set(publication.name, publication)
     return publication
-  }
-
-  async #saveOrStop(publication: Publication): Promise<void> {
-    try {
-      this.#save()
-    } catch (err) {
-      await publication.stop()
-      throw err
-    }
   }
 
   #save(): void {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { closeSync, fstatSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { deferred } from '../deferred.js'
 import { requireLibc } from '../linux/libc.js'
 import { bootId, socketsOf } from '../linux/process.js'
 import {
@@ -196,8 +197,7 @@ async function kill(proxy: ProcessIdentity): Promise<void> {
 
 /** Waits for the end of a process that is not our child: nothing tells us, so we look. */
 function watchEnd(identity: ProcessIdentity): { ended: Promise<void>; lookClosely: () => void } {
-  let resolve!: () => void
-  const ended = new Promise<void>((done) => (resolve = done))
+  const { promise: ended, resolve } = deferred()
   const look = (): void => {
     if (isAlive(identity)) return
     clearInterval(timer)

@@ -54,7 +54,7 @@ export class Publication {
 
   /**
    * Serves ports that are bound; their sockets are the publication's from now on.
-   * Rejects with Refusal when one proxy does not get ready; all ports are free again then.
+   * Rejects with Refusal when one proxy does not get ready; it is for the caller to stop the others.
    */
   async start(bound: readonly BoundPort[]): Promise<void> {
     this.#ports = bound.map(({ protocol, ip, port, containerPort, fd, release }) => {
@@ -64,7 +64,6 @@ export class Publication {
     try {
       await inParallel(STARTS_AT_ONCE, this.#ports, ({ supervisor }) => supervisor.start())
     } catch (err) {
-      await this.stop()
       throw new Refusal('proxy-failed', `can't start the proxy: ${errnoReason(err)}`)
     }
   }

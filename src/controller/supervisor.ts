@@ -82,14 +82,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     return this.#listenFd !== undefined
   }
 
-  /** Starts the first proxy. Rejects with the reason when it does not get ready; the socket is closed then. */
-  async start(): Promise<void> {
-    try {
-      await this.#launch()
-    } catch (err) {
-      await this.stop()
-      throw err
-    }
+  /** Starts the first proxy. Rejects with the reason when it does not get ready; `stop` then frees the port. */
+  start(): Promise<void> {
+    return this.#launch()
   }
 
   /** Goes on with a proxy that is running already. */

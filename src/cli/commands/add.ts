@@ -1,6 +1,12 @@
 import type { CommandModule } from 'yargs'
 import type { PublicationRequest } from '../../controller/api/types.js'
-import { openClient, withClient, withFormat, withPublish, type ClientOptions } from '../options.js'
+import {
+  openClient,
+  withClient,
+  withFormat,
+  withPublication,
+  type ClientOptions,
+} from '../options.js'
 import { print, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 
@@ -15,9 +21,7 @@ export const addCommand: CommandModule<object, Args> = {
   command: 'add <backend>',
   describe: 'Publish ports of a container through the daemon',
   builder: (yargs) =>
-    withFormat(withPublish(withClient(yargs)))
-      .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
-      .positional('backend', { type: 'string', demandOption: true, describe: "the container's IP" })
+    withFormat(withPublication(withClient(yargs)))
       .example('$0 add -p 8080:80 --name web_svr01 172.17.0.2', 'port 8080 of all addresses')
       .example('$0 add -p 127.0.0.1::53/udp 172.17.0.2', 'a free port of one address'),
   handler: async (args) => {

@@ -4,7 +4,6 @@ import { formatHost, parseHost } from '../../controller/api/host.js'
 import { serve } from '../../controller/api/listen.js'
 import { Controller } from '../../controller/controller.js'
 import { lockFolder } from '../../controller/folder-lock.js'
-import { StateFile } from '../../controller/state-file.js'
 import { openStderrLog, type Log, type LogLevel } from '../../log/log.js'
 import { deferred } from '../../deferred.js'
 import { tlsFiles, withProxy, withTls, type ClientOptions } from '../options.js'
@@ -60,6 +59,11 @@ export const daemonCommand: CommandModule<object, Args> = {
     const hosts = args.host.map(parseHost)
     const tls = tlsFiles(args)
     const program = await findProxyProgram(args['proxy-path'])
+    // The greater part of this program, and none of the other commands' business.
+    const [{ createApi }, { StateFile }] = await Promise.all([
+      import('../../controller/api/server.js'),
+      import('../../controller/state-file.js'),
+    ])
     const state = new StateFile(args['data-root'])
     if (resolve(args['exec-root']) !== resolve(args['data-root'])) {
       lockFolder(args['exec-root'], '--exec-root')
@@ -67,8 +71,6 @@ export const daemonCommand: CommandModule<object, Args> = {
     const controller = new Controller({ program, log, state, runFolder: args['exec-root'] })
     tellEvents(controller, log)
 
-    // The greater part of this program, and none of the other commands' business.
-    const { createApi } = await import('../../controller/api/server.js')
     const api = await createApi(controller, log)
     // Clients may come before everything is as it was, and wait: a host that can't be had must be found out before a
     // proxy is started.

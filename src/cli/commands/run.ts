@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs'
 import { Controller } from '../../controller/controller.js'
 import { openStderrLog, type LogLevel } from '../../log/log.js'
-import { withFormat, withProxy, withPublish } from '../options.js'
+import { withFormat, withProxy, withPublication } from '../options.js'
 import { print, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
@@ -22,9 +22,7 @@ export const runCommand: CommandModule<object, Args> = {
   command: 'run <backend>',
   describe: 'Publish ports of a container until Ctrl-C; needs no daemon',
   builder: (yargs) =>
-    withFormat(withProxy(withPublish(yargs)))
-      .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
-      .positional('backend', { type: 'string', demandOption: true, describe: "the container's IP" })
+    withFormat(withProxy(withPublication(yargs)))
       .example('$0 run -p 8080:80 172.17.0.2', 'port 8080 of all addresses, IPv4 and IPv6')
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
   handler: async (args) => {

@@ -1,5 +1,6 @@
 import { readSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { descriptorOf } from './descriptor.js'
 
 const BLOCK = 64 * 1024
 
@@ -24,14 +25,13 @@ function isFailedWrite(err: NodeJS.ErrnoException | null): boolean {
 
 function* leftIn(socket: Socket): Generator<Buffer> {
   for (let data: unknown; (data = socket.read()) !== null;) yield data as Buffer
-  // Node keeps the number to itself, but every version has it on the handle.
-  const { _handle: handle } = socket as Socket & { _handle?: { fd?: number } | null }
-  if (handle?.fd === undefined || handle.fd < 0) return
+  const fd = descriptorOf(socket)
+  if (fd === undefined) return
   for (;;) {
     const block = Buffer.allocUnsafe(BLOCK)
     let count: number
     try {
-      count = readSync(handle.fd, block)
+      count = readSync(fd, block)
     } catch {
       return // EAGAIN, or the reset itself: there is no more.
     }

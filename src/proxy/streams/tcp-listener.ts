@@ -6,6 +6,7 @@ import { bindError, invalidArgument, isPort } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
 import type { PublishedPort } from '../published-port.js'
 import { watchListener } from './listener-watch.js'
+import { descriptorOf } from './descriptor.js'
 import { SOCKET_OPTIONS } from './tcp-relay.js'
 
 /** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
@@ -49,7 +50,7 @@ export async function openListener(port: PublishedPort, events: ListenerEvents):
 
   const endWatch = watchListener(
     loadLibc,
-    () => socketDescriptor(server),
+    () => descriptorOf(server),
     () => accepted,
     () => events.broken(invalidArgument()),
   )
@@ -58,7 +59,7 @@ export async function openListener(port: PublishedPort, events: ListenerEvents):
   return {
     address: { ip: address.address, port: address.port },
     pause() {
-      const fd = socketDescriptor(server)
+      const fd = descriptorOf(server)
       const copy = fd === undefined ? undefined : loadLibc()?.duplicate(fd)
       if (copy === undefined) return false
       spare = copy
@@ -113,10 +114,4 @@ function listen(
       resolve()
     })
   })
-}
-
-/** Node keeps the number to itself, but every version has it on the handle. */
-function socketDescriptor(server: Server): number | undefined {
-  const { _handle: handle } = server as Server & { _handle?: { fd?: number } | null }
-  return handle?.fd
 }
