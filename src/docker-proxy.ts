@@ -48,8 +48,10 @@ async function main(): Promise<void> {
   try {
     const settings = readSettings(process.env)
     log = openStderrLog(NAME, settings.logLevel)
-    const descriptors = new DescriptorBudget()
-    proxy = await chooseEngine(settings).listen(port, { log, descriptors })
+    const engine = chooseEngine(settings, (reason) =>
+      log.debug('The engine is streams: native does not load', { reason }),
+    )
+    proxy = await engine.listen(port, { log, descriptors: new DescriptorBudget() })
   } catch (err) {
     if (err instanceof SettingError) return fail(EXIT_USAGE, err.message)
     if (err instanceof ListenError) return fail(EXIT_FAILED, err.message, err.hint)

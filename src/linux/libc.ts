@@ -1,50 +1,14 @@
-import { createRequire } from 'node:module'
-import { constants } from 'node:os'
+import { requireCalls } from './calls.js'
+import { F, LOCK, OPTION, SYS, type SocketOption } from './constants.js'
+import { requireFfi } from './ffi.js'
+import { check } from './system-error.js'
 
 /*
- * libc through FFI: the calls that Node has no name for. Loaded with the first call, and in the middle of
- * things: no import() here. Constants are those of Linux on x86-64 and arm64, where they agree.
+ * libc for what is done now and then: calls that Node has no name for, with errors thrown. Loaded with the first call, and
+ * in the middle of things: no import() here.
  */
 
-/** fcntl(2): a copy of the descriptor, closed on exec. */
-const F_DUPFD_CLOEXEC = 1030
 const FIRST_AFTER_STDIO = 3
-
-/** socket(7) and ip(7), ipv6(7), tcp(7). */
-const SOL_SOCKET = 1
-const SO_REUSEADDR = 2
-const SO_ACCEPTCONN = 30
-const IPPROTO_IPV6 = 41
-const IPV6_V6ONLY = 26
-const SIZE_OF_INT = 4
-
-/** flock(2). */
-const LOCK_EX = 2
-const LOCK_NB = 4
-
-/** Numbers of calls that older C libraries have no wrapper for, see syscall(2). */
-const SYS_PIDFD_OPEN = 434
-const SYS_PIDFD_GETFD = 438
-
-type Call = (...args: unknown[]) => number
-
-interface Library {
-  readonly fcntl: Call
-  readonly getsockopt: Call
-  readonly setsockopt: Call
-  readonly socket: Call
-  readonly bind: Call
-  readonly listen: Call
-  readonly flock: Call
-  readonly syscall: Call
-  readonly errno: () => number
-}
-
-/** An error of a system call, in the form of Node's own: `code` and `syscall`. */
-interface SystemError extends Error {
-  readonly code: string
-  readonly syscall: string
-}
 
 /** Descriptors and sockets as the kernel has them. Whoever gets a descriptor closes it, with node:fs. */
 export interface Libc {
@@ -68,87 +32,58 @@ export interface Libc {
   takeDescriptor(pidfd: number, fd: number): number
 }
 
-let loaded: Libc | null | undefined
+let loaded: Libc | Error | undefined
 
 /** libc; undefined where the FFI has no build for this platform. */
 export function loadLibc(): Libc | undefined {
   if (loaded === undefined) {
     try {
-      loaded = libcOf(openLibrary())
-    } catch {
-      loaded = null
+      loaded = openLibc()
+    } catch (err) {
+      loaded = err as Error
     }
   }
-  return loaded ?? undefined
+  return loaded instanceof Error ? undefined : loaded
 }
 
 /** @throws Error where the FFI has no build for this platform */
 export function requireLibc(): Libc {
   const libc = loadLibc()
   if (libc) return libc
-  throw new Error(
-    `there is no koffi for ${process.platform} on ${process.arch}: reinstall with npm`,
-  )
+  throw loaded as Error
 }
 
-function openLibrary(): Library {
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
-  const libc = koffi.load(null)
-  const declare = (prototype: string): Call => libc.func(prototype) as Call
-  return {
-    fcntl: declare('int fcntl(int fd, int command, ...)'),
-    getsockopt: declare(
-      'int getsockopt(int fd, int level, int option, _Out_ int *value, _Inout_ int *length)',
-    ),
-    setsockopt: declare(
-      'int setsockopt(int fd, int level, int option, const int *value, int length)',
-    ),
-    socket: declare('int socket(int family, int type, int protocol)'),
-    bind: declare('int bind(int fd, const uint8_t *address, int length)'),
-    listen: declare('int listen(int fd, int backlog)'),
-    flock: declare('int flock(int fd, int operation)'),
-    syscall: declare('long syscall(long number, ...)'),
-    errno: () => koffi.errno(),
-  }
-}
+function openLibc(): Libc {
+  const calls = requireCalls()
+  const { addressOf, declare, errno } = requireFfi()
+  const listen = declare('int listen(int fd, int backlog)')
+  const bind = declare('int bind(int fd, uintptr_t address, uint32_t length)')
+  const flock = declare('int flock(int fd, int operation)')
+  const syscall = declare('long syscall(long number, ...)')
 
-function libcOf(library: Library): Libc {
-  const { fcntl, getsockopt, setsockopt, syscall } = library
-
-  const check = (name: string, result: number): number => {
-    if (result >= 0) return result
-    const code = errnoName(library.errno())
-    const err: SystemError = Object.assign(new Error(`${name} ${code}`), { code, syscall: name })
-    throw err
-  }
-  const enable = (fd: number, level: number, name: number): void => {
-    check('setsockopt', setsockopt(fd, level, name, new Int32Array([1]), SIZE_OF_INT))
+  const checked = (name: string, result: number): number =>
+    check(name, result < 0 ? -errno() : result)
+  const enable = (fd: number, option: SocketOption): void => {
+    check('setsockopt', calls.setOption(fd, option, 1))
   }
 
   return {
     duplicate(fd) {
-      const copy = fcntl(fd, F_DUPFD_CLOEXEC, 'int', FIRST_AFTER_STDIO)
+      const copy = calls.fcntl(fd, F.DUPFD_CLOEXEC, FIRST_AFTER_STDIO)
       return copy < 0 ? undefined : copy
     },
     isListening(fd) {
-      const value = new Int32Array(1)
-      const length = new Int32Array([SIZE_OF_INT])
-      const failed = getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, value, length) !== 0
-      return failed ? undefined : value[0] === 1
+      const answer = calls.option(fd, OPTION.SO_ACCEPTCONN)
+      return answer < 0 ? undefined : answer === 1
     },
-    socket: (family, type, protocol) => check('socket', library.socket(family, type, protocol)),
-    reuseAddress: (fd) => enable(fd, SOL_SOCKET, SO_REUSEADDR),
-    ipv6Only: (fd) => enable(fd, IPPROTO_IPV6, IPV6_V6ONLY),
-    bind: (fd, address) => void check('bind', library.bind(fd, address, address.length)),
-    listen: (fd, backlog) => void check('listen', library.listen(fd, backlog)),
-    lock: (fd) => library.flock(fd, LOCK_EX | LOCK_NB) === 0,
-    openProcess: (pid) => check('pidfd_open', syscall(SYS_PIDFD_OPEN, 'int', pid, 'uint', 0)),
+    socket: (family, type, protocol) => check('socket', calls.socket(family, type, protocol)),
+    reuseAddress: (fd) => enable(fd, OPTION.SO_REUSEADDR),
+    ipv6Only: (fd) => enable(fd, OPTION.IPV6_V6ONLY),
+    bind: (fd, address) => void checked('bind', bind(fd, addressOf(address), address.length)),
+    listen: (fd, backlog) => void checked('listen', listen(fd, backlog)),
+    lock: (fd) => flock(fd, LOCK.EX | LOCK.NB) === 0,
+    openProcess: (pid) => checked('pidfd_open', syscall(SYS.pidfd_open, 'int', pid, 'uint', 0)),
     takeDescriptor: (pidfd, fd) =>
-      check('pidfd_getfd', syscall(SYS_PIDFD_GETFD, 'int', pidfd, 'int', fd, 'uint', 0)),
+      checked('pidfd_getfd', syscall(SYS.pidfd_getfd, 'int', pidfd, 'int', fd, 'uint', 0)),
   }
-}
-
-function errnoName(number: number): string {
-  const found = Object.entries(constants.errno).find(([, value]) => value === number)
-  return found?.[0] ?? `errno ${number}`
 }

@@ -1,22 +1,19 @@
 import { closeSync } from 'node:fs'
-import { isIPv6 } from 'node:net'
 import type { Protocol } from '../proxy/published-port.js'
+import { IPPROTO, SOCK } from './constants.js'
 import { errnoCode } from './errno.js'
 import { requireLibc } from './libc.js'
-import { AF_INET, AF_INET6, socketAddress } from './socket-address.js'
+import { familyOf, isIpv6, socketAddress } from './socket-address.js'
 
-/** socket(2) and protocols(5). */
-const SOCK_STREAM = 1
-const SOCK_DGRAM = 2
-const SOCK_CLOEXEC = 0o2000000
-const PROTOCOLS = {
-  tcp: { type: SOCK_STREAM, number: 6 },
-  udp: { type: SOCK_DGRAM, number: 17 },
-  sctp: { type: SOCK_STREAM, number: 132 },
+/** The kind of socket a port of this protocol has. */
+export const SOCKET_KINDS = {
+  tcp: { type: SOCK.STREAM, number: IPPROTO.TCP },
+  udp: { type: SOCK.DGRAM, number: IPPROTO.UDP },
+  sctp: { type: SOCK.STREAM, number: IPPROTO.SCTP },
 } as const
 
 /** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
-const BACKLOG = 65_535
+export const BACKLOG = 65_535
 /** Whichever is free, see ip(7). */
 const ANY_PORT = 0
 
@@ -67,10 +64,10 @@ function withBoundSocket<T>(
   use: (fd: number) => T,
 ): T {
   const libc = requireLibc()
-  const { type, number } = PROTOCOLS[protocol]
-  const fd = libc.socket(isIPv6(ip) ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, number)
+  const { type, number } = SOCKET_KINDS[protocol]
+  const fd = libc.socket(familyOf(ip), type | SOCK.CLOEXEC, number)
   try {
-    if (isIPv6(ip)) libc.ipv6Only(fd)
+    if (isIpv6(ip)) libc.ipv6Only(fd)
     // With UDP it would mean that two may have the port at once, see socket(7).
     if (protocol !== 'udp') libc.reuseAddress(fd)
     libc.bind(fd, socketAddress(ip, port))

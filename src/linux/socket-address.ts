@@ -1,26 +1,56 @@
-import { isIPv6 } from 'node:net'
 import { endianness } from 'node:os'
-
-/** socket(2): the families of addresses. */
-export const AF_INET = 2
-export const AF_INET6 = 10
+import { AF_INET, AF_INET6 } from './constants.js'
 
 const SIZE_OF_SOCKADDR_IN = 16
 const SIZE_OF_SOCKADDR_IN6 = 28
+/** Room for either. */
+export const MAX_SIZE_OF_SOCKADDR = SIZE_OF_SOCKADDR_IN6
 /** Where struct sockaddr_in and sockaddr_in6 have their members, see ip(7) and ipv6(7). */
 const OFFSET = { port: 2, ipv4: 4, ipv6: 8 }
 
+/** Whether an IP address, which this must be, is one of IPv6. */
+export function isIpv6(ip: string): boolean {
+  return ip.includes(':')
+}
+
+/** The family of an IP address, see socket(2). */
+export function familyOf(ip: string): number {
+  return isIpv6(ip) ? AF_INET6 : AF_INET
+}
+
 /** The address as the kernel takes it: struct sockaddr_in or sockaddr_in6. */
 export function socketAddress(ip: string, port: number): Buffer {
-  const address = Buffer.alloc(isIPv6(ip) ? SIZE_OF_SOCKADDR_IN6 : SIZE_OF_SOCKADDR_IN)
-  const family = isIPv6(ip) ? AF_INET6 : AF_INET
+  const address = Buffer.alloc(isIpv6(ip) ? SIZE_OF_SOCKADDR_IN6 : SIZE_OF_SOCKADDR_IN)
+  const family = familyOf(ip)
   if (endianness() === 'LE') address.writeUInt16LE(family)
   else address.writeUInt16BE(family)
   address.writeUInt16BE(port, OFFSET.port)
-  if (isIPv6(ip))
+  if (isIpv6(ip))
     ipv6Groups(ip).forEach((group, i) => address.writeUInt16BE(group, OFFSET.ipv6 + 2 * i))
   else ip.split('.').forEach((byte, i) => address.writeUInt8(Number(byte), OFFSET.ipv4 + i))
   return address
+}
+
+/**
+ * IP and port of an address that the kernel has given; one of IPv4 that came by an IPv6 socket is written as IPv4, as Go
+ * does. Undefined for another family than these.
+ */
+export function parseSocketAddress(address: Buffer): { ip: string; port: number } | undefined {
+  const family = endianness() === 'LE' ? address.readUInt16LE() : address.readUInt16BE()
+  if (family !== AF_INET && family !== AF_INET6) return undefined
+  const port = address.readUInt16BE(OFFSET.port)
+  if (family === AF_INET) return { ip: ipv4Text(address, OFFSET.ipv4), port }
+  const groups = Array.from({ length: 8 }, (_, i) => address.readUInt16BE(OFFSET.ipv6 + 2 * i))
+  if (groups.slice(0, 6).join() === '0,0,0,0,0,65535') {
+    return { ip: ipv4Text(address, OFFSET.ipv6 + 12), port }
+  }
+  // The URL parser knows which zeros to leave out.
+  const { hostname } = new URL(`http://[${groups.map((group) => group.toString(16)).join(':')}]`)
+  return { ip: hostname.slice(1, -1), port }
+}
+
+function ipv4Text(address: Buffer, at: number): string {
+  return address.subarray(at, at + 4).join('.')
 }
 
 /** The eight numbers of an IPv6 address. */

@@ -1,13 +1,26 @@
+import { openNativeEngine } from './native/engine.js'
 import type { Engine } from './engine.js'
 import { SettingError, type Settings } from './settings.js'
 import { streamsEngine } from './streams/engine.js'
 
-/** @throws SettingError for an engine this build does not have */
-export function chooseEngine(settings: Settings): Engine {
-  if (settings.engine === 'native') {
-    throw new SettingError(
-      'the engine "native" is not in this version: set DOCKER_PROXY_ENGINE to auto or streams',
-    )
+/**
+ * The engine of the settings; `auto` is the native one wherever that loads.
+ *
+ * @param fellBack called with the reason when `auto` is the streams engine
+ * @throws SettingError for an engine that can't be had here
+ */
+export function chooseEngine(settings: Settings, fellBack: (reason: string) => void): Engine {
+  if (settings.engine === 'streams') return streamsEngine
+  try {
+    return openNativeEngine()
+  } catch (err) {
+    const reason = err instanceof Error ? err.message : String(err)
+    if (settings.engine === 'native') {
+      throw new SettingError(
+        `the engine "native" can't be had here: ${reason}; or set DOCKER_PROXY_ENGINE to auto or streams`,
+      )
+    }
+    fellBack(reason)
+    return streamsEngine
   }
-  return streamsEngine
 }

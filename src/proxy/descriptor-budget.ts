@@ -46,9 +46,13 @@ export class DescriptorBudget {
     }
   }
 
-  /** Calls back once there is room for a relay. Returns whether the shortage is worth a word. */
-  wait(wake: () => void): boolean {
+  /** Calls back once there is room for a relay. */
+  wait(wake: () => void): void {
     this.#waiting.push(wake)
+  }
+
+  /** Whether a shortage should be told: not again and again while it lasts. */
+  isShortageWorthAWord(): boolean {
     const now = performance.now()
     if (now - this.#toldAt < TELL_AGAIN_MS) return false
     this.#toldAt = now

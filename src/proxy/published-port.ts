@@ -1,5 +1,3 @@
-import { isIPv6 } from 'node:net'
-
 const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const
 export type Protocol = (typeof PROTOCOLS)[number]
 
@@ -24,7 +22,7 @@ export interface PublishedPort {
 
 /** `127.0.0.1:80` or `[::1]:80`, as Go's net.JoinHostPort writes it. */
 export function joinHostPort(ip: string, port: number): string {
-  return isIPv6(ip) ? `[${ip}]:${port}` : `${ip}:${port}`
+  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
 }
 
 /** The network's name in error texts: `tcp4` for an IPv4 address, `tcp6` for everything else. */

@@ -1,6 +1,16 @@
+import type { Socket } from 'node:net'
+import { listenForConnections, type Transport } from '../connection-proxy.js'
 import type { Engine } from '../engine.js'
 import { ListenError } from '../engine.js'
-import { listenTcp } from './tcp.js'
+import { joinHostPort } from '../published-port.js'
+import { openListener } from './tcp-listener.js'
+import { openRelay } from './tcp-relay.js'
+
+const transport: Transport<Socket> = {
+  openListener,
+  openRelay,
+  addressOf: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
+}
 
 /** The portable engine: Node's own streams with backpressure, and its dgram sockets. */
 export const streamsEngine: Engine = {
@@ -8,7 +18,7 @@ export const streamsEngine: Engine = {
   async listen(port, context) {
     switch (port.protocol) {
       case 'tcp':
-        return listenTcp(port, context)
+        return listenForConnections(transport, port, context)
       case 'udp':
         // Loaded with the first UDP port: most proxies are started for TCP, one after another.
         return (await import('./udp.js')).listenUdp(port, context)

@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
 import { loadLibc } from '../../linux/libc.js'
+import type { Listener, ListenerEvents } from '../connection-proxy.js'
 import { bindError, invalidArgument, isPort } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
 import type { PublishedPort } from '../published-port.js'
@@ -12,27 +13,11 @@ import { SOCKET_OPTIONS } from './tcp-relay.js'
 /** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
 const BACKLOG = 65_535
 
-/**
- * A listening socket that can stop accepting for a while without closing, so that those who connect
- * meanwhile wait in the kernel's backlog.
- */
-export interface Listener {
-  readonly address: { readonly ip: string; readonly port: number }
-  /** Stops accepting; false where this can't be done, and accepting goes on. */
-  pause(): boolean
-  /** Goes on after `pause`. */
-  resume(): void
-  close(): void
-}
-
-export interface ListenerEvents {
-  readonly connection: (client: Socket) => void
-  /** It stopped listening, though nobody closed it. */
-  readonly broken: (err: Error) => void
-}
-
 /** Opens the port's listening socket, or takes the one handed over. Rejects with ListenError. */
-export async function openListener(port: PublishedPort, events: ListenerEvents): Promise<Listener> {
+export async function openListener(
+  port: PublishedPort,
+  events: ListenerEvents<Socket>,
+): Promise<Listener> {
   const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true })
   let accepted = 0
   server.on('connection', (client) => {

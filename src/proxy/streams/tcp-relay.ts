@@ -1,9 +1,8 @@
 import { connect, type Socket } from 'node:net'
-import type { Log } from '../../log/log.js'
-import { errnoReason } from '../../linux/errno.js'
+import type { Relay, RelayEvents } from '../connection-proxy.js'
 import { isPort } from '../listen-error.js'
+import type { PublishedPort } from '../published-port.js'
 import { saveLastWords } from './last-words.js'
-import { joinHostPort, type PublishedPort } from '../published-port.js'
 
 /** Go's default, milliseconds: idle connections whose other end has vanished are found out. */
 const KEEP_ALIVE_MS = 15_000
@@ -16,14 +15,6 @@ export const SOCKET_OPTIONS = {
   keepAliveInitialDelay: KEEP_ALIVE_MS,
 } as const
 
-export interface Relay {
-  /** Ends it at once, whatever is under way. */
-  destroy(): void
-}
-
-/** How a relay ended: its backend was reached, or not. */
-export type RelayOutcome = 'joined' | 'failed-dial'
-
 /**
  * Joins a client to the container's side of a published port.
  *
@@ -32,22 +23,11 @@ export type RelayOutcome = 'joined' | 'failed-dial'
  *
  * Each pipe reads only as fast as the other side takes, so a relay holds two small buffers and no more.
  *
- * @param client accepted, and not read from yet: what it sends waits in the kernel until the backend
- *   has answered
- * @param ended called once, when both sockets are closed
+ * @see Transport.openRelay
  */
-export function openRelay(
-  client: Socket,
-  port: PublishedPort,
-  log: Log,
-  ended: (outcome: RelayOutcome) => void,
-): Relay {
+export function openRelay(client: Socket, port: PublishedPort, events: RelayEvents): Relay {
   const { containerIp, containerPort } = port
-  const started = Date.now()
-  const from = log.debugEnabled
-    ? joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0)
-    : ''
-  let outcome: RelayOutcome = 'failed-dial'
+  let isJoined = false
   let open = 2
 
   const backend = connect({
@@ -56,44 +36,39 @@ export function openRelay(
     // Whatever the flags said, the proxy lives: a port that can't be is refused connection by connection.
     port: isPort(containerPort) ? containerPort : 0,
   })
+  const relay: Relay = {
+    get bytesIn() {
+      return client.bytesRead
+    },
+    get bytesOut() {
+      return backend.bytesRead
+    },
+    destroy() {
+      client.destroy()
+      backend.destroy()
+    },
+  }
 
   const closed = (): void => {
-    if (--open > 0) return
-    log.debug('Connection closed', {
-      client: from,
-      bytesIn: client.bytesRead,
-      bytesOut: backend.bytesRead,
-      durationMs: Date.now() - started,
-    })
-    ended(outcome)
+    if (--open === 0) events.ended(relay)
   }
   client.on('close', closed)
   backend.on('close', closed)
 
   client.on('error', () => (backend.connecting ? backend.destroy() : reset(backend)))
   backend.on('error', (err) => {
-    if (outcome === 'joined') return reset(client)
-    const address = joinHostPort(containerIp, containerPort)
-    const reason = isPort(containerPort) ? errnoReason(err) : 'invalid port'
-    log.error(
-      `Can't forward traffic to backend tcp/${address}: dial tcp ${address}: connect: ${reason}`,
-    )
+    if (isJoined) return reset(client)
+    events.dialFailed(err)
     client.destroy()
   })
   backend.once('connect', () => {
-    outcome = 'joined'
+    isJoined = true
     saveLastWords(backend, (data) => client.write(data))
     saveLastWords(client, (data) => backend.write(data))
     client.pipe(backend)
     backend.pipe(client)
   })
-
-  return {
-    destroy() {
-      client.destroy()
-      backend.destroy()
-    },
-  }
+  return relay
 }
 
 /**

@@ -1,0 +1,92 @@
+/*
+ * Numbers of the kernel's interface, by man page. They are those of Linux on x86-64 and arm64, where they agree; where
+ * they don't, see `epoll.ts`.
+ */
+
+/** errno(3), as far as the data path has to tell them apart. */
+export const ERRNO = {
+  EINTR: 4,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EINVAL: 22,
+  ENFILE: 23,
+  EMFILE: 24,
+  EPIPE: 32,
+  ENOBUFS: 105,
+  ECONNREFUSED: 111,
+  EINPROGRESS: 115,
+} as const
+
+/** socket(2). */
+export const AF_INET = 2
+export const AF_INET6 = 10
+export const SOCK = {
+  STREAM: 1,
+  DGRAM: 2,
+  NONBLOCK: 0o4000,
+  CLOEXEC: 0o2000000,
+} as const
+
+/** protocols(5). */
+export const IPPROTO = { IP: 0, TCP: 6, UDP: 17, IPV6: 41, SCTP: 132 } as const
+
+/** Options with their levels: socket(7), ip(7), ipv6(7), tcp(7), sctp(7). */
+export const OPTION = {
+  SO_REUSEADDR: [1, 2],
+  SO_TYPE: [1, 3],
+  SO_ERROR: [1, 4],
+  SO_KEEPALIVE: [1, 9],
+  SO_LINGER: [1, 13],
+  SO_ACCEPTCONN: [1, 30],
+  SO_PROTOCOL: [1, 38],
+  IP_PKTINFO: [IPPROTO.IP, 8],
+  IPV6_V6ONLY: [IPPROTO.IPV6, 26],
+  IPV6_RECVPKTINFO: [IPPROTO.IPV6, 49],
+  TCP_NODELAY: [IPPROTO.TCP, 1],
+  TCP_KEEPIDLE: [IPPROTO.TCP, 4],
+  TCP_KEEPINTVL: [IPPROTO.TCP, 5],
+  SCTP_NODELAY: [IPPROTO.SCTP, 3],
+} as const
+export type SocketOption = (typeof OPTION)[keyof typeof OPTION]
+
+/** Control messages of recvmsg(2) and sendmsg(2): ip(7), and ipv6(7), where the message has another number than its option. */
+export const IP_PKTINFO = 8
+export const IPV6_PKTINFO = 50
+
+/** send(2). */
+export const MSG = { DONTWAIT: 0x40, NOSIGNAL: 0x4000 } as const
+
+/** shutdown(2). */
+export const SHUT_WR = 1
+
+/** splice(2). */
+export const SPLICE = { MOVE: 1, NONBLOCK: 2, MORE: 4 } as const
+
+/** fcntl(2). */
+export const F = { GETFL: 3, SETFL: 4, DUPFD_CLOEXEC: 1030, SETPIPE_SZ: 1031 } as const
+export const O_NONBLOCK = 0o4000
+export const O_CLOEXEC = 0o2000000
+
+/** epoll_ctl(2). */
+export const EPOLL_CTL = { ADD: 1, DEL: 2, MOD: 3 } as const
+export const EPOLL = {
+  IN: 0x0001,
+  PRI: 0x0002,
+  OUT: 0x0004,
+  ERR: 0x0008,
+  HUP: 0x0010,
+  RDHUP: 0x2000,
+  /** Edge-triggered; the highest bit, so as a number of 32 bits it is negative. */
+  ET: 1 << 31,
+} as const
+
+/** flock(2). */
+export const LOCK = { EX: 2, NB: 4 } as const
+
+/** Numbers of calls that older C libraries have no wrapper for, see syscall(2). */
+export const SYS = { pidfd_open: 434, pidfd_getfd: 438 } as const
+
+/** Sizes: `int`, and struct linger of socket(7), two of them. */
+export const SIZE_OF_INT = 4
+export const SIZE_OF_LINGER = 8

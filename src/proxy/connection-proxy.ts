@@ -1,0 +1,138 @@
+import { deferred } from '../deferred.js'
+import { errnoReason } from '../linux/errno.js'
+import type { Counters, Proxy, ProxyContext } from './engine.js'
+import { isPort } from './listen-error.js'
+import { joinHostPort, type PublishedPort } from './published-port.js'
+
+/**
+ * What an engine brings to a proxy of connections: how they come in, and how one is joined to the backend.
+ * `Client` is a connection that was accepted, in the engine's own form.
+ */
+export interface Transport<Client> {
+  /** Opens the port's listening socket, or takes the one handed over. Rejects with ListenError. */
+  openListener(port: PublishedPort, events: ListenerEvents<Client>): Promise<Listener>
+  /**
+   * Joins a client to the container's side of the port.
+   *
+   * @param client accepted, and not read from yet: what it sends waits in the kernel until the backend has answered
+   * @param events of which none is called before this has returned
+   */
+  openRelay(client: Client, port: PublishedPort, events: RelayEvents): Relay
+  /** The client's address, as `192.0.2.7:4711`. */
+  addressOf(client: Client): string
+}
+
+/**
+ * A listening socket that can stop accepting for a while without closing, so that those who connect
+ * meanwhile wait in the kernel's backlog.
+ */
+export interface Listener {
+  readonly address: Proxy['address']
+  /** Stops accepting; false where this can't be done, and accepting goes on. */
+  pause(): boolean
+  /** Goes on after `pause`. */
+  resume(): void
+  close(): void
+}
+
+export interface ListenerEvents<Client> {
+  readonly connection: (client: Client) => void
+  /** It stopped listening, though nobody closed it. */
+  readonly broken: (err: Error) => void
+  /** The system has no descriptor, or no memory, for one more; the listener asks again before long. */
+  readonly exhausted: () => void
+}
+
+/** A client and the backend, joined. */
+export interface Relay {
+  /** Bytes from the client, and to it. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Ends it at once, whatever is under way. */
+  destroy(): void
+}
+
+export interface RelayEvents {
+  /** The backend can't be reached. */
+  readonly dialFailed: (err: Error) => void
+  /** The engine is at fault, and has ended this relay. */
+  readonly failed: (err: unknown) => void
+  /** Called once for each relay, when both its sockets are closed. */
+  readonly ended: (relay: Relay) => void
+}
+
+/** Publishes a port of connections, TCP's or SCTP's. Rejects with ListenError. */
+export async function listenForConnections<Client>(
+  transport: Transport<Client>,
+  port: PublishedPort,
+  { log, descriptors }: ProxyContext,
+): Promise<Proxy> {
+  const counters: Counters = { accepted: 0, active: 0, failedDials: 0 }
+  const relays = new Map<Relay, { readonly client: string; readonly started: number } | undefined>()
+  const { promise: closed, resolve, reject } = deferred()
+
+  const relayEvents: RelayEvents = {
+    dialFailed(err) {
+      counters.failedDials++
+      const address = joinHostPort(port.containerIp, port.containerPort)
+      const reason = isPort(port.containerPort) ? errnoReason(err) : 'invalid port'
+      log.error(
+        `Can't forward traffic to backend ${port.protocol}/${address}: dial ${port.protocol} ${address}: connect: ${reason}`,
+      )
+    },
+    failed: (err) => log.error(`A connection was ended by a fault of the proxy: ${String(err)}`),
+    ended(relay) {
+      const told = relays.get(relay)
+      relays.delete(relay)
+      counters.active--
+      if (told) {
+        log.debug('Connection closed', {
+          client: told.client,
+          bytesIn: relay.bytesIn,
+          bytesOut: relay.bytesOut,
+          durationMs: Date.now() - told.started,
+        })
+      }
+      descriptors.give()
+    },
+  }
+
+  const connection = (client: Client): void => {
+    counters.accepted++
+    counters.active++
+    descriptors.take()
+    const told = log.debugEnabled
+      ? { client: transport.addressOf(client), started: Date.now() }
+      : undefined
+    relays.set(transport.openRelay(client, port, relayEvents), told)
+    if (descriptors.exhausted) waitForDescriptors()
+  }
+
+  const waitForDescriptors = (): void => {
+    const paused = listener.pause()
+    descriptors.wait(paused ? wake : () => undefined)
+    tellShortage(paused ? 'new connections wait' : 'new connections may be dropped')
+  }
+  const tellShortage = (what: string): void => {
+    if (!descriptors.isShortageWorthAWord()) return
+    log.warn(`Out of file descriptors: ${what} until others end`, {
+      connections: descriptors.capacity,
+    })
+  }
+  const wake = (): void => listener.resume()
+
+  const close = (reason?: Error): void => {
+    descriptors.forget(wake)
+    listener.close()
+    for (const relay of relays.keys()) relay.destroy()
+    if (reason) reject(reason)
+    else resolve()
+  }
+
+  const listener = await transport.openListener(port, {
+    connection,
+    broken: close,
+    exhausted: () => tellShortage('new connections wait'),
+  })
+  return { address: listener.address, counters, close: () => close(), closed }
+}

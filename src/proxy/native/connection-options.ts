@@ -1,0 +1,19 @@
+import type { Calls } from '../../linux/calls.js'
+import { OPTION } from '../../linux/constants.js'
+import type { Protocol } from '../published-port.js'
+
+/** Go's default, seconds: idle connections whose other end has vanished are found out. */
+const KEEP_ALIVE_S = 15
+
+/** Sets what both sockets of a relay are set to; what a listening socket has, its connections have from their start, see tcp(7). */
+export function setConnectionOptions(calls: Calls, fd: number, protocol: Protocol): void {
+  if (protocol === 'sctp') {
+    // It has a heartbeat of its own.
+    calls.setOption(fd, OPTION.SCTP_NODELAY, 1)
+    return
+  }
+  calls.setOption(fd, OPTION.TCP_NODELAY, 1)
+  calls.setOption(fd, OPTION.SO_KEEPALIVE, 1)
+  calls.setOption(fd, OPTION.TCP_KEEPIDLE, KEEP_ALIVE_S)
+  calls.setOption(fd, OPTION.TCP_KEEPINTVL, KEEP_ALIVE_S)
+}

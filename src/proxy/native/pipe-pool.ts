@@ -1,0 +1,60 @@
+import type { Calls } from '../../linux/calls.js'
+import { F, O_CLOEXEC, O_NONBLOCK, SIZE_OF_INT } from '../../linux/constants.js'
+import { requireFfi } from '../../linux/ffi.js'
+
+/** What splice(2) brings data through: the kernel passes pages, and no byte is copied to this process. */
+export interface Pipe {
+  readonly readEnd: number
+  readonly writeEnd: number
+  /** Bytes in it. */
+  held: number
+}
+
+/** Room in a pipe, bytes; others than root get less once they have many, see pipe(7). */
+const PIPE_SIZE = 1024 * 1024
+/** Empty pipes kept for the next who needs one. */
+const MAX_SPARE = 8
+
+/** Pipes, lent out while a bulk transfer moves. */
+export class PipePool {
+  readonly #ends = new Int32Array(new ArrayBuffer(2 * SIZE_OF_INT))
+  readonly #endsAddress: number
+  readonly #spare: Pipe[] = []
+  #open = 0
+
+  /** @param limit pipes open at most, spare ones among them */
+  constructor(
+    private readonly calls: Calls,
+    private readonly limit: number,
+  ) {
+    this.#endsAddress = requireFfi().addressOf(this.#ends)
+  }
+
+  /** An empty pipe; undefined when there are too many, or no descriptors for it. */
+  take(): Pipe | undefined {
+    const spare = this.#spare.pop()
+    if (spare || this.#open >= this.limit) return spare
+    if (this.calls.pipe(this.#endsAddress, O_CLOEXEC | O_NONBLOCK) < 0) return undefined
+    const [readEnd = -1, writeEnd = -1] = this.#ends
+    // Where it is refused, the pipe is a small one.
+    this.calls.fcntl(writeEnd, F.SETPIPE_SZ, PIPE_SIZE)
+    this.#open++
+    return { readEnd, writeEnd, held: 0 }
+  }
+
+  /** Takes a pipe back; one that still holds data is of no use to another. */
+  give(pipe: Pipe): void {
+    if (pipe.held === 0 && this.#spare.length < MAX_SPARE) {
+      this.#spare.push(pipe)
+      return
+    }
+    this.calls.close(pipe.readEnd)
+    this.calls.close(pipe.writeEnd)
+    this.#open--
+  }
+
+  /** Pipes open now. */
+  get open(): number {
+    return this.#open
+  }
+}

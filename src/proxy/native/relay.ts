@@ -1,0 +1,173 @@
+import { EPOLL, OPTION, SHUT_WR } from '../../linux/constants.js'
+import type { Pollable } from '../../linux/epoll.js'
+import { systemError } from '../../linux/system-error.js'
+import type { Relay, RelayEvents } from '../connection-proxy.js'
+import type { Dial } from './dialer.js'
+import { Direction, type Side } from './direction.js'
+import type { Kernel } from './kernel.js'
+
+/** Edges of all that can happen to a socket: asked for once, and never changed. */
+const EVERYTHING = EPOLL.IN | EPOLL.OUT | EPOLL.PRI | EPOLL.RDHUP | EPOLL.ET
+const GONE = EPOLL.HUP | EPOLL.ERR
+const READABLE = EPOLL.IN | EPOLL.PRI | EPOLL.RDHUP | GONE
+const WRITABLE = EPOLL.OUT | GONE
+/** The end is near, or urgent data before which recv(2) stops short. */
+const READ_TO_THE_END = EPOLL.PRI | EPOLL.RDHUP | GONE
+
+/**
+ * A client and the backend, joined by two directions.
+ *
+ *     dialing ──connected──▶ joined ──both directions over, or a reset passed on──▶ closed
+ *        └──refused, or the client is gone────────────────────────────────────────────▲
+ *
+ * A direction that is over shuts the other side down for writing. A side that is broken has the other one reset, once
+ * that has got what came before.
+ */
+export class NativeRelay implements Relay {
+  readonly #client: RelaySide
+  readonly #backend: RelaySide
+  readonly #up: Direction
+  readonly #down: Direction
+  #state: 'dialing' | 'joined' | 'closed' = 'dialing'
+  #isPutOff = false
+  #dialError: Error | undefined
+
+  /** @param client connected; it belongs to the relay from now on */
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly events: RelayEvents,
+    client: number,
+    dial: Dial,
+  ) {
+    this.#client = new RelaySide(this, client)
+    this.#backend = new RelaySide(this)
+    this.#up = new Direction(kernel, this.#client, this.#backend)
+    this.#down = new Direction(kernel, this.#backend, this.#client)
+    try {
+      kernel.poller.add(client, EVERYTHING, this.#client)
+      this.#backend.fd = dial()
+      kernel.poller.add(this.#backend.fd, EVERYTHING, this.#backend)
+    } catch (err) {
+      // Told from the event loop, as every failure.
+      this.#dialError = err as Error
+      kernel.poller.putOff(this.#client)
+    }
+  }
+
+  get bytesIn(): number {
+    return this.#up.bytes
+  }
+
+  get bytesOut(): number {
+    return this.#down.bytes
+  }
+
+  destroy(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#up.abandon()
+    this.#down.abandon()
+    this.kernel.poller.close(this.#client.fd)
+    this.kernel.poller.close(this.#backend.fd)
+    this.events.ended(this)
+  }
+
+  /** Something has happened to one of the sockets, which has noted it. */
+  ready(side: Side, events: number): void {
+    if (events === 0) this.#isPutOff = false
+    if (this.#state === 'dialing') this.#dial(side, events)
+    if (this.#state === 'joined') this.#advance()
+  }
+
+  fail(err: unknown): void {
+    if (this.#state === 'closed') return
+    this.events.failed(err)
+    this.destroy()
+  }
+
+  #dial(side: Side, events: number): void {
+    if (side === this.#backend) {
+      const error = this.kernel.calls.option(side.fd, OPTION.SO_ERROR)
+      if (error !== 0) this.#dialError = systemError('connect', Math.abs(error))
+      else if (events & EPOLL.OUT) this.#state = 'joined'
+    }
+    if (this.#dialError) {
+      this.events.dialFailed(this.#dialError)
+      this.destroy()
+    } else if (side === this.#client && events & GONE) {
+      this.destroy()
+    }
+  }
+
+  #advance(): void {
+    const up = this.#up
+    const down = this.#down
+    let more: boolean
+    do {
+      // Both of them, whatever the first has left.
+      more = up.pump()
+      more = down.pump() || more
+    } while (
+      this.#settle(up, this.#client, this.#backend, down) ||
+      this.#settle(down, this.#backend, this.#client, up)
+    )
+    if (more && !this.#isPutOff && this.#state === 'joined') {
+      this.#isPutOff = true
+      this.kernel.poller.putOff(this.#client)
+    }
+  }
+
+  /**
+   * Does what follows from the end of a direction.
+   * @returns whether the opposite one has got something to do by it
+   */
+  #settle(direction: Direction, from: RelaySide, to: RelaySide, opposite: Direction): boolean {
+    if (direction.state !== 'over' || direction.isSettled || this.#state === 'closed') return false
+    direction.isSettled = true
+    if (from.isBroken) {
+      this.#resetAndClose(to)
+    } else if (to.isBroken) {
+      if (opposite.state === 'over') {
+        this.#resetAndClose(from)
+      } else {
+        // What it had sent before it broke is still in the kernel, see tcp(7); then comes the end, or the reset.
+        to.readable = to.readToTheEnd = true
+        return true
+      }
+    } else if (opposite.state === 'over') {
+      this.destroy()
+    } else {
+      this.kernel.calls.shutdown(to.fd, SHUT_WR)
+    }
+    return false
+  }
+
+  /** Passes a reset on: a side that was reset must not look like one that ended well. */
+  #resetAndClose(side: Side): void {
+    this.kernel.calls.resetOnClose(side.fd)
+    this.destroy()
+  }
+}
+
+class RelaySide implements Side, Pollable {
+  readable = false
+  writable = false
+  readToTheEnd = false
+  isBroken = false
+
+  constructor(
+    private readonly relay: NativeRelay,
+    public fd = -1,
+  ) {}
+
+  ready(events: number): void {
+    if (events & READABLE) this.readable = true
+    if (events & WRITABLE) this.writable = true
+    if (events & READ_TO_THE_END) this.readToTheEnd = true
+    this.relay.ready(this, events)
+  }
+
+  fail(err: unknown): void {
+    this.relay.fail(err)
+  }
+}

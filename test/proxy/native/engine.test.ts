@@ -1,0 +1,5 @@
+import { openNativeEngine } from '../../../src/proxy/native/engine.js'
+import { tcpSuite } from '../tcp-suite.js'
+
+const engine = openNativeEngine()
+tcpSuite(engine)
