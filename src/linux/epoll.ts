@@ -116,7 +116,8 @@ export class Poller {
       const count = this.#calls.epollWait(this.#epoll, this.#eventsAddress, MAX_EVENTS, 0)
       for (let i = 0; i < count; i++) this.#dispatch(i * EVENT.size)
       const putOff = this.#putOff
-      if (putOff.length === 0 && count < MAX_EVENTS) return
+      // Looking again costs less than having Node wake us again.
+      if (putOff.length === 0 && count === 0) return
       this.#putOff = []
       for (const pollable of putOff) call(pollable, 0)
     }

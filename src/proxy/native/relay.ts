@@ -87,9 +87,12 @@ export class NativeRelay implements Relay {
 
   #dial(side: Side, events: number): void {
     if (side === this.#backend) {
-      const error = this.kernel.calls.option(side.fd, OPTION.SO_ERROR)
-      if (error !== 0) this.#dialError = systemError('connect', Math.abs(error))
-      else if (events & EPOLL.OUT) this.#state = 'joined'
+      if (events & GONE) {
+        const error = this.kernel.calls.option(side.fd, OPTION.SO_ERROR)
+        this.#dialError = systemError('connect', Math.abs(error))
+      } else if (events & EPOLL.OUT) {
+        this.#state = 'joined'
+      }
     }
     if (this.#dialError) {
       this.events.dialFailed(this.#dialError)
