@@ -39,6 +39,8 @@ export interface ListenerEvents<Client> {
   readonly connection: (client: Client) => void
   /** It stopped listening, though nobody closed it. */
   readonly broken: (err: Error) => void
+  /** The engine is at fault; the listener lives on. */
+  readonly failed: (err: unknown) => void
   /** The system has no descriptor, or no memory, for one more; the listener asks again before long. */
   readonly exhausted: () => void
 }
@@ -71,6 +73,9 @@ export async function listenForConnections<Client>(
   const relays = new Map<Relay, { readonly client: string; readonly started: number } | undefined>()
   const { promise: closed, resolve, reject } = deferred()
 
+  const tellFault = (err: unknown): void =>
+    log.error(`A connection was ended by a fault of the proxy: ${String(err)}`)
+
   const relayEvents: RelayEvents = {
     dialFailed(err) {
       counters.failedDials++
@@ -80,7 +85,7 @@ export async function listenForConnections<Client>(
         `Can't forward traffic to backend ${port.protocol}/${address}: dial ${port.protocol} ${address}: connect: ${reason}`,
       )
     },
-    failed: (err) => log.error(`A connection was ended by a fault of the proxy: ${String(err)}`),
+    failed: tellFault,
     ended(relay) {
       const told = relays.get(relay)
       relays.delete(relay)
@@ -132,6 +137,7 @@ export async function listenForConnections<Client>(
   const listener = await transport.openListener(port, {
     connection,
     broken: close,
+    failed: tellFault,
     exhausted: () => tellShortage('new connections wait'),
   })
   return { address: listener.address, counters, close: () => close(), closed }

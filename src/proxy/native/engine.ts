@@ -1,11 +1,13 @@
 import { peerAddress } from '../../linux/socket-name.js'
 import { listenForConnections, type Transport } from '../connection-proxy.js'
+import { listenForDatagrams } from '../datagram-proxy.js'
 import type { Engine } from '../engine.js'
 import { joinHostPort, type PublishedPort } from '../published-port.js'
 import { dialer } from './dialer.js'
 import { openKernel, type Kernel } from './kernel.js'
-import { openListener } from './listener.js'
+import { NativeListener } from './listener.js'
 import { NativeRelay } from './relay.js'
+import { udpTransport } from './udp.js'
 
 /**
  * The engine of Linux: the kernel's own epoll and splice, called from here, in Node's own loop.
@@ -21,7 +23,7 @@ export function openNativeEngine(): Engine {
         case 'sctp':
           return listenForConnections(transportOf(kernel, port), port, context)
         case 'udp':
-          throw new Error('later')
+          return listenForDatagrams(udpTransport(kernel, port), port, context)
       }
     },
   }
@@ -30,7 +32,8 @@ export function openNativeEngine(): Engine {
 function transportOf(kernel: Kernel, port: PublishedPort): Transport<number> {
   const dial = dialer(kernel, port)
   return {
-    openListener: async (_, events) => openListener(kernel, port, events),
+    // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
+    openListener: async (_, events) => new NativeListener(kernel, port, events),
     openRelay: (client, _, events) => new NativeRelay(kernel, events, client, dial),
     addressOf(client) {
       try {

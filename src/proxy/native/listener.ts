@@ -1,16 +1,12 @@
-import { ERRNO, EPOLL, F, O_NONBLOCK, OPTION, SOCK } from '../../linux/constants.js'
+import { ERRNO, EPOLL, F, O_NONBLOCK, SOCK } from '../../linux/constants.js'
 import type { Pollable } from '../../linux/epoll.js'
-import { errnoCode } from '../../linux/errno.js'
-import { requireLibc } from '../../linux/libc.js'
-import { BACKLOG, openPortSocket, SOCKET_KINDS } from '../../linux/port-socket.js'
-import { localAddress, type SocketName } from '../../linux/socket-name.js'
+import type { SocketName } from '../../linux/socket-name.js'
 import { systemError } from '../../linux/system-error.js'
 import type { Listener, ListenerEvents } from '../connection-proxy.js'
-import { bindError, invalidArgument, isPort } from '../listen-error.js'
-import { checkListenFd, listenFdError } from '../listen-fd.js'
-import type { Protocol, PublishedPort } from '../published-port.js'
+import type { PublishedPort } from '../published-port.js'
 import { setConnectionOptions } from './connection-options.js'
 import type { Kernel } from './kernel.js'
+import { bindPort } from './port-socket.js'
 
 /** Connections accepted before those that are there have their turn. */
 const BATCH = 64
@@ -21,23 +17,10 @@ const RETRY_MS = 100
 const BROKEN: readonly number[] = [ERRNO.EINVAL, ERRNO.EBADF]
 const EXHAUSTED: readonly number[] = [ERRNO.EMFILE, ERRNO.ENFILE, ERRNO.ENOBUFS, ERRNO.ENOMEM]
 
-/**
- * Opens the port's listening socket, or takes the one handed over.
- * @throws ListenError
- */
-export function openListener(
-  kernel: Kernel,
-  port: PublishedPort,
-  events: ListenerEvents<number>,
-): Listener {
-  const fd = port.listenFd === undefined ? bind(port) : adopt(kernel, port.protocol, port.listenFd)
-  const address = localAddress(fd)
-  if (!address)
-    throw listenFdError(port.protocol, 'EINVAL', 'unexpected socket type for listener fd: unix')
-  return new NativeListener(kernel, port, fd, address, events)
-}
-
-class NativeListener implements Listener, Pollable {
+/** The port's listening socket. */
+export class NativeListener implements Listener, Pollable {
+  readonly address: SocketName
+  readonly #fd: number
   #isClosed = false
   #isPaused = false
   /** Set while the system has no descriptor, or no memory. */
@@ -45,13 +28,15 @@ class NativeListener implements Listener, Pollable {
   /** Whether all that wait have been made since the options were set, and so have them. */
   #inheritsOptions: boolean
 
+  /** @throws ListenError */
   constructor(
     private readonly kernel: Kernel,
     private readonly port: PublishedPort,
-    private readonly fd: number,
-    readonly address: SocketName,
     private readonly events: ListenerEvents<number>,
   ) {
+    const { fd, address } = bindPort(kernel, port)
+    this.#fd = fd
+    this.address = address
     const { calls, poller } = kernel
     // The parent shares this flag, as it does with every proxy that does not block.
     calls.fcntl(fd, F.SETFL, calls.fcntl(fd, F.GETFL, 0) | O_NONBLOCK)
@@ -76,15 +61,15 @@ class NativeListener implements Listener, Pollable {
     if (this.#isClosed) return
     this.#isClosed = true
     // The parent may have it as well.
-    this.kernel.poller.forget(this.fd)
-    this.kernel.poller.close(this.fd)
+    this.kernel.poller.forget(this.#fd)
+    this.kernel.poller.close(this.#fd)
   }
 
   ready(events: number): void {
     // A socket that was shut down says so even when nothing is asked for.
     if (this.#isPaused && !(events & EPOLL.HUP)) return
     for (let i = 0; i < BATCH && !(i > 0 && this.#isPaused); i++) {
-      const answer = this.kernel.calls.accept(this.fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
+      const answer = this.kernel.calls.accept(this.#fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
       if (answer >= 0) {
         if (!this.#inheritsOptions)
           setConnectionOptions(this.kernel.calls, answer, this.port.protocol)
@@ -103,7 +88,7 @@ class NativeListener implements Listener, Pollable {
   }
 
   fail(err: unknown): void {
-    this.events.broken(err instanceof Error ? err : new Error(String(err)))
+    this.events.failed(err)
   }
 
   #waitForTheSystem(): void {
@@ -118,35 +103,6 @@ class NativeListener implements Listener, Pollable {
   /** Asks for connections, or for none: a socket that is not accepted from would come up at once and again. */
   #ask(): void {
     if (this.#isClosed) return
-    this.kernel.poller.change(this.fd, this.#isPaused || this.#retry ? 0 : EPOLL.IN)
+    this.kernel.poller.change(this.#fd, this.#isPaused || this.#retry ? 0 : EPOLL.IN)
   }
-}
-
-function bind(port: PublishedPort): number {
-  try {
-    if (!isPort(port.hostPort)) throw invalidArgument()
-    return openPortSocket(port.protocol, port.hostIp === '' ? '::' : port.hostIp, port.hostPort)
-  } catch (err) {
-    throw bindError(port, err)
-  }
-}
-
-function adopt({ calls }: Kernel, protocol: Protocol, fd: number): number {
-  checkListenFd(protocol, fd)
-  const { type, number } = SOCKET_KINDS[protocol]
-  if (localAddress(fd) === undefined) {
-    throw listenFdError(protocol, 'EINVAL', 'unexpected socket type for listener fd: unix')
-  }
-  if (
-    calls.option(fd, OPTION.SO_TYPE) !== type ||
-    calls.option(fd, OPTION.SO_PROTOCOL) !== number
-  ) {
-    throw listenFdError(protocol)
-  }
-  try {
-    if (calls.option(fd, OPTION.SO_ACCEPTCONN) !== 1) requireLibc().listen(fd, BACKLOG)
-  } catch (err) {
-    throw listenFdError(protocol, errnoCode(err))
-  }
-  return fd
 }

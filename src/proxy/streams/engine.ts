@@ -1,10 +1,12 @@
 import type { Socket } from 'node:net'
 import { listenForConnections, type Transport } from '../connection-proxy.js'
+import { listenForDatagrams } from '../datagram-proxy.js'
 import type { Engine } from '../engine.js'
 import { ListenError } from '../engine.js'
 import { joinHostPort } from '../published-port.js'
 import { openListener } from './tcp-listener.js'
 import { openRelay } from './tcp-relay.js'
+import { udpTransport } from './udp.js'
 
 const transport: Transport<Socket> = {
   openListener,
@@ -20,8 +22,7 @@ export const streamsEngine: Engine = {
       case 'tcp':
         return listenForConnections(transport, port, context)
       case 'udp':
-        // Loaded with the first UDP port: most proxies are started for TCP, one after another.
-        return (await import('./udp.js')).listenUdp(port, context)
+        return listenForDatagrams(udpTransport(context.log), port, context)
       case 'sctp':
         throw new ListenError(
           'EPROTONOSUPPORT',

@@ -1,33 +1,22 @@
 import { createSocket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
+import type { Flow, FlowEvents } from '../datagram-proxy.js'
 import { isPort } from '../listen-error.js'
 import type { PublishedPort } from '../published-port.js'
-
-/** One client's datagrams to the backend, and what comes back. */
-export interface UdpFlow {
-  /** When a datagram last came, from either side, by performance.now(). */
-  usedAt: number
-  send(data: Buffer): void
-  close(): void
-}
+import type { Received } from './udp.js'
 
 /** A datagram that met the backend's refusal of an earlier one is sent so many times again. */
 const MAX_RETRIES = 3
 /** How many datagrams a flow keeps until its socket is ready. */
 const MAX_WAITING = 64
 
-/**
- * Opens a client's own socket to the backend.
- *
- * @param reply called with each datagram of the backend
- * @param broken called when the socket can't be used any more
- */
+/** @see DatagramTransport.openFlow */
 export function openFlow(
+  first: Received,
   { containerIp, containerPort }: PublishedPort,
-  reply: (data: Buffer) => void,
-  broken: (err: Error) => void,
-): UdpFlow {
+  events: FlowEvents,
+): Flow<Received> {
   const host = containerIp === '' ? '127.0.0.1' : containerIp
   const socket = createSocket({
     type: isIPv6(host) ? 'udp6' : 'udp4',
@@ -40,7 +29,7 @@ export function openFlow(
   let isClosed = false
 
   const fail = (err: Error): void => {
-    if (!isClosed) broken(err)
+    if (!isClosed) events.broken(err)
   }
   const send = (data: Buffer, retries = MAX_RETRIES): void => {
     if (isClosed) return
@@ -50,7 +39,10 @@ export function openFlow(
     })
   }
 
-  socket.on('message', reply)
+  socket.on('message', (reply) => {
+    events.answered()
+    first.answer(reply)
+  })
   // A backend that is down now may be up when the client asks again.
   socket.on('error', (err) => {
     if (errnoCode(err) !== 'ECONNREFUSED') fail(err)
@@ -66,8 +58,7 @@ export function openFlow(
     })
   }
   return {
-    usedAt: 0,
-    send(data) {
+    send({ data }) {
       if (isConnected) send(data)
       else if (waiting.length < MAX_WAITING) waiting.push(data)
     },

@@ -1,0 +1,118 @@
+import { deferred } from '../deferred.js'
+import { errnoReason } from '../linux/errno.js'
+import type { Counters, Proxy, ProxyContext } from './engine.js'
+import { FlowTable, type TableEntry } from './flow-table.js'
+import { joinHostPort, type PublishedPort } from './published-port.js'
+
+/** A flow on which nothing has come from either side for so long is over, milliseconds; as the original's. */
+const IDLE_MS = 90_000
+/** Where the original's table grows with whoever sends, ours ends. */
+const MAX_FLOWS = 16_384
+
+/**
+ * What an engine brings to a proxy of datagrams. `Datagram` is one that was received, in the engine's own form, and good until
+ * the call that brought it returns.
+ */
+export interface DatagramTransport<Datagram> {
+  /** Binds the port, or takes the socket handed over. Rejects with ListenError. */
+  openSocket(port: PublishedPort, events: PortSocketEvents<Datagram>): Promise<PortSocket>
+  /** Opens a socket of its own to the backend for the sender of `first`, who gets the answers. */
+  openFlow(first: Datagram, port: PublishedPort, events: FlowEvents): Flow<Datagram>
+}
+
+/** The socket that clients send to. */
+export interface PortSocket {
+  readonly address: Proxy['address']
+  close(): void
+}
+
+export interface PortSocketEvents<Datagram> {
+  /** @param sender what tells the sender from all others */
+  readonly received: (sender: string, datagram: Datagram) => void
+  readonly broken: (err: Error) => void
+  /** The engine is at fault; the socket lives on. */
+  readonly failed: (err: unknown) => void
+}
+
+/** One client's datagrams to the backend, and what comes back. */
+export interface Flow<Datagram> {
+  send(datagram: Datagram): void
+  /** May be called again. */
+  close(): void
+}
+
+export interface FlowEvents {
+  /** The backend has answered. */
+  readonly answered: () => void
+  /** Its socket can't be used any more. Not called before openFlow has returned, nor after `close`. */
+  readonly broken: (err: Error) => void
+}
+
+/**
+ * Publishes a UDP port. Rejects with ListenError.
+ *
+ *     client A ──▶ ┌──────────┐ ──▶ A's own socket ──▶ backend    a flow for each client address, so that the
+ *     client B ──▶ │ one port │ ──▶ B's own socket ──▶           backend can tell them apart and answers find
+ *              ◀── └──────────┘ ◀──                              their way back
+ */
+export async function listenForDatagrams<Datagram>(
+  transport: DatagramTransport<Datagram>,
+  port: PublishedPort,
+  { log, descriptors, udpIdleMs = IDLE_MS }: ProxyContext,
+): Promise<Proxy> {
+  const counters: Counters = { accepted: 0, active: 0, failedDials: 0 }
+  const flows = new FlowTable<Flow<Datagram>>()
+  const { promise: closed, resolve, reject } = deferred()
+  let sweep: NodeJS.Timeout | undefined
+  let isClosed = false
+
+  const end = (entry: TableEntry<Flow<Datagram>>): void => {
+    if (!flows.delete(entry)) return
+    entry.flow.close()
+    counters.active--
+    descriptors.give()
+  }
+  const begin = (sender: string, first: Datagram): TableEntry<Flow<Datagram>> => {
+    while (flows.oldest && (flows.size >= MAX_FLOWS || descriptors.exhausted)) end(flows.oldest)
+    const flow = transport.openFlow(first, port, {
+      answered: () => flows.touch(entry, performance.now()),
+      broken(err) {
+        counters.failedDials++
+        const backend = joinHostPort(port.containerIp, port.containerPort)
+        log.error(`Can't proxy a datagram to udp/${backend}: ${errnoReason(err)}`)
+        end(entry)
+      },
+    })
+    const entry = flows.add(sender, flow)
+    counters.accepted++
+    counters.active++
+    descriptors.take()
+    return entry
+  }
+
+  const close = (reason?: Error): void => {
+    if (isClosed) return
+    isClosed = true
+    clearInterval(sweep)
+    socket.close()
+    while (flows.oldest) end(flows.oldest)
+    if (reason) reject(reason)
+    else resolve()
+  }
+
+  const socket = await transport.openSocket(port, {
+    received(sender, datagram) {
+      const entry = flows.get(sender) ?? begin(sender, datagram)
+      flows.touch(entry, performance.now())
+      entry.flow.send(datagram)
+    },
+    broken: close,
+    failed: (err) => log.error(`A datagram was lost by a fault of the proxy: ${String(err)}`),
+  })
+  sweep = setInterval(() => {
+    const limit = performance.now() - udpIdleMs
+    while (flows.oldest && flows.oldest.usedAt <= limit) end(flows.oldest)
+  }, udpIdleMs / 4)
+  sweep.unref()
+  return { address: socket.address, counters, close: () => close(), closed }
+}

@@ -1,0 +1,57 @@
+import { OPTION } from '../../linux/constants.js'
+import { errnoCode } from '../../linux/errno.js'
+import { requireLibc } from '../../linux/libc.js'
+import { BACKLOG, openPortSocket, SOCKET_KINDS } from '../../linux/port-socket.js'
+import { localAddress, type SocketName } from '../../linux/socket-name.js'
+import { bindError, invalidArgument, isPort } from '../listen-error.js'
+import { checkListenFd, listenFdError } from '../listen-fd.js'
+import type { PublishedPort } from '../published-port.js'
+import type { Kernel } from './kernel.js'
+
+/** A port's socket, bound, and listening but for UDP. */
+export interface BoundSocket {
+  readonly fd: number
+  readonly address: SocketName
+}
+
+/**
+ * Binds a port, or takes the socket handed over.
+ * @throws ListenError
+ */
+export function bindPort(kernel: Kernel, port: PublishedPort): BoundSocket {
+  const fd = port.listenFd === undefined ? bind(port) : adopt(kernel, port, port.listenFd)
+  const address = localAddress(fd)
+  if (!address) throw listenFdError(port.protocol)
+  return { fd, address }
+}
+
+function bind(port: PublishedPort): number {
+  const { protocol, hostIp, hostPort } = port
+  try {
+    if (!isPort(hostPort)) throw invalidArgument()
+    return openPortSocket(protocol, hostIp === '' ? '::' : hostIp, hostPort)
+  } catch (err) {
+    throw bindError(port, err)
+  }
+}
+
+function adopt({ calls }: Kernel, { protocol }: PublishedPort, fd: number): number {
+  checkListenFd(protocol, fd)
+  if (localAddress(fd) === undefined) {
+    throw listenFdError(protocol, 'EINVAL', 'unexpected socket type for listener fd: unix')
+  }
+  const { type, number } = SOCKET_KINDS[protocol]
+  if (
+    calls.option(fd, OPTION.SO_TYPE) !== type ||
+    calls.option(fd, OPTION.SO_PROTOCOL) !== number
+  ) {
+    throw listenFdError(protocol)
+  }
+  if (protocol === 'udp' || calls.option(fd, OPTION.SO_ACCEPTCONN) === 1) return fd
+  try {
+    requireLibc().listen(fd, BACKLOG)
+    return fd
+  } catch (err) {
+    throw listenFdError(protocol, errnoCode(err))
+  }
+}

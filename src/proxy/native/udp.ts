@@ -1,0 +1,145 @@
+import { EPOLL, ERRNO, OPTION } from '../../linux/constants.js'
+import type { Pollable } from '../../linux/epoll.js'
+import { MessageBatch, type Envelope } from '../../linux/message-batch.js'
+import type { SocketName } from '../../linux/socket-name.js'
+import { systemError } from '../../linux/system-error.js'
+import type {
+  DatagramTransport,
+  Flow,
+  FlowEvents,
+  PortSocket,
+  PortSocketEvents,
+} from '../datagram-proxy.js'
+import type { PublishedPort } from '../published-port.js'
+import { dialer, type Dial } from './dialer.js'
+import type { Kernel } from './kernel.js'
+import { bindPort } from './port-socket.js'
+
+/** Room for a burst of datagrams, bytes; the kernel cuts it down to net.core.rmem_max, see socket(7). */
+const RECEIVE_BUFFER = 2 * 1024 * 1024
+
+/** Datagrams that came from one sender in a row, by their places in the batch. */
+interface Run {
+  readonly first: number
+  readonly count: number
+}
+
+/** UDP by recvmmsg(2) and sendmmsg(2). */
+export function udpTransport(kernel: Kernel, port: PublishedPort): DatagramTransport<Run> {
+  const batch = new MessageBatch()
+  const dial = dialer(kernel, port)
+  let socketFd = -1
+  return {
+    // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
+    async openSocket(_, events) {
+      const socket = new NativePortSocket(kernel, batch, port, events)
+      socketFd = socket.fd
+      return socket
+    },
+    openFlow: ({ first }, _, events) =>
+      new NativeFlow(kernel, batch, dial, events, socketFd, batch.envelope(first)),
+  }
+}
+
+class NativePortSocket implements PortSocket, Pollable {
+  readonly fd: number
+  readonly address: SocketName
+  #isClosed = false
+
+  /** @throws ListenError */
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly batch: MessageBatch,
+    port: PublishedPort,
+    private readonly events: PortSocketEvents<Run>,
+  ) {
+    const { fd, address } = bindPort(kernel, port)
+    this.fd = fd
+    this.address = address
+    const { calls, poller } = kernel
+    calls.setOption(fd, OPTION.SO_RCVBUF, RECEIVE_BUFFER)
+    if (address.ip === '0.0.0.0' || address.ip === '::') {
+      // Which of its addresses was meant has to be told then; only one of these is for this socket's family.
+      calls.setOption(fd, OPTION.IP_PKTINFO, 1)
+      calls.setOption(fd, OPTION.IPV6_RECVPKTINFO, 1)
+    }
+    poller.add(fd, EPOLL.IN, this)
+  }
+
+  ready(): void {
+    const count = this.batch.receive(this.fd)
+    for (let first = 0; first < count;) {
+      const run = { first, count: this.batch.runLength(first, count) }
+      this.events.received(this.batch.key(first), run)
+      first += run.count
+    }
+    // Errors of what was sent before are told here as well, see ip(7): they are not this socket's end.
+    if (count === -ERRNO.EBADF || count === -ERRNO.ENOTSOCK)
+      this.events.broken(systemError('recvmmsg', -count))
+  }
+
+  fail(err: unknown): void {
+    this.events.failed(err)
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    // The parent may have it as well.
+    this.kernel.poller.forget(this.fd)
+    this.kernel.poller.close(this.fd)
+  }
+}
+
+class NativeFlow implements Flow<Run>, Pollable {
+  #fd = -1
+  #dialError: Error | undefined
+  #isClosed = false
+
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly batch: MessageBatch,
+    dial: Dial,
+    private readonly events: FlowEvents,
+    private readonly portFd: number,
+    private readonly client: Envelope,
+  ) {
+    try {
+      this.#fd = dial()
+      kernel.poller.add(this.#fd, EPOLL.IN, this)
+    } catch (err) {
+      // Told from the event loop, as every failure.
+      this.#dialError = err as Error
+      kernel.poller.putOff(this)
+    }
+  }
+
+  send({ first, count }: Run): void {
+    if (!this.#dialError) this.batch.forward(this.#fd, first, count)
+  }
+
+  ready(): void {
+    if (this.#isClosed) return
+    if (this.#dialError) return this.events.broken(this.#dialError)
+    const count = this.batch.receive(this.#fd)
+    if (count > 0) {
+      this.events.answered()
+      this.batch.answer(this.portFd, count, this.client)
+    } else if (count < 0 && !HARMLESS.includes(-count)) {
+      this.events.broken(systemError('recvmmsg', -count))
+    }
+  }
+
+  fail(err: unknown): void {
+    if (!this.#isClosed) this.events.broken(err as Error)
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.kernel.poller.close(this.#fd)
+  }
+}
+
+/** A backend that is down now may be up when the client asks again. */
+const HARMLESS: readonly number[] = [ERRNO.EAGAIN, ERRNO.EINTR, ERRNO.ECONNREFUSED]
