@@ -31,7 +31,7 @@ const EXIT_USAGE = 2
 async function main(): Promise<void> {
   const [, path = NAME, ...args] = process.argv
   const flags = readFlags(path, args)
-  if (flags.version) return print(versionLine(NAME))
+  if (flags.version) return printVersion()
 
   const status = openStatusPipe()
   const fail = async (exitCode: number, reason: string, hint = ''): Promise<never> => {
@@ -123,6 +123,22 @@ function backendOf(port: PublishedPort): Proxy['address'] {
 
 function described({ protocol }: PublishedPort, { ip, port }: Proxy['address']): string {
   return `${protocol}/${joinHostPort(ip, port)}`
+}
+
+/** The version, and the engine that the settings and this machine come to. */
+function printVersion(): void {
+  print(versionLine(NAME))
+  try {
+    let why = ''
+    const { name } = chooseEngine(readSettings(process.env), (reason) => {
+      why = ` (native does not load: ${reason})`
+    })
+    print(`engine: ${name}${why}`)
+  } catch (err) {
+    if (!(err instanceof SettingError)) throw err
+    complain(err.message)
+    process.exit(EXIT_USAGE)
+  }
 }
 
 function print(line: string): void {

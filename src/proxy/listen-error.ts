@@ -12,11 +12,19 @@ export function isPort(port: number): boolean {
 export function bindError(port: PublishedPort, err: unknown): ListenError {
   const address = joinHostPort(port.hostIp, port.hostPort)
   const network = networkName(port.protocol, port.hostIp)
+  // Go's library for SCTP gives the kernel's reason alone.
+  const call = port.protocol === 'sctp' ? '' : `listen ${network} ${address}: bind: `
   return new ListenError(
     errnoCode(err) ?? 'EUNKNOWN',
-    `failed to listen on ${address}: listen ${network} ${address}: bind: ${errnoReason(err)}`,
-    isPort(port.hostPort) ? '' : `-host-port must be from 0 to ${MAX_PORT}`,
+    `failed to listen on ${address}: ${call}${errnoReason(err)}`,
+    hintFor(port, err),
   )
+}
+
+function hintFor({ protocol, hostPort }: PublishedPort, err: unknown): string {
+  if (!isPort(hostPort)) return `-host-port must be from 0 to ${MAX_PORT}`
+  if (errnoCode(err) !== 'EPROTONOSUPPORT') return ''
+  return `this kernel has no ${protocol}: load its module, as with modprobe ${protocol}`
 }
 
 /** The error that the kernel would give for a port that can't be. */

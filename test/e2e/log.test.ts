@@ -1,11 +1,19 @@
 import { once } from 'node:events'
-import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makeFifo } from '../lib/fifo.js'
 import { childrenOf, listeningPort } from '../lib/proc.js'
-import { PROGRAM, proxyFlags, READY, run, startProxy, stop, type Running } from '../lib/program.js'
+import {
+  copyAlone,
+  PROGRAM,
+  proxyFlags,
+  READY,
+  run,
+  startProxy,
+  stop,
+  type Running,
+} from '../lib/program.js'
 import { dial, startEcho, type Backend } from '../lib/sockets.js'
 
 /** A backend that was there and is gone, so each connection makes a line. */
@@ -114,11 +122,7 @@ t.test('a start that fails tells the parent and ends, though nobody reads stderr
 })
 
 t.test('the program alone, without the files beside it, logs the same lines', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'docker-proxy-'))
-  t.teardown(() => rmSync(folder, { recursive: true }))
-  const program = join(folder, 'docker-proxy')
-  copyFileSync(PROGRAM, program)
-  const running = await startProxy(t, await deadBackend(t), { program })
+  const running = await startProxy(t, await deadBackend(t), { program: copyAlone(t) })
   await fail(t, running.port)
   await stop(running)
   const lines = (await running.stderr).trim().split('\n')

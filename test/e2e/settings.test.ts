@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
-import { dial, startEcho } from '../lib/sockets.js'
+import { listeningPort } from '../lib/proc.js'
+import { copyAlone, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
+import { dial, exchange, startEcho } from '../lib/sockets.js'
 
 t.test('a wrong setting is refused with one line, on stderr and to dockerd', async (t) => {
   const folder = t.testdir({
@@ -16,10 +17,6 @@ t.test('a wrong setting is refused with one line, on stderr and to dockerd', asy
     [
       { DOCKER_PROXY_ENGINE: 'warp' },
       'invalid setting "warp" for DOCKER_PROXY_ENGINE: use one of auto, streams, native',
-    ],
-    [
-      { DOCKER_PROXY_ENGINE: 'native' },
-      'the engine "native" is not in this version: set DOCKER_PROXY_ENGINE to auto or streams',
     ],
     [
       { DOCKER_PROXY_LOG_LEVEL: 'loud' },
@@ -87,10 +84,62 @@ t.test('at debug level each connection has a line', async (t) => {
 })
 
 t.test('each engine that can be asked for', async (t) => {
-  for (const engine of ['auto', 'streams']) {
-    const args = proxyFlags({ ip: '127.0.0.1', port: 80 })
-    const running = run(t, args, { env: { DOCKER_PROXY_ENGINE: engine } })
-    t.equal(await running.status, READY)
+  for (const [setting, engine] of [
+    ['auto', 'native'],
+    ['native', 'native'],
+    ['streams', 'streams'],
+  ] as const) {
+    const env = { DOCKER_PROXY_ENGINE: setting }
+    t.match(await run(t, ['-version'], { env }).stdout, new RegExp(`\nengine: ${engine}\n$`))
+    const echo = await startEcho(t)
+    const running = await startProxy(t, echo, { env })
+    t.equal(await exchange(t, running.port, setting), setting)
     await stop(running)
   }
+})
+
+t.test(
+  'where native does not load, auto is streams, and says so once at debug level',
+  async (t) => {
+    // Alone, it finds no koffi.
+    const program = copyAlone(t)
+    const version = run(t, ['-version'], { program })
+    t.match(
+      await version.stdout,
+      /\nengine: streams \(native does not load: there is no koffi for /,
+    )
+
+    const args = proxyFlags(await startEcho(t))
+    const env = { DOCKER_PROXY_LOG_LEVEL: 'debug' }
+    const fallen = run(t, args, { program, env })
+    t.equal(await fallen.status, READY)
+    t.equal(await exchange(t, listeningPort(fallen.pid), 'hello'), 'hello')
+    await stop(fallen)
+    const told = (await fallen.stderr).split('\n').filter((line) => line.includes('native'))
+    t.equal(told.length, 1)
+    t.match(JSON.parse(told[0] ?? ''), {
+      level: 20,
+      msg: 'The engine is streams: native does not load',
+      reason: 'there is no koffi for ',
+    })
+
+    const asked = run(t, args, { program, env: { DOCKER_PROXY_ENGINE: 'native' } })
+    const [stderr, status, exit] = await Promise.all([asked.stderr, asked.status, asked.exit])
+    t.match(
+      stderr,
+      /^the engine "native" can't be had here: .*; or set DOCKER_PROXY_ENGINE to auto or streams\n$/,
+    )
+    t.equal(status, `1\n${stderr.trimEnd()}`)
+    t.equal(exit.code, 2)
+  },
+)
+
+t.test('the streams engine refuses SCTP, and names the one that has it', async (t) => {
+  const args = ['-proto', 'sctp', '-host-ip', '127.0.0.1', '-host-port', '0']
+  const { status, exit } = run(t, args, { env: { DOCKER_PROXY_ENGINE: 'streams' } })
+  t.equal(
+    await status,
+    '1\nunsupported protocol sctp: the streams engine forwards tcp and udp; set DOCKER_PROXY_ENGINE to native to publish sctp',
+  )
+  t.match(await exit, { code: 1 })
 })

@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
@@ -108,6 +109,15 @@ export async function startProxy(
   const status = await running.status
   if (status !== READY) throw new Error(`docker-proxy is not ready: ${status}`)
   return { ...running, port: listeningPort(running.pid) }
+}
+
+/** A copy of the program without the files beside it, its node_modules among them. */
+export function copyAlone(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'docker-proxy-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const program = join(folder, 'docker-proxy')
+  copyFileSync(PROGRAM, program)
+  return program
 }
 
 /** Sends SIGINT, as dockerd does, and waits for the end. */

@@ -1,7 +1,11 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
+import { constants } from 'node:os'
 import koffi from 'koffi'
 import t, { type Test } from 'tap'
+import { requireCalls } from '../../src/linux/calls.js'
+import { SOCK } from '../../src/linux/constants.js'
+import { requireFfi } from '../../src/linux/ffi.js'
 import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
 import type { Engine, Proxy } from '../../src/proxy/engine.js'
 import type { PublishedPort } from '../../src/proxy/published-port.js'
@@ -28,6 +32,23 @@ interface Published {
   readonly proxy: Proxy
   readonly port: number
   readonly log: MemoryLog
+}
+
+const { EAGAIN, ECONNRESET } = constants.errno
+
+/** Sockets without Node: each call gives its answer or the negative errno. */
+function rawCalls() {
+  const calls = requireCalls()
+  const buffer = Buffer.alloc(1024)
+  const address = requireFfi().addressOf(buffer)
+  return {
+    accept: (fd: number) => calls.accept(fd, SOCK.NONBLOCK | SOCK.CLOEXEC),
+    receive(fd: number): string | number {
+      const count = calls.receive(fd, address, buffer.length)
+      return count < 0 ? count : buffer.toString('latin1', 0, count)
+    },
+    close: (fd: number) => calls.close(fd),
+  }
 }
 
 /** What every engine does, shown with real sockets. */
@@ -203,6 +224,28 @@ export function tcpSuite(engine: Engine): void {
     await readBytes(client, 11)
     server.resetAndDestroy()
     t.equal(await breakage(client), 'ECONNRESET')
+  })
+
+  t.test('a reset right behind data arrives as data and a reset', async (t) => {
+    // Node itself can't tell this from an end, so the backend reads as the kernel has it.
+    const { fd, port: backendPort } = await listeningDescriptor(t, { host: '127.0.0.1' })
+    const { port, proxy } = await publish(t, { ip: '127.0.0.1', port: backendPort })
+    const client = await dial(t, port)
+    client.write('half ')
+    const { accept, receive, close } = rawCalls()
+    let server = -1
+    await until(() => (server = accept(fd)) >= 0)
+    t.teardown(() => close(server))
+    await until(() => receive(server) === 'half ')
+    client.write('an upload')
+    client.resetAndDestroy()
+    let received: string | number = -EAGAIN
+    await until(() => (received = receive(server)) !== -EAGAIN)
+    t.equal(received, 'an upload')
+    await until(() => (received = receive(server)) !== -EAGAIN)
+    t.equal(received, -ECONNRESET)
+    await until(() => proxy.counters.active === 0)
+    close(fd)
   })
 
   t.test('a reset after a half-close is passed on as well', async (t) => {

@@ -8,8 +8,8 @@ import { setConnectionOptions } from './connection-options.js'
 import type { Kernel } from './kernel.js'
 import { bindPort } from './port-socket.js'
 
-/** Connections accepted before those that are there have their turn. */
-const BATCH = 64
+/** Connections accepted before those that are there have their turn: a connection costs much more than a request. */
+const BATCH = 4
 /** How long to wait before the system is asked again for a descriptor, or memory, milliseconds. */
 const RETRY_MS = 100
 

@@ -26,7 +26,7 @@ export const streamsEngine: Engine = {
       case 'sctp':
         throw new ListenError(
           'EPROTONOSUPPORT',
-          "unsupported protocol sctp: this docker-proxy forwards tcp and udp; to publish sctp, set dockerd's userland-proxy-path back to Docker's own docker-proxy",
+          'unsupported protocol sctp: the streams engine forwards tcp and udp; set DOCKER_PROXY_ENGINE to native to publish sctp',
         )
     }
   },

@@ -1,5 +1,6 @@
 import { readSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { errnoCode } from '../../linux/errno.js'
 import { descriptorOf } from './descriptor.js'
 
 const BLOCK = 64 * 1024
@@ -16,6 +17,21 @@ export function saveLastWords(socket: Socket, deliver: (data: Buffer) => void): 
   socket._destroy = (err, done) => {
     if (isFailedWrite(err)) for (const data of leftIn(socket)) deliver(data)
     destroy(err, done)
+  }
+}
+
+/**
+ * Whether what Node calls the end of stream was a reset: libuv (uv__read) takes one that came right behind data for an end. The
+ * kernel still tells.
+ */
+export function wasReset(socket: Socket): boolean {
+  const fd = descriptorOf(socket)
+  if (fd === undefined) return false
+  try {
+    readSync(fd, Buffer.alloc(1))
+    return false
+  } catch (err) {
+    return errnoCode(err) === 'ECONNRESET'
   }
 }
 

@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
 import { isPort } from '../listen-error.js'
 import type { PublishedPort } from '../published-port.js'
-import { saveLastWords } from './last-words.js'
+import { saveLastWords, wasReset } from './last-words.js'
 
 /** Go's default, milliseconds: idle connections whose other end has vanished are found out. */
 const KEEP_ALIVE_MS = 15_000
@@ -65,10 +65,20 @@ export function openRelay(client: Socket, port: PublishedPort, events: RelayEven
     isJoined = true
     saveLastWords(backend, (data) => client.write(data))
     saveLastWords(client, (data) => backend.write(data))
-    client.pipe(backend)
-    backend.pipe(client)
+    join(client, backend)
+    join(backend, client)
   })
   return relay
+}
+
+/** Pipes one side into the other, and passes on how it ends. */
+function join(from: Socket, to: Socket): void {
+  from.on('end', () => {
+    if (!wasReset(from)) return void to.end()
+    from.destroy()
+    reset(to)
+  })
+  from.pipe(to, { end: false })
 }
 
 /**

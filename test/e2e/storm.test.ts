@@ -1,0 +1,26 @@
+import t from 'tap'
+import { openDescriptors } from '../lib/proc.js'
+import { startProxy, stop } from '../lib/program.js'
+import { seeded } from '../lib/seeded.js'
+import { prepareStorm } from '../lib/storm.js'
+import { until } from '../lib/until.js'
+
+/** `npm run test:storm` makes it 100,000. */
+const COUNT = Number(process.env['STORM'] ?? 4_000)
+const SEED = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
+const AT_ONCE = 100
+/** Pipes that are kept for the next bulk transfer, two descriptors each. */
+const SPARE_PIPES = 2 * 8
+
+for (const engine of ['native', 'streams']) {
+  t.test(`a storm of ${COUNT} connections on ${engine}`, { timeout: 600_000 }, async (t) => {
+    t.comment(`SEED=${SEED}`)
+    const storm = await prepareStorm(t, seeded(SEED))
+    const running = await startProxy(t, storm.backend, { env: { DOCKER_PROXY_ENGINE: engine } })
+    const idle = openDescriptors(running.pid)
+    t.same(await storm.blow(running.port, COUNT, AT_ONCE), [])
+    await until(() => openDescriptors(running.pid) <= idle + SPARE_PIPES)
+    t.match(await stop(running), { code: 0 })
+    t.match(await running.stderr, new RegExp(`"accepted":${COUNT},`))
+  })
+}
