@@ -160,10 +160,8 @@ function watchInNodesLoop(fd: number, readable: () => void): { start(): void; st
   const loop = declare('uintptr_t uv_default_loop()')()
   const start = declare('int uv_poll_start(uintptr_t handle, int events, void *callback)')
   const stop = declare('int uv_poll_stop(uintptr_t handle)')
-  const readableCallback = callback(
-    'void PollCallback(uintptr_t handle, int status, int events)',
-    readable,
-  )
+  // uv_poll_cb: the handle, the status, the events.
+  const readableCallback = callback(['uintptr_t', 'int', 'int'], readable)
   check(
     'uv_poll_init',
     declare('int uv_poll_init(uintptr_t loop, uintptr_t handle, int fd)')(loop, address, fd),

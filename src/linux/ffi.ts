@@ -15,10 +15,10 @@ export interface Ffi {
   /** Where the buffer's bytes lie. They stay there; keep the buffer referenced while the address is used. */
   addressOf(buffer: NodeJS.ArrayBufferView): number
   /**
-   * The address of a C function that calls `callback`, for good.
-   * @param prototype of the C function
+   * The address of a C function that returns nothing and calls `callback`, for good.
+   * @param parameters their types in C
    */
-  callback(prototype: string, callback: (...args: number[]) => void): bigint
+  callback(parameters: readonly string[], callback: (...args: number[]) => void): bigint
 }
 
 type Koffi = typeof import('koffi')
@@ -80,7 +80,7 @@ function ffiOf(koffi: Koffi): Ffi {
     },
     errno: () => koffi.errno(),
     addressOf: (buffer) => Number(koffi.address(buffer)),
-    callback: (prototype, callback) =>
-      koffi.register(callback, koffi.pointer(koffi.proto(prototype))),
+    callback: (parameters, callback) =>
+      koffi.register(callback, koffi.pointer(koffi.proto('void', [...parameters]))),
   }
 }

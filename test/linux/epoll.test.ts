@@ -1,0 +1,136 @@
+import { closeSync } from 'node:fs'
+import { connect } from 'node:net'
+import t, { type Test } from 'tap'
+import { requireCalls } from '../../src/linux/calls.js'
+import { EPOLL, SOCK } from '../../src/linux/constants.js'
+import { Poller, type Pollable } from '../../src/linux/epoll.js'
+import { countOpenDescriptors } from '../../src/linux/descriptors.js'
+import { openPortSocket } from '../../src/linux/port-socket.js'
+import { localAddress } from '../../src/linux/socket-name.js'
+import { until } from '../lib/until.js'
+
+const calls = requireCalls()
+const accept = (fd: number): number => calls.accept(fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
+
+/** A listening socket, and a way to connect to it. */
+function listener(t: Test): { fd: number; dial(): void } {
+  const fd = openPortSocket('tcp', '127.0.0.1', 0)
+  const port = localAddress(fd)?.port ?? 0
+  return {
+    fd,
+    dial() {
+      const client = connect(port, '127.0.0.1').on('error', () => undefined)
+      t.teardown(() => client.destroy())
+    },
+  }
+}
+
+/** Resolves with the first events, and counts all. */
+function watcher(ready: (events: number) => void = () => undefined): Pollable & {
+  calls: number
+  failures: unknown[]
+} {
+  return {
+    calls: 0,
+    failures: [],
+    ready(events) {
+      this.calls++
+      ready(events)
+    },
+    fail(err) {
+      this.failures.push(err)
+    },
+  }
+}
+
+t.test('events arrive in Node, beside timers and promises', async (t) => {
+  const poller = new Poller()
+  const { fd, dial } = listener(t)
+  const events = new Promise<number>((resolve) => poller.add(fd, EPOLL.IN, watcher(resolve)))
+  dial()
+  t.equal(await events, EPOLL.IN)
+  poller.close(fd)
+})
+
+t.test('an exception ends one, and no more', async (t) => {
+  const poller = new Poller()
+  const broken = listener(t)
+  const sound = listener(t)
+  const thrower = watcher(() => {
+    poller.forget(broken.fd)
+    throw new Error('a fault')
+  })
+  poller.add(broken.fd, EPOLL.IN, thrower)
+  const reached = new Promise<number>((resolve) => poller.add(sound.fd, EPOLL.IN, watcher(resolve)))
+  broken.dial()
+  sound.dial()
+  await reached
+  await until(() => thrower.failures.length > 0)
+  t.match(thrower.failures, [{ message: 'a fault' }])
+  closeSync(broken.fd)
+  poller.close(sound.fd)
+})
+
+t.test('what is put off has its turn after the others, once', async (t) => {
+  const poller = new Poller()
+  let events: number | undefined
+  const done = new Promise<void>((resolve) => {
+    const pollable = watcher((seen) => {
+      events = seen
+      resolve()
+    })
+    poller.putOff(pollable)
+  })
+  t.equal(events, undefined)
+  await done
+  t.equal(events, 0)
+})
+
+t.test('an event of a number that was closed is not given to the next who has it', async (t) => {
+  const poller = new Poller()
+  const other = listener(t)
+  const second = watcher()
+  let reused = -1
+  // Both are ready at once; whoever comes first closes the other, and gets its number anew.
+  const swap = (mine: number, theirs: number) => (): void => {
+    if (reused >= 0) return
+    poller.close(theirs)
+    reused = openPortSocket('tcp', '127.0.0.1', 0)
+    t.equal(reused, theirs, 'the number is used again')
+    poller.add(reused, EPOLL.IN, second)
+    accept(mine)
+  }
+  const third = listener(t)
+  poller.add(other.fd, EPOLL.IN, watcher(swap(other.fd, third.fd)))
+  poller.add(third.fd, EPOLL.IN, watcher(swap(third.fd, other.fd)))
+  other.dial()
+  third.dial()
+  await until(() => reused >= 0)
+  for (let i = 0; i < 5; i++) await new Promise(setImmediate)
+  t.equal(second.calls, 0)
+  poller.close(reused)
+  poller.close(other.fd === reused ? third.fd : other.fd)
+})
+
+t.test('a socket that lives on elsewhere can be forgotten', async (t) => {
+  const poller = new Poller()
+  const { fd, dial } = listener(t)
+  const forgotten = watcher()
+  poller.add(fd, EPOLL.IN, forgotten)
+  poller.forget(fd)
+  const again = new Promise<number>((resolve) => poller.add(fd, EPOLL.IN, watcher(resolve)))
+  dial()
+  await again
+  t.equal(forgotten.calls, 0)
+  poller.close(fd)
+})
+
+t.test('descriptors are closed with it', async (t) => {
+  const poller = new Poller()
+  const before = countOpenDescriptors()
+  const { fd } = listener(t)
+  poller.add(fd, EPOLL.IN, watcher())
+  poller.close(fd)
+  poller.close(-1)
+  t.equal(countOpenDescriptors(), before)
+})

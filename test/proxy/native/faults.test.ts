@@ -1,0 +1,72 @@
+import { once } from 'node:events'
+import t from 'tap'
+import { countOpenDescriptors } from '../../../src/linux/descriptors.js'
+import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
+import { listenForConnections } from '../../../src/proxy/connection-proxy.js'
+import { dialer } from '../../../src/proxy/native/dialer.js'
+import { openKernel } from '../../../src/proxy/native/kernel.js'
+import { NativeListener } from '../../../src/proxy/native/listener.js'
+import { NativeRelay } from '../../../src/proxy/native/relay.js'
+import type { PublishedPort } from '../../../src/proxy/published-port.js'
+import { MemoryLog } from '../../lib/memory-log.js'
+import { dial, exchange, readBytes, startEcho } from '../../lib/sockets.js'
+
+t.test('a fault of the engine ends one connection, and is told', async (t) => {
+  const echo = await startEcho(t)
+  const port: PublishedPort = {
+    protocol: 'tcp',
+    hostIp: '127.0.0.1',
+    hostPort: 0,
+    containerIp: echo.ip,
+    containerPort: echo.port,
+  }
+  const sound = openKernel()
+  /** The same kernel, but reading from these sockets throws. */
+  const cursed = new Set<number>()
+  const kernel = {
+    ...sound,
+    calls: {
+      ...sound.calls,
+      receive(fd: number, address: number, length: number) {
+        if (cursed.has(fd)) throw new Error('a bug')
+        return sound.calls.receive(fd, address, length)
+      },
+    },
+  }
+  const log = new MemoryLog()
+  let last = -1
+  const proxy = await listenForConnections<number>(
+    {
+      openListener: (_, events) => Promise.resolve(new NativeListener(kernel, port, events)),
+      openRelay(client, _, events) {
+        last = client
+        return new NativeRelay(kernel, events, client, dialer(kernel, port))
+      },
+      addressOf: () => '',
+    },
+    port,
+    { log, descriptors: new DescriptorBudget() },
+  )
+  t.teardown(() => proxy.close())
+
+  const before = countOpenDescriptors()
+  const victim = await dial(t, proxy.address.port)
+  victim.write('fine')
+  t.equal(await readBytes(victim, 4), 'fine')
+  cursed.add(last)
+  const neighbour = await dial(t, proxy.address.port)
+  const line = once(log, 'line')
+  const closed = once(victim, 'close')
+  victim.resume()
+  victim.write('not fine')
+  t.same(await line, ['A connection was ended by a fault of the proxy: Error: a bug'])
+  await closed.catch(() => undefined)
+  neighbour.write('as ever')
+  t.equal(await readBytes(neighbour, 7), 'as ever')
+  cursed.clear()
+  t.equal(await exchange(t, proxy.address.port, 'next'), 'next')
+  t.equal(proxy.counters.active, 1)
+  neighbour.destroy()
+  victim.destroy()
+  t.ok(countOpenDescriptors() >= before)
+})
