@@ -122,7 +122,9 @@ export class Direction {
     const count = this.kernel.calls.splice(this.from.fd, pipe.writeEnd, MAX_SPLICE, SPLICE_FLAGS)
     if (count <= 0) {
       this.#givePipe()
-      this.#nothingRead(count)
+      // Older kernels can't splice from SCTP's sockets.
+      if (count === -ERRNO.EINVAL) this.#fullReads = -Infinity
+      else this.#nothingRead(count)
       return true
     }
     this.bytes += count

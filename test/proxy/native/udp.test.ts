@@ -1,0 +1,89 @@
+import t, { type Test } from 'tap'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { loadLibc } from '../../../src/linux/libc.js'
+import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
+import type { Proxy } from '../../../src/proxy/engine.js'
+import { openNativeEngine } from '../../../src/proxy/native/engine.js'
+import type { PublishedPort } from '../../../src/proxy/published-port.js'
+import { bindUdp, receive, startUdpEcho } from '../../lib/datagrams.js'
+import { MemoryLog } from '../../lib/memory-log.js'
+
+const engine = openNativeEngine()
+
+async function publish(t: Test, options: Partial<PublishedPort>): Promise<Proxy> {
+  const echo = await startUdpEcho(t)
+  const proxy = await engine.listen(
+    {
+      protocol: 'udp',
+      hostIp: '0.0.0.0',
+      hostPort: 0,
+      containerIp: echo.ip,
+      containerPort: echo.port,
+      ...options,
+    },
+    { log: new MemoryLog(), descriptors: new DescriptorBudget() },
+  )
+  t.teardown(() => proxy.close())
+  return proxy
+}
+
+/** Sends to each address in turn, and expects the answer from there. */
+async function askAll(t: Test, port: number, addresses: readonly string[]): Promise<void> {
+  const client = await bindUdp(t, addresses[0])
+  for (const address of [...addresses, ...addresses]) {
+    const answer = receive(client.socket)
+    client.socket.send(`to ${address}`, port, address)
+    const { data, from } = await answer
+    t.equal(data.toString(), `to ${address}`)
+    t.equal(from.address, address, 'the answer leaves from the address that was asked')
+    t.equal(from.port, port)
+  }
+}
+
+t.test('on a wildcard socket an answer leaves from the address that was asked', async (t) => {
+  const v4 = await publish(t, {})
+  await askAll(t, v4.address.port, ['127.0.0.1', '127.0.0.2', '127.3.2.1'])
+  t.equal(v4.counters.accepted, 3, 'a flow for each way')
+  const v6 = await publish(t, { hostIp: '::' })
+  await askAll(t, v6.address.port, ['::1'])
+})
+
+t.test('on a dual-stack socket handed over as well', async (t) => {
+  const socket = createSocket({ type: 'udp6', ipv6Only: false }).bind(0)
+  await once(socket, 'listening')
+  const state = Object.getOwnPropertySymbols(socket).find((s) => s.description === 'state symbol')
+  const { handle } = (socket as unknown as Record<symbol, { handle: { fd: number } }>)[
+    state ?? Symbol()
+  ] ?? { handle: { fd: -1 } }
+  const listenFd = loadLibc()?.duplicate(handle.fd) ?? -1
+  const { port } = socket.address()
+  socket.close()
+  await publish(t, { listenFd })
+  await askAll(t, port, ['127.0.0.1', '127.0.0.2'])
+  await askAll(t, port, ['::1'])
+})
+
+t.test('what the backend sends at once is answered at once', async (t) => {
+  const backend = await bindUdp(t)
+  const proxy = await publish(t, {
+    hostIp: '127.0.0.1',
+    containerIp: backend.ip,
+    containerPort: backend.port,
+  })
+  const client = await bindUdp(t)
+  const count = 100
+  backend.socket.on('message', (_, from) => {
+    for (let i = 0; i < count; i++) backend.socket.send(`answer ${i}`, from.port, from.address)
+  })
+  const got = new Set<string>()
+  const all = new Promise<void>((resolve) =>
+    client.socket.on('message', (data) => {
+      got.add(data.toString())
+      if (got.size === count) resolve()
+    }),
+  )
+  client.socket.send('question', proxy.address.port, '127.0.0.1')
+  await all
+  t.equal(got.size, count)
+})
