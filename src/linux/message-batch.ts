@@ -140,9 +140,14 @@ export class MessageBatch {
     this.#send(fd, first, count, 0, 0, 0)
   }
 
-  /** Sends on all that were received, in answer to one with this envelope. */
-  answer(fd: number, count: number, { address, nameLength, controlLength }: Envelope): void {
-    this.#send(fd, 0, count, address, nameLength, controlLength)
+  /** Sends on some of them in answer to one with this envelope. */
+  answer(
+    fd: number,
+    first: number,
+    count: number,
+    { address, nameLength, controlLength }: Envelope,
+  ): void {
+    this.#send(fd, first, count, address, nameLength, controlLength)
   }
 
   /** Datagrams that can't be sent are lost, as datagrams may be; others must not be lost with them. */

@@ -26,7 +26,7 @@ t.test('many at a time, in runs of one sender, answered to whom they came from',
   t.equal(batch.key(0), batch.key(1))
   t.not(batch.key(0), batch.key(2))
   const answered = receive(b.socket)
-  batch.answer(fd, 1, batch.envelope(2))
+  batch.answer(fd, 0, 1, batch.envelope(2))
   t.equal((await answered).data.toString(), 'one')
   t.equal(batch.receive(fd), -constants.errno.EAGAIN)
 })
@@ -49,7 +49,7 @@ t.test('the address that was meant is told, and answered from', async (t) => {
       let count = 0
       await until(() => (count = batch.receive(fd)) > 0)
       keys.add(batch.key(0))
-      batch.answer(fd, count, batch.envelope(0))
+      batch.answer(fd, 0, count, batch.envelope(0))
       t.equal((await answer).from.address, address)
     }
     t.equal(keys.size, addresses.length, 'each way has a key of its own')

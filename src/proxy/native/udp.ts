@@ -124,7 +124,7 @@ class NativeFlow implements Flow<Run>, Pollable {
     const count = this.batch.receive(this.#fd)
     if (count > 0) {
       this.events.answered()
-      this.batch.answer(this.portFd, count, this.client)
+      this.batch.answer(this.portFd, 0, count, this.client)
     } else if (count < 0 && !HARMLESS.includes(-count)) {
       this.events.broken(systemError('recvmmsg', -count))
     }

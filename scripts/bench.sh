@@ -1,0 +1,14 @@
+#!/bin/sh
+# Bundles a benchmark and runs it: `bench.sh bench/NAME.ts [OPTION…]`.
+set -e
+cd "$(dirname "$0")/.."
+npm run -s build
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+# koffi is found from where the project is.
+ln -s "$PWD/node_modules" "$folder/node_modules"
+esbuild "$1" bench/lib/udp.ts --bundle --platform=node --format=cjs --log-level=warning \
+  --define:import.meta.url=\""file://$folder/bench.js"\" --outdir="$folder" --entry-names=[name]
+name=$(basename "$1" .ts)
+shift
+BENCH_UDP="$folder/udp.js" node "$folder/$name.js" "$@"
