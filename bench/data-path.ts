@@ -1,5 +1,3 @@
-import { createServer, type Server } from 'node:net'
-import { once } from 'node:events'
 import { parseArgs } from 'node:util'
 import type { ChildProcess } from 'node:child_process'
 import { startChild, stopChild, untilListening } from './lib/child.js'
@@ -37,33 +35,37 @@ function chosen<T extends { readonly name: string }>(all: readonly T[], names?: 
   return all.filter(({ name }) => wanted?.includes(name) ?? true)
 }
 
-async function startBackends(): Promise<Server> {
+async function startBackends(): Promise<void> {
   startHttpBackend(BACKEND.http)
   startChild('iperf3', ['-s', '-B', '127.0.0.1', '-p', String(BACKEND.iperf)])
   startChild(process.execPath, [process.env['BENCH_UDP'] ?? '', 'echo', String(BACKEND.udp)])
-  // Accepts, and keeps still.
-  const hold = createServer((socket) => socket.on('error', () => undefined))
-  hold.listen({ port: BACKEND.hold, host: '127.0.0.1', backlog: 4096 })
-  await once(hold, 'listening')
-  await untilListening(BACKEND.http)
-  return hold
+  // Accepts and keeps still; in a process of its own, since it takes many descriptors.
+  const hold = `require('net').createServer((socket) => socket.on('error', () => undefined).resume())
+    .listen({ port: ${BACKEND.hold}, host: '127.0.0.1', backlog: 4096 })`
+  startChild(process.execPath, ['-e', hold])
+  await Promise.all([untilListening(BACKEND.http), untilListening(BACKEND.hold)])
 }
 
 async function measure(scenario: Scenario, peers: readonly Peer[]): Promise<void> {
   const protocol = scenario.backend === 'udp' ? 'udp' : 'tcp'
   const backendPort = BACKEND[scenario.backend]
+  const able = peers.filter(({ protocols }) => protocols.includes(protocol))
   const started = new Map<Peer, { port: number; proxy: ChildProcess }>()
-  for (const peer of peers.filter(({ protocols }) => protocols.includes(protocol))) {
+  const start = async (peer: Peer): Promise<void> => {
     const port = nextPort++
     started.set(peer, { port, proxy: peer.start(protocol, port, backendPort) })
     if (protocol === 'tcp') await untilListening(port)
   }
+  for (const peer of able) await start(peer)
   const results = new Map<Peer, Figures[]>()
   for (let round = 0; round <= rounds; round++) {
     for (const [peer, { port, proxy }] of started) {
       const figures = await scenario.run(port, proxy, seconds)
       if (proxy.exitCode !== null) throw new Error(`${peer.name} ended while it was measured`)
       if (round > 0) results.set(peer, [...(results.get(peer) ?? []), figures])
+      if (!scenario.isFresh) continue
+      await stopChild(proxy)
+      await start(peer)
     }
   }
   for (const { proxy } of started.values()) await stopChild(proxy)
@@ -92,14 +94,13 @@ function print({ title, units }: Scenario, results: ReadonlyMap<Peer, readonly F
 }
 
 async function main(): Promise<void> {
-  const hold = await startBackends()
+  await startBackends()
   console.log(
     `medians of ${rounds} rounds of ${seconds} s, Node ${process.version}; in brackets the ratio to the first`,
   )
   for (const scenario of chosen(SCENARIOS, values.only)) {
     await measure(scenario, chosen(PEERS, values.peers))
   }
-  hold.close()
   process.exit()
 }
 

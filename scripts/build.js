@@ -69,7 +69,8 @@ const programs = await build({
     'import.meta.url': 'moduleUrl',
   },
   banner: {
-    js: '#!/usr/bin/env node\n"use strict";const moduleUrl = require("node:url").pathToFileURL(__filename).href;' +
+    js:
+      '#!/usr/bin/env node\n"use strict";const moduleUrl = require("node:url").pathToFileURL(__filename).href;' +
       'const whenUsed = (name) => new Proxy({}, { get: (_, key) => require(name)[key] });',
   },
   plugins: [apart(/\/pino-log\.js$/, './pino-log.js')],

@@ -1,14 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 
 /*
  * Processes that are measured, or that measure. None outlives the benchmark.
  */
 
 // Node reads extra certificates at every start; that is nobody's time here.
-const { NODE_EXTRA_CA_CERTS: _, ...ENVIRONMENT } = process.env
+const ENVIRONMENT = { ...process.env }
+delete ENVIRONMENT['NODE_EXTRA_CA_CERTS']
 /** Ticks of the processor's time in /proc, a second; it is 100 on every Linux there is, see sysconf(3). */
 const TICKS_PER_SECOND = 100
 
@@ -83,8 +84,4 @@ export function processorSeconds(pid: number): number {
 export function privateMemory(pid: number): number {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
   return Number(/^Private_Dirty:\s+(\d+)/m.exec(rollup)?.[1]) * 1024
-}
-
-export function openDescriptors(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length
 }

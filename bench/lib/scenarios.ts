@@ -10,6 +10,8 @@ export interface Scenario {
   readonly name: string
   readonly title: string
   readonly backend: 'http' | 'iperf' | 'udp' | 'hold'
+  /** Memory is told by a process that has just been started. */
+  readonly isFresh?: true
   /** Names of figures, the first is the one that counts; more is better, but for those that end in `↓`. */
   readonly units: Record<string, string>
   run(port: number, proxy: ChildProcess, seconds: number): Promise<Figures>
@@ -104,13 +106,15 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'idle',
     title: 'memory of an idle connection',
     backend: 'hold',
+    isFresh: true,
     units: { 'private↓': 'bytes' },
     async run(port, proxy) {
       const pid = proxy.pid ?? 0
       // What a proxy needs for its first connections it needs once.
       const first = await openMany(port, 100)
       const before = privateMemory(pid)
-      const count = 9_000
+      // Docker's proxy takes six descriptors for each: two sockets, and a pipe each way.
+      const count = 3_000
       const sockets = await openMany(port, count)
       await new Promise((done) => setTimeout(done, 500))
       const grown = privateMemory(pid) - before
@@ -121,13 +125,13 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'fair',
-    title: 'small requests beside four bulk streams, 8 connections',
+    title: 'small requests beside a bulk stream, 8 connections',
     backend: 'http',
     units: { 'p99↓': 'µs', rate: 'requests/s' },
     async run(port, _, seconds) {
       const url = `http://127.0.0.1:${port}/big`
       const stop = new AbortController()
-      const streams = Array.from({ length: 4 }, () => swallow(url, stop.signal))
+      const streams = [swallow(url, stop.signal)]
       const { p99, rate } = await wrk(port, seconds, [], 8)
       stop.abort()
       await Promise.all(streams)

@@ -5,20 +5,23 @@ import { createRequire } from 'node:module'
  */
 
 /** A C function; numbers and addresses go in, a number comes out. */
-export type NativeFunction = (...args: unknown[]) => number
+type NativeFunction = (...args: unknown[]) => number
 
 export interface Ffi {
   /** A function of libc or of the program itself, by its prototype. Throws when there is none. */
-  declare(prototype: string): NativeFunction
+  readonly declare: (prototype: string) => NativeFunction
   /** errno(3) after the call before. */
-  errno(): number
+  readonly errno: () => number
   /** Where the buffer's bytes lie. They stay there; keep the buffer referenced while the address is used. */
-  addressOf(buffer: NodeJS.ArrayBufferView): number
+  readonly addressOf: (buffer: NodeJS.ArrayBufferView) => number
   /**
    * The address of a C function that returns nothing and calls `callback`, for good.
    * @param parameters their types in C
    */
-  callback(parameters: readonly string[], callback: (...args: number[]) => void): bigint
+  readonly callback: (
+    parameters: readonly string[],
+    callback: (...args: number[]) => void,
+  ) => bigint
 }
 
 type Koffi = typeof import('koffi')
@@ -60,6 +63,7 @@ function loadKoffi(): Koffi {
     const [reason] = (err instanceof Error ? err.message : String(err)).split('\n')
     throw new Error(
       `there is no koffi for ${process.platform} on ${process.arch} (${reason ?? ''}): reinstall with npm`,
+      { cause: err },
     )
   }
 }

@@ -63,7 +63,6 @@ export async function listenForDatagrams<Datagram>(
   const counters: Counters = { accepted: 0, active: 0, failedDials: 0 }
   const flows = new FlowTable<Flow<Datagram>>()
   const { promise: closed, resolve, reject } = deferred()
-  let sweep: NodeJS.Timeout | undefined
   let isClosed = false
 
   const end = (entry: TableEntry<Flow<Datagram>>): void => {
@@ -90,6 +89,11 @@ export async function listenForDatagrams<Datagram>(
     return entry
   }
 
+  const sweep = setInterval(() => {
+    const limit = performance.now() - udpIdleMs
+    while (flows.oldest && flows.oldest.usedAt <= limit) end(flows.oldest)
+  }, udpIdleMs / 4)
+  sweep.unref()
   const close = (reason?: Error): void => {
     if (isClosed) return
     isClosed = true
@@ -100,19 +104,19 @@ export async function listenForDatagrams<Datagram>(
     else resolve()
   }
 
-  const socket = await transport.openSocket(port, {
-    received(sender, datagram) {
-      const entry = flows.get(sender) ?? begin(sender, datagram)
-      flows.touch(entry, performance.now())
-      entry.flow.send(datagram)
-    },
-    broken: close,
-    failed: (err) => log.error(`A datagram was lost by a fault of the proxy: ${String(err)}`),
-  })
-  sweep = setInterval(() => {
-    const limit = performance.now() - udpIdleMs
-    while (flows.oldest && flows.oldest.usedAt <= limit) end(flows.oldest)
-  }, udpIdleMs / 4)
-  sweep.unref()
+  const socket = await transport
+    .openSocket(port, {
+      received(sender, datagram) {
+        const entry = flows.get(sender) ?? begin(sender, datagram)
+        flows.touch(entry, performance.now())
+        entry.flow.send(datagram)
+      },
+      broken: close,
+      failed: (err) => log.error(`A datagram was lost by a fault of the proxy: ${String(err)}`),
+    })
+    .catch((err: unknown) => {
+      clearInterval(sweep)
+      throw err
+    })
   return { address: socket.address, counters, close: () => close(), closed }
 }

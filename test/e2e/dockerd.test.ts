@@ -158,6 +158,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
     t.same(proxies(held), [])
   })
 
+  const noDig = missing('/usr/bin/dig', 'bind9-dnsutils')
   const noDns = missing('/usr/sbin/dnsmasq', 'dnsmasq-base')
   t.test('a DNS server is asked by UDP', { skip: noDns }, async (t) => {
     await makeDnsImage(dockerd, 'dns:local')
@@ -170,6 +171,11 @@ t.test('under a real dockerd', { skip }, async (t) => {
     const [address = ''] = (await docker('port', 'dns_svr01', '53/udp')).split('\n')
     const udpPort = Number(address.split(':').at(-1))
     t.equal(proxies(udpPort, 'udp').length, 2)
+    if (!noDig) {
+      const options = ['@127.0.0.1', '-p', String(udpPort), '+short', '+tries=10', '+timeout=2']
+      const answer = execFileSync('dig', [...options, 'web_svr01.test'], { encoding: 'utf8' })
+      t.equal(answer, '192.0.2.7\n')
+    }
     for (const server of [`127.0.0.1:${udpPort}`, `[::1]:${udpPort}`]) {
       // It may not listen yet: then the resolver asks again.
       const resolver = new Resolver({ timeout: 1000, tries: 20 })

@@ -68,6 +68,7 @@ export async function prepareStorm(t: Test, random: () => number): Promise<Storm
     } catch (err) {
       throw new Error(
         `connection ${id}, ${kind}, ${up.length} up, ${down.length} down: ${String(err)}`,
+        { cause: err },
       )
     } finally {
       client.destroy()

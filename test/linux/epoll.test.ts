@@ -13,7 +13,7 @@ const calls = requireCalls()
 const accept = (fd: number): number => calls.accept(fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
 
 /** A listening socket, and a way to connect to it. */
-function listener(t: Test): { fd: number; dial(): void } {
+function listener(t: Test): { fd: number; readonly dial: () => void } {
   const fd = openPortSocket('tcp', '127.0.0.1', 0)
   const port = localAddress(fd)?.port ?? 0
   return {

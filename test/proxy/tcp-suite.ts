@@ -3,9 +3,6 @@ import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import koffi from 'koffi'
 import t, { type Test } from 'tap'
-import { requireCalls } from '../../src/linux/calls.js'
-import { SOCK } from '../../src/linux/constants.js'
-import { requireFfi } from '../../src/linux/ffi.js'
 import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
 import type { Engine, Proxy } from '../../src/proxy/engine.js'
 import type { PublishedPort } from '../../src/proxy/published-port.js'
@@ -23,6 +20,7 @@ import {
   startEcho,
   writeRandom,
 } from '../lib/sockets.js'
+import { rawCalls } from '../lib/raw-calls.js'
 import { until } from '../lib/until.js'
 
 const SHUT_RD = 0
@@ -35,21 +33,6 @@ interface Published {
 }
 
 const { EAGAIN, ECONNRESET } = constants.errno
-
-/** Sockets without Node: each call gives its answer or the negative errno. */
-function rawCalls() {
-  const calls = requireCalls()
-  const buffer = Buffer.alloc(1024)
-  const address = requireFfi().addressOf(buffer)
-  return {
-    accept: (fd: number) => calls.accept(fd, SOCK.NONBLOCK | SOCK.CLOEXEC),
-    receive(fd: number): string | number {
-      const count = calls.receive(fd, address, buffer.length)
-      return count < 0 ? count : buffer.toString('latin1', 0, count)
-    },
-    close: (fd: number) => calls.close(fd),
-  }
-}
 
 /** What every engine does, shown with real sockets. */
 export function tcpSuite(engine: Engine): void {
@@ -232,20 +215,20 @@ export function tcpSuite(engine: Engine): void {
     const { port, proxy } = await publish(t, { ip: '127.0.0.1', port: backendPort })
     const client = await dial(t, port)
     client.write('half ')
-    const { accept, receive, close } = rawCalls()
+    const raw = rawCalls()
     let server = -1
-    await until(() => (server = accept(fd)) >= 0)
-    t.teardown(() => close(server))
-    await until(() => receive(server) === 'half ')
+    await until(() => (server = raw.accept(fd)) >= 0)
+    t.teardown(() => raw.close(server))
+    await until(() => raw.receive(server) === 'half ')
     client.write('an upload')
     client.resetAndDestroy()
     let received: string | number = -EAGAIN
-    await until(() => (received = receive(server)) !== -EAGAIN)
+    await until(() => (received = raw.receive(server)) !== -EAGAIN)
     t.equal(received, 'an upload')
-    await until(() => (received = receive(server)) !== -EAGAIN)
+    await until(() => (received = raw.receive(server)) !== -EAGAIN)
     t.equal(received, -ECONNRESET)
     await until(() => proxy.counters.active === 0)
-    close(fd)
+    raw.close(fd)
   })
 
   t.test('a reset after a half-close is passed on as well', async (t) => {

@@ -17,13 +17,13 @@ export interface Side {
 }
 
 /** Bytes that a direction may move before the other connections have their turn. */
-const TURN_BYTES = 1024 * 1024
+const TURN_BYTES = 512 * 1024
 /** So many reads in a row that fill the buffer are bulk. */
 const BULK_READS = 2
 /** A splice that brings less, bytes, is bulk no longer. */
 const MIN_SPLICE = 16 * 1024
-/** As much as a pipe takes, bytes; it may be less. */
-const MAX_SPLICE = 1024 * 1024
+/** As much as is moved by one splice, bytes; a small pipe takes less. */
+const MAX_SPLICE = 512 * 1024
 const SPLICE_FLAGS = SPLICE.MOVE | SPLICE.NONBLOCK
 
 /**

@@ -11,7 +11,7 @@ export interface Pipe {
 }
 
 /** Room in a pipe, bytes; others than root get less once they have many, see pipe(7). */
-const PIPE_SIZE = 1024 * 1024
+const PIPE_SIZE = 512 * 1024
 /** Empty pipes kept for the next who needs one. */
 const MAX_SPARE = 8
 

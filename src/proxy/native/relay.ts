@@ -1,4 +1,4 @@
-import { EPOLL, OPTION, SHUT_WR } from '../../linux/constants.js'
+import { EPOLL, ERRNO, OPTION, SHUT_WR } from '../../linux/constants.js'
 import type { Pollable } from '../../linux/epoll.js'
 import { systemError } from '../../linux/system-error.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
@@ -13,6 +13,9 @@ const READABLE = EPOLL.IN | EPOLL.PRI | EPOLL.RDHUP | GONE
 const WRITABLE = EPOLL.OUT | GONE
 /** The end is near, or urgent data before which recv(2) stops short. */
 const READ_TO_THE_END = EPOLL.PRI | EPOLL.RDHUP | GONE
+
+/** What a reset leaves behind once the connection was made; before, it is ECONNREFUSED. */
+const WAS_CONNECTED: readonly number[] = [ERRNO.ECONNRESET, ERRNO.EPIPE]
 
 /**
  * A client and the backend, joined by two directions.
@@ -87,11 +90,13 @@ export class NativeRelay implements Relay {
 
   #dial(side: Side, events: number): void {
     if (side === this.#backend) {
-      if (events & GONE) {
-        const error = this.kernel.calls.option(side.fd, OPTION.SO_ERROR)
-        this.#dialError = systemError('connect', Math.abs(error))
-      } else if (events & EPOLL.OUT) {
+      const error = events & GONE ? Math.abs(this.kernel.calls.option(side.fd, OPTION.SO_ERROR)) : 0
+      if (error !== 0 && !WAS_CONNECTED.includes(error)) {
+        this.#dialError = systemError('connect', error)
+      } else if (events & (EPOLL.OUT | GONE)) {
         this.#state = 'joined'
+        // It was there, and is gone already: its last words are delivered, and the reset.
+        side.isBroken = (events & GONE) !== 0
       }
     }
     if (this.#dialError) {
