@@ -2,8 +2,12 @@ import { countOpenDescriptors, descriptorLimit } from '../linux/descriptors.js'
 
 /** Kept free for the runtime, the log and whatever opens a file for a moment. */
 const RESERVE = 16
-/** A relay holds two sockets. */
+/** A relay holds two sockets, and a pipe has two ends. */
 const PER_RELAY = 2
+const PER_PIPE = 2
+/** Pipes for bulk transfers at once, and of how many descriptors one may be for a pipe. */
+const MAX_PIPES = 64
+const DESCRIPTORS_FOR_A_PIPE = 64
 /** A shortage that comes and goes is told this seldom, milliseconds. */
 const TELL_AGAIN_MS = 60_000
 
@@ -65,9 +69,18 @@ export class DescriptorBudget {
   }
 }
 
+/** How many pipes an engine may open beside its relays: no connection is turned away for one. */
+export function affordablePipes(): number {
+  try {
+    return Math.min(MAX_PIPES, Math.floor(descriptorLimit() / DESCRIPTORS_FOR_A_PIPE))
+  } catch {
+    return 0 // As below.
+  }
+}
+
 function measureCapacity(): number {
   try {
-    const free = descriptorLimit() - countOpenDescriptors() - RESERVE
+    const free = descriptorLimit() - countOpenDescriptors() - RESERVE - PER_PIPE * affordablePipes()
     return Math.max(1, Math.floor(free / PER_RELAY))
   } catch {
     return 1 // Not even /proc can be opened: there is no descriptor left.

@@ -63,6 +63,24 @@ t.test('out of descriptors it says so once, waits, and goes on as they free up',
   })
 })
 
+t.test('bulk at the limit: pipes take no descriptor from connections', async (t) => {
+  const size = 2 * 1024 * 1024
+  const backend = await startBackend(t, (socket) => {
+    let received = 0
+    socket.on('data', (chunk) => (received += chunk.length))
+    socket.on('end', () => socket.end(String(received)))
+  })
+  const running = run(t, limited(64, proxyFlags(backend)), { program: '/bin/sh' })
+  t.equal(await running.status, READY)
+  const port = listeningPort(running.pid)
+  const clients = await Promise.all(Array.from({ length: 60 }, () => dial(t, port)))
+  for (const client of clients) client.end(Buffer.alloc(size))
+  const answers = await Promise.all(clients.map((client) => readAll(client)))
+  t.same(new Set(answers), new Set([String(size)]))
+  await stop(running)
+  t.notMatch(await running.stderr, "Can't forward")
+})
+
 t.test('stopped while clients wait, it lets go of the port', async (t) => {
   const backend = await startBackend(t, () => undefined)
   const running = run(t, limited(64, proxyFlags(backend)), { program: '/bin/sh' })

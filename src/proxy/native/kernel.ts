@@ -1,12 +1,13 @@
 import { requireCalls, type Calls } from '../../linux/calls.js'
 import { Poller } from '../../linux/epoll.js'
 import { requireFfi } from '../../linux/ffi.js'
+import { affordablePipes } from '../descriptor-budget.js'
 import { PipePool } from './pipe-pool.js'
 
 /** Bytes of one read; what is bulk fills it more than once. */
 const BUFFER_SIZE = 64 * 1024
-/** Pipes for bulk transfers at once; those who get none are copied. */
-const MAX_PIPES = 64
+/** Where the layouts of `linux/` hold: 64 bits, the lowest byte first, and the constants of most. */
+const ARCHITECTURES: readonly string[] = ['x64', 'arm64']
 
 /** What all native proxies of a process share. */
 export interface Kernel {
@@ -19,12 +20,17 @@ export interface Kernel {
 
 /** @throws Error saying why the kernel can't be spoken to like this */
 export function openKernel(): Kernel {
+  if (process.platform !== 'linux' || !ARCHITECTURES.includes(process.arch)) {
+    throw new Error(
+      `it is for Linux on ${ARCHITECTURES.join(' and ')}, and this is ${process.platform} on ${process.arch}`,
+    )
+  }
   const calls = requireCalls()
   const bytes = Buffer.allocUnsafeSlow(BUFFER_SIZE)
   return {
     calls,
     poller: new Poller(),
-    pipes: new PipePool(calls, MAX_PIPES),
+    pipes: new PipePool(calls, affordablePipes),
     buffer: { bytes, address: requireFfi().addressOf(bytes) },
   }
 }

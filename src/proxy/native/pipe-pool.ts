@@ -20,12 +20,13 @@ export class PipePool {
   readonly #ends = new Int32Array(new ArrayBuffer(2 * SIZE_OF_INT))
   readonly #endsAddress: number
   readonly #spare: Pipe[] = []
+  #max: number | undefined
   #open = 0
 
-  /** @param limit pipes open at most, spare ones among them */
+  /** @param limit pipes open at most, spare ones among them; asked for with the first pipe, not at start-up */
   constructor(
     private readonly calls: Calls,
-    private readonly limit: number,
+    private readonly limit: () => number,
   ) {
     this.#endsAddress = requireFfi().addressOf(this.#ends)
   }
@@ -33,7 +34,7 @@ export class PipePool {
   /** An empty pipe; undefined when there are too many, or no descriptors for it. */
   take(): Pipe | undefined {
     const spare = this.#spare.pop()
-    if (spare || this.#open >= this.limit) return spare
+    if (spare || this.#open >= (this.#max ??= this.limit())) return spare
     if (this.calls.pipe(this.#endsAddress, O_CLOEXEC | O_NONBLOCK) < 0) return undefined
     const [readEnd = -1, writeEnd = -1] = this.#ends
     // Where it is refused, the pipe is a small one.

@@ -5,7 +5,7 @@ import { PipePool } from '../../../src/proxy/native/pipe-pool.js'
 
 t.test('pipes are used again when empty, and closed when not', async (t) => {
   const before = countOpenDescriptors()
-  const pool = new PipePool(requireCalls(), 2)
+  const pool = new PipePool(requireCalls(), () => 2)
   const first = pool.take()
   const second = pool.take()
   t.equal(countOpenDescriptors(), before + 4)
