@@ -28,7 +28,7 @@ export async function testImage(
   await docker('build', '--network', 'host', ...args, '-t', IMAGE, '.')
 
   const version = await docker('run', '--rm', IMAGE, '-version')
-  t.match(version, new RegExp(`^docker-proxy \\(commit ${commit}\\) version `))
+  t.match(version, new RegExp(`^docker-proxy \\(commit ${commit}\\) version .*\\nengine: native$`))
   const usage = await docker('run', '--rm', IMAGE).catch((err: unknown) => err)
   t.equal(usage, '', 'help goes to stderr, and is no failure')
 
