@@ -3,6 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { once } from 'node:events'
+import { privateMemory } from './lib/child.js'
+import { median } from './lib/statistics.js'
 
 /*
  * What a proxy costs before its first connection: the time from exec to `0\n` on the status pipe, and
@@ -70,16 +72,6 @@ async function untilIdle(pid: number): Promise<void> {
     if (processorTime === before) return
     before = processorTime
   }
-}
-
-function privateMemory(pid: number): number {
-  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
-  return Number(/^Private_Dirty:\s+(\d+)/m.exec(rollup)?.[1]) * 1024
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN
 }
 
 async function main(): Promise<void> {
