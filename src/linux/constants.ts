@@ -14,6 +14,7 @@ export const ERRNO = {
   EMFILE: 24,
   EPIPE: 32,
   ENOTSOCK: 88,
+  ECONNABORTED: 103,
   ECONNRESET: 104,
   ENOBUFS: 105,
   ECONNREFUSED: 111,
@@ -64,7 +65,7 @@ export const MSG = { DONTWAIT: 0x40, NOSIGNAL: 0x4000 } as const
 export const SHUT_WR = 1
 
 /** splice(2). */
-export const SPLICE = { MOVE: 1, NONBLOCK: 2, MORE: 4 } as const
+export const SPLICE = { MOVE: 1, NONBLOCK: 2 } as const
 
 /** fcntl(2). */
 export const F = { GETFL: 3, SETFL: 4, DUPFD_CLOEXEC: 1030, SETPIPE_SZ: 1031 } as const

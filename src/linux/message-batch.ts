@@ -29,12 +29,11 @@ const PKTINFO = {
 } as const
 
 /** Where a datagram came from and went to: struct sockaddr, and the control message with room for either kind. */
+const SIZE_OF_SOCKADDR_IN = 16
 const ENVELOPE = { name: 0, nameSize: 28, control: 32, controlSize: 40, size: 72 } as const
 
 /** Datagrams in one call. */
 const COUNT = 32
-/** A datagram that met the refusal of an earlier one is sent so many times again. */
-const MAX_RETRIES = 3
 /** The most that a datagram holds, bytes. */
 const MAX_DATA = 65_536
 
@@ -96,6 +95,12 @@ export class MessageBatch {
       // The kernel has put in the lengths of what it gave.
       view.setUint32(i * HEADER.size + HEADER.nameLength, ENVELOPE.nameSize, true)
       view.setUint32(i * HEADER.size + HEADER.controlLength, ENVELOPE.controlSize, true)
+      // An address of IPv4 leaves the end of one of IPv6 that was there before.
+      this.#envelopes.bytes.fill(
+        0,
+        i * ENVELOPE.size + SIZE_OF_SOCKADDR_IN,
+        i * ENVELOPE.size + ENVELOPE.nameSize,
+      )
     }
     const count = this.#calls.receiveMessages(fd, this.#incoming.address, COUNT, MSG.DONTWAIT)
     this.#used = Math.max(count, 0)
@@ -135,9 +140,12 @@ export class MessageBatch {
     return { bytes: copy.bytes, address: copy.address, nameLength, controlLength }
   }
 
-  /** Sends on some of them, from the place `first` on, to whom the socket is connected to. */
-  forward(fd: number, first: number, count: number): void {
-    this.#send(fd, first, count, 0, 0, 0)
+  /**
+   * Sends on some of them, from the place `first` on, to whom the socket is connected to.
+   * @param retries how often one may be sent again that met the refusal of an earlier one
+   */
+  forward(fd: number, first: number, count: number, retries: number): void {
+    this.#send(fd, first, count, retries, 0, 0, 0)
   }
 
   /** Sends on some of them in answer to one with this envelope. */
@@ -147,7 +155,7 @@ export class MessageBatch {
     count: number,
     { address, nameLength, controlLength }: Envelope,
   ): void {
-    this.#send(fd, first, count, address, nameLength, controlLength)
+    this.#send(fd, first, count, 0, address, nameLength, controlLength)
   }
 
   /** Datagrams that can't be sent are lost, as datagrams may be; others must not be lost with them. */
@@ -155,6 +163,7 @@ export class MessageBatch {
     fd: number,
     first: number,
     count: number,
+    retries: number,
     envelope: number,
     nameLength: number,
     controlLength: number,
@@ -169,7 +178,6 @@ export class MessageBatch {
       view.setUint32(at + HEADER.controlLength, controlLength, true)
       setNumber(this.#iovs, (COUNT + place) * IOV.size + IOV.length, this.#dataLength(place))
     }
-    let retries = MAX_RETRIES
     for (let place = first; place < end;) {
       const headers = address + place * HEADER.size
       const answer = this.#calls.sendMessages(fd, headers, end - place, MSG.DONTWAIT)

@@ -1,5 +1,4 @@
 import { closeSync } from 'node:fs'
-import type { Protocol } from '../proxy/published-port.js'
 import { IPPROTO, SOCK } from './constants.js'
 import { errnoCode } from './errno.js'
 import { requireLibc } from './libc.js'
@@ -11,6 +10,8 @@ export const SOCKET_KINDS = {
   udp: { type: SOCK.DGRAM, number: IPPROTO.UDP },
   sctp: { type: SOCK.STREAM, number: IPPROTO.SCTP },
 } as const
+
+export type SocketKind = keyof typeof SOCKET_KINDS
 
 /** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
 export const BACKLOG = 65_535
@@ -25,7 +26,7 @@ const ANY_PORT = 0
  * @throws SystemError `EADDRINUSE` when somebody has the port, `EACCES`, `EADDRNOTAVAIL`,
  *   `EAFNOSUPPORT` or `EPROTONOSUPPORT` when the kernel has no such family or protocol, `EMFILE`
  */
-export function openPortSocket(protocol: Protocol, ip: string, port: number): number {
+export function openPortSocket(protocol: SocketKind, ip: string, port: number): number {
   return withBoundSocket(protocol, ip, port, (fd) => {
     if (protocol !== 'udp') requireLibc().listen(fd, BACKLOG)
     return fd
@@ -36,7 +37,7 @@ export function openPortSocket(protocol: Protocol, ip: string, port: number): nu
  * Whether a port could be bound now. Nothing listens meanwhile, so no client is turned away by the question.
  * Throws as openPortSocket, but for `EADDRINUSE`.
  */
-export function isPortFree(protocol: Protocol, ip: string, port: number): boolean {
+export function isPortFree(protocol: SocketKind, ip: string, port: number): boolean {
   try {
     withBoundSocket(protocol, ip, port, closeSync)
     return true
@@ -58,7 +59,7 @@ export function hasIpv6(): boolean {
 }
 
 function withBoundSocket<T>(
-  protocol: Protocol,
+  protocol: SocketKind,
   ip: string,
   port: number,
   use: (fd: number) => T,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { endianness } from 'node:os'
-import type { Protocol } from '../proxy/published-port.js'
+import type { SocketKind } from './port-socket.js'
 
 /** A row of the kernel's table of sockets. */
 export interface SocketRow {
@@ -23,7 +23,7 @@ export const STATE = { established: 1, timeWait: 6, close: 7, listen: 10, newSyn
  * The sockets of this network namespace, of both families.
  * Source: proc(5), `/proc/net/tcp`, `tcp6`, `udp`, `udp6`. SCTP has a table of another form and is not read.
  */
-export function readSocketTable(protocol: Protocol): SocketRow[] {
+export function readSocketTable(protocol: SocketKind): SocketRow[] {
   if (protocol === 'sctp') return []
   return [protocol, `${protocol}6`].flatMap((name) => readTable(`/proc/net/${name}`))
 }

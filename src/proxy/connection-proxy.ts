@@ -4,6 +4,9 @@ import type { Counters, Proxy, ProxyContext } from './engine.js'
 import { isPort } from './listen-error.js'
 import { joinHostPort, type PublishedPort } from './published-port.js'
 
+/** Go's default, seconds: idle connections whose other end has vanished are found out. */
+export const KEEP_ALIVE_S = 15
+
 /**
  * What an engine brings to a proxy of connections: how they come in, and how one is joined to the backend.
  * `Client` is a connection that was accepted, in the engine's own form.

@@ -6,6 +6,8 @@ import { joinHostPort, type PublishedPort } from './published-port.js'
 
 /** A flow on which nothing has come from either side for so long is over, milliseconds; as the original's. */
 const IDLE_MS = 90_000
+/** A datagram that met the backend's refusal of an earlier one is sent so many times again. */
+export const MAX_RETRIES = 3
 /** Where the original's table grows with whoever sends, ours ends. */
 const MAX_FLOWS = 16_384
 

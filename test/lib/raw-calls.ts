@@ -1,23 +1,53 @@
+import { constants } from 'node:os'
 import { requireCalls } from '../../src/linux/calls.js'
-import { MSG, SOCK } from '../../src/linux/constants.js'
+import { AF_INET, MSG, OPTION, SHUT_WR, SOCK } from '../../src/linux/constants.js'
 import { requireFfi } from '../../src/linux/ffi.js'
+import { socketAddress } from '../../src/linux/socket-address.js'
+import { until } from './until.js'
 
-/** Sockets without Node: each call gives its answer or the negative errno. */
+const { EAGAIN } = constants.errno
+/** send(2). */
+export const MSG_OOB = 1
+
+/** Sockets without Node, which changes what the kernel tells: each call gives its answer or the negative errno. */
 export function rawCalls() {
   const calls = requireCalls()
+  const { addressOf } = requireFfi()
   const buffer = Buffer.alloc(1024)
-  const address = requireFfi().addressOf(buffer)
-  return {
-    accept: (fd: number) => calls.accept(fd, SOCK.NONBLOCK | SOCK.CLOEXEC),
+  const address = addressOf(buffer)
+  const raw = {
+    /** Connects to a loopback port, which is done when it returns. */
+    connect(port: number): number {
+      const to = socketAddress('127.0.0.1', port)
+      const fd = calls.socket(AF_INET, SOCK.STREAM | SOCK.NONBLOCK | SOCK.CLOEXEC, 0)
+      calls.connect(fd, addressOf(to), to.length)
+      return fd
+    },
+    async accept(fd: number): Promise<number> {
+      let answer = -1
+      await until(() => (answer = calls.accept(fd, SOCK.NONBLOCK | SOCK.CLOEXEC)) >= 0)
+      return answer
+    },
     receive(fd: number): string | number {
       const count = calls.receive(fd, address, buffer.length)
       return count < 0 ? count : buffer.toString('latin1', 0, count)
     },
-    send: (fd: number, text: string) => calls.send(fd, address, buffer.write(text), MSG.NOSIGNAL),
+    /** As `receive`, once there is something. */
+    async next(fd: number): Promise<string | number> {
+      let answer: string | number = -EAGAIN
+      await until(() => (answer = raw.receive(fd)) !== -EAGAIN)
+      return answer
+    },
+    send: (fd: number, text: string, flags = 0) =>
+      calls.send(fd, address, buffer.write(text), MSG.NOSIGNAL | flags),
+    /** The error that a socket which was read to its end has got since. */
+    error: (fd: number) => calls.option(fd, OPTION.SO_ERROR),
+    end: (fd: number) => calls.shutdown(fd, SHUT_WR),
     reset(fd: number) {
       calls.resetOnClose(fd)
       calls.close(fd)
     },
     close: (fd: number) => calls.close(fd),
   }
+  return raw
 }

@@ -48,9 +48,12 @@ export function udpSuite(engine: Engine): void {
     ['::1', '127.0.0.1'],
   ] as const) {
     t.test(`UDP from ${hostIp} to ${containerIp}`, async (t) => {
-      const { port } = await publish(t, await startUdpEcho(t, containerIp), { hostIp })
+      const { port, proxy } = await publish(t, await startUdpEcho(t, containerIp), { hostIp })
       const client = await bindUdp(t, hostIp)
-      t.equal((await ask(client, port, 'hello')).toString(), 'hello')
+      for (const text of ['hello', 'again', 'and again']) {
+        t.equal((await ask(client, port, text)).toString(), text)
+      }
+      t.equal(proxy.counters.accepted, 1, 'one client, one flow')
     })
   }
 

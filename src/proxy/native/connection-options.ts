@@ -1,9 +1,7 @@
 import type { Calls } from '../../linux/calls.js'
 import { OPTION } from '../../linux/constants.js'
+import { KEEP_ALIVE_S } from '../connection-proxy.js'
 import type { Protocol } from '../published-port.js'
-
-/** Go's default, seconds: idle connections whose other end has vanished are found out. */
-const KEEP_ALIVE_S = 15
 
 /** Sets what both sockets of a relay are set to; what a listening socket has, its connections have from their start, see tcp(7). */
 export function setConnectionOptions(calls: Calls, fd: number, protocol: Protocol): void {

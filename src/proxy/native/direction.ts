@@ -114,22 +114,22 @@ export class Direction {
     this.#rest = sent < rest.length ? rest.subarray(sent) : undefined
   }
 
-  /** Returns false where there is no pipe to be had. */
+  /**
+   * Returns false where it brought nothing, and reading has to tell why: splice(2) does not step over urgent data, and answers as if
+   * there were nothing before it, or the end; and some sockets don't have it.
+   */
   #splice(): boolean {
     const pipe = this.kernel.pipes.take()
     if (!pipe) return false
     this.#pipe = pipe
     const count = this.kernel.calls.splice(this.from.fd, pipe.writeEnd, MAX_SPLICE, SPLICE_FLAGS)
+    if (count < MIN_SPLICE) this.#fullReads = 0
     if (count <= 0) {
       this.#givePipe()
-      // Older kernels can't splice from SCTP's sockets.
-      if (count === -ERRNO.EINVAL) this.#fullReads = -Infinity
-      else this.#nothingRead(count)
-      return true
+      return false
     }
     this.bytes += count
     pipe.held = count
-    if (count < MIN_SPLICE) this.#fullReads = 0
     this.#drain(pipe)
     return true
   }
@@ -137,7 +137,7 @@ export class Direction {
   #drain(pipe: Pipe): void {
     while (pipe.held > 0) {
       const count = this.kernel.calls.splice(pipe.readEnd, this.to.fd, pipe.held, SPLICE_FLAGS)
-      if (count < 0) return this.#nothingWritten(count)
+      if (count <= 0) return this.#nothingWritten(count)
       pipe.held -= count
     }
     this.#givePipe()
@@ -153,11 +153,12 @@ export class Direction {
     if (answer === -ERRNO.EINTR) return
     this.from.readable = false
     if (answer === -ERRNO.EAGAIN) return
-    this.from.isBroken = answer < 0
+    // The kernel tells of a reset only once: what is known to be broken stays so, though the next read says end.
+    if (answer < 0) this.from.isBroken = true
     this.state = 'ending'
   }
 
-  /** @param answer of the write: the negative errno */
+  /** @param answer of the write: the negative errno; or 0, which is none of a write's answers */
   #nothingWritten(answer: number): void {
     if (answer === -ERRNO.EINTR) return
     if (answer === -ERRNO.EAGAIN) {

@@ -34,7 +34,8 @@ function transportOf(kernel: Kernel, port: PublishedPort): Transport<number> {
   return {
     // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
     openListener: async (_, events) => new NativeListener(kernel, port, events),
-    openRelay: (client, _, events) => new NativeRelay(kernel, events, client, dial),
+    openRelay: (client, _, events) =>
+      new NativeRelay(kernel, events, client, dial, port.protocol === 'sctp'),
     addressOf(client) {
       try {
         const { ip, port } = peerAddress(client) ?? { ip: '?', port: 0 }

@@ -10,10 +10,10 @@ import { bindPort } from './port-socket.js'
 
 /** Connections accepted before those that are there have their turn: a connection costs much more than a request. */
 const BATCH = 4
-/** How long to wait before the system is asked again for a descriptor, or memory, milliseconds. */
+/** How long to wait after a shortage or another trouble of the system's, milliseconds. */
 const RETRY_MS = 100
 
-/** Errors of accept(2): of a socket that does not listen any more, and of a system that has run out. All others are of one connection. */
+/** Errors of accept(2): of a socket that does not listen any more, and of a system that has run out. */
 const BROKEN: readonly number[] = [ERRNO.EINVAL, ERRNO.EBADF]
 const EXHAUSTED: readonly number[] = [ERRNO.EMFILE, ERRNO.ENFILE, ERRNO.ENOBUFS, ERRNO.ENOMEM]
 
@@ -81,7 +81,12 @@ export class NativeListener implements Listener, Pollable {
         this.events.broken(systemError('accept', -answer))
         return
       } else if (EXHAUSTED.includes(-answer)) {
-        this.#waitForTheSystem()
+        this.events.exhausted()
+        this.#waitAWhile()
+        return
+      } else if (answer !== -ERRNO.ECONNABORTED && answer !== -ERRNO.EINTR) {
+        // Of the network, see accept(2); it may last.
+        this.#waitAWhile()
         return
       }
     }
@@ -91,8 +96,7 @@ export class NativeListener implements Listener, Pollable {
     this.events.failed(err)
   }
 
-  #waitForTheSystem(): void {
-    this.events.exhausted()
+  #waitAWhile(): void {
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined
       this.#ask()

@@ -35,15 +35,19 @@ export class NativeRelay implements Relay {
   #isPutOff = false
   #dialError: Error | undefined
 
-  /** @param client connected; it belongs to the relay from now on */
+  /**
+   * @param client connected; it belongs to the relay from now on
+   * @param hasMessages whether a read brings no more than one message, as with SCTP, whatever else is there
+   */
   constructor(
     private readonly kernel: Kernel,
     private readonly events: RelayEvents,
     client: number,
     dial: Dial,
+    hasMessages: boolean,
   ) {
-    this.#client = new RelaySide(this, client)
-    this.#backend = new RelaySide(this)
+    this.#client = new RelaySide(this, hasMessages, client)
+    this.#backend = new RelaySide(this, hasMessages)
     this.#up = new Direction(kernel, this.#client, this.#backend)
     this.#down = new Direction(kernel, this.#backend, this.#client)
     try {
@@ -79,6 +83,7 @@ export class NativeRelay implements Relay {
   ready(side: Side, events: number): void {
     if (events === 0) this.#isPutOff = false
     if (this.#state === 'dialing') this.#dial(side, events)
+    else if (events & EPOLL.ERR) this.#noteReset(side)
     if (this.#state === 'joined') this.#advance()
   }
 
@@ -105,6 +110,13 @@ export class NativeRelay implements Relay {
     } else if (side === this.#client && events & GONE) {
       this.destroy()
     }
+  }
+
+  /** A side that has ended is not read any more, so nothing but the event tells that it was reset after that. */
+  #noteReset(side: Side): void {
+    const [direction, other] =
+      side === this.#client ? [this.#up, this.#backend] : [this.#down, this.#client]
+    if (direction.state === 'over') this.#resetAndClose(other)
   }
 
   #advance(): void {
@@ -160,11 +172,11 @@ export class NativeRelay implements Relay {
 class RelaySide implements Side, Pollable {
   readable = false
   writable = false
-  readToTheEnd = false
   isBroken = false
 
   constructor(
     private readonly relay: NativeRelay,
+    public readToTheEnd: boolean,
     public fd = -1,
   ) {}
 

@@ -1,14 +1,16 @@
 import { EPOLL, ERRNO, OPTION } from '../../linux/constants.js'
 import type { Pollable } from '../../linux/epoll.js'
 import { MessageBatch, type Envelope } from '../../linux/message-batch.js'
+import { isIpv6 } from '../../linux/socket-address.js'
 import type { SocketName } from '../../linux/socket-name.js'
 import { systemError } from '../../linux/system-error.js'
-import type {
-  DatagramTransport,
-  Flow,
-  FlowEvents,
-  PortSocket,
-  PortSocketEvents,
+import {
+  MAX_RETRIES,
+  type DatagramTransport,
+  type Flow,
+  type FlowEvents,
+  type PortSocket,
+  type PortSocketEvents,
 } from '../datagram-proxy.js'
 import type { PublishedPort } from '../published-port.js'
 import { dialer, type Dial } from './dialer.js'
@@ -41,6 +43,8 @@ export function udpTransport(kernel: Kernel, port: PublishedPort): DatagramTrans
   }
 }
 
+const SHUT_DOWN = EPOLL.HUP | EPOLL.RDHUP
+
 class NativePortSocket implements PortSocket, Pollable {
   readonly fd: number
   readonly address: SocketName
@@ -59,23 +63,24 @@ class NativePortSocket implements PortSocket, Pollable {
     const { calls, poller } = kernel
     calls.setOption(fd, OPTION.SO_RCVBUF, RECEIVE_BUFFER)
     if (address.ip === '0.0.0.0' || address.ip === '::') {
-      // Which of its addresses was meant has to be told then; only one of these is for this socket's family.
-      calls.setOption(fd, OPTION.IP_PKTINFO, 1)
-      calls.setOption(fd, OPTION.IPV6_RECVPKTINFO, 1)
+      // Which of its addresses was meant has to be told then; of IPv4 as well, on a socket of both.
+      calls.setOption(fd, isIpv6(address.ip) ? OPTION.IPV6_RECVPKTINFO : OPTION.IP_PKTINFO, 1)
     }
-    poller.add(fd, EPOLL.IN, this)
+    poller.add(fd, EPOLL.IN | EPOLL.RDHUP, this)
   }
 
-  ready(): void {
+  ready(events: number): void {
     const count = this.batch.receive(this.fd)
     for (let first = 0; first < count;) {
       const run = { first, count: this.batch.runLength(first, count) }
       this.events.received(this.batch.key(first), run)
       first += run.count
     }
-    // Errors of what was sent before are told here as well, see ip(7): they are not this socket's end.
-    if (count === -ERRNO.EBADF || count === -ERRNO.ENOTSOCK)
-      this.events.broken(systemError('recvmmsg', -count))
+    // Errors are of what was sent before, see ip(7), and not this socket's end; but one that somebody has shut down would come up at
+    // once and again.
+    if (count <= 0 && events & SHUT_DOWN) {
+      this.events.broken(systemError('recvmmsg', ERRNO.EINVAL))
+    }
   }
 
   fail(err: unknown): void {
@@ -115,7 +120,7 @@ class NativeFlow implements Flow<Run>, Pollable {
   }
 
   send({ first, count }: Run): void {
-    if (!this.#dialError) this.batch.forward(this.#fd, first, count)
+    if (!this.#dialError) this.batch.forward(this.#fd, first, count, MAX_RETRIES)
   }
 
   ready(): void {

@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
 import { loadLibc } from '../../linux/libc.js'
+import { BACKLOG } from '../../linux/port-socket.js'
 import type { Listener, ListenerEvents } from '../connection-proxy.js'
 import { bindError, invalidArgument, isPort } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
@@ -9,9 +10,6 @@ import type { PublishedPort } from '../published-port.js'
 import { watchListener } from './listener-watch.js'
 import { descriptorOf } from './descriptor.js'
 import { SOCKET_OPTIONS } from './tcp-relay.js'
-
-/** As much as the kernel allows: it cuts this down to net.core.somaxconn, see listen(2). */
-const BACKLOG = 65_535
 
 /** Opens the port's listening socket, or takes the one handed over. Rejects with ListenError. */
 export async function openListener(

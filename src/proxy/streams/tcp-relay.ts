@@ -1,18 +1,16 @@
 import { connect, type Socket } from 'node:net'
-import type { Relay, RelayEvents } from '../connection-proxy.js'
+import { KEEP_ALIVE_S, type Relay, type RelayEvents } from '../connection-proxy.js'
+import { errnoCode } from '../../linux/errno.js'
 import { isPort } from '../listen-error.js'
 import type { PublishedPort } from '../published-port.js'
 import { saveLastWords, wasReset } from './last-words.js'
-
-/** Go's default, milliseconds: idle connections whose other end has vanished are found out. */
-const KEEP_ALIVE_MS = 15_000
 
 /** What both sockets of a relay are set to. */
 export const SOCKET_OPTIONS = {
   allowHalfOpen: true,
   noDelay: true,
   keepAlive: true,
-  keepAliveInitialDelay: KEEP_ALIVE_MS,
+  keepAliveInitialDelay: KEEP_ALIVE_S * 1000,
 } as const
 
 /**
@@ -57,7 +55,9 @@ export function openRelay(client: Socket, port: PublishedPort, events: RelayEven
 
   client.on('error', () => (backend.connecting ? backend.destroy() : reset(backend)))
   backend.on('error', (err) => {
-    if (isJoined) return reset(client)
+    // The backend was there, but has reset before Node saw that it was.
+    const wasJoined = ['ECONNRESET', 'EPIPE'].includes(errnoCode(err) ?? '')
+    if (isJoined || wasJoined) return reset(client)
     events.dialFailed(err)
     client.destroy()
   })

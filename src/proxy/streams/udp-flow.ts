@@ -1,13 +1,11 @@
 import { createSocket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
-import type { Flow, FlowEvents } from '../datagram-proxy.js'
+import { MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
 import { isPort } from '../listen-error.js'
 import type { PublishedPort } from '../published-port.js'
 import type { Received } from './udp.js'
 
-/** A datagram that met the backend's refusal of an earlier one is sent so many times again. */
-const MAX_RETRIES = 3
 /** How many datagrams a flow keeps until its socket is ready. */
 const MAX_WAITING = 64
 

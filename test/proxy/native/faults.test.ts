@@ -40,7 +40,7 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
       openListener: (_, events) => Promise.resolve(new NativeListener(kernel, port, events)),
       openRelay(client, _, events) {
         last = client
-        return new NativeRelay(kernel, events, client, dialer(kernel, port))
+        return new NativeRelay(kernel, events, client, dialer(kernel, port), false)
       },
       addressOf: () => '',
     },

@@ -1,14 +1,20 @@
-import t from 'tap'
+import { constants } from 'node:os'
+import t, { type Test } from 'tap'
 import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
+import type { Proxy } from '../../../src/proxy/engine.js'
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
 import { MemoryLog } from '../../lib/memory-log.js'
 import { rawCalls } from '../../lib/raw-calls.js'
-import { dial, listeningDescriptor } from '../../lib/sockets.js'
+import { listeningDescriptor } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
-t.test('a backend that resets at once is heard, and is none that can not be reached', async (t) => {
-  // Through descriptors alone, all of it happens before the proxy has seen its connection made.
-  const { fd, port: backendPort } = await listeningDescriptor(t, { host: '127.0.0.1' })
+const { ECONNRESET, EPIPE } = constants.errno
+const raw = rawCalls()
+
+async function publish(
+  t: Test,
+): Promise<{ proxy: Proxy; log: MemoryLog; backend: number; connect: () => number }> {
+  const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
   const log = new MemoryLog()
   const proxy = await openNativeEngine().listen(
     {
@@ -16,26 +22,51 @@ t.test('a backend that resets at once is heard, and is none that can not be reac
       hostIp: '127.0.0.1',
       hostPort: 0,
       containerIp: '127.0.0.1',
-      containerPort: backendPort,
+      containerPort: port,
     },
     { log, descriptors: new DescriptorBudget() },
   )
-  t.teardown(() => proxy.close())
-  const { port } = proxy.address
-  const raw = rawCalls()
-  const client = await dial(t, port)
-  let server = -1
-  await until(() => (server = raw.accept(fd)) >= 0)
-  raw.send(server, 'go away')
-  raw.reset(server)
-  let received = ''
-  client.on('data', (chunk: Buffer) => (received += chunk.toString()))
-  // Node may take a reset right behind data for an end.
-  await new Promise((resolve) => client.once('end', resolve).once('close', resolve))
-  t.equal(received, 'go away')
-  client.destroy()
+  t.teardown(() => {
+    proxy.close()
+    raw.close(fd)
+  })
+  return { proxy, log, backend: fd, connect: () => raw.connect(proxy.address.port) }
+}
+
+t.test('a backend that resets at once is heard, and is none that can not be reached', async (t) => {
+  const { proxy, log, backend, connect } = await publish(t)
+  for (let i = 0; i < 20; i++) {
+    const client = connect()
+    // Through descriptors alone, all of it may happen before the proxy has seen its connection made.
+    const server = await raw.accept(backend)
+    raw.send(server, 'go away')
+    raw.reset(server)
+    t.equal(await raw.next(client), 'go away')
+    t.equal(await raw.next(client), -ECONNRESET)
+    raw.close(client)
+  }
   await until(() => proxy.counters.active === 0)
   t.same(log.lines, [])
   t.equal(proxy.counters.failedDials, 0)
-  raw.close(fd)
+})
+
+t.test('a reset by a side that had ended is passed on as well', async (t) => {
+  const { proxy, backend, connect } = await publish(t)
+  for (const [resets, name] of [
+    ['client', 'the client'],
+    ['server', 'the backend'],
+  ] as const) {
+    const client = connect()
+    const server = await raw.accept(backend)
+    const [first, other] = resets === 'client' ? [client, server] : [server, client]
+    raw.end(first)
+    t.equal(await raw.next(other), '', `${name} ends`)
+    raw.reset(first)
+    // A reset behind an end is told so, see tcp_reset() in Linux.
+    let error = 0
+    await until(() => (error = raw.error(other)) !== 0)
+    t.equal(error, EPIPE, `${name} resets`)
+    raw.close(other)
+  }
+  await until(() => proxy.counters.active === 0)
 })

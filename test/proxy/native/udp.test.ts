@@ -1,7 +1,10 @@
+import { closeSync } from 'node:fs'
+import koffi from 'koffi'
 import t, { type Test } from 'tap'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { loadLibc } from '../../../src/linux/libc.js'
+import { openPortSocket } from '../../../src/linux/port-socket.js'
 import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
 import type { Proxy } from '../../../src/proxy/engine.js'
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
@@ -9,6 +12,7 @@ import type { PublishedPort } from '../../../src/proxy/published-port.js'
 import { bindUdp, receive, startUdpEcho } from '../../lib/datagrams.js'
 import { MemoryLog } from '../../lib/memory-log.js'
 
+const SHUT_RD = 0
 const engine = openNativeEngine()
 
 async function publish(t: Test, options: Partial<PublishedPort>): Promise<Proxy> {
@@ -86,4 +90,13 @@ t.test('what the backend sends at once is answered at once', async (t) => {
   client.socket.send('question', proxy.address.port, '127.0.0.1')
   await all
   t.equal(got.size, count)
+})
+
+t.test('a socket that somebody has shut down is told, and does not spin', async (t) => {
+  const listenFd = openPortSocket('udp', '127.0.0.1', 0)
+  const copy = loadLibc()?.duplicate(listenFd) ?? -1
+  const proxy = await publish(t, { listenFd })
+  koffi.load(null).func('int shutdown(int fd, int how)')(copy, SHUT_RD)
+  await t.rejects(proxy.closed, { code: 'EINVAL' })
+  closeSync(copy)
 })
