@@ -23,7 +23,7 @@ export class NativeListener implements Listener, Pollable {
   readonly #fd: number
   #isClosed = false
   #isPaused = false
-  /** Set while the system has no descriptor, or no memory. */
+  /** Set while nothing is accepted because the system is in trouble. */
   #retry: NodeJS.Timeout | undefined
   /** Whether all that wait have been made since the options were set, and so have them. */
   #inheritsOptions: boolean
