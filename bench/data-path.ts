@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import type { ChildProcess } from 'node:child_process'
 import { startChild, stopChild, untilListening } from './lib/child.js'
 import { PEERS, startHttpBackend, type Peer } from './lib/peers.js'
-import { SCENARIOS, type Figures, type Scenario } from './lib/scenarios.js'
+import { bundled, SCENARIOS, type Figures, type Scenario } from './lib/scenarios.js'
 import { median } from './lib/statistics.js'
 
 /*
@@ -22,7 +22,7 @@ const rounds = Number(values.rounds)
 const seconds = Number(values.seconds)
 
 /** Ports of the backends, and from where on the proxies have theirs: below those that the system hands out. */
-const BACKEND = { http: 21_080, iperf: 21_081, udp: 21_082, hold: 21_083 }
+const BACKEND = { http: 21_080, iperf: 21_081, udp: 21_082, hold: 21_083, fair: 21_084 }
 let nextPort = 21_100
 
 function chosen<T extends { readonly name: string }>(all: readonly T[], names?: string): T[] {
@@ -38,12 +38,13 @@ function chosen<T extends { readonly name: string }>(all: readonly T[], names?: 
 async function startBackends(): Promise<void> {
   startHttpBackend(BACKEND.http)
   startChild('iperf3', ['-s', '-B', '127.0.0.1', '-p', String(BACKEND.iperf)])
-  startChild(process.execPath, [process.env['BENCH_UDP'] ?? '', 'echo', String(BACKEND.udp)])
+  startChild(process.execPath, [bundled('udp'), 'echo', String(BACKEND.udp)])
   // Accepts and keeps still; in a process of its own, since it takes many descriptors.
   const hold = `require('net').createServer((socket) => socket.on('error', () => undefined).resume())
     .listen({ port: ${BACKEND.hold}, host: '127.0.0.1', backlog: 4096 })`
   startChild(process.execPath, ['-e', hold])
-  await Promise.all([untilListening(BACKEND.http), untilListening(BACKEND.hold)])
+  startChild(process.execPath, [bundled('fair'), 'backend', String(BACKEND.fair)])
+  await Promise.all([BACKEND.http, BACKEND.hold, BACKEND.fair].map(untilListening))
 }
 
 async function measure(scenario: Scenario, peers: readonly Peer[]): Promise<void> {

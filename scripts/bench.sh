@@ -7,8 +7,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 # koffi is found from where the project is.
 ln -s "$PWD/node_modules" "$folder/node_modules"
-esbuild "$1" bench/lib/udp.ts --bundle --platform=node --format=cjs --log-level=warning \
+esbuild "$1" bench/lib/udp.ts bench/lib/fair.ts --bundle --platform=node --format=cjs --log-level=warning \
   --define:import.meta.url=\""file://$folder/bench.js"\" --outdir="$folder" --entry-names=[name]
 name=$(basename "$1" .ts)
 shift
-BENCH_UDP="$folder/udp.js" node "$folder/$name.js" "$@"
+BENCH_BUNDLES="$folder" node "$folder/$name.js" "$@"

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir, userInfo } from 'node:os'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { startChild } from './child.js'
 
@@ -82,19 +82,12 @@ export const PEERS: readonly Peer[] = [
   return false
 })
 
-/** Bytes of a large answer. */
-const BIG = 512 * 1024 * 1024
-
-/** An HTTP server of one worker that answers with a line, or with a lot at /big. */
+/** An HTTP server of one worker that answers with a line. */
 export function startHttpBackend(port: number): ChildProcess {
   const config = join(folder, 'nginx.conf')
-  const big = join(folder, 'big')
-  writeFileSync(big, '')
-  truncateSync(big, BIG)
   writeFileSync(
     config,
     `worker_processes 1;
-user ${userInfo().username};
 daemon off;
 pid ${folder}/nginx.pid;
 error_log /dev/null;
@@ -102,7 +95,7 @@ events { worker_connections 10000; multi_accept on; }
 http {
   access_log off;
   keepalive_requests 1000000000;
-  server { listen 127.0.0.1:${port} backlog=4096; root ${folder}; location / { return 200 "hello world\\n"; } location /big { } }
+  server { listen 127.0.0.1:${port} backlog=4096; location / { return 200 "hello world\\n"; } }
 }
 `,
   )

@@ -1,7 +1,9 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { output, privateMemory, processorSeconds } from './child.js'
+import { join } from 'node:path'
+import { output, privateMemory, processorSeconds, startChild, stopChild } from './child.js'
+import { median } from './statistics.js'
 
 /** What one round has brought, by figure. */
 export type Figures = Record<string, number>
@@ -9,7 +11,7 @@ export type Figures = Record<string, number>
 export interface Scenario {
   readonly name: string
   readonly title: string
-  readonly backend: 'http' | 'iperf' | 'udp' | 'hold'
+  readonly backend: 'http' | 'iperf' | 'udp' | 'hold' | 'fair'
   /** Memory is told by a process that has just been started. */
   readonly isFresh?: true
   /** Names of figures, the first is the one that counts; more is better, but for those that end in `↓`. */
@@ -95,7 +97,7 @@ export const SCENARIOS: readonly Scenario[] = [
     units: { rate: 'datagrams/s', 'lost↓': 'datagrams', 'cpu↓': 'µs/datagram' },
     async run(port, proxy, seconds) {
       const load = output(process.execPath, [
-        ...[process.env['BENCH_UDP'] ?? '', 'load', String(port), String(seconds), '16', '8'],
+        ...[bundled('udp'), 'load', String(port), String(seconds), '16', '8'],
       ])
       const [text, cpu] = await withProcessorTime(proxy, load)
       const { rate, received, lost } = JSON.parse(text) as Record<string, number>
@@ -125,33 +127,39 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'fair',
-    title: 'small requests beside a bulk stream, 8 connections',
-    backend: 'http',
-    units: { 'p99↓': 'µs', rate: 'requests/s' },
+    title: 'small messages beside a bulk stream, 8 connections in turn',
+    backend: 'fair',
+    units: { 'p99↓': 'µs', 'p50↓': 'µs' },
     async run(port, _, seconds) {
-      const url = `http://127.0.0.1:${port}/big`
-      const stop = new AbortController()
-      const streams = [swallow(url, stop.signal)]
-      const { p99, rate } = await wrk(port, seconds, [], 8)
-      stop.abort()
-      await Promise.all(streams)
-      return { 'p99↓': p99, rate }
+      const bulk = startChild(process.execPath, [bundled('fair'), 'bulk', String(port)])
+      const sockets = await openMany(port, 8)
+      const times: number[] = []
+      for (const end = performance.now() + seconds * 1000; performance.now() < end;) {
+        for (const socket of sockets) {
+          const start = performance.now()
+          socket.write('ping')
+          await once(socket, 'data')
+          times.push((performance.now() - start) * 1000)
+        }
+      }
+      await stopChild(bulk)
+      for (const socket of sockets) socket.destroy()
+      times.sort((a, b) => a - b)
+      return { 'p99↓': times[Math.floor(times.length * 0.99)] ?? NaN, 'p50↓': median(times) }
     },
   },
 ]
 
-/** Reads one answer after another and keeps nothing. */
-async function swallow(url: string, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await output('curl', ['-s', '-o', '/dev/null', '--max-time', '2', url])
-  }
+/** A program of this folder, as the script that runs benchmarks has built it. */
+export function bundled(name: string): string {
+  return join(process.env['BENCH_BUNDLES'] ?? '', `${name}.js`)
 }
 
 async function openMany(port: number, count: number): Promise<Socket[]> {
   const sockets: Socket[] = []
   while (sockets.length < count) {
     const opened = Array.from({ length: Math.min(200, count - sockets.length) }, async () => {
-      const socket = connect({ port, host: '127.0.0.1' })
+      const socket = connect({ port, host: '127.0.0.1', noDelay: true })
       await once(socket, 'connect')
       socket.on('error', () => undefined)
       return socket
