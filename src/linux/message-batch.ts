@@ -1,6 +1,7 @@
 import { requireCalls } from './calls.js'
 import { ERRNO, IP_PKTINFO, IPPROTO, IPV6_PKTINFO, MSG } from './constants.js'
 import { requireFfi } from './ffi.js'
+import { SIZE_OF_SOCKADDR_IN, SIZE_OF_SOCKADDR_IN6 } from './socket-address.js'
 
 /**
  * struct mmsghdr of recvmmsg(2), which is struct msghdr of recvmsg(2) and a length; and struct iovec. Offsets and sizes are
@@ -29,8 +30,13 @@ const PKTINFO = {
 } as const
 
 /** Where a datagram came from and went to: struct sockaddr, and the control message with room for either kind. */
-const SIZE_OF_SOCKADDR_IN = 16
-const ENVELOPE = { name: 0, nameSize: 28, control: 32, controlSize: 40, size: 72 } as const
+const ENVELOPE = {
+  name: 0,
+  nameSize: SIZE_OF_SOCKADDR_IN6,
+  control: 32,
+  controlSize: 40,
+  size: 72,
+} as const
 
 /** Datagrams in one call. */
 const COUNT = 32

@@ -1,12 +1,17 @@
 import { endianness } from 'node:os'
 import { AF_INET, AF_INET6 } from './constants.js'
 
-const SIZE_OF_SOCKADDR_IN = 16
-const SIZE_OF_SOCKADDR_IN6 = 28
-/** Room for either. */
-export const MAX_SIZE_OF_SOCKADDR = SIZE_OF_SOCKADDR_IN6
+export const SIZE_OF_SOCKADDR_IN = 16
+/** Which is room for either. */
+export const SIZE_OF_SOCKADDR_IN6 = 28
 /** Where struct sockaddr_in and sockaddr_in6 have their members, see ip(7) and ipv6(7). */
 const OFFSET = { port: 2, ipv4: 4, ipv6: 8 }
+
+/** An address of IP as it is written. */
+export interface SocketName {
+  readonly ip: string
+  readonly port: number
+}
 
 /** Whether an IP address, which this must be, is one of IPv6. */
 export function isIpv6(ip: string): boolean {
@@ -35,7 +40,7 @@ export function socketAddress(ip: string, port: number): Buffer {
  * IP and port of an address that the kernel has given; one of IPv4 that came by an IPv6 socket is written as IPv4, as Go
  * does. Undefined for another family than these.
  */
-export function parseSocketAddress(address: Buffer): { ip: string; port: number } | undefined {
+export function parseSocketAddress(address: Buffer): SocketName | undefined {
   const family = endianness() === 'LE' ? address.readUInt16LE() : address.readUInt16BE()
   if (family !== AF_INET && family !== AF_INET6) return undefined
   const port = address.readUInt16BE(OFFSET.port)

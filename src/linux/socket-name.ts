@@ -1,12 +1,8 @@
 import { requireCalls } from './calls.js'
+import { SIZE_OF_INT } from './constants.js'
 import { requireFfi } from './ffi.js'
-import { MAX_SIZE_OF_SOCKADDR, parseSocketAddress } from './socket-address.js'
+import { parseSocketAddress, SIZE_OF_SOCKADDR_IN6, type SocketName } from './socket-address.js'
 import { check } from './system-error.js'
-
-export interface SocketName {
-  readonly ip: string
-  readonly port: number
-}
 
 /**
  * Where a socket is bound; undefined for a family that is not IP's.
@@ -29,8 +25,8 @@ function read(
   call: (address: number, length: number) => number,
 ): SocketName | undefined {
   const { addressOf } = requireFfi()
-  const address = Buffer.alloc(MAX_SIZE_OF_SOCKADDR)
-  const length = new Int32Array(new ArrayBuffer(4)).fill(address.length)
+  const address = Buffer.alloc(SIZE_OF_SOCKADDR_IN6)
+  const length = new Int32Array(new ArrayBuffer(SIZE_OF_INT)).fill(address.length)
   check(name, call(addressOf(address), addressOf(length)))
   return parseSocketAddress(address)
 }

@@ -1,6 +1,6 @@
 import { ERRNO, EPOLL, F, O_NONBLOCK, SOCK } from '../../linux/constants.js'
 import type { Pollable } from '../../linux/epoll.js'
-import type { SocketName } from '../../linux/socket-name.js'
+import type { SocketName } from '../../linux/socket-address.js'
 import { systemError } from '../../linux/system-error.js'
 import type { Listener, ListenerEvents } from '../connection-proxy.js'
 import type { PublishedPort } from '../published-port.js'

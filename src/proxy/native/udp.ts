@@ -1,8 +1,7 @@
 import { EPOLL, ERRNO, OPTION } from '../../linux/constants.js'
 import type { Pollable } from '../../linux/epoll.js'
 import { MessageBatch, type Envelope } from '../../linux/message-batch.js'
-import { isIpv6 } from '../../linux/socket-address.js'
-import type { SocketName } from '../../linux/socket-name.js'
+import { isIpv6, type SocketName } from '../../linux/socket-address.js'
 import { systemError } from '../../linux/system-error.js'
 import {
   MAX_RETRIES,
