@@ -2,6 +2,7 @@
 # Bundles a benchmark and runs it: `bench.sh bench/NAME.ts [OPTION…]`.
 set -e
 cd "$(dirname "$0")/.."
+PATH=$PWD/node_modules/.bin:$PATH
 npm run -s build
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

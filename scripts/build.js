@@ -60,7 +60,13 @@ const common = {
 
 const programs = await build({
   ...common,
-  entryPoints: ['src/docker-proxy.ts', 'src/docker-publish.ts', 'src/start.ts'],
+  entryPoints: [
+    'src/docker-proxy.ts',
+    'src/docker-publish.ts',
+    'src/start.ts',
+    'src/proxy/native/worker-thread.ts',
+  ],
+  entryNames: '[name]',
   outdir: NEXT,
   external: ['koffi'],
   define: {
@@ -91,7 +97,7 @@ const pretty = await build({
 writeFileSync(join(NEXT, 'THIRD-PARTY-LICENSES.txt'), licences([programs, log, pretty]))
 
 // Loading node:net takes a start two milliseconds, and the native engine does without it.
-const SLOW_MODULES = /require\("node:(net|tty|dgram)"\)/g
+const SLOW_MODULES = /require\("node:(net|tty|dgram|worker_threads)"\)/g
 for (const program of ['docker-proxy', 'start']) {
   const path = join(NEXT, `${program}.js`)
   writeFileSync(path, readFileSync(path, 'utf8').replace(SLOW_MODULES, 'whenUsed("node:$1")'))

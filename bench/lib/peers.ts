@@ -87,7 +87,7 @@ export function startHttpBackend(port: number): ChildProcess {
   const config = join(folder, 'nginx.conf')
   writeFileSync(
     config,
-    `worker_processes 1;
+    `master_process off;
 daemon off;
 pid ${folder}/nginx.pid;
 error_log /dev/null;

@@ -44,6 +44,10 @@ export interface Calls {
   epollCreate(flags: number): number
   epollControl(epoll: number, operation: number, fd: number, event: number): number
   epollWait(epoll: number, events: number, count: number, milliseconds: number): number
+  /** eventfd(2). */
+  eventfd(flags: number): number
+  /** Adds one to an eventfd: whoever waits for it wakes. */
+  wake(eventfd: number): number
 }
 
 let calls: Calls | undefined
@@ -86,12 +90,16 @@ function declareCalls(): Calls {
   const epollWait = declare(
     'int epoll_wait(int epoll, uintptr_t events, int count, int milliseconds)',
   )
+  const eventfd = declare('int eventfd(unsigned int start, int flags)')
+  const write = declare('intptr_t write(int fd, uintptr_t buffer, size_t length)')
 
   const answer = (result: number): number => (result < 0 ? -errno() : result)
   /** The value and the length of an option, or the two members of struct linger: `l_onoff`, `l_linger`. */
   const numbers = new Int32Array(new ArrayBuffer(2 * SIZE_OF_INT))
   const first = addressOf(numbers)
   const second = first + SIZE_OF_INT
+  const one = new BigInt64Array([1n])
+  const oneAddress = addressOf(one)
 
   return {
     socket: (family, type, protocol) => answer(socket(family, type, protocol)),
@@ -129,5 +137,7 @@ function declareCalls(): Calls {
       answer(epollControl(epoll, operation, fd, event)),
     epollWait: (epoll, events, count, milliseconds) =>
       answer(epollWait(epoll, events, count, milliseconds)),
+    eventfd: (flags) => answer(eventfd(0, flags)),
+    wake: (fd) => answer(write(fd, oneAddress, one.byteLength)),
   }
 }

@@ -85,6 +85,9 @@ export const EPOLL = {
   ET: 1 << 31,
 } as const
 
+/** eventfd(2). */
+export const EFD = { NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const
+
 /** flock(2). */
 export const LOCK = { EX: 2, NB: 4 } as const
 

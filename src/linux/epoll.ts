@@ -19,45 +19,29 @@ const EVENT = process.arch === 'x64' ? { size: 3, fd: 1, serial: 2 } : { size: 4
 const BYTES_PER_NUMBER = 4
 
 const MAX_EVENTS = 256
-/** How often a turn looks for new events before all else in Node has its own. */
-const MAX_ROUNDS = 8
 
-/** uv_handle_type and uv_poll_event of uv.h. */
-const UV_POLL = 8
-const UV_READABLE = 1
-
-/**
- * An epoll set that Node's own event loop waits for, so that signals, timers and all else of Node go on beside it:
- *
- *     Node's loop ──waits for──▶ our epoll set ──waits for──▶ sockets, a thousand of them
- *
- * The set is a descriptor like any other, readable while it has events; libuv's uv_poll_t watches it. One call of
- * epoll_wait then brings the events of all sockets.
- */
-export class Poller {
+/** An epoll set, see epoll(7), and what each descriptor in it is watched for. Who looks into it, and when, is its subclasses'. */
+export abstract class Poller {
+  protected readonly epoll: number
   readonly #calls: Calls
-  readonly #epoll: number
   readonly #events = new Int32Array(new ArrayBuffer(MAX_EVENTS * EVENT.size * BYTES_PER_NUMBER))
   readonly #eventsAddress: number
   readonly #change = new Int32Array(new ArrayBuffer(EVENT.size * BYTES_PER_NUMBER))
   readonly #changeAddress: number
-  readonly #watch: { start(): void; stop(): void }
   /** What is watched, by descriptor; and the serials, which tell an old event from one of a new socket of that number. */
   readonly #watched: (Pollable | undefined)[] = []
   readonly #serials: number[] = []
   #count = 0
   #serial = 0
   #putOff: Pollable[] = []
-  #turnIsDue = false
 
-  /** @throws Error where there is no FFI, or no uv_poll_t in it; SystemError `EMFILE` */
+  /** @throws Error where there is no FFI; SystemError `EMFILE` */
   constructor() {
     const { addressOf } = requireFfi()
     this.#calls = requireCalls()
     this.#eventsAddress = addressOf(this.#events)
     this.#changeAddress = addressOf(this.#change)
-    this.#epoll = check('epoll_create1', this.#calls.epollCreate(O_CLOEXEC))
-    this.#watch = watchInNodesLoop(this.#epoll, () => this.#takeTurnSoon())
+    this.epoll = check('epoll_create1', this.#calls.epollCreate(O_CLOEXEC))
   }
 
   /**
@@ -69,7 +53,7 @@ export class Poller {
     this.#control(EPOLL_CTL.ADD, fd, events, serial)
     this.#watched[fd] = pollable
     this.#serials[fd] = serial
-    if (this.#count++ === 0) this.#watch.start()
+    if (this.#count++ === 0) this.hasSome(true)
   }
 
   /** Watches a descriptor for something else than before, or for nothing for a while. */
@@ -91,37 +75,44 @@ export class Poller {
     if (this.#watched[fd] !== undefined) this.#drop(fd)
   }
 
+  /** Closes the set itself, which watches nothing from then on; what was watched stays open. */
+  closeSet(): void {
+    this.#calls.close(this.epoll)
+  }
+
   /** Has `pollable` go on once the others had their turn, which its events don't bring about by themselves. */
   putOff(pollable: Pollable): void {
     this.#putOff.push(pollable)
-    this.#takeTurnSoon()
+    this.hasWork()
+  }
+
+  /** Called when there is something to watch for the first time, and when there is nothing left. */
+  protected abstract hasSome(some: boolean): void
+  /** Called when there is work that no event will tell of. */
+  protected abstract hasWork(): void
+
+  protected get isWorkPutOff(): boolean {
+    return this.#putOff.length > 0
+  }
+
+  /**
+   * Looks for events once, and has them handled.
+   * @param milliseconds to wait for the first; -1 is for ever
+   * @returns whether there was anything
+   */
+  protected look(milliseconds: number): boolean {
+    const count = this.#calls.epollWait(this.epoll, this.#eventsAddress, MAX_EVENTS, milliseconds)
+    for (let i = 0; i < count; i++) this.#dispatch(i * EVENT.size)
+    const putOff = this.#putOff
+    if (putOff.length === 0) return count > 0
+    this.#putOff = []
+    for (const pollable of putOff) call(pollable, 0)
+    return true
   }
 
   #drop(fd: number): void {
     this.#watched[fd] = undefined
-    // With nothing to wait for, Node may end.
-    if (--this.#count === 0) this.#watch.stop()
-  }
-
-  /** In Node's own turn, and not in libuv's callback: there promises would not go on, and errors would end in libuv. */
-  #takeTurnSoon(): void {
-    if (this.#turnIsDue) return
-    this.#turnIsDue = true
-    setImmediate(this.#takeTurn)
-  }
-
-  readonly #takeTurn = (): void => {
-    this.#turnIsDue = false
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      const count = this.#calls.epollWait(this.#epoll, this.#eventsAddress, MAX_EVENTS, 0)
-      for (let i = 0; i < count; i++) this.#dispatch(i * EVENT.size)
-      const putOff = this.#putOff
-      // Looking again costs less than having Node wake us again.
-      if (putOff.length === 0 && count === 0) return
-      this.#putOff = []
-      for (const pollable of putOff) call(pollable, 0)
-    }
-    if (this.#putOff.length > 0) this.#takeTurnSoon()
+    if (--this.#count === 0) this.hasSome(false)
   }
 
   #dispatch(at: number): void {
@@ -135,7 +126,7 @@ export class Poller {
     this.#change[0] = events
     this.#change[EVENT.fd] = fd
     this.#change[EVENT.serial] = serial
-    const answer = this.#calls.epollControl(this.#epoll, operation, fd, this.#changeAddress)
+    const answer = this.#calls.epollControl(this.epoll, operation, fd, this.#changeAddress)
     check('epoll_ctl', answer)
   }
 }
@@ -147,31 +138,3 @@ function call(pollable: Pollable, events: number): void {
     pollable.fail(err)
   }
 }
-
-/**
- * Has libuv call back while a descriptor is readable. The handle lives as long as the process: libuv knows its address.
- * Source: libuv's documentation of uv_poll_t.
- */
-function watchInNodesLoop(fd: number, readable: () => void): { start(): void; stop(): void } {
-  const { addressOf, callback, declare } = requireFfi()
-  const size = declare('size_t uv_handle_size(int type)')(UV_POLL)
-  const handle = Buffer.alloc(size)
-  const address = addressOf(handle)
-  const loop = declare('uintptr_t uv_default_loop()')()
-  const start = declare('int uv_poll_start(uintptr_t handle, int events, void *callback)')
-  const stop = declare('int uv_poll_stop(uintptr_t handle)')
-  // uv_poll_cb: the handle, the status, the events.
-  const readableCallback = callback(['uintptr_t', 'int', 'int'], readable)
-  check(
-    'uv_poll_init',
-    declare('int uv_poll_init(uintptr_t loop, uintptr_t handle, int fd)')(loop, address, fd),
-  )
-  kept.push(handle)
-  return {
-    start: () => void start(address, UV_READABLE, readableCallback),
-    stop: () => void stop(address),
-  }
-}
-
-/** What libuv points to is never to be collected. */
-const kept: Buffer[] = []

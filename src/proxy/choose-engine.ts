@@ -12,7 +12,7 @@ import { streamsEngine } from './streams/engine.js'
 export function chooseEngine(settings: Settings, fellBack: (reason: string) => void): Engine {
   if (settings.engine === 'streams') return streamsEngine
   try {
-    return openNativeEngine()
+    return openNativeEngine(settings.workers)
   } catch (err) {
     const reason = err instanceof Error ? err.message : String(err)
     if (settings.engine === 'native') {

@@ -62,6 +62,8 @@ export interface RelayEvents {
   readonly dialFailed: (err: Error) => void
   /** The engine is at fault, and has ended this relay. */
   readonly failed: (err: unknown) => void
+  /** The relay goes on as another. */
+  readonly moved: (relay: Relay, as: Relay) => void
   /** Called once for each relay, when both its sockets are closed. */
   readonly ended: (relay: Relay) => void
 }
@@ -89,6 +91,10 @@ export async function listenForConnections<Client>(
       )
     },
     failed: tellFault,
+    moved(relay, as) {
+      relays.set(as, relays.get(relay))
+      relays.delete(relay)
+    },
     ended(relay) {
       const told = relays.get(relay)
       relays.delete(relay)

@@ -8,6 +8,10 @@ const PER_PIPE = 2
 /** Pipes for bulk transfers at once, and of how many descriptors one may be for a pipe. */
 const MAX_PIPES = 64
 const DESCRIPTORS_FOR_A_PIPE = 64
+/** Threads at most, of how many descriptors there may be one, and what it takes of them for itself. */
+const MAX_THREADS = 4
+const DESCRIPTORS_FOR_A_THREAD = 256
+const PER_THREAD = 12
 /** A shortage that comes and goes is told this seldom, milliseconds. */
 const TELL_AGAIN_MS = 60_000
 
@@ -78,9 +82,26 @@ export function affordablePipes(): number {
   }
 }
 
+/** How many threads an engine may have of those wanted. */
+export function affordableThreads(wanted: number): number {
+  try {
+    const affordable = Math.floor(descriptorLimit() / DESCRIPTORS_FOR_A_THREAD)
+    return Math.max(1, Math.min(wanted, MAX_THREADS, affordable))
+  } catch {
+    return 1 // As below.
+  }
+}
+
+/** How many pipes each of an engine's threads may open. */
+export function pipesOfThread(threads: number): number {
+  return Math.floor(affordablePipes() / threads)
+}
+
 function measureCapacity(): number {
   try {
-    const free = descriptorLimit() - countOpenDescriptors() - RESERVE - PER_PIPE * affordablePipes()
+    const more = affordableThreads(MAX_THREADS) - 1
+    const ours = RESERVE + PER_PIPE * affordablePipes() + PER_THREAD * more
+    const free = descriptorLimit() - countOpenDescriptors() - ours
     return Math.max(1, Math.floor(free / PER_RELAY))
   } catch {
     return 1 // Not even /proc can be opened: there is no descriptor left.

@@ -1,14 +1,20 @@
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
 
 const ENGINES = ['auto', 'streams', 'native'] as const
+const WORKERS = ['auto', '1', '2', '3', '4'] as const
+/** With `auto`, of as many cores as there are, so many at most. */
+const AUTO_WORKERS = 4
 type EngineChoice = (typeof ENGINES)[number]
 
 /** What dockerd's flags can't say; from the environment or the settings file. */
 export interface Settings {
   readonly engine: EngineChoice
   readonly logLevel: LogLevel
+  /** Threads that may move data, when there is too much for one. */
+  readonly workers: number
 }
 
 /** A setting that can't be followed; the message says which, what is expected and where it came from. */
@@ -22,6 +28,7 @@ const DEFAULT_FILE = '/etc/docker/docker-proxy.json'
 /** Each setting: its key in the file, its environment variable, and what it may be. */
 const SETTINGS = {
   engine: { variable: 'DOCKER_PROXY_ENGINE', choices: ENGINES, byDefault: 'auto' },
+  workers: { variable: 'DOCKER_PROXY_WORKERS', choices: WORKERS, byDefault: 'auto' },
   'log-level': { variable: 'DOCKER_PROXY_LOG_LEVEL', choices: LOG_LEVELS, byDefault: 'info' },
 } as const
 type Key = keyof typeof SETTINGS
@@ -42,11 +49,17 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     }
     return byDefault
   }
-  return { engine: choose('engine'), logLevel: choose('log-level') }
+  const workers = choose('workers')
+  return {
+    engine: choose('engine'),
+    workers: workers === 'auto' ? Math.min(AUTO_WORKERS, availableParallelism()) : Number(workers),
+    logLevel: choose('log-level'),
+  }
 }
 
 function oneOf<T extends string>(choices: readonly T[], value: unknown, source: string): T {
-  const choice = choices.find((c) => c === value)
+  // In the file a number may stand as one.
+  const choice = choices.find((c) => c === (typeof value === 'number' ? String(value) : value))
   if (choice !== undefined) return choice
   throw new SettingError(
     `invalid setting ${JSON.stringify(value)} for ${source}: use one of ${choices.join(', ')}`,

@@ -86,8 +86,9 @@ t.test('stopped while clients wait, it lets go of the port', async (t) => {
   const running = run(t, limited(64, proxyFlags(backend)), { program: '/bin/sh' })
   t.equal(await running.status, READY)
   const port = listeningPort(running.pid)
+  const told = once(running.child.stderr as NodeJS.ReadableStream, 'data')
   const clients = await Promise.all(Array.from({ length: 60 }, () => dial(t, port)))
-  await once(running.child.stderr as NodeJS.ReadableStream, 'data')
+  await told
   t.match(await stop(running), { code: 0 })
   await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
   t.equal(clients.length, 60)

@@ -10,7 +10,7 @@ import { dial, readAll } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
 /** A proxy holds two sockets for each connection, and needs some descriptors itself. */
-const COUNT = Math.min(10_000, Math.floor((descriptorLimit() - 200) / 2))
+const COUNT = Math.min(10_000, Math.floor((descriptorLimit() - 240) / 2))
 /** As many as wait in a backlog of the usual length without being dropped. */
 const AT_A_TIME = 500
 

@@ -8,6 +8,7 @@ import { dial, exchange, startEcho } from '../lib/sockets.js'
 t.test('a wrong setting is refused with one line, on stderr and to dockerd', async (t) => {
   const folder = t.testdir({
     'engine.json': '{"engine": "warp"}',
+    'workers.json': '{"workers": 9}',
     'unknown.json': '{"color": "red"}',
     'broken.json': '{"engine": ',
     'list.json': '[]',
@@ -26,7 +27,15 @@ t.test('a wrong setting is refused with one line, on stderr and to dockerd', asy
       file('engine.json'),
       `invalid setting "warp" for "engine" in ${folder}/engine.json: use one of`,
     ],
-    [file('unknown.json'), `unknown setting "color" in ${folder}/unknown.json: expected engine or`],
+    [
+      { DOCKER_PROXY_WORKERS: '0' },
+      'invalid setting "0" for DOCKER_PROXY_WORKERS: use one of auto, 1, 2, 3, 4',
+    ],
+    [file('workers.json'), `invalid setting 9 for "workers" in ${folder}/workers.json: use one of`],
+    [
+      file('unknown.json'),
+      `unknown setting "color" in ${folder}/unknown.json: expected engine or workers or log-level`,
+    ],
     [file('broken.json'), `the settings file ${folder}/broken.json is not JSON: `],
     [file('list.json'), `the settings file ${folder}/list.json holds no JSON object`],
     [

@@ -307,9 +307,10 @@ export function tcpSuite(engine: Engine): void {
     const { port, log, proxy } = await publish(t, backend)
     backend.server.close()
     await once(backend.server, 'close')
+    const told = once(log, 'line')
     const client = await dial(t, port)
     const address = `127.0.0.1:${backend.port}`
-    const [line] = (await once(log, 'line')) as [string]
+    const [line] = (await told) as [string]
     t.equal(
       line,
       `Can't forward traffic to backend tcp/${address}: dial tcp ${address}: connect: connection refused`,
@@ -324,8 +325,9 @@ export function tcpSuite(engine: Engine): void {
 
   t.test('a container port that can not be fails each dial, not the proxy', async (t) => {
     const { port, log } = await publish(t, { ip: '127.0.0.1', port: 70_000 })
+    const told = once(log, 'line')
     const client = await dial(t, port)
-    const [line] = (await once(log, 'line')) as [string]
+    const [line] = (await told) as [string]
     t.match(line, "Can't forward traffic to backend tcp/127.0.0.1:70000: ")
     client.resume()
     await once(client, 'end')

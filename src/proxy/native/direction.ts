@@ -78,6 +78,11 @@ export class Direction {
     return false
   }
 
+  /** Whether nothing is kept here: all that was read is written, and nobody has ended. */
+  get isQuiet(): boolean {
+    return this.state === 'flowing' && !this.#rest && !this.#pipe && !this.to.isBroken
+  }
+
   /** Drops what was not written yet; nothing is read any more. */
   abandon(): void {
     this.state = 'over'

@@ -1,27 +1,38 @@
+import { NodePoller } from '../../linux/node-poller.js'
 import { peerAddress } from '../../linux/socket-name.js'
 import { listenForConnections, type Transport } from '../connection-proxy.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
+import { affordableThreads, pipesOfThread } from '../descriptor-budget.js'
 import type { Engine } from '../engine.js'
 import { joinHostPort, type PublishedPort } from '../published-port.js'
-import { dialer } from './dialer.js'
 import { openKernel, type Kernel } from './kernel.js'
 import { NativeListener } from './listener.js'
-import { NativeRelay } from './relay.js'
 import { udpTransport } from './udp.js'
+import { Workers, type OpenRelay } from './workers.js'
 
 /**
  * The engine of Linux: the kernel's own epoll and splice, called from here, in Node's own loop.
+ * @param threads that may move data when there is too much for one
  * @throws Error saying why it can't be had on this platform
  */
-export function openNativeEngine(): Engine {
-  const kernel = openKernel()
+export function openNativeEngine(threads = 1): Engine {
+  const pipes = (): number => pipesOfThread(affordableThreads(threads))
+  const kernel = openKernel(() => new NodePoller(), pipes)
+  return nativeEngine(kernel, new Workers(kernel, threads))
+}
+
+export function nativeEngine(kernel: Kernel<NodePoller>, workers: Workers): Engine {
   return {
     name: 'native',
     async listen(port, context) {
       switch (port.protocol) {
         case 'tcp':
         case 'sctp':
-          return listenForConnections(transportOf(kernel, port), port, context)
+          return listenForConnections(
+            transportOf(kernel, port, workers.opener(port, context.log)),
+            port,
+            context,
+          )
         case 'udp':
           return listenForDatagrams(udpTransport(kernel, port), port, context)
       }
@@ -29,13 +40,11 @@ export function openNativeEngine(): Engine {
   }
 }
 
-function transportOf(kernel: Kernel, port: PublishedPort): Transport<number> {
-  const dial = dialer(kernel, port)
+function transportOf(kernel: Kernel, port: PublishedPort, openRelay: OpenRelay): Transport<number> {
   return {
     // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
     openListener: async (_, events) => new NativeListener(kernel, port, events),
-    openRelay: (client, _, events) =>
-      new NativeRelay(kernel, events, client, dial, port.protocol === 'sctp'),
+    openRelay: (client, _, events) => openRelay(client, events),
     addressOf(client) {
       try {
         const { ip, port } = peerAddress(client) ?? { ip: '?', port: 0 }

@@ -49,13 +49,22 @@ export class PipePool {
       this.#spare.push(pipe)
       return
     }
-    this.calls.close(pipe.readEnd)
-    this.calls.close(pipe.writeEnd)
-    this.#open--
+    this.#close(pipe)
+  }
+
+  /** Closes the pipes that nobody has. */
+  close(): void {
+    for (const pipe of this.#spare.splice(0)) this.#close(pipe)
   }
 
   /** Pipes open now. */
   get open(): number {
     return this.#open
+  }
+
+  #close({ readEnd, writeEnd }: Pipe): void {
+    this.calls.close(readEnd)
+    this.calls.close(writeEnd)
+    this.#open--
   }
 }

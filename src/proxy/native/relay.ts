@@ -17,6 +17,13 @@ const READ_TO_THE_END = EPOLL.PRI | EPOLL.RDHUP | GONE
 /** What a reset leaves behind once the connection was made; before, it is ECONNREFUSED. */
 const WAS_CONNECTED: readonly number[] = [ERRNO.ECONNRESET, ERRNO.EPIPE]
 
+/** A backend that a client is joined to already, and what was moved so far. */
+export interface Joined {
+  readonly fd: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+}
+
 /**
  * A client and the backend, joined by two directions.
  *
@@ -37,13 +44,14 @@ export class NativeRelay implements Relay {
 
   /**
    * @param client connected; it belongs to the relay from now on
+   * @param backend how to reach it; or what another relay has let go
    * @param hasMessages whether a read brings no more than one message, as with SCTP, whatever else is there
    */
   constructor(
     private readonly kernel: Kernel,
-    private readonly events: RelayEvents,
+    private readonly events: Omit<RelayEvents, 'moved'>,
     client: number,
-    dial: Dial,
+    backend: Dial | Joined,
     hasMessages: boolean,
   ) {
     this.#client = new RelaySide(this, hasMessages, client)
@@ -52,7 +60,14 @@ export class NativeRelay implements Relay {
     this.#down = new Direction(kernel, this.#backend, this.#client)
     try {
       kernel.poller.add(client, EVERYTHING, this.#client)
-      this.#backend.fd = dial()
+      if (typeof backend === 'function') {
+        this.#backend.fd = backend()
+      } else {
+        this.#state = 'joined'
+        this.#backend.fd = backend.fd
+        this.#up.bytes = backend.bytesIn
+        this.#down.bytes = backend.bytesOut
+      }
       kernel.poller.add(this.#backend.fd, EVERYTHING, this.#backend)
     } catch (err) {
       // Told from the event loop, as every failure.
@@ -79,8 +94,23 @@ export class NativeRelay implements Relay {
     this.events.ended(this)
   }
 
+  /**
+   * Lets both sockets go, for another thread to take them; undefined where there is something under way.
+   * The relay is over then, without having `ended`.
+   */
+  letGo(): ({ readonly client: number } & Joined) | undefined {
+    const isQuiet = this.#up.isQuiet && this.#down.isQuiet && !this.#isPutOff
+    if (this.#state !== 'joined' || !isQuiet) return undefined
+    this.#state = 'closed'
+    this.kernel.poller.forget(this.#client.fd)
+    this.kernel.poller.forget(this.#backend.fd)
+    const { bytesIn, bytesOut } = this
+    return { client: this.#client.fd, fd: this.#backend.fd, bytesIn, bytesOut }
+  }
+
   /** Something has happened to one of the sockets, which has noted it. */
   ready(side: Side, events: number): void {
+    if (this.#state === 'closed') return
     if (events === 0) this.#isPutOff = false
     if (this.#state === 'dialing') this.#dial(side, events)
     else if (events & EPOLL.ERR) this.#noteReset(side)

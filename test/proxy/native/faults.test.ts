@@ -4,6 +4,7 @@ import { countOpenDescriptors } from '../../../src/linux/descriptors.js'
 import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
 import { listenForConnections } from '../../../src/proxy/connection-proxy.js'
 import { dialer } from '../../../src/proxy/native/dialer.js'
+import { NodePoller } from '../../../src/linux/node-poller.js'
 import { openKernel } from '../../../src/proxy/native/kernel.js'
 import { NativeListener } from '../../../src/proxy/native/listener.js'
 import { NativeRelay } from '../../../src/proxy/native/relay.js'
@@ -20,7 +21,7 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
     containerIp: echo.ip,
     containerPort: echo.port,
   }
-  const sound = openKernel()
+  const sound = openKernel(() => new NodePoller())
   /** The same kernel, but reading from these sockets throws. */
   const cursed = new Set<number>()
   const kernel = {

@@ -8,6 +8,7 @@ import { localAddress } from '../../../src/linux/socket-name.js'
 import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
 import { dialer } from '../../../src/proxy/native/dialer.js'
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
+import { NodePoller } from '../../../src/linux/node-poller.js'
 import { openKernel } from '../../../src/proxy/native/kernel.js'
 import type { PublishedPort } from '../../../src/proxy/published-port.js'
 import { MemoryLog } from '../../lib/memory-log.js'
@@ -67,7 +68,7 @@ for (const ip of ['127.0.0.1', '::1']) {
       t.teardown(() => proxy.close())
 
       const client = dialer(
-        openKernel(),
+        openKernel(() => new NodePoller()),
         port({ containerIp: ip, containerPort: proxy.address.port }),
       )()
       let server = -1

@@ -3,7 +3,8 @@ import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { requireCalls } from '../../src/linux/calls.js'
 import { EPOLL, SOCK } from '../../src/linux/constants.js'
-import { Poller, type Pollable } from '../../src/linux/epoll.js'
+import type { Pollable } from '../../src/linux/epoll.js'
+import { NodePoller } from '../../src/linux/node-poller.js'
 import { countOpenDescriptors } from '../../src/linux/descriptors.js'
 import { openPortSocket } from '../../src/linux/port-socket.js'
 import { localAddress } from '../../src/linux/socket-name.js'
@@ -44,7 +45,7 @@ function watcher(ready: (events: number) => void = () => undefined): Pollable & 
 }
 
 t.test('events arrive in Node, beside timers and promises', async (t) => {
-  const poller = new Poller()
+  const poller = new NodePoller()
   const { fd, dial } = listener(t)
   const events = new Promise<number>((resolve) => poller.add(fd, EPOLL.IN, watcher(resolve)))
   dial()
@@ -53,7 +54,7 @@ t.test('events arrive in Node, beside timers and promises', async (t) => {
 })
 
 t.test('an exception ends one, and no more', async (t) => {
-  const poller = new Poller()
+  const poller = new NodePoller()
   const broken = listener(t)
   const sound = listener(t)
   const thrower = watcher(() => {
@@ -72,7 +73,7 @@ t.test('an exception ends one, and no more', async (t) => {
 })
 
 t.test('what is put off has its turn after the others, once', async (t) => {
-  const poller = new Poller()
+  const poller = new NodePoller()
   let events: number | undefined
   const done = new Promise<void>((resolve) => {
     const pollable = watcher((seen) => {
@@ -87,7 +88,7 @@ t.test('what is put off has its turn after the others, once', async (t) => {
 })
 
 t.test('an event of a number that was closed is not given to the next who has it', async (t) => {
-  const poller = new Poller()
+  const poller = new NodePoller()
   const other = listener(t)
   const second = watcher()
   let reused = -1
@@ -113,7 +114,7 @@ t.test('an event of a number that was closed is not given to the next who has it
 })
 
 t.test('a socket that lives on elsewhere can be forgotten', async (t) => {
-  const poller = new Poller()
+  const poller = new NodePoller()
   const { fd, dial } = listener(t)
   const forgotten = watcher()
   poller.add(fd, EPOLL.IN, forgotten)
@@ -126,7 +127,7 @@ t.test('a socket that lives on elsewhere can be forgotten', async (t) => {
 })
 
 t.test('descriptors are closed with it', async (t) => {
-  const poller = new Poller()
+  const poller = new NodePoller()
   const before = countOpenDescriptors()
   const { fd } = listener(t)
   poller.add(fd, EPOLL.IN, watcher())
