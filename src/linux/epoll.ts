@@ -32,6 +32,7 @@ export abstract class Poller {
   readonly #watched: (Pollable | undefined)[] = []
   readonly #serials: number[] = []
   #count = 0
+  #handled = 0
   #serial = 0
   #putOff: Pollable[] = []
 
@@ -75,6 +76,11 @@ export abstract class Poller {
     if (this.#watched[fd] !== undefined) this.#drop(fd)
   }
 
+  /** Events handled so far. */
+  get events(): number {
+    return this.#handled
+  }
+
   /** Closes the set itself, which watches nothing from then on; what was watched stays open. */
   closeSet(): void {
     this.#calls.close(this.epoll)
@@ -103,6 +109,7 @@ export abstract class Poller {
   protected look(milliseconds: number): boolean {
     const count = this.#calls.epollWait(this.epoll, this.#eventsAddress, MAX_EVENTS, milliseconds)
     for (let i = 0; i < count; i++) this.#dispatch(i * EVENT.size)
+    if (count > 0) this.#handled += count
     const putOff = this.#putOff
     if (putOff.length === 0) return count > 0
     this.#putOff = []

@@ -22,6 +22,7 @@ export class PipePool {
   readonly #spare: Pipe[] = []
   #max: number | undefined
   #open = 0
+  #taken = 0
 
   /** @param limit pipes open at most, spare ones among them; asked for with the first pipe, not at start-up */
   constructor(
@@ -33,6 +34,7 @@ export class PipePool {
 
   /** An empty pipe; undefined when there are too many, or no descriptors for it. */
   take(): Pipe | undefined {
+    this.#taken++
     const spare = this.#spare.pop()
     if (spare || this.#open >= (this.#max ??= this.limit())) return spare
     if (this.calls.pipe(this.#endsAddress, O_CLOEXEC | O_NONBLOCK) < 0) return undefined
@@ -60,6 +62,11 @@ export class PipePool {
   /** Pipes open now. */
   get open(): number {
     return this.#open
+  }
+
+  /** How often one was asked for so far. */
+  get taken(): number {
+    return this.#taken
   }
 
   #close({ readEnd, writeEnd }: Pipe): void {

@@ -7,6 +7,7 @@ import { dialer } from './dialer.js'
 import type { Kernel } from './kernel.js'
 import { NativeRelay } from './relay.js'
 import { Worker, type SharedPort } from './worker.js'
+import { Workload } from './workload.js'
 
 /** Workers that have had nothing to do for so long are stopped, milliseconds. */
 const IDLE_MS = 30_000
@@ -30,6 +31,7 @@ export class Workers {
   readonly #workers: Worker[] = []
   /** Relays of the main thread, and of which port each is. */
   readonly #relays = new Map<OwnRelay, SharedPort>()
+  readonly #workload: Workload
   #ports = 0
   #notBefore = 0
   /** Whether one was given a client since this was last looked at. */
@@ -44,7 +46,9 @@ export class Workers {
     private readonly kernel: Kernel<NodePoller>,
     private readonly threads: number,
     private readonly idleMs = IDLE_MS,
-  ) {}
+  ) {
+    this.#workload = new Workload(kernel)
+  }
 
   /** Workers that take clients. */
   get count(): number {
@@ -53,7 +57,9 @@ export class Workers {
 
   /** How clients of a port are joined to its backend. */
   opener(port: PublishedPort, log: Log): OpenRelay {
-    this.kernel.poller.whenBusy ??= () => this.add(log)
+    this.kernel.poller.whenBusy ??= () => {
+      if (this.#hasRoom && this.#workload.gainsByThread()) this.add(log)
+    }
     const number = this.#ports++
     const dial = dialer(this.kernel, port)
     const hasMessages = port.protocol === 'sctp'
@@ -78,9 +84,8 @@ export class Workers {
 
   /** Starts one more worker, unless there are as many as there may be. */
   add(log: Log): void {
-    if (performance.now() < this.#notBefore || this.count < this.#workers.length) return
+    if (!this.#hasRoom) return
     const threads = affordableThreads(this.threads)
-    if (this.#workers.length + 1 >= threads) return
     const failed = (reason: unknown): void => {
       this.#notBefore = performance.now() + RETRY_MS
       log.warn(`A worker of the proxy has failed, and the others go on: ${String(reason)}`)
@@ -113,6 +118,12 @@ export class Workers {
     this.#idleCheck = undefined
     process.off('exit', this.stop)
     for (const worker of this.#workers) worker.stop()
+  }
+
+  /** Whether there may be one more, and none is starting. */
+  get #hasRoom(): boolean {
+    if (performance.now() < this.#notBefore || this.count < this.#workers.length) return false
+    return this.#workers.length + 1 < affordableThreads(this.threads)
   }
 
   /** The worker that is to have a client; none where that is the main thread. */
