@@ -1,87 +1,96 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { connect } from 'node:net'
-import { readFileSync } from 'node:fs'
 
 /*
- * Processes that are measured, or that measure. None outlives the benchmark.
+ * Processes that are measured, or that measure. Each has a process group of its own, so that what it starts itself goes
+ * with it; none outlives the benchmark.
  */
 
 // Node reads extra certificates at every start; that is nobody's time here.
 const ENVIRONMENT = { ...process.env }
 delete ENVIRONMENT['NODE_EXTRA_CA_CERTS']
-/** Ticks of the processor's time in /proc, a second; it is 100 on every Linux there is, see sysconf(3). */
-const TICKS_PER_SECOND = 100
 
 const children = new Set<ChildProcess>()
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL')
-})
+process.on('exit', killAll)
 
-/** Starts a program that runs until `stopChild`. Descriptor 3 is a pipe that is read to nowhere: Docker's own proxy needs one. */
-export function startChild(
-  command: string,
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-): ChildProcess {
-  const child = spawn(command, args, {
+/** Ends all that is running, so that whoever waits for it goes on. */
+export function killAll(): void {
+  for (const child of children) killGroup(child)
+}
+
+/** A program and its arguments. */
+export type Command = readonly [program: string, ...args: string[]]
+
+/**
+ * Starts a program that runs until `stopChild`. Descriptor 3 is the status pipe, which docker-proxy needs; it is `stdio[3]`.
+ */
+export function startChild(command: Command, env: NodeJS.ProcessEnv = {}): ChildProcess {
+  const [program, ...args] = command
+  const child = spawn(program, args, {
     env: { ...ENVIRONMENT, ...env },
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    detached: true,
   })
-  child.on('error', (err) => {
-    console.error(`${command}: ${err.message}`)
-    process.exit(1)
-  })
-  const status = child.stdio[3]
-  if (status && 'resume' in status) status.resume()
+  child.stdio[3]?.on('error', () => undefined)
+  return keep(child)
+}
+
+/** A program that is spoken to by lines: on its stdin, and from its stdout. */
+export function startDialog(command: Command): ChildProcess {
+  const [program, ...args] = command
+  const stdio = ['pipe', 'pipe', 'ignore'] as const
+  return keep(spawn(program, args, { env: ENVIRONMENT, stdio: [...stdio], detached: true }))
+}
+
+export async function stopChild(child: ChildProcess): Promise<void> {
+  const ended = child.exitCode !== null || child.signalCode !== null || child.pid === undefined
+  const exit = ended ? undefined : once(child, 'exit')
+  killGroup(child)
+  await exit
+}
+
+/**
+ * Runs a program to its end.
+ * @returns what it printed
+ * @throws Error when it can't be run, or fails, with what it said last
+ */
+export async function output(command: Command, env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const [program, ...args] = command
+  const child = keep(
+    spawn(program, args, {
+      env: { ...ENVIRONMENT, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    }),
+  )
+  let text = ''
+  let complaints = ''
+  child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  child.stderr?.on('data', (chunk: Buffer) => (complaints += chunk.toString()))
+  const [status, signal] = (await once(child, 'close')) as [number | null, string | null]
+  if (status === 0) return text
+  const last = (complaints || text).trim().split('\n').at(-1) ?? ''
+  throw new Error(`${program} ended with ${signal ?? String(status)}: ${last.slice(0, 300)}`)
+}
+
+/** How a child has ended, where it has. */
+export function howItEnded({ exitCode, signalCode }: ChildProcess): string | undefined {
+  if (signalCode) return `ended by ${signalCode}`
+  return exitCode === null ? undefined : `ended with status ${exitCode}`
+}
+
+function keep(child: ChildProcess): ChildProcess {
+  child.on('error', () => undefined) // Told by those who wait for it: once() rejects, a start is checked.
   children.add(child)
   child.on('exit', () => children.delete(child))
   return child
 }
 
-export async function stopChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return
-  const exit = once(child, 'exit')
-  child.kill('SIGKILL')
-  await exit
-}
-
-/** Runs a program to its end, and returns what it printed. */
-export async function output(command: string, args: readonly string[]): Promise<string> {
-  const child = spawn(command, args, { env: ENVIRONMENT, stdio: ['ignore', 'pipe', 'ignore'] })
-  children.add(child)
-  let text = ''
-  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
-  await once(child, 'close')
-  children.delete(child)
-  return text
-}
-
-/** Waits until somebody accepts connections there. */
-export async function untilListening(port: number): Promise<void> {
-  for (const end = performance.now() + 10_000; ;) {
-    const socket = connect({ port, host: '127.0.0.1' })
-    try {
-      await once(socket, 'connect')
-      return
-    } catch (err) {
-      if (performance.now() > end) throw err
-      await new Promise((done) => setTimeout(done, 20))
-    } finally {
-      socket.destroy()
-    }
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // All of it has ended.
   }
-}
-
-/** Time of the processors that a process and all its threads have used so far, seconds. */
-export function processorSeconds(pid: number): number {
-  // utime and stime of proc(5), `/proc/PID/stat`, counted from behind the name.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
-}
-
-/** Memory that a process shares with no other, bytes. */
-export function privateMemory(pid: number): number {
-  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
-  return Number(/^Private_Dirty:\s+(\d+)/m.exec(rollup)?.[1]) * 1024
 }

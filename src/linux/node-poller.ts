@@ -4,8 +4,8 @@ import { check } from './system-error.js'
 
 /** For so long a turn goes on to look for new events, milliseconds, before all else in Node has its own. */
 const TURN_MS = 5
-/** Busy is who has worked for so much of the last while, milliseconds. */
-const BUSY = 0.8
+/** Busy is who has worked for so much of the last while, milliseconds; on cores that are all busy a thread waits for the rest of it. */
+const BUSY = 0.5
 const WHILE_MS = 250
 
 /** uv_handle_type and uv_poll_event of uv.h. */

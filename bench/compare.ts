@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs'
+import { Value } from 'typebox/value'
+import { compareResults, formatChanges } from './lib/compare.js'
+import { Results } from './lib/results.js'
+
+/*
+ * Says what got slower from one run of the benchmark to another, and ends with 1 where something did.
+ */
+
+const SLOWER = 1
+const BAD_USAGE = 2
+
+function refuse(message: string): never {
+  console.error(message)
+  process.exit(BAD_USAGE)
+}
+
+function read(path: string): Results {
+  let value: unknown
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (err) {
+    refuse(
+      `can't read ${JSON.stringify(path)}: ${(err as Error).message}; give the results.json of a run`,
+    )
+  }
+  const [fault] = Value.Errors(Results, value)
+  if (fault) {
+    refuse(
+      `${path} is no results.json of this version: ${fault.instancePath || 'it'} ${fault.message}`,
+    )
+  }
+  return value as Results
+}
+
+const [before, after, ...more] = process.argv.slice(2)
+if (before === undefined || after === undefined || more.length > 0) {
+  refuse('usage: bench/compare OLD NEW, two files results.json')
+}
+const changes = compareResults(read(before), read(after))
+if (changes.length === 0)
+  refuse('the two have nothing of ours in common: measure the same scenarios')
+console.log(formatChanges(changes))
+process.exit(changes.some(({ verdict }) => verdict === 'slower') ? SLOWER : 0)

@@ -1,0 +1,98 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+
+/*
+ * What a process and all that it has started cost, by the kernel's own accounts.
+ */
+
+/** Ticks of the processor's time in /proc, a second; it is 100 on every Linux there is, see sysconf(3). */
+const TICKS_PER_SECOND = 100
+/** So few ticks tell little: each process may have used up to one more. */
+const MIN_TICKS = 5
+const KIB = 1024
+const SAMPLE_MS = 200
+
+/** A process and its descendants, those that have just ended left out. */
+export function family(pid: number): number[] {
+  const members = [pid]
+  for (const member of members) {
+    const children = read(`/proc/${member}/task/${member}/children`)
+    members.push(...children.trim().split(' ').filter(Boolean).map(Number))
+  }
+  return members
+}
+
+/** Time of the processors that it has used so far, also by children that have ended, seconds. */
+export function processorSeconds(pid: number): number {
+  const ticks = family(pid).map((member) => {
+    // utime, stime, cutime and cstime of proc(5), `/proc/PID/stat`, counted from behind the name.
+    const fields = read(`/proc/${member}/stat`).split(') ')[1]?.split(' ').slice(11, 15) ?? []
+    return sum(fields.map(Number))
+  })
+  return sum(ticks) / TICKS_PER_SECOND
+}
+
+/** Memory that it shares with nobody, bytes. */
+export function privateMemory(pid: number): number {
+  return sum(family(pid).map((member) => field(member, 'smaps_rollup', 'Private_Dirty')))
+}
+
+/** Its share of all memory, where what is shared counts in parts, bytes. */
+export function proportionalMemory(pid: number): number {
+  return sum(family(pid).map((member) => field(member, 'smaps_rollup', 'Pss')))
+}
+
+/** Whether it is enough to tell anything. */
+export function isMeasurable(seconds: number): boolean {
+  return seconds * TICKS_PER_SECOND >= MIN_TICKS
+}
+
+/** What `work` makes a family of processes use. */
+export interface Usage {
+  readonly processorSeconds: number
+  /** Most memory that was resident at once, each process's peak added, bytes. */
+  readonly peakMemory: number
+}
+
+export async function accountFor<T>(pid: number, work: () => Promise<T>): Promise<[T, Usage]> {
+  // The peak starts anew, see proc(5), clear_refs.
+  for (const member of family(pid)) {
+    try {
+      writeFileSync(`/proc/${member}/clear_refs`, '5')
+    } catch {
+      // It has ended, or is not ours: its peak is that of its life.
+    }
+  }
+  let peakMemory = 0
+  const sample = (): void => {
+    const peaks = family(pid).map((member) => field(member, 'status', 'VmHWM'))
+    peakMemory = Math.max(peakMemory, sum(peaks))
+  }
+  // Children that come and go with connections have gone when the work is over.
+  const samples = setInterval(sample, SAMPLE_MS)
+  const before = processorSeconds(pid)
+  try {
+    const result = await work()
+    sample()
+    return [result, { processorSeconds: processorSeconds(pid) - before, peakMemory }]
+  } finally {
+    clearInterval(samples)
+  }
+}
+
+/** A number of KiB in a file of /proc, as bytes. */
+function field(pid: number, file: string, name: string): number {
+  const value = new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(read(`/proc/${pid}/${file}`))?.[1]
+  return Number(value ?? 0) * KIB
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return '' // It has ended.
+  }
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
+}

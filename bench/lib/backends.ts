@@ -1,0 +1,105 @@
+import type { ChildProcess } from 'node:child_process'
+import { howItEnded, output, startChild, stopChild, type Command } from './child.js'
+import { loadProgram } from './places.js'
+import { missingProgram } from './peer.js'
+import { freePort } from './ports.js'
+import { scratch, writeScratch } from './scratch.js'
+import type { Site } from './site.js'
+
+/** What stands for the container: answers to HTTP, what iperf3 speaks to, and echoes. */
+export type Backend = 'http' | 'bulk' | 'udp' | 'echo'
+
+const PROGRAMS: Partial<Record<Backend, [program: string, packageName: string]>> = {
+  http: ['/usr/sbin/nginx', 'nginx-light'],
+  bulk: ['/usr/bin/iperf3', 'iperf3'],
+}
+
+/** @returns why a backend can't be had here, and what to do about it */
+export function missingBackend(backend: Backend): string | undefined {
+  const needed = PROGRAMS[backend]
+  return needed && missingProgram(...needed)
+}
+
+/** How each is started, and how one request shows that it, or a proxy before it, works. */
+const KINDS: Record<Backend, { command(port: number): Command; check(port: number): Command }> = {
+  http: {
+    command: (port) => ['nginx', '-c', writeScratch(`http-${port}.conf`, httpServer(port))],
+    check: (port) => checkBy('http', port),
+  },
+  bulk: {
+    command: (port) => ['iperf3', '-s', '-B', '127.0.0.1', '-p', String(port)],
+    check: (port) => checkBy('listening', port),
+  },
+  udp: {
+    command: (port) => [process.execPath, loadProgram('udp'), 'echo', String(port)],
+    check: (port) => checkBy('udp', port),
+  },
+  echo: {
+    command: (port) => [process.execPath, loadProgram('fair'), 'backend', String(port)],
+    check: (port) => checkBy('echo', port),
+  },
+}
+
+function checkBy(kind: string, port: number): Command {
+  return [process.execPath, loadProgram('check'), kind, String(port)]
+}
+
+/** An HTTP server of one worker that answers with a line. */
+function httpServer(port: number): string {
+  return `master_process off;
+daemon off;
+worker_rlimit_nofile 65536;
+pid ${scratch}/http-${port}.pid;
+error_log /dev/null;
+events { worker_connections 20000; multi_accept on; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  server { listen 127.0.0.1:${port} backlog=4096; location / { return 200 "hello world\\n"; } }
+}
+`
+}
+
+/** The backends of a site; each is started when it is first asked for. */
+export class Backends {
+  readonly #running = new Map<Backend, Promise<{ port: number; child: ChildProcess }>>()
+
+  constructor(private readonly site: Site) {}
+
+  /**
+   * The port of one that works.
+   * @throws Error when it can't be started, or does not answer
+   */
+  async port(backend: Backend): Promise<number> {
+    let running = this.#running.get(backend)
+    if (!running) {
+      running = this.#start(backend)
+      this.#running.set(backend, running)
+    }
+    return (await running).port
+  }
+
+  /** @throws Error when one request to this port is not answered as the backend would */
+  async check(backend: Backend, port: number): Promise<void> {
+    await output(this.site.load(...KINDS[backend].check(port)))
+  }
+
+  async stop(): Promise<void> {
+    for (const running of this.#running.values()) {
+      await running.then(({ child }) => stopChild(child)).catch(() => undefined)
+    }
+  }
+
+  async #start(backend: Backend): Promise<{ port: number; child: ChildProcess }> {
+    const port = await freePort()
+    const child = startChild(this.site.load(...KINDS[backend].command(port)))
+    try {
+      await this.check(backend, port)
+    } catch (err) {
+      const reason = howItEnded(child) ?? (err as Error).message
+      await stopChild(child)
+      throw new Error(`the backend for ${backend} does not work: ${reason}`, { cause: err })
+    }
+    return { port, child }
+  }
+}

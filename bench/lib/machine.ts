@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs'
+import { cpus, release, totalmem } from 'node:os'
+import { allowedCores, divideCores } from './cores.js'
+import { versionOf } from './peer.js'
+import { packageFile } from './places.js'
+import type { Results } from './results.js'
+
+const MIB = 2 ** 20
+
+/** The machine that the figures are of. */
+export function describeMachine(): Results['machine'] {
+  const cores = allowedCores()
+  const divided = divideCores(cores)
+  return {
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: cores.length,
+    memory: Math.round(totalmem() / MIB),
+    kernel: release(),
+    congestionControl: readSetting('/proc/sys/net/ipv4/tcp_congestion_control'),
+    pinning: divided
+      ? `proxy on cores ${divided.proxy.join(', ')}, load and backend on ${divided.load.join(', ')}`
+      : `proxy, load and backend share ${cores.length} cores`,
+  }
+}
+
+/** Versions of what makes the load. */
+export function describeTools(): Record<string, string> {
+  const autocannon = JSON.parse(readFileSync(packageFile('autocannon/package.json'), 'utf8')) as {
+    version: string
+  }
+  return {
+    node: process.versions.node,
+    autocannon: autocannon.version,
+    wrk: versionOf('wrk', '-v'),
+    iperf3: versionOf('iperf3', '-v'),
+    nginx: versionOf('nginx', '-v'),
+  }
+}
+
+function readSetting(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch {
+    return 'unknown'
+  }
+}

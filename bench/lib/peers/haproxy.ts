@@ -1,0 +1,29 @@
+import { startChild } from '../child.js'
+import { PROXY_CORES } from '../cores.js'
+import { missingProgram, versionOf, type Peer } from '../peer.js'
+import { writeScratch } from '../scratch.js'
+
+const PROGRAM = '/usr/sbin/haproxy'
+
+export const haproxy: Peer = {
+  name: 'haproxy',
+  how: `mode tcp, nbthread ${PROXY_CORES}, option splice-auto`,
+  protocols: ['tcp'],
+  version: () => versionOf(PROGRAM, '-v'),
+  missing: () => missingProgram(PROGRAM, 'haproxy'),
+  start({ port, backendPort }, site) {
+    const config = `global
+  nbthread ${PROXY_CORES}
+defaults
+  mode tcp
+  option splice-auto
+  timeout connect 5s
+  timeout client 300s
+  timeout server 300s
+listen bench
+  bind 127.0.0.1:${port} backlog 4096
+  server backend 127.0.0.1:${backendPort}
+`
+    return startChild(site.proxy(PROGRAM, '-f', writeScratch(`haproxy-${port}.cfg`, config)))
+  },
+}

@@ -1,0 +1,20 @@
+import type { Peer } from '../peer.js'
+import { native, original, streams } from './docker-proxy.js'
+import { haproxy } from './haproxy.js'
+import { direct, dnat } from './kernel.js'
+import { nginx } from './nginx.js'
+import { socat } from './socat.js'
+
+/** In the order of the tables. */
+export const PEERS: readonly Peer[] = [
+  direct,
+  original,
+  native,
+  streams,
+  haproxy,
+  nginx,
+  socat,
+  dnat,
+]
+/** What the others are compared with. */
+export const BASES = [original.name, direct.name] as const

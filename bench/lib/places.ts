@@ -1,0 +1,21 @@
+import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
+
+/** Where the project is, and the programs of bench/load; told by the script that builds and starts the benchmark. */
+export const ROOT = resolve(process.env['BENCH_ROOT'] ?? '.')
+const BUNDLES = process.env['BENCH_BUNDLES'] ?? ''
+
+/** A program of this project, as it is installed. */
+export function builtProgram(name: 'docker-proxy' | 'docker-publish'): string {
+  return resolve(ROOT, 'dist', name)
+}
+
+/** A program of bench/load. */
+export function loadProgram(name: string): string {
+  return resolve(BUNDLES, `${name}.js`)
+}
+
+/** A file of a package that the project depends on. */
+export function packageFile(path: string): string {
+  return createRequire(resolve(ROOT, 'package.json')).resolve(path)
+}

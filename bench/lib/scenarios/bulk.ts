@@ -1,0 +1,44 @@
+import { missingBackend } from '../backends.js'
+import { output } from '../child.js'
+
+import type { Traffic } from '../scenario.js'
+
+const IPERF = '/usr/bin/iperf3'
+const GIB = 2 ** 30
+
+/** @param isReverse whether the data flows from the container */
+function bulk(name: string, streams: number, isReverse: boolean): Traffic {
+  const way = isReverse ? 'from' : 'to'
+  return {
+    kind: 'traffic',
+    name,
+    group: 'bulk',
+    title: `bulk, ${streams === 1 ? 'one stream' : `${streams} streams`} ${way} the container`,
+    load: 'iperf3',
+    backend: 'bulk',
+    figures: [{ key: 'rate', title: 'throughput', unit: 'Gbit/s', better: 'more' }],
+    cost: { unit: 's/GiB', scale: 1 },
+    missing: () => missingBackend('bulk'),
+    async measure(port, { site }, seconds) {
+      const command = site.load(
+        ...[IPERF, '--json', '--client', '127.0.0.1', '--port', String(port)],
+        ...['--time', String(Math.max(1, Math.round(seconds))), '--parallel', String(streams)],
+        ...(isReverse ? ['--reverse'] : []),
+      )
+      const { end } = JSON.parse(await output(command)) as {
+        end: { sum_received: { bits_per_second: number; bytes: number } }
+      }
+      return {
+        figures: { rate: end.sum_received.bits_per_second / 1e9 },
+        work: end.sum_received.bytes / GIB,
+      }
+    },
+  }
+}
+
+export const BULK: readonly Traffic[] = [
+  bulk('bulk1', 1, false),
+  bulk('bulk1r', 1, true),
+  bulk('bulk8', 8, false),
+  bulk('bulk8r', 8, true),
+]

@@ -1,0 +1,8 @@
+import type { Scenario } from '../scenario.js'
+import { BULK } from './bulk.js'
+import { HTTP } from './http.js'
+import { MESSAGES } from './messages.js'
+import { PORTS } from './ports.js'
+import { STARTS } from './start.js'
+
+export const SCENARIOS: readonly Scenario[] = [...HTTP, ...BULK, ...MESSAGES, ...STARTS, ...PORTS]

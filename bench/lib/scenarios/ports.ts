@@ -1,0 +1,135 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, watch } from 'node:fs'
+import { freemem } from 'node:os'
+import { join } from 'node:path'
+import { proportionalMemory } from '../accounting.js'
+import { output, startChild, stopChild } from '../child.js'
+import { native, original } from '../peers/docker-proxy.js'
+import { builtProgram } from '../places.js'
+import { freePorts } from '../ports.js'
+import { statusReady } from '../ready.js'
+import { scratch } from '../scratch.js'
+import type { Bed, Start } from '../scenario.js'
+
+/*
+ * Wide ranges: the original by one process for each port, one after the other as dockerd starts them; ours by docker-publish.
+ */
+
+const MIB = 2 ** 20
+const HOST = '127.0.0.1'
+/** What a port may need where each has a Node process, bytes. */
+const MEMORY_OF_PORT = 16 * MIB
+const COUNTS = [1, 10, 100, 1_000]
+const QUICK_COUNT = 100
+
+const always = (): undefined => undefined
+
+/** What a range needs until its last port is ready, seconds, and memory then, MiB. */
+interface Range {
+  readonly ready: number
+  readonly memory: number
+}
+
+async function byProcesses(
+  { peer, site, backends }: Bed,
+  ports: readonly number[],
+): Promise<Range> {
+  const backendPort = await backends.port('echo')
+  const children: ChildProcess[] = []
+  try {
+    const start = performance.now()
+    for (const port of ports) {
+      const child = peer.start({ protocol: 'tcp', port, backendPort }, site)
+      if (!child) throw new Error(`${peer.name} has no process`)
+      children.push(child)
+      await statusReady(child)
+    }
+    return rangeOf(
+      start,
+      children.map(({ pid }) => pid ?? 0),
+    )
+  } finally {
+    await Promise.all(children.map(stopChild))
+  }
+}
+
+async function byPublish({ site }: Bed, ports: readonly number[]): Promise<Range> {
+  const folder = mkdtempSync(join(scratch, 'publish-'))
+  const socket = join(folder, 'socket')
+  const program = builtProgram('docker-publish')
+  const host = ['--host', `unix://${socket}`]
+  const roots = ['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')]
+  const daemon = startChild(
+    site.proxy(program, 'daemon', ...host, ...roots, '--log-level', 'silent'),
+  )
+  try {
+    await Promise.race([
+      untilThere(folder, socket),
+      once(daemon, 'exit').then(() => {
+        throw new Error('docker-publish daemon ended')
+      }),
+    ])
+    const range = `${ports[0] ?? 0}-${ports.at(-1) ?? 0}`
+    const start = performance.now()
+    await output(site.load(program, 'add', ...host, '-p', `${HOST}:${range}:${range}`, HOST))
+    return rangeOf(start, [daemon.pid ?? 0])
+  } finally {
+    daemon.kill('SIGTERM')
+    if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, 'exit')
+    await stopChild(daemon)
+  }
+}
+
+function rangeOf(start: number, pids: readonly number[]): Range {
+  const ready = (performance.now() - start) / 1000
+  return { ready, memory: pids.reduce((sum, pid) => sum + proportionalMemory(pid), 0) / MIB }
+}
+
+async function untilThere(folder: string, path: string): Promise<void> {
+  const watcher = watch(folder)
+  try {
+    while (!existsSync(path)) await once(watcher, 'change')
+  } finally {
+    watcher.close()
+  }
+}
+
+const readyOf = (count: number): string => `ready${count}`
+const memoryOf = (count: number): string => `memory${count}`
+
+const ports: Start = {
+  kind: 'start',
+  name: 'ports',
+  title: 'wide ranges of ports',
+  load: 'the original by a process for each port, ours by docker-publish; until the last is ready, and memory in all (PSS)',
+  figures: COUNTS.toReversed().flatMap((count) => [
+    { key: readyOf(count), title: `${count} ready`, unit: 's', better: 'less' },
+    { key: memoryOf(count), title: `${count}, memory`, unit: 'MiB', better: 'less' },
+  ]),
+  curve: {
+    title: 'Memory over published ports',
+    xTitle: 'published ports',
+    unit: 'MiB',
+    points: COUNTS.map((count) => [count, memoryOf(count)]),
+  },
+  maxRounds: 1,
+  seconds: 20,
+  missing: always,
+  suits: (peer) => peer === original || peer === native,
+  async measure(bed) {
+    const found: Record<string, number> = {}
+    for (const count of COUNTS) {
+      // A machine that begins to swap is of no use to anybody.
+      if (count > (bed.isQuick ? QUICK_COUNT : Infinity) || freemem() < count * MEMORY_OF_PORT)
+        break
+      const row = await freePorts(count)
+      const { ready, memory } = await (bed.peer === original ? byProcesses : byPublish)(bed, row)
+      found[readyOf(count)] = ready
+      found[memoryOf(count)] = memory
+    }
+    return found
+  },
+}
+
+export const PORTS: readonly Start[] = [ports]

@@ -1,0 +1,46 @@
+import { once } from 'node:events'
+import { startDialog, stopChild, type Command } from './child.js'
+import { allowedCores, divideCores, onCores } from './cores.js'
+
+/** A network on whose loopback proxy, load and backends meet, and the cores that each of them has. */
+export interface Site {
+  /** The command that runs a proxy there. */
+  proxy(...command: Command): Command
+  /** The command that runs a backend there, or what makes the load. */
+  load(...command: Command): Command
+  close(): Promise<void>
+}
+
+const cores = divideCores(allowedCores())
+
+function siteAfter(prefix: readonly string[], close: () => Promise<void>): Site {
+  const within = (own: readonly number[] | undefined, command: Command): Command => {
+    const [first = '', ...rest] = [...prefix, ...onCores(own), ...command]
+    return [first, ...rest]
+  }
+  return {
+    proxy: (...command) => within(cores?.proxy, command),
+    load: (...command) => within(cores?.load, command),
+    close,
+  }
+}
+
+/** The network of this machine. */
+export const MACHINE: Site = siteAfter([], () => Promise.resolve())
+
+/**
+ * A network namespace with a loopback and no more; it is gone when it is closed.
+ * @throws Error for others than root
+ */
+export async function openNamespace(): Promise<Site> {
+  const script = 'ip link set lo up && echo ready && read -r end'
+  const keeper = startDialog(['unshare', '--net', 'sh', '-c', script])
+  const ready = keeper.stdout ? once(keeper.stdout, 'data') : undefined
+  const failed = once(keeper, 'close').then(() => {
+    throw new Error('a network namespace can not be made here: run the benchmark as root')
+  })
+  await Promise.race([ready, failed])
+  failed.catch(() => undefined) // That is its end.
+  const prefix = ['nsenter', `--net=/proc/${keeper.pid ?? 0}/ns/net`, '--']
+  return siteAfter(prefix, () => stopChild(keeper))
+}

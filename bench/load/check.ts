@@ -1,0 +1,82 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+
+/*
+ * One request, so that nobody is measured who does not work; it is tried for a while, since it may be starting.
+ *
+ *     check listening|http|echo|udp PORT
+ *
+ * Prints what was wrong, and ends with status 1.
+ */
+
+const TRIES_MS = 10_000
+const PAUSE_MS = 10
+/** An answer that is not there by then was lost, or never comes. */
+const ANSWER_MS = 1_000
+const WORD = 'are you there?'
+const HOST = '127.0.0.1'
+
+const checks: Record<string, (port: number, signal: AbortSignal) => Promise<void>> = {
+  async listening(port, signal) {
+    await using(connect(port, HOST), (socket) => once(socket, 'connect', { signal }))
+  },
+  async http(port, signal) {
+    const request = get({ port, host: HOST, agent: false, signal })
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    response.resume()
+    if (response.statusCode !== 200) throw new Error(`it answered ${response.statusCode ?? 0}`)
+  },
+  async echo(port, signal) {
+    await using(connect(port, HOST), async (socket) => {
+      socket.write(WORD)
+      expectWord(await once(socket, 'data', { signal }))
+    })
+  },
+  async udp(port, signal) {
+    const socket = createSocket('udp4')
+    try {
+      socket.connect(port, HOST)
+      await once(socket, 'connect')
+      socket.send(WORD)
+      expectWord(await once(socket, 'message', { signal }))
+    } finally {
+      socket.close()
+    }
+  },
+}
+
+async function using<T extends { destroy(): unknown }>(
+  socket: T,
+  use: (socket: T) => Promise<unknown>,
+): Promise<void> {
+  try {
+    await use(socket)
+  } finally {
+    socket.destroy()
+  }
+}
+
+function expectWord([data]: unknown[]): void {
+  if (String(data) !== WORD) throw new Error(`it answered ${JSON.stringify(String(data))}`)
+}
+
+async function main(): Promise<void> {
+  const [, , kind = '', port] = process.argv
+  const check = checks[kind]
+  if (!check) throw new Error(`there is no check ${JSON.stringify(kind)}`)
+  for (const end = performance.now() + TRIES_MS; ;) {
+    try {
+      return await check(Number(port), AbortSignal.timeout(ANSWER_MS))
+    } catch (err) {
+      if (performance.now() > end) throw err
+      await new Promise((done) => setTimeout(done, PAUSE_MS))
+    }
+  }
+}
+
+main().catch((err: unknown) => {
+  console.error(err instanceof Error ? err.message : String(err))
+  process.exit(1)
+})

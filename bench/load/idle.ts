@@ -1,0 +1,41 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
+
+/*
+ * Connections that are opened, heard of once by the backend, and then left alone.
+ *
+ *     idle PORT
+ *
+ * Each line on stdin is how many there are to be; when there are, the line is printed.
+ */
+
+const HOST = '127.0.0.1'
+const AT_A_TIME = 100
+const port = Number(process.argv[2])
+
+async function open(): Promise<void> {
+  const socket = connect({ port, host: HOST, noDelay: true })
+  // An echo shows that it goes all the way to the backend.
+  socket.write('x')
+  await once(socket, 'data')
+  socket.on('error', () => undefined)
+}
+
+async function main(): Promise<void> {
+  let count = 0
+  for await (const line of createInterface({ input: process.stdin })) {
+    while (count < Number(line)) {
+      const batch = Math.min(AT_A_TIME, Number(line) - count)
+      await Promise.all(Array.from({ length: batch }, open))
+      count += batch
+    }
+    console.log(line)
+  }
+  process.exit()
+}
+
+main().catch((err: unknown) => {
+  console.error(err instanceof Error ? err.message : String(err))
+  process.exit(1)
+})

@@ -1,0 +1,81 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { percentile } from '../lib/statistics.js'
+
+/*
+ * HTTP requests at a fixed rate, whether those before were answered or not, and how long each answer takes.
+ *
+ *     rate PORT SECONDS REQUESTS_PER_SECOND CONNECTIONS     prints {"p50": µs, "p90": …, "p99": …, "p99.9": …, "answered": …}
+ */
+
+const HOST = '127.0.0.1'
+const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n'
+const PERCENTS = [50, 90, 99, 99.9]
+/** What was not answered by then is left out, and shows in the count. */
+const LAST_ANSWERS_MS = 500
+
+const [port = 0, seconds = 1, rate = 1, connections = 1] = process.argv.slice(2).map(Number)
+const times: number[] = []
+
+/** A connection on which answers come in the order of the requests; all answers have one length. */
+class Line {
+  readonly #sent: number[] = []
+  #answerLength = 0
+  #received = 0
+
+  constructor(private readonly socket: Socket) {
+    socket.on('data', (data: Buffer) => this.#take(data))
+  }
+
+  request(): void {
+    this.#sent.push(performance.now())
+    this.socket.write(REQUEST)
+  }
+
+  #take(data: Buffer): void {
+    this.#answerLength ||= answerLength(data.toString('latin1'))
+    this.#received += data.length
+    for (; this.#received >= this.#answerLength; this.#received -= this.#answerLength) {
+      times.push((performance.now() - (this.#sent.shift() ?? NaN)) * 1000)
+    }
+  }
+}
+
+function answerLength(answer: string): number {
+  const head = answer.indexOf('\r\n\r\n') + 4
+  const body = Number(/^content-length: (\d+)/im.exec(answer)?.[1])
+  if (head < 4 || Number.isNaN(body)) throw new Error('the backend answered something unexpected')
+  return head + body
+}
+
+async function main(): Promise<void> {
+  const sockets = Array.from({ length: connections }, () =>
+    connect({ port, host: HOST, noDelay: true }),
+  )
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+  const lines = sockets.map((socket) => new Line(socket))
+  const start = performance.now()
+  const total = Math.round(rate * seconds)
+  let sent = 0
+  await new Promise<void>((done) => {
+    const timer = setInterval(() => {
+      const due = Math.min(total, Math.floor(((performance.now() - start) / 1000) * rate))
+      for (; sent < due; sent++) lines[sent % lines.length]?.request()
+      if (sent < total) return
+      clearInterval(timer)
+      done()
+    }, 1)
+  })
+  const deadline = performance.now() + LAST_ANSWERS_MS
+  while (times.length < total && performance.now() < deadline) {
+    await new Promise((done) => setTimeout(done, 5))
+  }
+  const figures = PERCENTS.map((percent) => [`p${percent}`, percentile(times, percent)] as const)
+  console.log(JSON.stringify({ ...Object.fromEntries(figures), answered: times.length }))
+  process.exit()
+}
+
+main().catch((err: unknown) => {
+  console.error(err instanceof Error ? err.message : String(err))
+  process.exit(1)
+})
