@@ -4,7 +4,7 @@ import yargs from 'yargs'
 import { describeMachine, describeTools } from './lib/machine.js'
 import { PEERS } from './lib/peers/index.js'
 import type { Peer } from './lib/peer.js'
-import { ROOT } from './lib/places.js'
+import { removeBundlesAtEnd, ROOT } from './lib/places.js'
 import { Progress, formatSeconds } from './lib/progress.js'
 import { lineChart } from './lib/line-chart.js'
 import { formatReport } from './lib/report.js'
@@ -215,4 +215,5 @@ async function main(): Promise<void> {
   process.exit(results.interrupted ? INTERRUPTED : 0)
 }
 
+removeBundlesAtEnd()
 void main()

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Value } from 'typebox/value'
 import { compareResults, formatChanges } from './lib/compare.js'
+import { removeBundlesAtEnd } from './lib/places.js'
 import { Results } from './lib/results.js'
 
 /*
@@ -33,6 +34,7 @@ function read(path: string): Results {
   return value as Results
 }
 
+removeBundlesAtEnd()
 const [before, after, ...more] = process.argv.slice(2)
 if (before === undefined || after === undefined || more.length > 0) {
   refuse('usage: bench/compare OLD NEW, two files results.json')

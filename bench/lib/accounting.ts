@@ -12,7 +12,7 @@ const KIB = 1024
 const SAMPLE_MS = 200
 
 /** A process and its descendants, those that have just ended left out. */
-export function family(pid: number): number[] {
+function family(pid: number): number[] {
   const members = [pid]
   for (const member of members) {
     const children = read(`/proc/${member}/task/${member}/children`)
@@ -22,7 +22,7 @@ export function family(pid: number): number[] {
 }
 
 /** Time of the processors that it has used so far, also by children that have ended, seconds. */
-export function processorSeconds(pid: number): number {
+function processorSeconds(pid: number): number {
   const ticks = family(pid).map((member) => {
     // utime, stime, cutime and cstime of proc(5), `/proc/PID/stat`, counted from behind the name.
     const fields = read(`/proc/${member}/stat`).split(') ')[1]?.split(' ').slice(11, 15) ?? []

@@ -79,9 +79,19 @@ export class Backends {
     return (await running).port
   }
 
-  /** @throws Error when one request to this port is not answered as the backend would */
-  async check(backend: Backend, port: number): Promise<void> {
-    await output(this.site.load(...KINDS[backend].check(port)))
+  /**
+   * @param child who is to answer, where that is a process
+   * @throws Error when one request to this port is not answered as the backend would
+   */
+  async check(backend: Backend, port: number, child: ChildProcess | undefined): Promise<void> {
+    const inVain = new AbortController()
+    const abort = (): void => inVain.abort()
+    child?.once('exit', abort)
+    try {
+      await output(this.site.load(...KINDS[backend].check(port)), inVain.signal)
+    } finally {
+      child?.off('exit', abort)
+    }
   }
 
   async stop(): Promise<void> {
@@ -94,7 +104,7 @@ export class Backends {
     const port = await freePort()
     const child = startChild(this.site.load(...KINDS[backend].command(port)))
     try {
-      await this.check(backend, port)
+      await this.check(backend, port, child)
     } catch (err) {
       const reason = howItEnded(child) ?? (err as Error).message
       await stopChild(child)

@@ -50,27 +50,28 @@ export async function stopChild(child: ChildProcess): Promise<void> {
 }
 
 /**
- * Runs a program to its end.
+ * Runs a program to its end, or until `signal` says that it is of no use any more.
  * @returns what it printed
  * @throws Error when it can't be run, or fails, with what it said last
  */
-export async function output(command: Command, env: NodeJS.ProcessEnv = {}): Promise<string> {
+export async function output(command: Command, signal?: AbortSignal): Promise<string> {
   const [program, ...args] = command
   const child = keep(
     spawn(program, args, {
-      env: { ...ENVIRONMENT, ...env },
+      env: ENVIRONMENT,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
+      ...(signal ? { signal } : {}),
     }),
   )
   let text = ''
   let complaints = ''
   child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()))
   child.stderr?.on('data', (chunk: Buffer) => (complaints += chunk.toString()))
-  const [status, signal] = (await once(child, 'close')) as [number | null, string | null]
+  const [status, killedBy] = (await once(child, 'close')) as [number | null, string | null]
   if (status === 0) return text
   const last = (complaints || text).trim().split('\n').at(-1) ?? ''
-  throw new Error(`${program} ended with ${signal ?? String(status)}: ${last.slice(0, 300)}`)
+  throw new Error(`${program} ended with ${killedBy ?? String(status)}: ${last.slice(0, 300)}`)
 }
 
 /** How a child has ended, where it has. */

@@ -93,7 +93,7 @@ function linesOf({ curve, rows }: ScenarioResult, ours: readonly string[]): Line
     .filter(({ points }) => points.length > 0)
 }
 
-/** Round values around a range, of which each is two, two and a half or two times the one before. */
+/** Round values around a range, each two or two and a half times the one before. */
 export function logTicks(low: number, high: number): number[] {
   const steps = [1, 2, 5]
   const ticks: number[] = []

@@ -1,9 +1,15 @@
+import { rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 
 /** Where the project is, and the programs of bench/load; told by the script that builds and starts the benchmark. */
 export const ROOT = resolve(process.env['BENCH_ROOT'] ?? '.')
-const BUNDLES = process.env['BENCH_BUNDLES'] ?? ''
+const BUNDLES = process.env['BENCH_BUNDLES']
+
+/** To be called by what the script has started: the programs that were built for it are its own to remove. */
+export function removeBundlesAtEnd(): void {
+  process.on('exit', () => BUNDLES && rmSync(BUNDLES, { recursive: true, force: true }))
+}
 
 /** A program of this project, as it is installed. */
 export function builtProgram(name: 'docker-proxy' | 'docker-publish'): string {
@@ -12,7 +18,7 @@ export function builtProgram(name: 'docker-proxy' | 'docker-publish'): string {
 
 /** A program of bench/load. */
 export function loadProgram(name: string): string {
-  return resolve(BUNDLES, `${name}.js`)
+  return resolve(BUNDLES ?? '', `${name}.js`)
 }
 
 /** A file of a package that the project depends on. */

@@ -177,7 +177,7 @@ async function startForTraffic(scenario: Traffic, bed: Bed, candidate: Candidate
   const protocol = scenario.backend === 'udp' ? 'udp' : 'tcp'
   const child = (candidate.child = peer.start({ protocol, port, backendPort }, site))
   try {
-    await backends.check(scenario.backend, port)
+    await backends.check(scenario.backend, port, child)
   } catch (err) {
     throw new Error(`it does not forward: ${(err as Error).message}`, { cause: err })
   }

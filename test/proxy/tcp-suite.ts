@@ -309,14 +309,14 @@ export function tcpSuite(engine: Engine): void {
     await once(backend.server, 'close')
     const told = once(log, 'line')
     const client = await dial(t, port)
+    const ended = once(client.resume(), 'end')
     const address = `127.0.0.1:${backend.port}`
     const [line] = (await told) as [string]
     t.equal(
       line,
       `Can't forward traffic to backend tcp/${address}: dial tcp ${address}: connect: connection refused`,
     )
-    client.resume()
-    await once(client, 'end')
+    await ended
     backend.server.listen(backend.port, backend.ip)
     await once(backend.server, 'listening')
     t.equal(await exchange(t, port, 'again'), 'again')
@@ -327,10 +327,10 @@ export function tcpSuite(engine: Engine): void {
     const { port, log } = await publish(t, { ip: '127.0.0.1', port: 70_000 })
     const told = once(log, 'line')
     const client = await dial(t, port)
+    const ended = once(client.resume(), 'end')
     const [line] = (await told) as [string]
     t.match(line, "Can't forward traffic to backend tcp/127.0.0.1:70000: ")
-    client.resume()
-    await once(client, 'end')
+    await ended
     await dial(t, port)
   })
 

@@ -4,6 +4,7 @@ import { output } from '../child.js'
 import { allowedCores, divideCores } from '../cores.js'
 import { missingProgram } from '../peer.js'
 import { packageFile } from '../places.js'
+import type { Figure } from '../results.js'
 import type { Bed, Figures, Traffic } from '../scenario.js'
 
 /*
@@ -17,6 +18,8 @@ const MICROSECONDS = { us: 1, ms: 1_000, s: 1_000_000 }
 /** autocannon's threads: the load's own cores, or half of those that all share. */
 const WORKERS =
   divideCores(allowedCores())?.load.length ?? Math.max(1, Math.floor(availableParallelism() / 2))
+
+const P99: Figure = { key: 'p99', title: 'p99', unit: 'µs', better: 'less' }
 
 type Load = (port: number, bed: Bed, seconds: number) => Promise<{ figures: Figures; work: number }>
 
@@ -69,40 +72,53 @@ function wrk(isEach: boolean): Load {
   }
 }
 
-function scenario(
-  name: string,
-  group: string,
-  title: string,
-  load: string,
-  measure: Load,
-  missing: () => string | undefined,
-): Traffic {
+/** What makes the requests. */
+interface Tool {
+  readonly suffix: string
+  readonly text: string
+  readonly run: (isEach: boolean) => Load
+  readonly missing: () => string | undefined
+  /** Whether its latencies of new connections mean something: autocannon counts its own wait for the old one's end. */
+  readonly timesConnections: boolean
+}
+
+const AUTOCANNON: Tool = {
+  suffix: '',
+  text: `autocannon, ${WORKERS} worker${WORKERS === 1 ? '' : 's'}`,
+  run: autocannon,
+  missing: () => missingBackend('http'),
+  timesConnections: false,
+}
+
+const BY_WRK: Tool = {
+  suffix: '-wrk',
+  text: 'wrk, 1 thread',
+  run: wrk,
+  missing: () => missingBackend('http') ?? missingProgram(WRK, 'wrk'),
+  timesConnections: true,
+}
+
+function scenario(group: string, title: string, isEach: boolean, tool: Tool): Traffic {
   return {
     kind: 'traffic',
-    name,
+    name: group + tool.suffix,
     group,
     title,
-    load: `${load}, ${CONNECTIONS} connections`,
+    load: `${tool.text}, ${CONNECTIONS} connections`,
     backend: 'http',
     figures: [
       { key: 'rate', title: 'requests', unit: '/s', better: 'more' },
-      { key: 'p99', title: 'p99', unit: 'µs', better: 'less' },
+      ...(isEach && !tool.timesConnections ? [] : [P99]),
     ],
     cost: { unit: 'µs/request', scale: 1e6 },
-    missing,
-    measure,
+    missing: tool.missing,
+    measure: tool.run(isEach),
   }
 }
 
-const KEEP_ALIVE = 'HTTP keep-alive'
-const CLOSE = 'a connection for each request'
-const byAutocannon = `autocannon, ${WORKERS} worker${WORKERS === 1 ? '' : 's'}`
-const withNginx = (): string | undefined => missingBackend('http')
-const withWrk = (): string | undefined => withNginx() ?? missingProgram(WRK, 'wrk')
-
 export const HTTP: readonly Traffic[] = [
-  scenario('keepalive', 'keepalive', KEEP_ALIVE, byAutocannon, autocannon(false), withNginx),
-  scenario('keepalive-wrk', 'keepalive', KEEP_ALIVE, 'wrk, 1 thread', wrk(false), withWrk),
-  scenario('close', 'close', CLOSE, byAutocannon, autocannon(true), withNginx),
-  scenario('close-wrk', 'close', CLOSE, 'wrk, 1 thread', wrk(true), withWrk),
+  ...[AUTOCANNON, BY_WRK].map((tool) => scenario('keepalive', 'HTTP keep-alive', false, tool)),
+  ...[AUTOCANNON, BY_WRK].map((tool) =>
+    scenario('close', 'a connection for each request', true, tool),
+  ),
 ]

@@ -203,6 +203,7 @@ class RelaySide implements Side, Pollable {
   readable = false
   writable = false
   isBroken = false
+  endFollows = false
 
   constructor(
     private readonly relay: NativeRelay,
@@ -214,6 +215,7 @@ class RelaySide implements Side, Pollable {
     if (events & READABLE) this.readable = true
     if (events & WRITABLE) this.writable = true
     if (events & READ_TO_THE_END) this.readToTheEnd = true
+    if ((events & (EPOLL.RDHUP | GONE)) === EPOLL.RDHUP) this.endFollows = true
     this.relay.ready(this, events)
   }
 
