@@ -1,4 +1,4 @@
-import { execFileSync, type ChildProcess } from 'node:child_process'
+import { spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { Site } from './site.js'
 
@@ -45,15 +45,8 @@ export function missingProgram(program: string, packageName: string): string | u
     : `${program} is missing: install ${packageName} (apt-get install ${packageName})`
 }
 
-/** The first thing that looks like a version in what a program prints about itself. */
+/** The first thing that looks like a version in what a program prints about itself, on whichever output, with whichever status. */
 export function versionOf(program: string, ...args: string[]): string {
-  try {
-    // Some print it on stderr.
-    const text = execFileSync('/bin/sh', ['-c', '"$0" "$@" 2>&1', program, ...args], {
-      encoding: 'utf8',
-    })
-    return /\d+\.\d+(\.\d+)*[\w.+~-]*/.exec(text)?.[0] ?? 'of unknown version'
-  } catch {
-    return 'of unknown version'
-  }
+  const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' })
+  return /\d+\.\d+(\.\d+)*[\w.+~-]*/.exec(`${stdout}${stderr}`)?.[0] ?? 'of unknown version'
 }

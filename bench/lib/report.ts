@@ -32,7 +32,7 @@ th, td { padding: 5px 12px; border-bottom: 1px solid var(--line); text-align: ri
 th { font-weight: 600 } th:first-child, td:first-child { text-align: left } .better { color: var(--good) } .worse { color: var(--bad) }
 td.ours, th.ours { font-weight: 600 } .left td { text-align: left; white-space: normal }
 svg { width: 100%; max-width: 760px; margin-top: 14px }
-@media (max-width: 560px) { .bar { grid-template-columns: 84px 1fr } .value { grid-column: 2 } }
+@media (max-width: 560px) { .bar { grid-template-columns: 100px 1fr } .value { grid-column: 2 } }
 `
 
 /** The whole page. */

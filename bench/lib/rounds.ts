@@ -213,7 +213,7 @@ function resultOf(scenario: Scenario, candidates: readonly Candidate[]): Scenari
 function usageFigures({ cost }: Traffic): Figure[] {
   return [
     { key: 'cpu', title: 'processor', unit: cost.unit, better: 'less' },
-    { key: 'peak', title: 'peak memory', unit: 'MiB', better: 'less' },
+    { key: 'peak', title: 'resident memory', unit: 'MiB', better: 'less' },
   ]
 }
 

@@ -80,7 +80,10 @@ export function exampleResults(): Results {
             peer: 'docker-proxy',
             values: { at100: exampleValue([2], 2), at3000: exampleValue([42], 42) },
           },
-          { peer: 'native', values: { at100: exampleValue([6], 2), at3000: exampleValue([11], 42) } },
+          {
+            peer: 'native',
+            values: { at100: exampleValue([6], 2), at3000: exampleValue([11], 42) },
+          },
           { peer: 'broken', values: {}, failure: 'with 100 connections: some were refused' },
         ],
       },
