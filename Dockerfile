@@ -21,6 +21,8 @@ COPY --from=build /image /
 # Docker lets every user of a container bind ports below 1024. Run by other means, or in the host's
 # network, such a port takes `--user 0`.
 USER 65532:65532
+# There is no shell for the launcher here, so the program that it becomes is called as the launcher would.
+ENV DOCKER_PROXY_COMMAND=/opt/docker-proxy/dist/docker-proxy
 # tini is Docker's own docker-init: it passes signals on and buries the dead.
-ENTRYPOINT ["/usr/bin/docker-init", "--", "/usr/bin/node", "/opt/docker-proxy/dist/docker-proxy"]
+ENTRYPOINT ["/usr/bin/docker-init", "--", "/usr/bin/node", "/opt/docker-proxy/dist/docker-proxy-process"]
 CMD ["-help"]

@@ -5,7 +5,6 @@
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
-  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -14,7 +13,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import console from 'node:console'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -62,6 +61,7 @@ const programs = await build({
   ...common,
   entryPoints: [
     'src/docker-proxy.ts',
+    'src/docker-proxyd.ts',
     'src/docker-publish.ts',
     'src/start.ts',
     'src/proxy/native/worker-thread.ts',
@@ -104,17 +104,20 @@ for (const program of ['docker-proxy', 'start']) {
 }
 
 // dockerd is given a path to a program, not to a script; and `ps` shows it.
-for (const program of ['docker-proxy', 'docker-publish']) {
+renameSync(join(NEXT, 'docker-proxy.js'), join(NEXT, 'docker-proxy-process.js'))
+for (const program of ['docker-proxy-process', 'docker-proxyd', 'docker-publish']) {
   const path = join(NEXT, program)
   renameSync(`${path}.js`, path)
   chmodSync(path, 0o755)
 }
 for (const script of [
+  'src/proxyd/docker-proxy.sh',
   'src/controller/docker-publish-shim.sh',
   'src/cli/docker-publish-watchdog.sh',
 ]) {
   const path = join(NEXT, basename(script, '.sh'))
-  copyFileSync(script, path)
+  // The launcher of docker-proxy may be copied to elsewhere; what it finds by this is here.
+  writeFileSync(path, readFileSync(script, 'utf8').replace('@FOLDER@', resolve('dist')))
   chmodSync(path, 0o755)
 }
 

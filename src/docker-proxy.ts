@@ -6,14 +6,10 @@ import { openStderrSink } from './log/stderr-sink.js'
 import { chooseEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { ListenError, type Proxy } from './proxy/engine.js'
-import { parseFlags, usage, UsageError, type Flags } from './proxy/flags.js'
-import {
-  isProtocol,
-  joinHostPort,
-  type Protocol,
-  type PublishedPort,
-} from './proxy/published-port.js'
-import { readSettings, SettingError } from './proxy/settings.js'
+import { parseFlags, portOfFlags, usage, UsageError, type Flags } from './proxy/flags.js'
+import { joinHostPort, routeOf } from './proxy/published-port.js'
+import { readIsolation, readSettings, SettingError } from './proxy/settings.js'
+import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openStatusPipe } from './proxy/status-pipe.js'
 import { versionLine } from './version.js'
 
@@ -29,7 +25,8 @@ const EXIT_FAILED = 1
 const EXIT_USAGE = 2
 
 async function main(): Promise<void> {
-  const [, path = NAME, ...args] = process.argv
+  const [, program = NAME, ...args] = process.argv
+  const path = launcherPath() ?? program
   const flags = readFlags(path, args)
   if (flags.version) return printVersion()
 
@@ -41,12 +38,14 @@ async function main(): Promise<void> {
     process.exit(exitCode)
   }
 
-  if (!isProtocol(flags.proto)) return fail(EXIT_FAILED, `unsupported protocol ${flags.proto}`)
-  const port = publishedPort(flags.proto, flags)
+  const asked = portOfFlags(flags)
+  if (!asked) return fail(EXIT_FAILED, `unsupported protocol ${flags.proto}`)
+  const port = flags.useListenFd ? { ...asked, listenFd: LISTEN_FD } : asked
   let log: StderrLog
   let proxy: Proxy
   try {
     const settings = readSettings(process.env)
+    if (readIsolation(process.env) === 'shared') throw noProxydError()
     log = openStderrLog(NAME, settings.logLevel)
     const engine = chooseEngine(settings, (reason) =>
       log.debug('The engine is streams: native does not load', { reason }),
@@ -65,7 +64,7 @@ async function main(): Promise<void> {
       log.warn(`Can't tell the parent that all is ready: ${errnoReason(err)}`),
     )
   setProcessName(NAME, [path, ...args])
-  const route = `${described(port, proxy.address)} for ${described(port, backendOf(port))}`
+  const route = routeOf(port, proxy.address)
   log.info(`Proxy listening on ${route}`)
   if (port.containerPort < 1 || port.containerPort > 65_535) {
     log.warn(
@@ -85,6 +84,13 @@ async function main(): Promise<void> {
   }
 }
 
+/** How the launcher was called that has become this; it is nobody else's to see. */
+function launcherPath(): string | undefined {
+  const { DOCKER_PROXY_COMMAND: path } = process.env
+  delete process.env['DOCKER_PROXY_COMMAND']
+  return path
+}
+
 function readFlags(path: string, args: readonly string[]): Flags {
   try {
     return parseFlags(args)
@@ -96,10 +102,14 @@ function readFlags(path: string, args: readonly string[]): Flags {
   }
 }
 
-function publishedPort(protocol: Protocol, flags: Flags): PublishedPort {
-  const { hostIp, hostPort, containerIp, containerPort } = flags
-  const port = { protocol, hostIp, hostPort, containerIp, containerPort }
-  return flags.useListenFd ? { ...port, listenFd: LISTEN_FD } : port
+/** The launcher has become this program, though it was told to share one. */
+function noProxydError(): SettingError {
+  const folder =
+    process.env['DOCKER_PROXY_RUN_DIR'] ||
+    (defaultRunFolder() ?? 'XDG_RUNTIME_DIR, which is not set')
+  return new SettingError(
+    `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd answers in ${folder}: start docker-proxyd, or set it to auto`,
+  )
 }
 
 function stopOnSignal(proxy: Proxy, log: StderrLog): void {
@@ -115,14 +125,6 @@ function stopOnSignal(proxy: Proxy, log: StderrLog): void {
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
-}
-
-function backendOf(port: PublishedPort): Proxy['address'] {
-  return { ip: port.containerIp, port: port.containerPort }
-}
-
-function described({ protocol }: PublishedPort, { ip, port }: Proxy['address']): string {
-  return `${protocol}/${joinHostPort(ip, port)}`
 }
 
 /** The version, and the engine that the settings and this machine come to. */

@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { ProtocolSchema } from './api/types.js'
 import { Refusal } from './conflict.js'
-import { lockFolder } from './folder-lock.js'
+import { lockFolder } from '../linux/folder-lock.js'
 
 const PortNumber = Type.Integer({ minimum: 1, maximum: 65_535 })
 
@@ -65,7 +65,7 @@ export class StateFile {
   constructor(folder: string) {
     this.#folder = folder
     this.path = join(folder, 'state.json')
-    this.#unlock = lockFolder(folder, '--data-root')
+    this.#unlock = lockFolder(folder, 'docker-publish daemon', '--data-root')
   }
 
   /** @throws StateError for a file that is not one of ours */

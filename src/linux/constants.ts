@@ -22,6 +22,7 @@ export const ERRNO = {
 } as const
 
 /** socket(2). */
+export const AF_UNIX = 1
 export const AF_INET = 2
 export const AF_INET6 = 10
 export const SOCK = {

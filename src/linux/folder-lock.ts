@@ -1,16 +1,17 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs'
-import { errnoReason } from '../linux/errno.js'
-import { requireLibc } from '../linux/libc.js'
+import { errnoReason } from './errno.js'
+import { requireLibc } from './libc.js'
 
 /**
  * Makes a folder this process's alone, until it ends or gives it back: it is the folder itself that is locked, so
  * nothing is left in it.
  *
+ * @param owner who uses such a folder
  * @param flag the option that names another folder
  * @returns gives it back
- * @throws Error when another daemon has it, or it can't be used
+ * @throws Error when another has it, or it can't be used
  */
-export function lockFolder(folder: string, flag: string): () => void {
+export function lockFolder(folder: string, owner: string, flag: string): () => void {
   let fd: number
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -25,7 +26,5 @@ export function lockFolder(folder: string, flag: string): () => void {
   }
   if (requireLibc().lock(fd)) return () => closeSync(fd)
   closeSync(fd)
-  throw new Error(
-    `another docker-publish daemon uses ${folder}: stop it, or name another folder with ${flag}`,
-  )
+  throw new Error(`another ${owner} uses ${folder}: stop it, or name another folder with ${flag}`)
 }

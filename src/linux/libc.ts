@@ -26,6 +26,8 @@ export interface Libc {
   listen(fd: number, backlog: number): void
   /** Locks the file, and tells whether it could; the lock ends with the descriptor, or its process. */
   lock(fd: number): boolean
+  /** A pipe with a path, see mkfifo(3). */
+  makeFifo(path: string, mode: number): void
   /** A descriptor for a process, see pidfd_open(2). */
   openProcess(pid: number): number
   /** A copy of another process's descriptor, see pidfd_getfd(2). */
@@ -59,6 +61,7 @@ function openLibc(): Libc {
   const listen = declare('int listen(int fd, int backlog)')
   const bind = declare('int bind(int fd, uintptr_t address, uint32_t length)')
   const flock = declare('int flock(int fd, int operation)')
+  const mkfifo = declare('int mkfifo(const char *path, uint32_t mode)')
   const syscall = declare('long syscall(long number, ...)')
 
   const checked = (name: string, result: number): number =>
@@ -82,6 +85,7 @@ function openLibc(): Libc {
     bind: (fd, address) => void checked('bind', bind(fd, addressOf(address), address.length)),
     listen: (fd, backlog) => void checked('listen', listen(fd, backlog)),
     lock: (fd) => flock(fd, LOCK.EX | LOCK.NB) === 0,
+    makeFifo: (path, mode) => void checked('mkfifo', mkfifo(path, mode)),
     openProcess: (pid) => checked('pidfd_open', syscall(SYS.pidfd_open, 'int', pid, 'uint', 0)),
     takeDescriptor: (pidfd, fd) =>
       checked('pidfd_getfd', syscall(SYS.pidfd_getfd, 'int', pidfd, 'int', fd, 'uint', 0)),

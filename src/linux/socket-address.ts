@@ -1,5 +1,5 @@
 import { endianness } from 'node:os'
-import { AF_INET, AF_INET6 } from './constants.js'
+import { AF_INET, AF_INET6, AF_UNIX } from './constants.js'
 
 export const SIZE_OF_SOCKADDR_IN = 16
 /** Which is room for either. */
@@ -34,6 +34,16 @@ export function socketAddress(ip: string, port: number): Buffer {
     ipv6Groups(ip).forEach((group, i) => address.writeUInt16BE(group, OFFSET.ipv6 + 2 * i))
   else ip.split('.').forEach((byte, i) => address.writeUInt8(Number(byte), OFFSET.ipv4 + i))
   return address
+}
+
+/** The address of a unix socket, struct sockaddr_un of unix(7): a path, or an abstract name, which is written with an `@`. */
+export function unixAddress(path: string): Buffer {
+  const family = Buffer.alloc(2)
+  if (endianness() === 'LE') family.writeUInt16LE(AF_UNIX)
+  else family.writeUInt16BE(AF_UNIX)
+  // An abstract name has no end but that of the address.
+  const name = path.startsWith('@') ? `\0${path.slice(1)}` : `${path}\0`
+  return Buffer.concat([family, Buffer.from(name)])
 }
 
 /**

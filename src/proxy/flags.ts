@@ -1,3 +1,4 @@
+import { isProtocol, type PublishedPort } from './published-port.js'
 import { parseBool, parseInteger, parseIp, ValueError } from './go-values.js'
 
 /** What the command line asked for. */
@@ -9,6 +10,14 @@ export interface Flags {
   containerPort: number
   useListenFd: boolean
   version: boolean
+}
+
+/** The port that flags ask for, but for a socket that was handed over; undefined for an unknown protocol. */
+export function portOfFlags(flags: Flags): PublishedPort | undefined {
+  const { proto, hostIp, hostPort, containerIp, containerPort } = flags
+  return isProtocol(proto)
+    ? { protocol: proto, hostIp, hostPort, containerIp, containerPort }
+    : undefined
 }
 
 /** Why the command line can't be followed; help that was asked for has no message. */

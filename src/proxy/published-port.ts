@@ -25,6 +25,13 @@ export function joinHostPort(ip: string, port: number): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
 }
 
+/** From where to where, as the log tells it: `tcp/0.0.0.0:8080 for tcp/172.17.0.2:80`. */
+export function routeOf(port: PublishedPort, listening: { ip: string; port: number }): string {
+  const host = joinHostPort(listening.ip, listening.port)
+  const backend = joinHostPort(port.containerIp, port.containerPort)
+  return `${port.protocol}/${host} for ${port.protocol}/${backend}`
+}
+
 /** The network's name in error texts: `tcp4` for an IPv4 address, `tcp6` for everything else. */
 export function networkName(protocol: Protocol, ip: string): string {
   return protocol + (ip.includes('.') && !ip.includes(':') ? '4' : '6')

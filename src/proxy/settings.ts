@@ -8,6 +8,9 @@ const WORKERS = ['auto', '1', '2', '3', '4'] as const
 /** With `auto`, of as many cores as there are, so many at most. */
 const AUTO_WORKERS = 4
 type EngineChoice = (typeof ENGINES)[number]
+const ISOLATIONS = ['auto', 'process', 'shared'] as const
+type Isolation = (typeof ISOLATIONS)[number]
+const ISOLATION_VARIABLE = 'DOCKER_PROXY_ISOLATION'
 
 /** What dockerd's flags can't say; from the environment or the settings file. */
 export interface Settings {
@@ -15,6 +18,16 @@ export interface Settings {
   readonly logLevel: LogLevel
   /** Threads that may move data, when there is too much for one. */
   readonly workers: number
+}
+
+/**
+ * Whether a port may have a process of its own, `process`, or must share one, `shared`. From the environment alone: the launcher, which
+ * sees to it, reads no file.
+ * @throws SettingError
+ */
+export function readIsolation(env: NodeJS.ProcessEnv): Isolation {
+  const text = env[ISOLATION_VARIABLE]
+  return text ? oneOf(ISOLATIONS, text, ISOLATION_VARIABLE) : 'auto'
 }
 
 /** A setting that can't be followed; the message says which, what is expected and where it came from. */

@@ -15,7 +15,8 @@ import {
   type DockerError,
 } from '../lib/dockerd.js'
 import { freeRow } from '../lib/free-row.js'
-import { missing, notRoot, PROGRAM } from '../lib/program.js'
+import { missing, notRoot, PROGRAM, stop } from '../lib/program.js'
+import { startProxyd } from '../lib/proxyd.js'
 import { publish, startDaemon } from '../lib/publish.js'
 import { testImage } from './image.js'
 
@@ -184,6 +185,30 @@ t.test('under a real dockerd', { skip }, async (t) => {
     }
     await docker('rm', '-f', 'dns_svr01')
     t.same(proxies(udpPort, 'udp'), [])
+  })
+
+  t.test('ports that are published from now on share a docker-proxyd', async (t) => {
+    const proxyd = await startProxyd(t, { folder: dockerd.proxydFolder })
+    await docker('run', '-d', '--name', 'shared', '-p', '80', '-p', '90-99:80-89', IMAGE, ...HTTPD)
+    const shared = await publishedPort('shared')
+    t.ok(await saysHello(shared))
+    t.ok(await isHello(shared, '::1'))
+    t.ok(await isHello(port), 'one that was there before goes on')
+    t.same(
+      proxies(shared).map((line) => line.split(' ')[0]),
+      ['/bin/sh', '/bin/sh'],
+    )
+    t.equal(proxyd.lines.filter(({ msg }) => String(msg).startsWith('Proxy listening')).length, 22)
+
+    const held = proxyd.lines.length
+    const { stderr } = await refusal('run', '--rm', '-p', `${shared}:80`, IMAGE, ...HTTPD)
+    t.match(stderr, `Bind for 0.0.0.0:${shared} failed: port is already allocated`)
+    t.equal(proxyd.lines.length, held, 'dockerd has not asked')
+
+    await docker('rm', '-f', 'shared')
+    t.same(proxies(shared), [])
+    await t.rejects(fetchPage(shared), { code: 'ECONNREFUSED' })
+    t.match(await stop(proxyd), { code: 0 })
   })
 
   const hasSctp = existsSync('/proc/net/sctp') && 'this kernel has SCTP'

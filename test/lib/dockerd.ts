@@ -12,6 +12,8 @@ const run = promisify(execFile)
 
 /** A real dockerd of the test's own, its proxies ours. */
 export interface Dockerd {
+  /** Where its proxies look for a docker-proxyd. */
+  readonly proxydFolder: string
   /** Runs the docker command; rejects with `code` and `stderr` when it fails. */
   readonly docker: (...args: string[]) => Promise<string>
   /** Makes an image of a folder. */
@@ -35,16 +37,22 @@ export function otherDockerd(): string | false {
 export async function startDockerd(t: Test): Promise<Dockerd> {
   const root = mkdtempSync(join(tmpdir(), 'dockerd-'))
   const socket = join(root, 'docker.sock')
+  const proxydFolder = join(root, 'proxyd')
   const rules = execFileSync('iptables-save', { encoding: 'utf8' })
   const hadBridge = existsSync('/sys/class/net/docker0')
   const config = join(root, 'daemon.json')
   writeFileSync(config, JSON.stringify({ 'userland-proxy-path': PROGRAM }))
   const daemon = spawn(
-    ...inCleanEnvironment('dockerd', [
-      ...['--data-root', join(root, 'data'), '--exec-root', join(root, 'exec')],
-      ...['-H', `unix://${socket}`, '--pidfile', join(root, 'pid')],
-      ...['--config-file', config, '--log-level', 'warn'],
-    ]),
+    ...inCleanEnvironment(
+      'dockerd',
+      [
+        ...['--data-root', join(root, 'data'), '--exec-root', join(root, 'exec')],
+        ...['-H', `unix://${socket}`, '--pidfile', join(root, 'pid')],
+        ...['--config-file', config, '--log-level', 'warn'],
+      ],
+      // It hands its environment on to its proxies.
+      { DOCKER_PROXY_RUN_DIR: proxydFolder },
+    ),
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
   let log = ''
@@ -74,6 +82,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   }
   return {
     docker,
+    proxydFolder,
     async importImage(folder, name, ...changes) {
       const options = changes.flatMap((change) => ['--change', change])
       const archive = join(root, 'image.tar')

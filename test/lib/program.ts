@@ -10,6 +10,8 @@ import { listeningPort } from './proc.js'
 
 /** The built drop-in. */
 export const PROGRAM = resolve('dist/docker-proxy')
+/** What it becomes where no docker-proxyd runs. */
+const PROCESS = resolve('dist/docker-proxy-process')
 /** Docker's own, where it is installed. */
 export const ORIGINAL = '/usr/sbin/docker-proxy'
 
@@ -116,7 +118,7 @@ export function copyAlone(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'docker-proxy-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const program = join(folder, 'docker-proxy')
-  copyFileSync(PROGRAM, program)
+  copyFileSync(PROCESS, program)
   return program
 }
 

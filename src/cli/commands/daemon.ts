@@ -3,7 +3,7 @@ import type { CommandModule } from 'yargs'
 import { formatHost, parseHost } from '../../controller/api/host.js'
 import { serve } from '../../controller/api/listen.js'
 import { Controller } from '../../controller/controller.js'
-import { lockFolder } from '../../controller/folder-lock.js'
+import { lockFolder } from '../../linux/folder-lock.js'
 import { openStderrLog, type Log, type LogLevel } from '../../log/log.js'
 import { deferred } from '../../deferred.js'
 import { tlsFiles, withProxy, withTls, type ClientOptions } from '../options.js'
@@ -66,7 +66,7 @@ export const daemonCommand: CommandModule<object, Args> = {
     ])
     const state = new StateFile(args['data-root'])
     if (resolve(args['exec-root']) !== resolve(args['data-root'])) {
-      lockFolder(args['exec-root'], '--exec-root')
+      lockFolder(args['exec-root'], 'docker-publish daemon', '--exec-root')
     }
     const controller = new Controller({ program, log, state, runFolder: args['exec-root'] })
     tellEvents(controller, log)

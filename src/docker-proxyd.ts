@@ -1,0 +1,97 @@
+import { writeSync } from 'node:fs'
+import yargs from 'yargs'
+import { hideBin } from 'yargs/helpers'
+import { stopSignal } from './cli/stop-signal.js'
+import { errnoReason } from './linux/errno.js'
+import { NodePoller } from './linux/node-poller.js'
+import { notifySystemd } from './linux/systemd.js'
+import { openStderrLog } from './log/log.js'
+import { chooseEngine } from './proxy/choose-engine.js'
+import { readSettings, SettingError } from './proxy/settings.js'
+import { Proxyd } from './proxyd/proxyd.js'
+import { defaultRunFolder } from './proxyd/default-run-folder.js'
+import { openRunFolder } from './proxyd/run-folder.js'
+import { versionLine } from './version.js'
+
+/*
+ * One process for the ports of many docker-proxies, which hand theirs over.
+ */
+
+const NAME = 'docker-proxyd'
+const EXIT_FAILED = 1
+const EXIT_USAGE = 2
+
+interface Options {
+  readonly 'run-dir': string | undefined
+  readonly workers: string | undefined
+}
+
+function parseOptions(): Options {
+  return yargs(hideBin(process.argv))
+    .scriptName(NAME)
+    .usage(
+      'Usage: $0 [OPTIONS]\n\nServes the ports of all docker-proxies that dockerd starts from now on, in one process.',
+    )
+    .option('run-dir', {
+      type: 'string',
+      requiresArg: true,
+      default: process.env['DOCKER_PROXY_RUN_DIR'] || defaultRunFolder(),
+      describe: 'folder in which docker-proxies find it [DOCKER_PROXY_RUN_DIR]',
+    })
+    .option('workers', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'threads that may share the work, 1 to 4, or auto [DOCKER_PROXY_WORKERS]',
+    })
+    .demandCommand(0, 0, '', 'there are only options here')
+    .strict()
+    .locale('en')
+    .version(versionLine(NAME))
+    .alias('version', 'v')
+    .alias('help', 'h')
+    .fail((message, err) => fail(EXIT_USAGE, message || err.message))
+    .parseSync()
+}
+
+function fail(exitCode: number, reason: string): never {
+  process.stderr.write(`${NAME}: ${reason}\n`)
+  process.exit(exitCode)
+}
+
+async function main(): Promise<void> {
+  const options = parseOptions()
+  const runDir = options['run-dir']
+  if (runDir === undefined) {
+    fail(EXIT_USAGE, 'there is no XDG_RUNTIME_DIR: name a folder with --run-dir')
+  }
+  const stop = stopSignal()
+  const workers = options.workers
+  const settings = readSettings(
+    workers === undefined ? process.env : { ...process.env, DOCKER_PROXY_WORKERS: workers },
+  )
+  const log = openStderrLog(NAME, settings.logLevel)
+  const engine = chooseEngine(settings, (reason) =>
+    log.debug('The engine is streams: native does not load', { reason }),
+  )
+  const folder = openRunFolder(runDir)
+  const proxyd = new Proxyd({ engine, poller: new NodePoller(), folder, log })
+  proxyd.open()
+  writeSync(1, `${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
+  try {
+    notifySystemd('READY=1')
+  } catch (err) {
+    log.warn(`Can't tell systemd that all is ready: ${errnoReason(err)}`)
+  }
+  const signal = await stop
+  log.info('Stopped: its docker-proxies wait for the next', { signal, ports: proxyd.count })
+  folder.close()
+  await log.flush()
+  process.exit()
+}
+
+main().catch((err: unknown) => {
+  fail(
+    err instanceof SettingError ? EXIT_USAGE : EXIT_FAILED,
+    err instanceof Error ? err.message : String(err),
+  )
+})

@@ -1,0 +1,67 @@
+#!/bin/sh
+# docker-proxy, as dockerd starts it. Where a docker-proxyd runs, this hands it the port, and waits until it may end; elsewhere it
+# becomes the program that serves the port alone. There is no fork on the way to docker-proxyd: it would take longer than all the rest.
+#
+#   3  status pipe, of dockerd      7  a pipe of our own, on which docker-proxyd answers
+#   4  listening socket, of dockerd 9  control pipe of docker-proxyd
+
+become() {
+  trap - INT TERM USR1 PIPE
+  path=$(readlink -f "$0")
+  program=${path%/*}/docker-proxy-process
+  # A copy of this script alone has nothing beside it.
+  [ -e "$program" ] || program='@FOLDER@/docker-proxy-process'
+  DOCKER_PROXY_COMMAND=$0
+  export DOCKER_PROXY_COMMAND
+  exec "$program" "$@" 7>&- 9>&-
+}
+
+# Whether a docker-proxyd holds the control pipe: its pid file may be a leftover.
+is_served() {
+  { read -r host_pid host_fd <"$run/pid"; } 2>/dev/null &&
+    [ "/proc/$host_pid/fd/$host_fd" -ef "$run/control" ]
+}
+
+stop() {
+  # Without it nothing is forwarded, and nobody would answer.
+  is_served || exit 0
+  echo "stop $$" >&9
+}
+
+run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
+# Others than root have theirs; theirs may not be looked into.
+[ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -x "$run" ] || run=$XDG_RUNTIME_DIR/docker-proxy
+if [ "$DOCKER_PROXY_ISOLATION" = process ] || ! is_served; then become "$@"; fi
+
+# A here-document of one line is a pipe, made without a fork; where it is a file, this can't be done.
+exec 7<<END
+line
+END
+[ -p "/proc/$$/fd/7" ] || become "$@"
+# command: a failure of exec itself would end the shell.
+command exec 7<>"/proc/$$/fd/7" 9<>"$run/control" || become "$@"
+read -r line <&7
+
+trap stop INT TERM
+# A signal between the look for signals and the wait in read is not seen until read ends: docker-proxyd sends one of these after it.
+trap : USR1
+# Whoever started us may not listen any more.
+trap '' PIPE
+echo "start $$" >&9
+while :; do
+  read -r answer code reason <&7 || continue
+  case $answer in
+  ready)
+    { echo 0 >&3; } 2>/dev/null
+    exec 3>&-
+    ;;
+  failed)
+    read -r complaint <&7
+    { printf '1\n%s' "$reason" >&3; } 2>/dev/null
+    echo "$complaint" >&2
+    exit "$code"
+    ;;
+  exit) exit "$code" ;;
+  become) become "$@" ;;
+  esac
+done

@@ -1,0 +1,149 @@
+import { closeSync, constants, openSync, readlinkSync, statSync, writeSync } from 'node:fs'
+import { basename } from 'node:path'
+import { requireLibc } from '../linux/libc.js'
+import { processCommand, processIds } from '../linux/process.js'
+
+/** Descriptors of the launcher script. */
+const LISTEN_FD = 4
+const ANSWER_FD = 7
+const CONTROL_FD = 9
+
+const NAME = 'docker-proxy'
+/** Where in its command line the script may stand: behind the shell, or behind `busybox ash`. */
+const SCRIPT_PLACES = [1, 2]
+
+/** When a launcher is woken so that no signal waits, milliseconds after it was told something. */
+const NUDGES = [5, 50, 500, 2_000]
+
+/** Why a process is not taken for a launcher. */
+export class NotALauncherError extends Error {
+  override readonly name = 'NotALauncherError'
+}
+
+/** A process that has handed its port over, and waits for what becomes of it. */
+export class Launcher {
+  readonly #nudges: NodeJS.Timeout[] = []
+
+  private constructor(
+    readonly pid: number,
+    /** As it was called, and its flags. */
+    readonly command: readonly [path: string, ...args: string[]],
+    /** Readable when the process has ended, see pidfd_open(2). */
+    readonly pidfd: number,
+  ) {}
+
+  /**
+   * @param controlPath the control pipe, which it must have open
+   * @throws NotALauncherError when this is no launcher of our user's
+   */
+  static open(pid: number, controlPath: string): Launcher {
+    let pidfd: number
+    try {
+      pidfd = requireLibc().openProcess(pid)
+    } catch {
+      throw new NotALauncherError('there is no such process')
+    }
+    // From here on the number is this process's, or nobody's.
+    try {
+      if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) {
+        throw new NotALauncherError("it is another user's")
+      }
+      if (!holdsControlPipe(pid, controlPath)) {
+        throw new NotALauncherError('it does not have the control pipe open')
+      }
+      const command = processCommand(pid) ?? []
+      const script = SCRIPT_PLACES.find((place) => basename(command[place] ?? '') === NAME)
+      if (script === undefined) throw new NotALauncherError(`it is no ${NAME}`)
+      const [path = NAME, ...args] = command.slice(script)
+      return new Launcher(pid, [path, ...args], pidfd)
+    } catch (err) {
+      closeSync(pidfd)
+      if (err instanceof NotALauncherError) throw err
+      throw new NotALauncherError('it has ended')
+    }
+  }
+
+  /**
+   * A copy of the listening socket that was handed to it.
+   * @throws SystemError `EBADF` when it has none, `EPERM` where we may not
+   */
+  takeListenFd(): number {
+    return requireLibc().takeDescriptor(this.pidfd, LISTEN_FD)
+  }
+
+  /** The port is published. */
+  ready(): void {
+    this.#answer('ready')
+    for (const delay of NUDGES) {
+      this.#nudges.push(setTimeout(() => this.#nudge(), delay).unref())
+    }
+  }
+
+  /**
+   * It can't be, and the launcher is to end.
+   * @param reason for whoever started it
+   * @param complaint for stderr
+   */
+  failed(exitCode: number, reason: string, complaint: string): void {
+    this.#answer(`failed ${exitCode} ${oneLine(reason)}\n${oneLine(complaint)}`)
+  }
+
+  /** It is to end. */
+  exit(exitCode: number): void {
+    this.#answer(`exit ${exitCode}`)
+  }
+
+  /** It is to see to it by itself. */
+  become(): void {
+    this.#answer('become')
+  }
+
+  close(): void {
+    this.#stopNudging()
+    closeSync(this.pidfd)
+  }
+
+  #answer(text: string): void {
+    this.#stopNudging()
+    try {
+      const path = `/proc/${this.pid}/fd/${ANSWER_FD}`
+      const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+      try {
+        writeSync(fd, `${text}\n`)
+      } finally {
+        closeSync(fd)
+      }
+    } catch {
+      // It has ended, which its pidfd tells.
+    }
+  }
+
+  #nudge(): void {
+    try {
+      process.kill(this.pid, 'SIGUSR1')
+    } catch {
+      // As above.
+    }
+  }
+
+  #stopNudging(): void {
+    for (const timer of this.#nudges.splice(0)) clearTimeout(timer)
+  }
+}
+
+/** Launchers that wait for a docker-proxyd of this control pipe. */
+export function waitingLaunchers(controlPath: string): number[] {
+  return processIds().filter((pid) => holdsControlPipe(pid, controlPath))
+}
+
+function holdsControlPipe(pid: number, controlPath: string): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${CONTROL_FD}`) === controlPath
+  } catch {
+    return false // It has ended, or is not ours to look at, or has no such descriptor.
+  }
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll('\n', ' ')
+}

@@ -1,0 +1,271 @@
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFileSync, copyFileSync, existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
+import { openDescriptors } from '../lib/proc.js'
+import { missing, PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
+import { runFolder, startProxyd } from '../lib/proxyd.js'
+import { dial, exchange, listeningDescriptor, startEcho } from '../lib/sockets.js'
+import { until } from '../lib/until.js'
+
+const commandOf = (pid: number): string =>
+  readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trimEnd()
+
+const refused = (t: Test, port: number): Promise<unknown> =>
+  t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+
+t.test('a docker-proxy hands its port over, and ends with it', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const launcher = await proxyd.publish(echo)
+    t.equal(commandOf(launcher.pid), ['/bin/sh', PROGRAM, ...proxyFlags(echo)].join(' '))
+    t.equal(readFileSync(`/proc/${launcher.pid}/comm`, 'utf8'), 'docker-proxy\n')
+    t.equal(await exchange(t, launcher.port, 'hello'), 'hello')
+    launcher.child.kill(signal)
+    t.same(await launcher.exit, { code: 0, signal: null })
+    await refused(t, launcher.port)
+    t.equal(await launcher.stderr, '')
+  }
+})
+
+t.test('UDP as well', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startUdpEcho(t)
+  const launcher = await proxyd.publish(echo, {
+    flags: ['-proto', 'udp', ...proxyFlags(echo).slice(2)],
+  })
+  t.equal(String(await ask(await bindUdp(t), launcher.port, 'hello')), 'hello')
+  t.match(await stop(launcher), { code: 0 })
+})
+
+t.test('a socket that was handed to it is handed on', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+  const before = openDescriptors(proxyd.pid)
+  const launcher = await proxyd.publish(echo, {
+    listenFd: fd,
+    flags: [...proxyFlags(echo, { port }), '-use-listen-fd'],
+  })
+  t.equal(launcher.port, port)
+  t.equal(await exchange(t, port, 'handed on'), 'handed on')
+  t.match(await stop(launcher), { code: 0 })
+  await until(() => openDescriptors(proxyd.pid) === before)
+})
+
+t.test('what is refused, is so in the words of the program', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  const { port } = await proxyd.publish(echo)
+  for (const [flags, exitCode] of [
+    [proxyFlags(echo, { port }), 1],
+    [proxyFlags(echo, { ip: '192.0.2.1' }), 1],
+    [proxyFlags(echo, { port: 70_000 }), 1],
+    [['-proto', 'quic'], 1],
+    [['-host-port', 'eighty'], 2],
+    [['-use-listen-fd', '-host-port', '1'], 1],
+    [['-version'], 0],
+    [['-help'], 0],
+  ] as const) {
+    const [handed, alone] = [proxyd.folder, join(proxyd.folder, 'none')].map((folder) =>
+      run(t, flags, { env: { DOCKER_PROXY_RUN_DIR: folder } }),
+    )
+    if (!handed || !alone) throw new Error('both were started')
+    t.match(await handed.exit, { code: exitCode })
+    t.equal(await handed.status, await alone.status, flags.join(' '))
+    t.equal(await handed.stderr, await alone.stderr)
+    t.equal(await handed.stdout, await alone.stdout)
+  }
+})
+
+t.test('without a docker-proxyd it is the program itself', async (t) => {
+  const echo = await startEcho(t)
+  const folder = runFolder(t)
+  const alone = await startProxy(t, echo, { env: { DOCKER_PROXY_RUN_DIR: folder } })
+  t.equal(await exchange(t, alone.port, 'alone'), 'alone')
+  await stop(alone)
+
+  const proxyd = await startProxyd(t, { folder })
+  const asked = await startProxy(t, echo, {
+    env: { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ISOLATION: 'process' },
+  })
+  t.equal(await exchange(t, asked.port, 'asked for'), 'asked for')
+  await stop(asked)
+  t.match(await stop(proxyd), { code: 0 })
+  t.notOk(existsSync(join(folder, 'pid')))
+})
+
+t.test('what must share one is refused without a docker-proxyd', async (t) => {
+  const folder = runFolder(t)
+  for (const [isolation, text] of [
+    [
+      'shared',
+      `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd answers in ${folder}: start docker-proxyd, or set it to auto`,
+    ],
+    [
+      'alone',
+      'invalid setting "alone" for DOCKER_PROXY_ISOLATION: use one of auto, process, shared',
+    ],
+  ] as const) {
+    const env = { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ISOLATION: isolation }
+    const running = run(t, proxyFlags(await startEcho(t)), { env })
+    t.equal(await running.status, `1\n${text}`)
+    t.equal(await running.stderr, `${text}\n`)
+    t.match(await running.exit, { code: 2 })
+  }
+})
+
+t.test('a copy of the launcher alone finds its program', async (t) => {
+  const copy = join(t.testdir(), 'docker-proxy')
+  copyFileSync(PROGRAM, copy)
+  const echo = await startEcho(t)
+  const running = await startProxy(t, echo, { program: copy })
+  t.equal(await exchange(t, running.port, 'copied'), 'copied')
+  t.match(commandOf(running.pid), copy)
+  await stop(running)
+})
+
+t.test('the port of a launcher that is killed is free', async (t) => {
+  const proxyd = await startProxyd(t)
+  const launcher = await proxyd.publish(await startEcho(t))
+  launcher.child.kill('SIGKILL')
+  await launcher.exit
+  await until(async () => (await dial(t, launcher.port).catch(() => undefined)) === undefined)
+})
+
+t.test('a docker-proxyd that dies is followed by one that goes on', async (t) => {
+  const first = await startProxyd(t)
+  const echo = await startEcho(t)
+  const own = await first.publish(echo)
+  const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+  const handed = await first.publish(echo, {
+    listenFd: fd,
+    flags: [...proxyFlags(echo, { port }), '-use-listen-fd'],
+  })
+  first.child.kill('SIGKILL')
+  await first.exit
+  await refused(t, own.port)
+  // The launcher has the socket: who comes now waits in its backlog.
+  const meanwhile = exchange(t, port, 'meanwhile')
+
+  const second = await startProxyd(t, { folder: first.folder })
+  t.equal(await meanwhile, 'meanwhile')
+  t.equal(await second.portOf(handed.pid), port)
+  t.equal(await exchange(t, await second.portOf(own.pid), 'again'), 'again')
+  t.match(await stop(own), { code: 0 })
+  t.match(await stop(handed), { code: 0 })
+})
+
+t.test('a launcher without a docker-proxyd ends when it is told to', async (t) => {
+  const proxyd = await startProxyd(t)
+  const launcher = await proxyd.publish(await startEcho(t))
+  t.match(await stop(proxyd), { code: 0 })
+  t.match(await stop(launcher), { code: 0, signal: null })
+})
+
+t.test('what is no request is refused, and changes nothing', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  const launcher = await proxyd.publish(echo)
+  const foreign = await startProxy(t, echo)
+  const garbage = [
+    'rubbish',
+    'start',
+    'start -1',
+    `stop ${foreign.pid}`,
+    `start ${foreign.pid}`,
+    'start 1',
+  ]
+  appendFileSync(join(proxyd.folder, 'control'), `${garbage.join('\n')}\n${'x'.repeat(2_000)}\n`)
+  const refusals = (): unknown[] =>
+    proxyd.lines.filter(({ msg }) => String(msg).startsWith('Refused a request'))
+  await until(() => refusals().length >= garbage.length + 1)
+  t.equal(await exchange(t, launcher.port, 'still'), 'still')
+  t.equal(await exchange(t, foreign.port, 'still'), 'still')
+  await stop(foreign)
+})
+
+t.test('there is one docker-proxyd for a folder', async (t) => {
+  const proxyd = await startProxyd(t)
+  const second = run(t, ['--run-dir', proxyd.folder], {
+    program: join(PROGRAM, '../docker-proxyd'),
+  })
+  t.match(await second.exit, { code: 1 })
+  t.equal(
+    await second.stderr,
+    `docker-proxyd: another docker-proxyd uses ${proxyd.folder}: stop it, or name another folder with --run-dir\n`,
+  )
+})
+
+t.test('a signal right after the start is never lost', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  for (let i = 0; i < 100; i++) {
+    const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
+    t.equal(await launcher.status, READY)
+    launcher.child.kill('SIGINT')
+    const { code } = await launcher.exit
+    if (code !== 0) t.equal(code, 0, `launcher ${i}`)
+  }
+})
+
+for (const [shell, path, packageName] of [
+  [['dash'], '/bin/dash', 'dash'],
+  [['bash'], '/bin/bash', 'bash'],
+  [['busybox', 'ash'], '/bin/busybox', 'busybox-static'],
+] as const) {
+  t.test(
+    `the launcher under ${shell.join(' ')}`,
+    { skip: missing(path, packageName) },
+    async (t) => {
+      const proxyd = await startProxyd(t)
+      const echo = await startEcho(t)
+      const [program, ...args] = shell
+      const flags = [...args, PROGRAM, ...proxyFlags(echo)]
+      const launcher = await proxyd.publish(echo, { program, flags })
+      t.equal(await exchange(t, launcher.port, 'hello'), 'hello')
+      t.match(await stop(launcher), { code: 0 })
+
+      const taken = run(t, [...args, PROGRAM, ...proxyFlags(echo, { port: echo.port })], {
+        program,
+        env: { DOCKER_PROXY_RUN_DIR: proxyd.folder },
+      })
+      t.match(await taken.exit, { code: 1 })
+      const reason = `failed to listen on 127.0.0.1:${echo.port}: listen tcp4 127.0.0.1:${echo.port}: bind: address already in use`
+      t.equal(await taken.status, `1\n${reason}`)
+      t.equal(await taken.stderr, `${reason}\n`)
+    },
+  )
+}
+
+t.test('systemd is told', { skip: missing('/usr/bin/socat', 'socat') }, async (t) => {
+  const path = join(t.testdir(), 'notify')
+  const systemd = run(t, ['-u', `UNIX-RECV:${path}`, '-'], { program: 'socat' })
+  await until(() => existsSync(path))
+  await startProxyd(t, { env: { NOTIFY_SOCKET: path } })
+  const [said] = (await once(systemd.child.stdout ?? t, 'data')) as [Buffer]
+  t.equal(said.toString(), 'READY=1')
+})
+
+t.test('the version, and options that can not be followed', async (t) => {
+  const program = join(PROGRAM, '../docker-proxyd')
+  t.match(
+    execFileSync(program, ['--version'], { encoding: 'utf8' }),
+    /^docker-proxyd \(commit .*\) version /,
+  )
+  for (const [args, text] of [
+    [
+      ['--workers', '9'],
+      'docker-proxyd: invalid setting "9" for DOCKER_PROXY_WORKERS: use one of auto, 1, 2, 3, 4\n',
+    ],
+    [['--fast'], 'docker-proxyd: Unknown argument: fast\n'],
+    [['now'], 'docker-proxyd: there are only options here\n'],
+  ] as const) {
+    const running = run(t, ['--run-dir', runFolder(t), ...args], { program })
+    t.match(await running.exit, { code: 2 })
+    t.equal(await running.stderr, text)
+  }
+})

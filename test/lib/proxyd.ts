@@ -1,0 +1,83 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import type { Test } from 'tap'
+import { proxyFlags, READY, run, type Running, type RunOptions } from './program.js'
+import { until } from './until.js'
+
+const PROXYD = resolve('dist/docker-proxyd')
+
+export interface RunningProxyd extends Running {
+  readonly folder: string
+  /** What it has logged so far. */
+  readonly lines: Record<string, unknown>[]
+  /** Starts a docker-proxy that hands its port over, and waits until it listens. */
+  publish(
+    backend: { ip: string; port: number },
+    options?: RunOptions & { flags?: readonly string[] },
+  ): Promise<Running & { port: number }>
+  /** The port on which a launcher's proxy listens. */
+  portOf(launcher: number): Promise<number>
+}
+
+export interface ProxydOptions {
+  readonly folder?: string
+  readonly args?: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+  /** Its limit of open descriptors. */
+  readonly descriptors?: number
+}
+
+/** A run folder that goes with the test. */
+export function runFolder(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'proxyd-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Starts a docker-proxyd, and waits until docker-proxies find it. */
+export async function startProxyd(t: Test, options: ProxydOptions = {}): Promise<RunningProxyd> {
+  const { folder = runFolder(t), args = [], env = {}, descriptors } = options
+  const flags = ['--run-dir', folder, ...args]
+  const running =
+    descriptors === undefined
+      ? run(t, flags, { program: PROXYD, env })
+      : run(t, ['-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh', PROXYD, ...flags], {
+          program: '/bin/sh',
+          env,
+        })
+  const lines: Record<string, unknown>[] = []
+  createInterface({ input: running.child.stderr as Readable }).on('line', (line) => {
+    lines.push(JSON.parse(line) as Record<string, unknown>)
+  })
+  await Promise.race([
+    once(running.child.stdout as Readable, 'data'),
+    running.exit.then(async () => {
+      throw new Error(`docker-proxyd is not ready: ${await running.stderr}`)
+    }),
+  ])
+  const portOf = async (launcher: number): Promise<number> => {
+    const ofLauncher = (): string | undefined =>
+      lines
+        .filter((line) => line['launcher'] === launcher)
+        .map(({ msg }) => /^Proxy listening on \w+\/.*:(\d+) for /.exec(String(msg))?.[1])
+        .findLast((port) => port !== undefined)
+    await until(() => ofLauncher() !== undefined)
+    return Number(ofLauncher())
+  }
+  return {
+    ...running,
+    folder,
+    lines,
+    portOf,
+    async publish(backend, { flags = proxyFlags(backend), env: own = {}, ...rest } = {}) {
+      const launcher = run(t, flags, { env: { DOCKER_PROXY_RUN_DIR: folder, ...own }, ...rest })
+      const status = await launcher.status
+      if (status !== READY) throw new Error(`docker-proxy is not ready: ${status}`)
+      return { ...launcher, port: await portOf(launcher.pid) }
+    },
+  }
+}
