@@ -1,4 +1,4 @@
-import { OPTION, SIZE_OF_INT, SIZE_OF_LINGER, type SocketOption } from './constants.js'
+import { MSG, OPTION, SIZE_OF_INT, SIZE_OF_LINGER, type SocketOption } from './constants.js'
 import { requireFfi } from './ffi.js'
 
 /*
@@ -15,6 +15,8 @@ export interface Calls {
   accept(fd: number, flags: number): number
   /** recv(2). */
   receive(fd: number, address: number, length: number): number
+  /** recv(2) that leaves what it finds. */
+  peek(fd: number, address: number, length: number): number
   /** send(2). */
   send(fd: number, address: number, length: number, flags: number): number
   /** recvmmsg(2), without a time limit. */
@@ -106,6 +108,7 @@ function declareCalls(): Calls {
     connect: (fd, address, length) => answer(connect(fd, address, length)),
     accept: (fd, flags) => answer(accept4(fd, 0, 0, flags)),
     receive: (fd, address, length) => answer(recv(fd, address, length, 0)),
+    peek: (fd, address, length) => answer(recv(fd, address, length, MSG.PEEK)),
     send: (fd, address, length, flags) => answer(send(fd, address, length, flags)),
     receiveMessages: (fd, messages, count, flags) =>
       answer(recvmmsg(fd, messages, count, flags, 0)),

@@ -60,7 +60,7 @@ export const IP_PKTINFO = 8
 export const IPV6_PKTINFO = 50
 
 /** send(2). */
-export const MSG = { DONTWAIT: 0x40, NOSIGNAL: 0x4000, MORE: 0x8000 } as const
+export const MSG = { PEEK: 2, DONTWAIT: 0x40, NOSIGNAL: 0x4000, MORE: 0x8000 } as const
 
 /** shutdown(2). */
 export const SHUT_WR = 1

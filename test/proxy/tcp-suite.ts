@@ -264,6 +264,44 @@ export function tcpSuite(engine: Engine): void {
     t.equal(await breakage(client), 'ECONNRESET')
   })
 
+  t.test('data with a reset right behind it, and before the backend was reached', async (t) => {
+    const raw = rawCalls()
+    const { fd: backend, port: backendPort } = await listeningDescriptor(t, { host: '127.0.0.1' })
+    t.teardown(() => raw.close(backend))
+    const { port, proxy } = await publish(t, { ip: '127.0.0.1', port: backendPort })
+    for (let i = 0; i < 10; i++) {
+      const client = raw.connect(port)
+      raw.send(client, 'last words')
+      raw.reset(client)
+      const server = await raw.accept(backend)
+      t.equal(await raw.next(server), 'last words')
+      t.equal(await raw.next(server), -ECONNRESET)
+      raw.close(server)
+    }
+    await until(() => proxy.counters.active === 0)
+  })
+
+  // Node does not tell of it: the README names that limit of streams.
+  const isStreams = engine.name === 'streams' && 'Node tells it with the next write'
+  t.test('a reset right behind an end is passed on', { skip: isStreams }, async (t) => {
+    const raw = rawCalls()
+    const { fd: backend, port: backendPort } = await listeningDescriptor(t, { host: '127.0.0.1' })
+    t.teardown(() => raw.close(backend))
+    const { port, proxy } = await publish(t, { ip: '127.0.0.1', port: backendPort })
+    for (let i = 0; i < 10; i++) {
+      const client = raw.connect(port)
+      raw.send(client, 'hello')
+      const server = await raw.accept(backend)
+      t.equal(await raw.next(server), 'hello')
+      raw.send(client, 'last words')
+      raw.end(client)
+      raw.reset(client)
+      t.equal(await raw.next(server), 'last words')
+      await until(() => proxy.counters.active === 0)
+      raw.close(server)
+    }
+  })
+
   t.test('a reset by one of two clients leaves the other alone', async (t) => {
     const { join } = await publishBackend(t)
     const first = await join()

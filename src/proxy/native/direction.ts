@@ -1,4 +1,4 @@
-import { ERRNO, MSG, OPTION, SPLICE } from '../../linux/constants.js'
+import { ERRNO, MSG, SPLICE } from '../../linux/constants.js'
 import { requireFfi } from '../../linux/ffi.js'
 import type { Kernel } from './kernel.js'
 import type { Pipe } from './pipe-pool.js'
@@ -48,8 +48,6 @@ export class Direction {
   #rest: Buffer | undefined
   #pipe: Pipe | undefined
   #fullReads = 0
-  /** The kernel keeps what was sent last until more comes, or the end. */
-  #isHeldBack = false
 
   constructor(
     private readonly kernel: Kernel,
@@ -109,7 +107,6 @@ export class Direction {
     // What ends at once is held back for the end, so that both leave in one packet; a full buffer may not be the last.
     const isLast = this.from.endFollows && count < buffer.bytes.length
     const flags = isLast ? MSG.NOSIGNAL | MSG.MORE : MSG.NOSIGNAL
-    this.#isHeldBack = isLast
     const sent = calls.send(this.to.fd, buffer.address, count, flags)
     if (sent === count) return
     if (sent < 0) this.#nothingWritten(sent)
@@ -167,11 +164,7 @@ export class Direction {
     this.from.readable = false
     if (answer === -ERRNO.EAGAIN) return
     // The kernel tells of a reset only once: what is known to be broken stays so, though the next read says end.
-    if (answer < 0) {
-      this.from.isBroken = true
-      // A reset comes instead of the end, and would discard it; setting the option anew sends it, see tcp(7).
-      if (this.#isHeldBack) this.kernel.calls.setOption(this.to.fd, OPTION.TCP_NODELAY, 1)
-    }
+    if (answer < 0) this.from.isBroken = true
     this.state = 'ending'
   }
 

@@ -54,21 +54,21 @@ export class NativeRelay implements Relay {
     backend: Dial | Joined,
     hasMessages: boolean,
   ) {
+    const isJoined = typeof backend !== 'function'
     this.#client = new RelaySide(this, hasMessages, client)
-    this.#backend = new RelaySide(this, hasMessages)
+    this.#backend = new RelaySide(this, hasMessages, isJoined ? backend.fd : -1)
     this.#up = new Direction(kernel, this.#client, this.#backend)
     this.#down = new Direction(kernel, this.#backend, this.#client)
     try {
       kernel.poller.add(client, EVERYTHING, this.#client)
-      if (typeof backend === 'function') {
-        this.#backend.fd = backend()
-      } else {
-        this.#state = 'joined'
-        this.#backend.fd = backend.fd
+      if (isJoined) {
         this.#up.bytes = backend.bytesIn
         this.#down.bytes = backend.bytesOut
+      } else {
+        this.#backend.fd = backend()
       }
       kernel.poller.add(this.#backend.fd, EVERYTHING, this.#backend)
+      if (isJoined) this.#state = 'joined'
     } catch (err) {
       // Told from the event loop, as every failure.
       this.#dialError = err as Error
@@ -120,6 +120,14 @@ export class NativeRelay implements Relay {
   fail(err: unknown): void {
     if (this.#state === 'closed') return
     this.events.failed(err)
+    this.abort()
+  }
+
+  /** Ends it with a reset of both sides: what was cut off must not look whole. */
+  abort(): void {
+    if (this.#state === 'closed') return
+    const { calls } = this.kernel
+    for (const { fd } of [this.#client, this.#backend]) if (fd >= 0) calls.resetOnClose(fd)
     this.destroy()
   }
 
@@ -137,16 +145,23 @@ export class NativeRelay implements Relay {
     if (this.#dialError) {
       this.events.dialFailed(this.#dialError)
       this.destroy()
-    } else if (side === this.#client && events & GONE) {
-      this.destroy()
+    } else if (side === this.#client && events & GONE && this.#state === 'dialing') {
+      // What it had sent before it was gone is for the backend to get, if that answers.
+      if (this.#hasWords(side)) side.isBroken = true
+      else this.abort()
     }
   }
 
-  /** A side that has ended is not read any more, so nothing but the event tells that it was reset after that. */
+  #hasWords({ fd }: Side): boolean {
+    return this.kernel.calls.peek(fd, this.kernel.buffer.address, 1) > 0
+  }
+
+  /** Nothing but the event tells of a reset behind an end: a read goes on to answer that it has ended. */
   #noteReset(side: Side): void {
     const [direction, other] =
       side === this.#client ? [this.#up, this.#backend] : [this.#down, this.#client]
     if (direction.state === 'over') this.#resetAndClose(other)
+    else side.isBroken = true
   }
 
   #advance(): void {
@@ -194,7 +209,10 @@ export class NativeRelay implements Relay {
 
   /** Passes a reset on: a side that was reset must not look like one that ended well. */
   #resetAndClose(side: Side): void {
-    this.kernel.calls.resetOnClose(side.fd)
+    const { calls } = this.kernel
+    // It would discard what is held back for the end that was to follow; setting the option anew sends that, see tcp(7).
+    calls.setOption(side.fd, OPTION.TCP_NODELAY, 1)
+    calls.resetOnClose(side.fd)
     this.destroy()
   }
 }
@@ -204,18 +222,22 @@ class RelaySide implements Side, Pollable {
   writable = false
   isBroken = false
   endFollows = false
+  readToTheEnd: boolean
 
   constructor(
     private readonly relay: NativeRelay,
-    public readToTheEnd: boolean,
+    private readonly hasMessages: boolean,
     public fd = -1,
-  ) {}
+  ) {
+    this.readToTheEnd = hasMessages
+  }
 
   ready(events: number): void {
     if (events & READABLE) this.readable = true
     if (events & WRITABLE) this.writable = true
     if (events & READ_TO_THE_END) this.readToTheEnd = true
-    if ((events & (EPOLL.RDHUP | GONE)) === EPOLL.RDHUP) this.endFollows = true
+    const isEnd = (events & (EPOLL.RDHUP | GONE)) === EPOLL.RDHUP
+    if (isEnd && !this.hasMessages) this.endFollows = true
     this.relay.ready(this, events)
   }
 

@@ -68,8 +68,10 @@ class WorkerThread {
     notify('ready')
     try {
       poller.run()
-    } finally {
       for (const relay of this.#relays) relay?.destroy()
+    } finally {
+      // After a fault there are some left.
+      for (const relay of this.#relays) relay?.abort()
       closeKernel(this.#kernel)
     }
   }

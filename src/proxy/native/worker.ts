@@ -44,6 +44,7 @@ export class Worker {
   readonly #free: number[] = []
   readonly #ports = new Map<number, SharedPort>()
   #active = 0
+  #isUsed = true
   #isStopped = false
   #isReady = false
   #death: Error | undefined
@@ -65,11 +66,13 @@ export class Worker {
     }
     this.#orders = new Ring(calls, this.#memory.orders)
     this.#reports = new Ring(calls, this.#memory.reports)
-    const start: WorkerStart = { memory: this.#memory, pipes }
-    this.#thread = new Thread(new URL('./worker-thread.js', import.meta.url), {
-      workerData: start,
-      stdin: false,
-    })
+    try {
+      this.#thread = this.#startThread({ memory: this.#memory, pipes })
+    } catch (err) {
+      kernel.poller.close(this.#reports.bell)
+      calls.close(ordersBell)
+      throw err
+    }
     this.#thread.on('message', (notice: WorkerNotice) => {
       if (notice === 'ready') {
         this.#isReady = true
@@ -103,6 +106,7 @@ export class Worker {
    * @param client connected; it belongs to the worker from now on
    */
   open(port: SharedPort, client: number, joined?: Joined): Relay {
+    this.#isUsed = true
     this.#introduce(port)
     const place = this.#free.pop() ?? this.#relays.length
     const { relays: table } = this.#memory
@@ -115,9 +119,15 @@ export class Worker {
       this.#orders.send(message(ORDER.DESTROY, place)),
     )
     this.#relays[place] = relay
-    if (this.#active++ === 0) this.#listen()
+    this.#active++
     this.#orders.send(message(joined ? ORDER.ADOPT : ORDER.OPEN, place))
     return relay
+  }
+
+  /** Ends the thread if it has no relays, and had no new one since it was asked last. */
+  stopIfIdle(): void {
+    if (this.#isReady && this.#active === 0 && !this.#isUsed) this.stop()
+    this.#isUsed = false
   }
 
   /** Ends the thread, which ends its relays. */
@@ -127,6 +137,18 @@ export class Worker {
     this.#orders.send(message(ORDER.STOP, 0))
   }
 
+  /** @throws Error when the system has no thread left; SystemError `ENOMEM` */
+  #startThread(workerData: WorkerStart): Thread {
+    // What is watched keeps the process alive, and the thread is stopped before the process ends.
+    this.kernel.poller.add(this.#reports.bell, EPOLL.IN | EPOLL.ET, {
+      ready: () => this.#reports.receive(this.#hear),
+      // Without its reports it is of no use.
+      fail: () => void this.#thread.terminate(),
+    })
+    const url = new URL('./worker-thread.js', import.meta.url)
+    return new Thread(url, { workerData, stdin: false })
+  }
+
   #introduce(port: SharedPort): void {
     if (this.#ports.has(port.number)) return
     this.#ports.set(port.number, port)
@@ -134,18 +156,18 @@ export class Worker {
     this.#thread.postMessage(notice)
   }
 
-  /** Only while there is something to hear of: what is watched keeps the process alive. */
-  #listen(): void {
-    this.kernel.poller.add(this.#reports.bell, EPOLL.IN | EPOLL.ET, {
-      ready: () => this.#reports.receive(this.#hear),
-      fail: (err) => this.events.ended(err as Error),
-    })
-  }
-
   readonly #hear = (number: number): void => {
     const { kind, place } = parseMessage(number)
     const relay = this.#relays[place]
     if (!relay) return
+    try {
+      this.#tell(kind, place, relay)
+    } catch (err) {
+      relay.events.failed(err) // And the others are heard.
+    }
+  }
+
+  #tell(kind: number, place: number, relay: WorkerRelay): void {
     if (kind === REPORT.DIAL_FAILED) {
       relay.events.dialFailed(systemError('connect', this.#memory.relays.errors[place] ?? 0))
     } else {
@@ -159,7 +181,7 @@ export class Worker {
     relay.bytesOut = bytesOut[place] ?? 0
     this.#relays[place] = undefined
     this.#free.push(place)
-    if (--this.#active === 0) this.kernel.poller.forget(this.#reports.bell)
+    this.#active--
     relay.events.ended(relay)
   }
 
@@ -170,7 +192,12 @@ export class Worker {
     const { clients, backends } = this.#memory.relays
     for (const [place, relay] of this.#relays.entries()) {
       if (!relay) continue
-      for (const fd of [clients[place] ?? -1, backends[place] ?? -1]) if (fd >= 0) calls.close(fd)
+      for (const fd of [clients[place] ?? -1, backends[place] ?? -1]) {
+        if (fd < 0) continue
+        // What was cut off must not look whole.
+        calls.resetOnClose(fd)
+        calls.close(fd)
+      }
       this.#end(place, relay)
     }
     poller.close(this.#reports.bell)

@@ -28,14 +28,12 @@ export type OpenRelay = (client: number, events: RelayEvents) => Relay
  */
 export class Workers {
   /** The one that is starting among them. */
-  readonly #workers: Worker[] = []
+  #workers: readonly Worker[] = []
   /** Relays of the main thread, and of which port each is. */
   readonly #relays = new Map<OwnRelay, SharedPort>()
   readonly #workload: Workload
   #ports = 0
   #notBefore = 0
-  /** Whether one was given a client since this was last looked at. */
-  #isUsed = false
   #idleCheck: NodeJS.Timeout | undefined
 
   /**
@@ -93,16 +91,15 @@ export class Workers {
     try {
       const worker = new Worker(this.kernel, pipesOfThread(threads), {
         ready: () => {
-          this.#isUsed = true
           this.#relieve(worker)
           log.info('Busy: one more thread shares the work', { threads: this.count + 1 })
         },
         ended: (reason) => {
-          this.#workers.splice(this.#workers.indexOf(worker), 1)
+          this.#workers = this.#workers.filter((each) => each !== worker)
           if (reason) failed(reason)
         },
       })
-      this.#workers.push(worker)
+      this.#workers = [...this.#workers, worker]
     } catch (err) {
       failed(err)
     }
@@ -131,11 +128,10 @@ export class Workers {
     let chosen: Worker | undefined
     let fewest = this.#relays.size
     for (const worker of this.#workers) {
-      if (worker.active > fewest || !worker.hasRoom) continue
+      if (worker.active >= fewest || !worker.hasRoom) continue
       fewest = worker.active
       chosen = worker
     }
-    if (chosen) this.#isUsed = true
     return chosen
   }
 
@@ -153,8 +149,6 @@ export class Workers {
   }
 
   #stopIdle(): void {
-    const isIdle = !this.#isUsed && this.#workers.every((each) => each.isReady && each.active === 0)
-    this.#isUsed = false
-    if (isIdle) this.stop()
+    for (const worker of this.#workers) worker.stopIfIdle()
   }
 }
