@@ -33,7 +33,8 @@ interface Options {
 }
 
 function parseOptions(args: readonly string[]): Options {
-  const list = (value: string): string[] => value.split(',').filter((name) => name !== '')
+  const list = (value: string | string[]): string[] =>
+    [value].flat().flatMap((names) => names.split(',').filter((name) => name !== ''))
   const names = SCENARIOS.map(({ name }) => name)
   const groups = SCENARIOS.flatMap(({ group }) => (group === undefined ? [] : [group]))
   const known = [...new Set([...groups, ...names])]
@@ -177,7 +178,7 @@ async function main(): Promise<void> {
     if (rounds.isInterrupted) process.exit(INTERRUPTED) // Once more: at once.
     rounds.interrupt()
   }
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt)
 
   const results: Results = {
     version: 1,

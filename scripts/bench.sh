@@ -4,6 +4,10 @@ set -e
 BENCH_ROOT=$(cd "$(dirname "$0")/.." && pwd)
 BENCH_BUNDLES=$(mktemp -d)
 export BENCH_ROOT BENCH_BUNDLES
+# From when it is node, that removes it.
+trap 'rm -rf "$BENCH_BUNDLES"; exit 1' HUP INT TERM
+# Whatever stands above it.
+echo '{ "type": "commonjs" }' >"$BENCH_BUNDLES/package.json"
 # koffi is found from where the project is.
 ln -s "$BENCH_ROOT/node_modules" "$BENCH_BUNDLES/node_modules"
 (

@@ -23,11 +23,15 @@ export function missingBackend(backend: Backend): string | undefined {
 /** How each is started, and how one request shows that it, or a proxy before it, works. */
 const KINDS: Record<Backend, { command(port: number): Command; check(port: number): Command }> = {
   http: {
-    command: (port) => ['nginx', '-c', writeScratch(`http-${port}.conf`, httpServer(port))],
+    command: (port) => [
+      '/usr/sbin/nginx',
+      '-c',
+      writeScratch(`http-${port}.conf`, httpServer(port)),
+    ],
     check: (port) => checkBy('http', port),
   },
   bulk: {
-    command: (port) => ['iperf3', '-s', '-B', '127.0.0.1', '-p', String(port)],
+    command: (port) => ['/usr/bin/iperf3', '-s', '-B', '127.0.0.1', '-p', String(port)],
     check: (port) => checkBy('listening', port),
   },
   udp: {

@@ -10,21 +10,29 @@ import { once } from 'node:events'
 const ENVIRONMENT = { ...process.env }
 delete ENVIRONMENT['NODE_EXTRA_CA_CERTS']
 
-const children = new Set<ChildProcess>()
-process.on('exit', killAll)
+/** Those that run, and the signal that ends each. */
+const children = new Map<ChildProcess, NodeJS.Signals>()
+let isEnding = false
+process.on('exit', endAll)
 
-/** Ends all that is running, so that whoever waits for it goes on. */
-export function killAll(): void {
-  for (const child of children) killGroup(child)
+/** Ends all that is running, so that whoever waits for it goes on, and lets nothing more be started. */
+export function endAll(): void {
+  isEnding = true
+  for (const [child, signal] of children) killGroup(child, signal)
 }
 
 /** A program and its arguments. */
 export type Command = readonly [program: string, ...args: string[]]
 
 /**
- * Starts a program that runs until `stopChild`. Descriptor 3 is the status pipe, which docker-proxy needs; it is `stdio[3]`.
+ * Starts a program that runs until `stopChild`; `endsBy` is for one that has something to clear away. Descriptor 3 is the status pipe, which docker-proxy needs; it is `stdio[3]`.
  */
-export function startChild(command: Command, env: NodeJS.ProcessEnv = {}): ChildProcess {
+export function startChild(
+  command: Command,
+  env: NodeJS.ProcessEnv = {},
+  endsBy: NodeJS.Signals = 'SIGKILL',
+): ChildProcess {
+  refuseAtTheEnd()
   const [program, ...args] = command
   const child = spawn(program, args, {
     env: { ...ENVIRONMENT, ...env },
@@ -32,11 +40,12 @@ export function startChild(command: Command, env: NodeJS.ProcessEnv = {}): Child
     detached: true,
   })
   child.stdio[3]?.on('error', () => undefined)
-  return keep(child)
+  return keep(child, endsBy)
 }
 
 /** A program that is spoken to by lines: on its stdin, and from its stdout. */
 export function startDialog(command: Command): ChildProcess {
+  refuseAtTheEnd()
   const [program, ...args] = command
   const stdio = ['pipe', 'pipe', 'ignore'] as const
   return keep(spawn(program, args, { env: ENVIRONMENT, stdio: [...stdio], detached: true }))
@@ -55,6 +64,7 @@ export async function stopChild(child: ChildProcess): Promise<void> {
  * @throws Error when it can't be run, or fails, with what it said last
  */
 export async function output(command: Command, signal?: AbortSignal): Promise<string> {
+  refuseAtTheEnd()
   const [program, ...args] = command
   const child = keep(
     spawn(program, args, {
@@ -80,17 +90,21 @@ export function howItEnded({ exitCode, signalCode }: ChildProcess): string | und
   return exitCode === null ? undefined : `ended with status ${exitCode}`
 }
 
-function keep(child: ChildProcess): ChildProcess {
+function refuseAtTheEnd(): void {
+  if (isEnding) throw new Error('the benchmark is being ended')
+}
+
+function keep(child: ChildProcess, endsBy: NodeJS.Signals = 'SIGKILL'): ChildProcess {
   child.on('error', () => undefined) // Told by those who wait for it: once() rejects, a start is checked.
-  children.add(child)
+  children.set(child, endsBy)
   child.on('exit', () => children.delete(child))
   return child
 }
 
-function killGroup({ pid }: ChildProcess): void {
+function killGroup({ pid }: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): void {
   if (pid === undefined) return
   try {
-    process.kill(-pid, 'SIGKILL')
+    process.kill(-pid, signal)
   } catch {
     // All of it has ended.
   }

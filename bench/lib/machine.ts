@@ -31,9 +31,9 @@ export function describeTools(): Record<string, string> {
   return {
     node: process.versions.node,
     autocannon: autocannon.version,
-    wrk: versionOf('wrk', '-v'),
-    iperf3: versionOf('iperf3', '-v'),
-    nginx: versionOf('nginx', '-v'),
+    wrk: versionOf('/usr/bin/wrk', '-v'),
+    iperf3: versionOf('/usr/bin/iperf3', '-v'),
+    nginx: versionOf('/usr/sbin/nginx', '-v'),
   }
 }
 

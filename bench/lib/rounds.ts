@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { accountFor, isMeasurable } from './accounting.js'
 import { Backends } from './backends.js'
-import { howItEnded, killAll, stopChild } from './child.js'
+import { howItEnded, endAll, stopChild } from './child.js'
 import type { Peer } from './peer.js'
 import { BASES } from './peers/index.js'
 import { freePort } from './ports.js'
@@ -52,7 +52,7 @@ export class Rounds {
   /** Ends what is under way: the rounds that all peers have had are kept. */
   interrupt(): void {
     this.#isInterrupted = true
-    killAll()
+    endAll()
   }
 
   get isInterrupted(): boolean {
@@ -68,8 +68,10 @@ export class Rounds {
       .filter((peer) => suits(scenario, peer))
       .map((peer) => ({ peer, rounds: [] }))
     try {
-      for (const candidate of candidates)
+      for (const candidate of candidates) {
+        if (this.isInterrupted) break
         await this.#attempt(candidate, () => this.#prepare(scenario, candidate))
+      }
       for (let round = 0; round < this.#roundsOf(scenario) && !this.#isInterrupted; round++) {
         const brought = await this.#round(scenario, round, candidates, progress)
         // Of a round that was cut short some would have one more than others; and the first one warms up.

@@ -62,6 +62,8 @@ async function byPublish({ site }: Bed, ports: readonly number[]): Promise<Range
   const roots = ['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')]
   const daemon = startChild(
     site.proxy(program, 'daemon', ...host, ...roots, '--log-level', 'silent'),
+    {},
+    'SIGTERM', // It ends its proxies, which outlive one that is killed.
   )
   try {
     await Promise.race([
