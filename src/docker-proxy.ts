@@ -7,7 +7,8 @@ import { chooseEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { ListenError, type Proxy } from './proxy/engine.js'
 import { parseFlags, portOfFlags, usage, UsageError, type Flags } from './proxy/flags.js'
-import { joinHostPort, routeOf } from './proxy/published-port.js'
+import { brokenListenerText } from './proxy/listen-error.js'
+import { routeOf } from './proxy/published-port.js'
 import { readIsolation, readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openStatusPipe } from './proxy/status-pipe.js'
@@ -64,8 +65,7 @@ async function main(): Promise<void> {
       log.warn(`Can't tell the parent that all is ready: ${errnoReason(err)}`),
     )
   setProcessName(NAME, [path, ...args])
-  const route = routeOf(port, proxy.address)
-  log.info(`Proxy listening on ${route}`)
+  log.info(`Proxy listening on ${routeOf(port, proxy.address)}`)
   if (port.containerPort < 1 || port.containerPort > 65_535) {
     log.warn(
       `-container-port ${port.containerPort} is not from 1 to 65535: no client will get through`,
@@ -75,10 +75,7 @@ async function main(): Promise<void> {
   try {
     await proxy.closed
   } catch (err) {
-    const address = joinHostPort(proxy.address.ip, proxy.address.port)
-    log.error(
-      `Stopping proxy on ${route} (accept ${port.protocol} ${address}: accept: ${errnoReason(err)})`,
-    )
+    log.error(brokenListenerText(port, proxy.address, err))
     await log.flush()
     process.exit(EXIT_FAILED)
   }

@@ -1,6 +1,6 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { ListenError } from './engine.js'
-import { joinHostPort, networkName, type PublishedPort } from './published-port.js'
+import { joinHostPort, networkName, routeOf, type PublishedPort } from './published-port.js'
 
 const MAX_PORT = 65_535
 
@@ -19,6 +19,17 @@ export function bindError(port: PublishedPort, err: unknown): ListenError {
     `failed to listen on ${address}: ${call}${errnoReason(err)}`,
     hintFor(port, err),
   )
+}
+
+/** What the log says when a proxy stops because its listener broke by itself. */
+export function brokenListenerText(
+  port: PublishedPort,
+  listening: { ip: string; port: number },
+  err: unknown,
+): string {
+  const address = joinHostPort(listening.ip, listening.port)
+  const reason = `accept ${port.protocol} ${address}: accept: ${errnoReason(err)}`
+  return `Stopping proxy on ${routeOf(port, listening)} (${reason})`
 }
 
 function hintFor({ protocol, hostPort }: PublishedPort, err: unknown): string {

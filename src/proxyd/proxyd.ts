@@ -1,14 +1,13 @@
 import { closeSync } from 'node:fs'
 import { EPOLL, ERRNO } from '../linux/constants.js'
-import { errnoReason } from '../linux/errno.js'
 import type { NodePoller } from '../linux/node-poller.js'
 import { systemError } from '../linux/system-error.js'
 import type { Log } from '../log/log.js'
 import { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { ListenError, type Engine, type Proxy } from '../proxy/engine.js'
 import { parseFlags, portOfFlags } from '../proxy/flags.js'
-import { bindError } from '../proxy/listen-error.js'
-import { joinHostPort, routeOf, type PublishedPort } from '../proxy/published-port.js'
+import { bindError, brokenListenerText } from '../proxy/listen-error.js'
+import { routeOf, type PublishedPort } from '../proxy/published-port.js'
 import { readControlPipe } from './control-pipe.js'
 import { Launcher, NotALauncherError, waitingLaunchers } from './launcher.js'
 import type { RunFolder } from './run-folder.js'
@@ -105,13 +104,9 @@ export class Proxyd {
       // Its listener and its launcher take as many descriptors as a relay.
       this.#descriptors.take()
       launcher.ready()
-      const route = routeOf(port, proxy.address)
-      log.info(`Proxy listening on ${route}`, { launcher: launcher.pid })
+      log.info(`Proxy listening on ${routeOf(port, proxy.address)}`, { launcher: launcher.pid })
       proxy.closed.catch((err: unknown) => {
-        const address = joinHostPort(proxy.address.ip, proxy.address.port)
-        log.error(
-          `Stopping proxy on ${route} (accept ${port.protocol} ${address}: accept: ${errnoReason(err)})`,
-        )
+        log.error(brokenListenerText(port, proxy.address, err))
         this.#end(hosted, EXIT_FAILED)
       })
     } catch (err) {

@@ -1,9 +1,18 @@
 import { missingBackend } from '../backends.js'
 import { output } from '../child.js'
 import { loadProgram } from '../places.js'
-import type { Figures, Traffic } from '../scenario.js'
+import { nothingMissing, type Figures, type Traffic } from '../scenario.js'
+import type { Site } from '../site.js'
 
-const always = (): undefined => undefined
+/** Runs a program of bench/load, which prints its figures. */
+async function runLoad(
+  site: Site,
+  name: string,
+  ...args: readonly (string | number)[]
+): Promise<Figures> {
+  const command = site.load(process.execPath, loadProgram(name), ...args.map(String))
+  return JSON.parse(await output(command)) as Figures
+}
 
 const RATE = 2_000
 const CONNECTIONS = 8
@@ -25,9 +34,14 @@ const latency: Traffic = {
   cost: { unit: 'µs/request', scale: 1e6 },
   missing: () => missingBackend('http'),
   async measure(port, { site }, seconds) {
-    const args = [port, seconds, RATE, CONNECTIONS].map(String)
-    const command = site.load(process.execPath, loadProgram('rate'), ...args)
-    const { answered = 0, ...figures } = JSON.parse(await output(command)) as Figures
+    const { answered = 0, ...figures } = await runLoad(
+      site,
+      'rate',
+      port,
+      seconds,
+      RATE,
+      CONNECTIONS,
+    )
     if (answered < RATE * seconds * 0.99) {
       throw new Error(`of ${RATE * seconds} requests ${answered} were answered`)
     }
@@ -46,11 +60,9 @@ const fair: Traffic = {
     { key: 'p50', title: 'p50', unit: 'µs', better: 'less' },
   ],
   cost: { unit: 'µs/message', scale: 1e6 },
-  missing: always,
+  missing: nothingMissing,
   async measure(port, { site }, seconds) {
-    const args = ['client', String(port), String(seconds)]
-    const command = site.load(process.execPath, loadProgram('fair'), ...args)
-    const { count = NaN, ...figures } = JSON.parse(await output(command)) as Figures
+    const { count = NaN, ...figures } = await runLoad(site, 'fair', 'client', port, seconds)
     return { figures, work: count }
   },
 }
@@ -66,11 +78,9 @@ const udp: Traffic = {
     { key: 'lost', title: 'lost', unit: '', better: 'less' },
   ],
   cost: { unit: 'µs/datagram', scale: 1e6 },
-  missing: always,
+  missing: nothingMissing,
   async measure(port, { site }, seconds) {
-    const args = ['load', String(port), String(seconds), '16', '8']
-    const command = site.load(process.execPath, loadProgram('udp'), ...args)
-    const { received = NaN, ...figures } = JSON.parse(await output(command)) as Figures
+    const { received = NaN, ...figures } = await runLoad(site, 'udp', 'load', port, seconds, 16, 8)
     return { figures, work: received }
   },
 }

@@ -10,7 +10,7 @@ import { builtProgram } from '../places.js'
 import { freePorts } from '../ports.js'
 import { statusReady } from '../ready.js'
 import { scratch } from '../scratch.js'
-import type { Bed, Start } from '../scenario.js'
+import { nothingMissing, type Bed, type Start } from '../scenario.js'
 
 /*
  * Wide ranges: the original by one process for each port, one after the other as dockerd starts them; ours by docker-publish.
@@ -22,8 +22,6 @@ const HOST = '127.0.0.1'
 const MEMORY_OF_PORT = 16 * MIB
 const COUNTS = [1, 10, 100, 1_000]
 const QUICK_COUNT = 100
-
-const always = (): undefined => undefined
 
 /** What a range needs until its last port is ready, seconds, and memory then, MiB. */
 interface Range {
@@ -117,7 +115,7 @@ const ports: Start = {
   },
   maxRounds: 1,
   seconds: 20,
-  missing: always,
+  missing: nothingMissing,
   suits: (peer) => peer === original || peer === native,
   async measure(bed) {
     const found: Record<string, number> = {}

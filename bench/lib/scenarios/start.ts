@@ -6,7 +6,7 @@ import type { Peer } from '../peer.js'
 import { loadProgram } from '../places.js'
 import { freePort } from '../ports.js'
 import { portReady, statusReady, untilIdle } from '../ready.js'
-import type { Bed, Start } from '../scenario.js'
+import { nothingMissing, type Bed, type Start } from '../scenario.js'
 
 /*
  * What a proxy costs before its first connection, and what idle connections cost.
@@ -15,7 +15,6 @@ import type { Bed, Start } from '../scenario.js'
 const MIB = 2 ** 20
 const CONNECTIONS = [0, 100, 1_000, 3_000]
 
-const always = (): undefined => undefined
 const isProcess = ({ openSite, isBackend }: Peer): boolean => !openSite && !isBackend
 
 /** Starts the peer before a backend, and waits until it forwards. */
@@ -51,7 +50,7 @@ const startUp: Start = {
     { key: 'memory', title: 'private memory', unit: 'MiB', better: 'less' },
   ],
   seconds: 0.3,
-  missing: always,
+  missing: nothingMissing,
   suits: isProcess,
   async measure(bed) {
     const { child, milliseconds } = await startPeer(bed)
@@ -86,7 +85,7 @@ const idle: Start = {
   },
   maxRounds: 3,
   seconds: 2,
-  missing: always,
+  missing: nothingMissing,
   suits: isProcess,
   async measure(bed) {
     const { child, port } = await startPeer(bed)

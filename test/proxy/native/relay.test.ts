@@ -70,3 +70,19 @@ t.test('a reset by a side that had ended is passed on as well', async (t) => {
   }
   await until(() => proxy.counters.active === 0)
 })
+
+t.test('a reset right behind an end is passed on, though nobody writes', async (t) => {
+  const { proxy, backend, connect } = await publish(t)
+  for (let i = 0; i < 10; i++) {
+    const client = connect()
+    raw.send(client, 'hello')
+    const server = await raw.accept(backend)
+    t.equal(await raw.next(server), 'hello')
+    raw.send(client, 'last words')
+    raw.end(client)
+    raw.reset(client)
+    t.equal(await raw.next(server), 'last words')
+    await until(() => proxy.counters.active === 0)
+    raw.close(server)
+  }
+})
