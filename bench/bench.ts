@@ -1,133 +1,25 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import yargs from 'yargs'
 import { describeMachine, describeTools } from './lib/machine.js'
-import { PEERS } from './lib/peers/index.js'
+import { parseOptions } from './lib/options.js'
 import type { Peer } from './lib/peer.js'
-import { removeBundlesAtEnd, ROOT } from './lib/places.js'
+import { removeBundlesAtEnd } from './lib/places.js'
 import { Progress, formatSeconds } from './lib/progress.js'
-import { lineChart } from './lib/line-chart.js'
-import { formatReport } from './lib/report.js'
+import { ResultsFolder } from './lib/results-folder.js'
 import type { LeftOut, Results } from './lib/results.js'
 import { Rounds } from './lib/rounds.js'
 import type { Scenario } from './lib/scenario.js'
-import { SCENARIOS } from './lib/scenarios/index.js'
 import { formatScenario } from './lib/table.js'
 
 /*
  * Every proxy that is on this machine, with the same work for each, side by side.
  */
 
-const QUICK = { rounds: 1, seconds: 1 }
-const THOROUGH = { rounds: 3, seconds: 1 }
-const INTERRUPTED = 130
+const FAILED = 1
 const BAD_USAGE = 2
+const INTERRUPTED = 130
 
-interface Options {
-  readonly scenarios: readonly Scenario[]
-  readonly peers: readonly Peer[]
-  readonly rounds: number
-  readonly seconds: number
-  readonly quick: boolean
-  readonly out: string
-}
-
-function parseOptions(args: readonly string[]): Options {
-  const list = (value: string | string[]): string[] =>
-    [value].flat().flatMap((names) => names.split(',').filter((name) => name !== ''))
-  const names = SCENARIOS.map(({ name }) => name)
-  const groups = SCENARIOS.flatMap(({ group }) => (group === undefined ? [] : [group]))
-  const known = [...new Set([...groups, ...names])]
-  const peers = PEERS.map(({ name }) => name)
-  const values = yargs(args)
-    .scriptName('npm run bench --')
-    .usage('$0 [options]\n\nMeasures every proxy on this machine, with the same work for each.')
-    .option('quick', {
-      type: 'boolean',
-      default: false,
-      describe: 'one round of each, and no 1,000 ports',
-    })
-    .option('only', {
-      type: 'string',
-      requiresArg: true,
-      coerce: list,
-      describe: `some of ${known.join(', ')}`,
-    })
-    .option('peers', {
-      type: 'string',
-      requiresArg: true,
-      coerce: list,
-      describe: `some of ${peers.join(', ')}`,
-    })
-    .option('rounds', {
-      type: 'number',
-      requiresArg: true,
-      describe: `rounds that count [${THOROUGH.rounds}]`,
-    })
-    .option('seconds', {
-      type: 'number',
-      requiresArg: true,
-      describe: `of a round of traffic [${THOROUGH.seconds}]`,
-    })
-    .option('out', {
-      type: 'string',
-      requiresArg: true,
-      default: 'bench-results',
-      describe: 'folder for results.json and report.html',
-    })
-    .check(({ only, peers: chosen, rounds, seconds }) => {
-      expectSome('--only', only, known)
-      expectSome('--peers', chosen, peers)
-      expectNumber(
-        '--rounds',
-        rounds,
-        Number.isInteger(rounds) && (rounds ?? 0) >= 1,
-        'a whole number from 1',
-      )
-      expectNumber('--seconds', seconds, (seconds ?? 0) >= 1, 'a number from 1')
-      return true
-    })
-    .strict()
-    .demandCommand(0, 0, '', 'there are only options here')
-    .version(false)
-    .alias('help', 'h')
-    .wrap(null)
-    .fail((message, err) => {
-      console.error(message || err.message)
-      process.exit(BAD_USAGE)
-    })
-    .parseSync()
-  const { rounds, seconds } = values.quick ? QUICK : THOROUGH
-  return {
-    scenarios: SCENARIOS.filter(
-      ({ name, group }) => values.only?.some((each) => each === name || each === group) ?? true,
-    ),
-    peers: PEERS.filter(({ name }) => values.peers?.includes(name) ?? true),
-    rounds: values.rounds ?? rounds,
-    seconds: values.seconds ?? seconds,
-    quick: values.quick,
-    out: resolve(ROOT, values.out),
-  }
-}
-
-function expectSome(
-  option: string,
-  given: readonly string[] | undefined,
-  known: readonly string[],
-): void {
-  if (given === undefined) return
-  const unknown = given.find((name) => !known.includes(name))
-  if (unknown === undefined && given.length > 0) return
-  throw new Error(`${option} ${JSON.stringify(unknown ?? '')}: use some of ${known.join(', ')}`)
-}
-
-function expectNumber(
-  option: string,
-  given: number | undefined,
-  isRight: boolean,
-  what: string,
-): void {
-  if (given !== undefined && !isRight) throw new Error(`${option} ${given}: use ${what}`)
+function end(status: number, message: string): never {
+  console.error(message)
+  process.exit(status)
 }
 
 /** Those that can be measured here, and why the others can't. */
@@ -140,33 +32,28 @@ function present<T extends Peer | Scenario>(all: readonly T[], leftOut: LeftOut[
   })
 }
 
-/** @returns the files that people read */
-function writeResults(folder: string, results: Results): string[] {
-  const files = {
-    'results.json': `${JSON.stringify(results, null, 2)}\n`,
-    'report.html': formatReport(results),
-  }
-  const ours = results.peers.filter(({ isOurs }) => isOurs).map(({ name }) => name)
-  for (const scenario of results.scenarios) {
-    const chart = lineChart(scenario, ours)
-    if (chart !== undefined) writeFileSync(join(folder, `${scenario.name}.svg`), chart)
-  }
-  return Object.entries(files).map(([name, text]) => {
-    const path = join(folder, name)
-    writeFileSync(path, text)
-    return path
-  })
-}
-
 async function main(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2))
-  mkdirSync(options.out, { recursive: true })
+  const options = parseOptions(process.argv.slice(2), (message) => end(BAD_USAGE, message))
   const leftOut: LeftOut[] = []
+  let told = 0
+  const tellLeftOut = (): void => {
+    for (const { name, reason } of leftOut.slice(told)) {
+      console.error(`${name} is left out: ${reason}`)
+    }
+    told = leftOut.length
+  }
+  const rounds = new Rounds(options, leftOut)
+  const interrupt = (): void => {
+    if (rounds.isInterrupted) process.exit(INTERRUPTED) // Once more: at once.
+    rounds.interrupt()
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt)
+
+  const folder = new ResultsFolder(options.out)
   const peers = present(options.peers, leftOut)
   const scenarios = present(options.scenarios, leftOut)
-  for (const { name, reason } of leftOut) console.error(`${name} is left out: ${reason}`)
+  tellLeftOut()
 
-  const rounds = new Rounds({ ...options, isQuick: options.quick })
   const estimates = scenarios.map((scenario) => rounds.estimate(scenario, peers))
   const total = estimates.reduce((sum, seconds) => sum + seconds, 0)
   const isTerminal = process.stderr.isTTY
@@ -174,12 +61,6 @@ async function main(): Promise<void> {
   console.error(
     `This takes about ${formatSeconds(total)}; Ctrl-C ends it and keeps what was measured.`,
   )
-  const interrupt = (): void => {
-    if (rounds.isInterrupted) process.exit(INTERRUPTED) // Once more: at once.
-    rounds.interrupt()
-  }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt)
-
   const results: Results = {
     version: 1,
     date: new Date().toISOString(),
@@ -187,7 +68,7 @@ async function main(): Promise<void> {
     tools: describeTools(),
     rounds: options.rounds,
     seconds: options.seconds,
-    interrupted: false,
+    interrupted: true, // Until it is not.
     peers: peers.map((peer) => ({
       name: peer.name,
       how: peer.how,
@@ -202,19 +83,31 @@ async function main(): Promise<void> {
       if (rounds.isInterrupted) break
       progress.start(scenario.name, index + 1, scenarios.length)
       const result = await rounds.measure(scenario, peers, progress)
-      results.scenarios.push(result)
       progress.clear()
-      console.log(`${formatScenario(result)}\n`)
+      tellLeftOut()
+      // What no peer is for, or was cut short in its first round, has nothing to tell.
+      if (!result.rows.some(({ values, failure }) => failure || Object.keys(values).length))
+        continue
+      results.scenarios.push(result)
+      console.log(`${formatScenario(result, process.stdout.columns)}\n`)
+      folder.write(results)
     }
   } finally {
     await rounds.close()
   }
   results.interrupted = rounds.isInterrupted
-  const written = writeResults(options.out, results)
-  const what = results.interrupted ? 'Interrupted: what was measured is' : 'All of it is'
-  console.error(`${what} in ${written.join(' and ')}`)
-  process.exit(results.interrupted ? INTERRUPTED : 0)
+  const hasSome = results.scenarios.length > 0
+  // A run that brought nothing does not take the place of one that did.
+  const where = hasSome ? folder.write(results).join(' and ') : ''
+  if (results.interrupted) {
+    end(
+      INTERRUPTED,
+      `Interrupted: ${where ? `what was measured is in ${where}` : 'nothing was measured'}`,
+    )
+  }
+  if (!hasSome) end(FAILED, 'Nothing could be measured')
+  end(0, `All of it is in ${where}`)
 }
 
 removeBundlesAtEnd()
-void main()
+main().catch((err: unknown) => end(FAILED, err instanceof Error ? err.message : String(err)))

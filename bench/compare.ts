@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { Value } from 'typebox/value'
-import { compareResults, formatChanges } from './lib/compare.js'
+import { compareResults, formatChanges, isWorse } from './lib/compare.js'
 import { removeBundlesAtEnd } from './lib/places.js'
 import { Results } from './lib/results.js'
 
 /*
- * Says what got slower from one run of the benchmark to another, and ends with 1 where something did.
+ * Says what got slower from one run of the benchmark to another, or fails now, and ends with 1 where something did.
  */
 
-const SLOWER = 1
+const WORSE = 1
 const BAD_USAGE = 2
 
 function refuse(message: string): never {
@@ -43,4 +43,4 @@ const changes = compareResults(read(before), read(after))
 if (changes.length === 0)
   refuse('the two have nothing of ours in common: measure the same scenarios')
 console.log(formatChanges(changes))
-process.exit(changes.some(({ verdict }) => verdict === 'slower') ? SLOWER : 0)
+process.exit(isWorse(changes) ? WORSE : 0)

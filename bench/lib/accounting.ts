@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { KIB } from './units.js'
 
 /*
  * What a process and all that it has started cost, by the kernel's own accounts.
@@ -8,11 +9,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 const TICKS_PER_SECOND = 100
 /** So few ticks tell little: each process may have used up to one more. */
 const MIN_TICKS = 5
-const KIB = 1024
 const SAMPLE_MS = 200
 
 /** A process and its descendants, those that have just ended left out. */
-function family(pid: number): number[] {
+export function family(pid: number): number[] {
   const members = [pid]
   for (const member of members) {
     const children = read(`/proc/${member}/task/${member}/children`)

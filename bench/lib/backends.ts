@@ -3,7 +3,7 @@ import { howItEnded, output, startChild, stopChild, type Command } from './child
 import { loadProgram } from './places.js'
 import { missingProgram } from './peer.js'
 import { freePort } from './ports.js'
-import { scratch, writeScratch } from './scratch.js'
+import { scratchPath, writeScratch } from './scratch.js'
 import type { Site } from './site.js'
 
 /** What stands for the container: answers to HTTP, what iperf3 speaks to, and echoes. */
@@ -53,7 +53,7 @@ function httpServer(port: number): string {
   return `master_process off;
 daemon off;
 worker_rlimit_nofile 65536;
-pid ${scratch}/http-${port}.pid;
+pid ${scratchPath(`http-${port}.pid`)};
 error_log /dev/null;
 events { worker_connections 20000; multi_accept on; }
 http {
@@ -77,7 +77,7 @@ export class Backends {
   async port(backend: Backend): Promise<number> {
     let running = this.#running.get(backend)
     if (!running) {
-      running = this.#start(backend)
+      running = freePort().then((port) => this.#start(backend, port))
       this.#running.set(backend, running)
     }
     return (await running).port
@@ -98,14 +98,27 @@ export class Backends {
     }
   }
 
+  /**
+   * Stops one, and starts it again at the port that it had.
+   * @throws Error as `port`
+   */
+  async renew(backend: Backend): Promise<void> {
+    const running = this.#running.get(backend)
+    if (!running) return
+    const { port, child } = await running
+    await stopChild(child)
+    const renewed = this.#start(backend, port)
+    this.#running.set(backend, renewed)
+    await renewed
+  }
+
   async stop(): Promise<void> {
     for (const running of this.#running.values()) {
       await running.then(({ child }) => stopChild(child)).catch(() => undefined)
     }
   }
 
-  async #start(backend: Backend): Promise<{ port: number; child: ChildProcess }> {
-    const port = await freePort()
+  async #start(backend: Backend, port: number): Promise<{ port: number; child: ChildProcess }> {
     const child = startChild(this.site.load(...KINDS[backend].command(port)))
     try {
       await this.check(backend, port, child)

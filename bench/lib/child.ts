@@ -58,10 +58,23 @@ export async function stopChild(child: ChildProcess): Promise<void> {
   await exit
 }
 
+/** A program failed. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+
+  constructor(
+    message: string,
+    /** What it had printed. */
+    readonly stdout: string,
+  ) {
+    super(message)
+  }
+}
+
 /**
  * Runs a program to its end, or until `signal` says that it is of no use any more.
  * @returns what it printed
- * @throws Error when it can't be run, or fails, with what it said last
+ * @throws CommandError when it fails, with what it said last; Error when it can't be run
  */
 export async function output(command: Command, signal?: AbortSignal): Promise<string> {
   refuseAtTheEnd()
@@ -81,7 +94,10 @@ export async function output(command: Command, signal?: AbortSignal): Promise<st
   const [status, killedBy] = (await once(child, 'close')) as [number | null, string | null]
   if (status === 0) return text
   const last = (complaints || text).trim().split('\n').at(-1) ?? ''
-  throw new Error(`${program} ended with ${killedBy ?? String(status)}: ${last.slice(0, 300)}`)
+  throw new CommandError(
+    `${program} ended with ${killedBy ?? String(status)}: ${last.slice(0, 300)}`,
+    text,
+  )
 }
 
 /** How a child has ended, where it has. */

@@ -1,86 +1,124 @@
 import { formatTable } from '../../src/cli/table.js'
-import { formatNumber } from './number.js'
-import type { Figure, Results, Value } from './results.js'
+import { BASES } from './bases.js'
+import { formatNumber, formatRatio } from './number.js'
+import type { Figure, Results, ScenarioResult, Value } from './results.js'
+import { summarize } from './statistics.js'
 
 /** A change that is smaller than this is none, though the rounds lie apart. */
 const MIN_CHANGE = 0.05
+/** Fewer rounds have no spread to speak of. */
+const MIN_ROUNDS = 3
+/** Memory does not grow and shrink with the speed of the machine. */
+const SIZES = ['KiB', 'MiB']
 
-/** How a figure of one of our engines has changed. */
+/** How one of our engines' figures has changed, or that it is not there any more. */
 export interface Change {
   readonly scenario: string
   readonly peer: string
   readonly figure: Figure
   readonly before: Value
-  readonly after: Value
-  /** How much more it is now, as a share; what the machine did to docker-proxy's own figure is taken out where that was measured both times. */
+  readonly after?: Value
+  /** As multiples of docker-proxy's figure of their run, where they were compared so. */
+  readonly ratios?: readonly [before: number, after: number]
+  /** How much more it is now, as a share; Infinity where it was nothing before. */
   readonly change: number
-  readonly verdict: 'slower' | 'faster' | 'same'
-}
-
-/** Every figure of our engines that was measured both times. */
-export function compareResults(before: Results, after: Results): Change[] {
-  const ours = after.peers.filter(({ isOurs }) => isOurs).map(({ name }) => name)
-  return after.scenarios.flatMap((scenario) => {
-    const old = before.scenarios.find(({ name }) => name === scenario.name)
-    return ours.flatMap((peer) =>
-      scenario.figures.flatMap((figure) => {
-        const [was, is] = [old, scenario].map(
-          (each) => each?.rows.find((row) => row.peer === peer)?.values[figure.key],
-        )
-        return was && is ? [changeOf(scenario.name, peer, figure, was, is)] : []
-      }),
-    )
-  })
-}
-
-function changeOf(
-  scenario: string,
-  peer: string,
-  figure: Figure,
-  before: Value,
-  after: Value,
-): Change {
-  const [was, is] = comparable(before, after)
-  const change = is.median / was.median - 1
-  const isApart = is.low > was.high || is.high < was.low
-  const isMore = figure.better === 'more' ? change > 0 : change < 0
-  const verdict =
-    !isApart || !(Math.abs(change) >= MIN_CHANGE) ? 'same' : isMore ? 'faster' : 'slower'
-  return { scenario, peer, figure, before, after, change, verdict }
+  readonly verdict: 'failed' | 'slower' | 'faster' | 'same' | 'too few rounds'
 }
 
 type Range = Pick<Value, 'low' | 'median' | 'high'>
 
-/** Both as multiples of docker-proxy's figure of their run, where there is one: the same machine is not as fast at all times. */
-function comparable(before: Value, after: Value): [Range, Range] {
-  const bases = [before, after].map(
-    ({ median, ratios }) => median / (ratios['docker-proxy'] ?? NaN),
-  )
-  const [of = NaN, to = NaN] = bases
-  const isBased = of > 0 && to > 0 && Number.isFinite(of) && Number.isFinite(to)
-  const scale = ({ low, median, high }: Value, by: number): Range => ({
-    low: low / by,
-    median: median / by,
-    high: high / by,
+/** Every figure of our engines that was measured before, and whose scenario was run again. */
+export function compareResults(before: Results, after: Results): Change[] {
+  const ours = before.peers.filter(({ isOurs }) => isOurs).map(({ name }) => name)
+  const again = after.peers.map(({ name }) => name)
+  return after.scenarios.flatMap((is) => {
+    const was = before.scenarios.find(({ name }) => name === is.name)
+    if (!was) return []
+    return ours
+      .filter((peer) => again.includes(peer))
+      .flatMap((peer) => was.figures.flatMap((figure) => changeOf(peer, figure, was, is) ?? []))
   })
-  return isBased ? [scale(before, of), scale(after, to)] : [before, after]
 }
 
-/** What got slower, and what faster, by how much. */
+function changeOf(
+  peer: string,
+  figure: Figure,
+  was: ScenarioResult,
+  is: ScenarioResult,
+): Change | undefined {
+  const [before, after] = [was, is].map((scenario) => valueOf(scenario, peer, figure))
+  if (!before) return undefined
+  const common = { scenario: is.name, peer, figure, before }
+  if (!after) {
+    const failed = is.rows.some((row) => row.peer === peer && row.failure !== undefined)
+    return failed ? { ...common, change: NaN, verdict: 'failed' } : undefined
+  }
+  const [from, to, isBased] = comparable(figure, before, after, [was, is])
+  const change = from.median === to.median ? 0 : to.median / from.median - 1
+  const isApart = to.low > from.high || to.high < from.low
+  const isMore = figure.better === 'more' ? change > 0 : change < 0
+  const enough = [before, after].every(({ rounds }) => rounds.length >= MIN_ROUNDS)
+  const isChange = isApart && Math.abs(change) >= MIN_CHANGE
+  const verdict = !enough ? 'too few rounds' : !isChange ? 'same' : isMore ? 'faster' : 'slower'
+  const based = isBased ? { ratios: [from.median, to.median] as const } : {}
+  return { ...common, after, change, verdict, ...based }
+}
+
+function valueOf({ rows }: ScenarioResult, peer: string, figure: Figure): Value | undefined {
+  return rows.find((row) => row.peer === peer)?.values[figure.key]
+}
+
+/** Both as multiples of docker-proxy's figure of their run, where there is one: the same machine is not as fast at all times. */
+function comparable(
+  figure: Figure,
+  before: Value,
+  after: Value,
+  scenarios: readonly ScenarioResult[],
+): [Range, Range, boolean] {
+  const [was, is] = scenarios.map((scenario) => valueOf(scenario, BASES[0], figure))
+  const from = was && ratios(before, was)
+  const to = is && ratios(after, is)
+  if (SIZES.includes(figure.unit) || !from || !to) return [before, after, false]
+  return [from, to, true]
+}
+
+/** Round by round, since both were measured one after the other in each. */
+function ratios({ rounds }: Value, base: Value): Range | undefined {
+  if (base.rounds.length !== rounds.length || base.low <= 0) return undefined
+  return summarize(rounds.map((value, i) => value / (base.rounds[i] ?? NaN)))
+}
+
+/** Whether what we have now is worse anywhere. */
+export function isWorse(changes: readonly Change[]): boolean {
+  return changes.some(({ verdict }) => verdict === 'slower' || verdict === 'failed')
+}
+
+/** What failed, what got slower, and what faster, by how much. */
 export function formatChanges(changes: readonly Change[]): string {
-  const told = changes.filter(({ verdict }) => verdict !== 'same')
-  const same = changes.length - told.length
-  const rest = `${same} of ${changes.length} figures are the same within their spread.`
-  if (told.length === 0) return rest
-  const rows = told
-    .toSorted((a, b) => Number(b.verdict === 'slower') - Number(a.verdict === 'slower'))
-    .map(({ scenario, peer, figure, before, after, change, verdict }) => [
-      verdict,
-      scenario,
-      peer,
-      figure.title,
-      `${formatNumber(before.median)} → ${formatNumber(after.median)} ${figure.unit}`,
-      `${change > 0 ? '+' : ''}${Math.round(change * 100)} %`,
-    ])
-  return `${formatTable(['', 'SCENARIO', 'PEER', 'FIGURE', 'BEFORE → AFTER', 'CHANGE'], rows)}\n\n${rest}`
+  const told = (['failed', 'slower', 'faster'] as const).flatMap((verdict) =>
+    changes.filter((change) => change.verdict === verdict),
+  )
+  const rest = (['same', 'too few rounds'] as const).flatMap((verdict) => {
+    const count = changes.filter((change) => change.verdict === verdict).length
+    const what = verdict === 'same' ? 'the same within their spread' : `of ${verdict} to tell`
+    return count > 0 ? [`${count} of ${changes.length} figures are ${what}.`] : []
+  })
+  if (told.length === 0) return rest.join('\n')
+  const head = ['', 'SCENARIO', 'PEER', 'FIGURE', 'BEFORE → AFTER', 'CHANGE']
+  const base = `× ${BASES[0].toUpperCase()}`
+  const table = formatTable([...head, base], told.map(rowOf))
+  return [table, ...(rest.length > 0 ? ['', ...rest] : [])].join('\n')
+}
+
+function rowOf({ scenario, peer, figure, before, after, change, ratios, verdict }: Change) {
+  const now = after ? formatNumber(after.median) : 'failed'
+  return [
+    verdict,
+    scenario,
+    peer,
+    figure.title,
+    `${formatNumber(before.median)} → ${now} ${figure.unit}`,
+    Number.isFinite(change) ? `${change > 0 ? '+' : ''}${Math.round(change * 100)} %` : '',
+    ratios ? ratios.map(formatRatio).join(' → ') : '',
+  ]
 }

@@ -5,44 +5,52 @@ import type { ScenarioResult } from './results.js'
 /** Pixels. */
 const WIDTH = 720
 const HEIGHT = 320
-const PLOT = { left: 64, right: WIDTH - 150, top: 34, bottom: HEIGHT - 46 }
+const PLOT = { left: 64, right: WIDTH - 160, top: 34, bottom: HEIGHT - 46 }
 const LABEL_HEIGHT = 15
-/** Lines are told apart by their names at the end; ours are drawn stronger. */
+/** Names stand so far from the ends of their lines. */
+const NAME_GAP = 22
+/** Labels below the axis need so much room each. */
+const MIN_LABEL_GAP = 34
+/** Others than ours are told apart by their dashes and tones as well as by their names. */
+const DASHES = ['', '7 3', '2 3', '9 3 2 3', '4 2', '12 4']
+const TONES = 3
+/** Of an SVG within a page the style holds for all of the page: so each rule names the SVG. */
 const STYLE = `
-  text { font: 12px system-ui, sans-serif; fill: #444 }
-  .title { font-size: 14px; font-weight: 600; fill: #111 }
-  .grid { stroke: #ddd }
-  .line { fill: none; stroke: #8a8f98; stroke-width: 1.5 }
-  .dot { fill: #8a8f98 }
-  .ours.line { stroke: #0b6bcb; stroke-width: 3 }
-  .ours.dot { fill: #0b6bcb }
-  text.ours { fill: #0b6bcb; font-weight: 600 }
+  svg text { font: 12px system-ui, sans-serif; fill: #444 }
+  svg .title { font-size: 14px; font-weight: 600; fill: #111 }
+  svg .grid { stroke: #ddd }
+  svg .line { fill: none; stroke: var(--tone); stroke-width: 1.5 }
+  svg .leader { stroke: var(--tone); stroke-width: 0.75 }
+  svg .dot, svg .end { fill: var(--tone) }
+  svg .tone0 { --tone: #6b7280 } svg .tone1 { --tone: #9a5b13 } svg .tone2 { --tone: #2d7d5a }
+  svg .ours { --tone: #0b6bcb; font-weight: 600 } svg .ours.line { stroke-width: 3 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #bbb } .title { fill: #eee } .grid { stroke: #3a3f47 }
-    .ours.line { stroke: #5cb0ff } .ours.dot, text.ours { fill: #5cb0ff }
+    svg text { fill: #bbb } svg .title { fill: #eee } svg .grid { stroke: #3a3f47 } svg .end { fill: var(--tone) }
+    svg .tone0 { --tone: #9aa3af } svg .tone1 { --tone: #e0a458 } svg .tone2 { --tone: #6fd0a5 } svg .ours { --tone: #5cb0ff }
   }`
 
 interface Line {
   readonly name: string
-  readonly isOurs: boolean
+  /** Classes that give it its colour. */
+  readonly tone: string
+  readonly dash: string
   readonly points: readonly { readonly x: number; readonly value: number }[]
 }
 
 /**
  * A scenario's curve, as an SVG that stands by itself: a line for each peer, with its name at the end. Values stand on a
- * logarithmic scale.
+ * logarithmic scale, and so do numbers along the line, with room for a 0.
  * @returns undefined where there is no curve, or nothing was measured for it
  */
 export function lineChart(scenario: ScenarioResult, ours: readonly string[]): string | undefined {
   const { curve } = scenario
   if (!curve) return undefined
-  const lines = linesOf(scenario, ours)
+  const places = placesOf(curve.points.map(({ x }) => x))
+  const lines = linesOf(scenario, places, ours)
   const values = lines.flatMap(({ points }) => points.map(({ value }) => value))
   if (values.length === 0) return undefined
   const ticks = logTicks(Math.min(...values), Math.max(...values))
   const [low = 1, high = 10] = [ticks[0], ticks.at(-1)]
-  const step = (PLOT.right - PLOT.left) / Math.max(1, curve.points.length - 1)
-  const atX = (index: number): number => PLOT.left + index * step
   const share = (value: number): number => Math.log(value / low) / Math.log(high / low)
   const atY = (value: number): number => PLOT.bottom - share(value) * (PLOT.bottom - PLOT.top)
 
@@ -51,24 +59,29 @@ export function lineChart(scenario: ScenarioResult, ours: readonly string[]): st
       `<line class="grid" x1="${PLOT.left}" x2="${PLOT.right}" y1="${atY(tick)}" y2="${atY(tick)}"/>` +
       text(PLOT.left - 8, atY(tick) + 4, formatNumber(tick), 'end'),
   )
-  const labels = curve.points.map(({ x }, i) =>
-    text(atX(i), PLOT.bottom + 18, typeof x === 'number' ? x.toLocaleString('en-US') : x, 'middle'),
-  )
-  const drawn = lines.map(({ points, isOurs }) => {
-    const own = isOurs ? 'ours ' : ''
-    const path = points.map(({ x, value }) => `${atX(x)},${atY(value).toFixed(1)}`)
+  const labels = curve.points.map(({ x }, i) => {
+    const place = places[i] ?? 0
+    const isCrowded = i > 0 && place - (places[i - 1] ?? 0) < MIN_LABEL_GAP
+    const label = typeof x === 'number' ? x.toLocaleString('en-US') : x
+    return isCrowded ? '' : text(place, PLOT.bottom + 18, label, 'middle')
+  })
+  const drawn = lines.map(({ points, tone, dash }) => {
+    const path = points.map(({ x, value }) => `${x.toFixed(1)},${atY(value).toFixed(1)}`)
     const dots = points.map(({ x, value }) => {
       const title = `<title>${formatNumber(value)} ${escapeHtml(curve.unit)}</title>`
-      return `<circle class="${own}dot" cx="${atX(x)}" cy="${atY(value).toFixed(1)}" r="3">${title}</circle>`
+      return `<circle class="${tone} dot" cx="${x.toFixed(1)}" cy="${atY(value).toFixed(1)}" r="3">${title}</circle>`
     })
-    return `<polyline class="${own}line" points="${path.join(' ')}"/>${dots.join('')}`
+    const dashes = dash ? ` stroke-dasharray="${dash}"` : ''
+    return `<polyline class="${tone} line"${dashes} points="${path.join(' ')}"/>${dots.join('')}`
   })
   const ends = lines.map(({ points }) => atY(points.at(-1)?.value ?? low))
   const names = spreadOut(ends, LABEL_HEIGHT).map((y, i) => {
-    const { name = '', isOurs = false, points = [] } = lines[i] ?? {}
-    const last = points.at(-1)
-    const label = `${name} ${formatNumber(last?.value)}`
-    return text(atX(last?.x ?? 0) + 8, y + 4, label, 'start', isOurs ? 'ours' : '')
+    const { name = '', tone = '', points = [] } = lines[i] ?? {}
+    const { x = 0, value = low } = points.at(-1) ?? {}
+    const leader = `<line class="${tone} leader" x1="${(x + 4).toFixed(1)}" y1="${atY(value).toFixed(1)}" x2="${(x + NAME_GAP - 3).toFixed(1)}" y2="${y.toFixed(1)}"/>`
+    return (
+      leader + text(x + NAME_GAP, y + 4, `${name} ${formatNumber(value)}`, 'start', `${tone} end`)
+    )
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(curve.title)}">
 <style>${STYLE}
@@ -80,16 +93,39 @@ ${text((PLOT.left + PLOT.right) / 2, HEIGHT - 8, curve.xTitle, 'middle')}
 `
 }
 
-function linesOf({ curve, rows }: ScenarioResult, ours: readonly string[]): Line[] {
+/** Where each stands along the axis: numbers by their size, others at equal steps. */
+export function placesOf(all: readonly (number | string)[]): number[] {
+  const numbers = all.filter((x) => typeof x === 'number')
+  const smallest = Math.min(...numbers.filter((x) => x > 0))
+  // As a logarithm, but for what is near the smallest and below, where it becomes a straight line down to 0.
+  const at =
+    numbers.length === all.length ? numbers.map((x) => Math.asinh(x / smallest)) : [...all.keys()]
+  const [first = 0, last = 0] = [at[0], at.at(-1)]
+  return at.map(
+    (each) => PLOT.left + ((each - first) / (last - first || 1)) * (PLOT.right - PLOT.left),
+  )
+}
+
+function linesOf(
+  { curve, rows }: ScenarioResult,
+  places: readonly number[],
+  ours: readonly string[],
+): Line[] {
+  let others = 0
   return rows
-    .map(({ peer, values }) => ({
-      name: peer,
-      isOurs: ours.includes(peer),
-      points: (curve?.points ?? []).flatMap(({ key }, x) => {
-        const value = values[key]?.median
-        return value !== undefined && value > 0 ? [{ x, value }] : []
-      }),
-    }))
+    .map(({ peer, values }) => {
+      const isOurs = ours.includes(peer)
+      const number = isOurs ? ours.indexOf(peer) : others++
+      return {
+        name: peer,
+        tone: isOurs ? 'ours' : `tone${number % TONES}`,
+        dash: DASHES[number % DASHES.length] ?? '',
+        points: (curve?.points ?? []).flatMap(({ key }, i) => {
+          const value = values[key]?.median
+          return value !== undefined && value > 0 ? [{ x: places[i] ?? 0, value }] : []
+        }),
+      }
+    })
     .filter(({ points }) => points.length > 0)
 }
 

@@ -4,8 +4,7 @@ import { allowedCores, divideCores } from './cores.js'
 import { versionOf } from './peer.js'
 import { packageFile } from './places.js'
 import type { Results } from './results.js'
-
-const MIB = 2 ** 20
+import { MIB } from './units.js'
 
 /** The machine that the figures are of. */
 export function describeMachine(): Results['machine'] {

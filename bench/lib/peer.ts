@@ -23,6 +23,8 @@ export interface Peer {
   readonly isBackend?: true
   /** With a process for each connection, so many at once are enough. */
   readonly maxConnections?: number
+  /** Whether it has processes that stay, and that it starts again when they end. */
+  readonly hasWorkers?: true
   /** Whether it tells on descriptor 3 when it is ready, as dockerd wants it. */
   readonly hasStatusPipe?: true
   /** What it is, with its version. */

@@ -6,9 +6,15 @@ import { resolve } from 'node:path'
 export const ROOT = resolve(process.env['BENCH_ROOT'] ?? '.')
 const BUNDLES = process.env['BENCH_BUNDLES']
 
+/** The folder of what was built for this run; it is gone at the end. */
+export function bundles(): string {
+  if (!BUNDLES) throw new Error('to be started by scripts/bench.sh')
+  return BUNDLES
+}
+
 /** To be called by what the script has started: the programs that were built for it are its own to remove. */
 export function removeBundlesAtEnd(): void {
-  process.on('exit', () => BUNDLES && rmSync(BUNDLES, { recursive: true, force: true }))
+  process.on('exit', () => rmSync(bundles(), { recursive: true, force: true }))
 }
 
 /** A program of this project, as it is installed. */
@@ -18,7 +24,7 @@ export function builtProgram(name: 'docker-proxy' | 'docker-publish'): string {
 
 /** A program of bench/load. */
 export function loadProgram(name: string): string {
-  return resolve(BUNDLES ?? '', `${name}.js`)
+  return resolve(bundles(), `${name}.js`)
 }
 
 /** A file of a package that the project depends on. */

@@ -1,3 +1,4 @@
+import { BASES } from './bases.js'
 import { escapeHtml } from './html.js'
 import { lineChart } from './line-chart.js'
 import { formatNumber, formatRatio } from './number.js'
@@ -7,8 +8,6 @@ import type { Figure, Results, Row, ScenarioResult } from './results.js'
  * report.html: one file that needs no other, in the colours of the reader's system.
  */
 
-const BASE = 'docker-proxy'
-
 const STYLE = `
 :root { color-scheme: light dark; --ink: #16181d; --soft: #5c636e; --line: #d9dde3; --page: #fff; --card: #f6f7f9;
   --bar: #aeb4bd; --ours: #0b6bcb; --good: #11723a; --bad: #b3261e }
@@ -17,22 +16,25 @@ const STYLE = `
 body { margin: 0 auto; padding: 24px; max-width: 1080px; font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--page) }
 h1 { font-size: 26px; margin: 0 } h2 { font-size: 19px; margin: 40px 0 0 } h3 { font-size: 14px; margin: 0 0 8px; font-weight: 600 }
 p { margin: 4px 0 } .soft { color: var(--soft) } .failure { color: var(--bad) }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 14px; margin-top: 12px }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 14px; margin-top: 12px }
 .figure { background: var(--card); border-radius: 8px; padding: 12px 14px } .figure:first-child { grid-column: 1 / -1 }
-.bar { display: grid; grid-template-columns: 104px 1fr 172px; gap: 10px; align-items: center; min-height: 22px }
+.bar { display: grid; grid-template-columns: 100px 1fr 66px repeat(var(--bases), 52px) 44px; gap: 8px; align-items: center; min-height: 22px }
+.bar.head { font-size: 11px; line-height: 1.2; color: var(--soft); align-items: end } .bar > :nth-child(n + 3) { text-align: right }
 .bar.ours .name, .bar.ours .value b { color: var(--ours); font-weight: 600 }
 .name { overflow-wrap: anywhere } .track { position: relative; height: 14px }
 .fill { height: 100%; border-radius: 2px; background: var(--bar) } .ours .fill { background: var(--ours) }
 .spread { position: absolute; top: 6px; height: 2px; background: var(--ink); min-width: 1px }
 .spread::before, .spread::after { content: ''; position: absolute; top: -4px; width: 1px; height: 10px; background: var(--ink) }
 .spread::after { right: 0 }
-.value { font-variant-numeric: tabular-nums; white-space: nowrap } .value b { font-weight: 500 }
+.value, .ratio { font-variant-numeric: tabular-nums; white-space: nowrap } .ratio { color: var(--soft) } .value b { font-weight: 500 }
 .table { overflow-x: auto } table { border-collapse: collapse; margin-top: 12px; font-variant-numeric: tabular-nums }
 th, td { padding: 5px 12px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
-th { font-weight: 600 } th:first-child, td:first-child { text-align: left } .better { color: var(--good) } .worse { color: var(--bad) }
+th { font-weight: 600 } th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 130px } .better { color: var(--good) } .worse { color: var(--bad) }
 td.ours, th.ours { font-weight: 600 } .left td { text-align: left; white-space: normal }
 svg { width: 100%; max-width: 760px; margin-top: 14px }
-@media (max-width: 560px) { .bar { grid-template-columns: 100px 1fr } .value { grid-column: 2 } }
+td.noisy::after { content: ' ~'; color: var(--soft) }
+@media (max-width: 560px) { body { padding: 14px } .bar { grid-template-columns: 84px 1fr 58px repeat(var(--bases), 44px); gap: 6px } .bar > .note { display: none } .bar.head { font-size: 9px }
+  th, td { padding: 5px 7px } td:first-child { font-size: 13px } }
 `
 
 /** The whole page. */
@@ -73,27 +75,30 @@ function intro({ date, machine, tools, rounds, seconds, interrupted }: Results):
     .join('\n')
 }
 
-/** How the first figures compare with the original's, at a glance. */
+/** How the first figures compare with the original's, or with no proxy where that was not measured, at a glance. */
 function overview(
   scenarios: readonly ScenarioResult[],
   peers: readonly string[],
   ours: readonly string[],
 ): string {
-  const shown = peers.filter((peer) => peer !== BASE)
-  const compared = scenarios.filter(({ rows }) => rows.some(({ peer }) => peer === BASE))
-  if (compared.length === 0 || shown.length === 0) return ''
+  const hasIt = (base: string): boolean =>
+    scenarios.some(({ rows }) => rows.some(({ peer, failure }) => peer === base && !failure))
+  const base = BASES.find(hasIt)
+  const shown = peers.filter((peer) => peer !== base)
+  if (base === undefined || shown.length === 0) return ''
+  const compared = scenarios.filter(({ rows }) => rows.some(({ peer }) => peer === base))
   const isOurs = (peer: string): string => (ours.includes(peer) ? ' class="ours"' : '')
   const head = shown.map((peer) => `<th${isOurs(peer)}>${escapeHtml(peer)}</th>`).join('')
   const body = compared.map((scenario) => {
     const [main] = scenario.figures
     if (!main) return ''
-    const cells = shown.map((peer) => ratioCell(scenario, peer, main, ours.includes(peer)))
+    const cells = shown.map((peer) => ratioCell(scenario, peer, main, base, ours.includes(peer)))
     const better = main.better === 'more' ? '' : ', less is better'
-    const load = scenario.name.endsWith('-wrk') ? ', wrk' : ''
-    const what = `${scenario.title}${load}: ${main.title}`
+    const what = `${scenario.title}: ${main.title}`
     return `<tr><td>${escapeHtml(what)}<span class="soft">${better}</span></td>${cells.join('')}</tr>`
   })
-  return `<h2>As multiples of ${BASE}</h2>
+  return `<h2>As multiples of ${base}</h2>
+<p class="soft">~ marks what is noisy: half of its rounds lie more than an eighth of the median apart.</p>
 <div class="table"><table><tr><th></th>${head}</tr>
 ${body.join('\n')}
 </table></div>`
@@ -103,14 +108,21 @@ function ratioCell(
   { rows }: ScenarioResult,
   peer: string,
   figure: Figure,
+  base: string,
   isOurs: boolean,
 ): string {
   const row = rows.find((each) => each.peer === peer)
-  const ratio = row?.values[figure.key]?.ratios[BASE]
+  const value = row?.values[figure.key]
+  const ratio = value?.ratios[base]
   const text = row?.failure === undefined ? formatRatio(ratio) : 'failed'
   const isBetter = ratio !== undefined && (figure.better === 'more' ? ratio > 1.05 : ratio < 0.95)
   const isWorse = ratio !== undefined && (figure.better === 'more' ? ratio < 0.95 : ratio > 1.05)
-  const classes = [isOurs ? 'ours' : '', isBetter ? 'better' : '', isWorse ? 'worse' : '']
+  const classes = [
+    isOurs ? 'ours' : '',
+    isBetter ? 'better' : '',
+    isWorse ? 'worse' : '',
+    ratio !== undefined && value?.noisy ? 'noisy' : '',
+  ]
   return `<td class="${classes.filter(Boolean).join(' ')}">${text}</td>`
 }
 
@@ -143,23 +155,23 @@ function barChart(figure: Figure, rows: readonly Row[], ours: readonly string[])
   if (bars.length === 0) return ''
   const top = Math.max(...bars.map(({ high }) => high)) || 1
   const percent = (value: number): string => `${((value / top) * 100).toFixed(2)}%`
+  const bases = BASES.filter((base) => bars.some(({ ratios }) => ratios[base] !== undefined))
+  const heads = bases.map((base) => `<span>×&nbsp;${base}</span>`).join('')
   const drawn = bars.map(({ peer, median, low, high, noisy, rounds, ratios }) => {
-    const ratio = ratios[BASE]
-    const notes = [
-      ...(ratio === undefined || peer === BASE ? [] : [`× ${formatRatio(ratio)}`]),
-      ...(noisy ? ['noisy'] : []),
-    ]
+    const compared = bases.map((base) => `<span class="ratio">${formatRatio(ratios[base])}</span>`)
     const spread =
       rounds.length > 1
         ? `<div class="spread" style="left:${percent(low)};width:${percent(high - low)}"></div>`
         : ''
     const title = `${peer}: ${rounds.map(formatNumber).join(', ')} ${figure.unit}`
-    return `<div class="bar${ours.includes(peer) ? ' ours' : ''}" title="${escapeHtml(title)}"><span class="name">${escapeHtml(peer)}</span><div class="track"><div class="fill" style="width:${percent(median)}"></div>${spread}</div><span class="value"><b>${formatNumber(median)}</b> <span class="soft">${notes.join(' ')}</span></span></div>`
+    return `<div class="bar${ours.includes(peer) ? ' ours' : ''}" title="${escapeHtml(title)}"><span class="name">${escapeHtml(peer)}</span><div class="track"><div class="fill" style="width:${percent(median)}"></div>${spread}</div><span class="value"><b>${formatNumber(median)}</b></span>${compared.join('')}<span class="soft note">${noisy ? 'noisy' : ''}</span></div>`
   })
   const unit =
     figure.unit === '' ? '' : `, ${figure.unit.replace(/^\//, 'per ').replace('per s', 'a second')}`
   const better = figure.better === 'more' ? 'more is better' : 'less is better'
-  return `<div class="figure"><h3>${escapeHtml(figure.title + unit)} <span class="soft">· ${better}</span></h3>${drawn.join('')}</div>`
+  const head =
+    heads && `<div class="bar head"><span></span><span></span><span></span>${heads}</div>`
+  return `<div class="figure" style="--bases: ${Math.max(1, bases.length)}"><h3>${escapeHtml(figure.title + unit)} <span class="soft">· ${better}</span></h3>${head}${drawn.join('')}</div>`
 }
 
 function peersTable({ peers, leftOut }: Results): string {

@@ -1,21 +1,17 @@
-import type { ChildProcess } from 'node:child_process'
-import { accountFor, isMeasurable } from './accounting.js'
 import { Backends } from './backends.js'
+import { startForTraffic, type Candidate } from './candidate.js'
 import { howItEnded, endAll, stopChild } from './child.js'
 import type { Peer } from './peer.js'
-import { BASES } from './peers/index.js'
-import { freePort } from './ports.js'
 import type { Progress } from './progress.js'
-import type { Figure, Row, ScenarioResult, Value } from './results.js'
-import type { Bed, Figures, Scenario, Traffic } from './scenario.js'
+import type { LeftOut, ScenarioResult } from './results.js'
+import { scenarioResult } from './scenario-result.js'
+import type { Bed, Figures, Scenario } from './scenario.js'
 import { MACHINE } from './site.js'
-import { summarize } from './statistics.js'
 
-/** A warm-up takes this share of a round's time. */
+/** A warm-up takes this share of a round's time, but a second at least. */
 const WARM_UP = 0.3
 /** Time that a round takes beside the load's, seconds. */
 const OVERHEAD = 0.3
-const MIB = 2 ** 20
 
 export interface RoundOptions {
   /** Rounds that count. */
@@ -25,23 +21,17 @@ export interface RoundOptions {
   readonly isQuick: boolean
 }
 
-/** A peer in a scenario: where it is, what it has brought so far, and why it is out where it is. */
-interface Candidate {
-  readonly peer: Peer
-  readonly rounds: Figures[]
-  /** What a round does. */
-  run?: (seconds: number) => Promise<Figures>
-  child?: ChildProcess | undefined
-  failure?: string
-}
-
 /** Measures scenarios, one peer after the other in each round, so that what else the machine does falls on all. */
 export class Rounds {
   readonly #beds = new Map<Peer, Promise<Bed>>()
   readonly #machine = { site: MACHINE, backends: new Backends(MACHINE) }
   #isInterrupted = false
 
-  constructor(private readonly options: RoundOptions) {}
+  /** @param leftOut is told what could not be measured */
+  constructor(
+    private readonly options: RoundOptions,
+    private readonly leftOut: LeftOut[],
+  ) {}
 
   /** Time that a scenario takes by estimate, seconds. */
   estimate(scenario: Scenario, peers: readonly Peer[]): number {
@@ -81,7 +71,7 @@ export class Rounds {
     } finally {
       for (const { child } of candidates) if (child) await stopChild(child)
     }
-    return resultOf(scenario, candidates)
+    return scenarioResult(scenario, candidates)
   }
 
   /** Stops the backends, and removes the networks that peers have had. */
@@ -113,13 +103,17 @@ export class Rounds {
       if (this.#isInterrupted) break
       const { peer, run } = candidate
       progress.tell(`${peer.name}, ${isWarmUp ? 'warm-up' : `round ${number}`}`)
-      const seconds = this.options.seconds * (isWarmUp ? WARM_UP : 1)
+      const { seconds } = this.options
+      const length = isWarmUp ? Math.max(1, Math.round(seconds * WARM_UP)) : seconds
       if (run && !candidate.failure) {
         await this.#attempt(candidate, async () => {
-          brought.set(candidate, await run(seconds))
+          const figures = await run(length)
           const ended = candidate.child && howItEnded(candidate.child)
           if (ended) throw new Error(`${peer.name} ${ended}`)
+          brought.set(candidate, figures)
         })
+        // It may still be busy with the one that has failed.
+        if (candidate.failure) await this.#renewBackend(scenario, candidate)
         if (candidate.failure && !isWarmUp) candidate.failure += `, in round ${number}`
       }
       progress.advance(this.#secondsOf(scenario))
@@ -138,14 +132,23 @@ export class Rounds {
     }
   }
 
+  async #renewBackend(scenario: Scenario, { peer }: Candidate): Promise<void> {
+    if (scenario.kind !== 'traffic' || this.#isInterrupted) return
+    const { backends } = await this.#bedOf(peer)
+    await backends.renew(scenario.backend)
+  }
+
   /** Each peer has its network and backends for all scenarios. */
   #bedOf(peer: Peer): Promise<Bed> {
     const { isQuick } = this.options
+    const leaveOut = (name: string, reason: string): void =>
+      void this.leftOut.push({ name, reason })
+    const common = { peer, isQuick, leaveOut }
     let bed = this.#beds.get(peer)
     if (!bed) {
       bed = peer.openSite
-        ? peer.openSite().then((site) => ({ peer, site, backends: new Backends(site), isQuick }))
-        : Promise.resolve({ peer, ...this.#machine, isQuick })
+        ? peer.openSite().then((site) => ({ ...common, site, backends: new Backends(site) }))
+        : Promise.resolve({ ...common, ...this.#machine })
       this.#beds.set(peer, bed)
     }
     return bed
@@ -169,77 +172,4 @@ export class Rounds {
 function suits(scenario: Scenario, peer: Peer): boolean {
   if (scenario.kind === 'start') return scenario.suits(peer)
   return peer.protocols.includes(scenario.backend === 'udp' ? 'udp' : 'tcp')
-}
-
-/** Starts a peer before the backend, and sees that one request is answered. */
-async function startForTraffic(scenario: Traffic, bed: Bed, candidate: Candidate): Promise<void> {
-  const { peer, site, backends } = bed
-  const backendPort = await backends.port(scenario.backend)
-  const port = peer.isBackend ? backendPort : await freePort()
-  const protocol = scenario.backend === 'udp' ? 'udp' : 'tcp'
-  const child = (candidate.child = peer.start({ protocol, port, backendPort }, site))
-  try {
-    await backends.check(scenario.backend, port, child)
-  } catch (err) {
-    throw new Error(`it does not forward: ${(err as Error).message}`, { cause: err })
-  }
-  candidate.run = async (seconds) => {
-    if (!child) return (await scenario.measure(port, bed, seconds)).figures
-    const work = (): ReturnType<Traffic['measure']> => scenario.measure(port, bed, seconds)
-    const [measured, usage] = await accountFor(child.pid ?? 0, work)
-    const cpu = (usage.processorSeconds / measured.work) * scenario.cost.scale
-    return {
-      ...measured.figures,
-      ...(isMeasurable(usage.processorSeconds) ? { cpu } : {}),
-      peak: usage.peakMemory / MIB,
-    }
-  }
-}
-
-function resultOf(scenario: Scenario, candidates: readonly Candidate[]): ScenarioResult {
-  const figures = [
-    ...scenario.figures,
-    ...(scenario.kind === 'traffic' ? usageFigures(scenario) : []),
-  ]
-  const { name, title, load, curve } = scenario
-  return {
-    name,
-    title,
-    load,
-    figures,
-    ...(curve ? { curve: { ...curve, points: curve.points.map(([x, key]) => ({ x, key })) } } : {}),
-    rows: withRatios(candidates.map((candidate) => rowOf(candidate, figures))),
-  }
-}
-
-function usageFigures({ cost }: Traffic): Figure[] {
-  return [
-    { key: 'cpu', title: 'processor', unit: cost.unit, better: 'less' },
-    { key: 'peak', title: 'resident memory', unit: 'MiB', better: 'less' },
-  ]
-}
-
-function rowOf({ peer, rounds, failure }: Candidate, figures: readonly Figure[]): Row {
-  if (failure !== undefined) return { peer: peer.name, values: {}, failure }
-  const values: Record<string, Value> = {}
-  for (const { key } of figures) {
-    const brought = rounds.map((round) => round[key]).filter((value) => value !== undefined)
-    if (brought.length > 0) values[key] = { rounds: brought, ...summarize(brought), ratios: {} }
-  }
-  return { peer: peer.name, values }
-}
-
-/** Adds how the medians compare with those of the bases. */
-function withRatios(rows: readonly Row[]): Row[] {
-  return rows.map((row) => {
-    const values = Object.entries(row.values).map(([key, value]) => {
-      const ratios: Record<string, number> = {}
-      for (const base of BASES) {
-        const of = rows.find(({ peer }) => peer === base)?.values[key]?.median
-        if (of) ratios[base] = value.median / of
-      }
-      return [key, { ...value, ratios }] as const
-    })
-    return { ...row, values: Object.fromEntries(values) }
-  })
 }

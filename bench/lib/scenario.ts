@@ -13,6 +13,8 @@ export interface Bed {
   readonly backends: Backends
   /** Whether what takes long is to be left out. */
   readonly isQuick: boolean
+  /** Tells what can't be measured here, and why. */
+  leaveOut(name: string, reason: string): void
 }
 
 /** A chart of figures along a line: what each stands for there. */

@@ -1,14 +1,18 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { bundles } from './places.js'
 
-/** A folder for configurations and the like; it is gone at the end. */
-export const scratch = mkdtempSync(join(tmpdir(), 'bench-'))
-process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
+let folder: string | undefined
+
+/** A path in a folder for configurations and the like, which goes with the bundles. */
+export function scratchPath(name: string): string {
+  folder ??= mkdtempSync(join(bundles(), 'scratch-'))
+  return join(folder, name)
+}
 
 /** @returns the file's path */
 export function writeScratch(name: string, text: string): string {
-  const path = join(scratch, name)
+  const path = scratchPath(name)
   writeFileSync(path, text)
   return path
 }

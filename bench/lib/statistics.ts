@@ -1,9 +1,14 @@
 /** The middle one; the mean of the two middle ones of an even number; NaN of none. */
 export function median(values: readonly number[]): number {
+  return quantile(values, 0.5)
+}
+
+/** The value at a share of the way from the lowest to the highest, between two where it falls between them; NaN of none. */
+function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length / 2
-  const upper = sorted[Math.floor(middle)] ?? NaN
-  return Number.isInteger(middle) ? ((sorted[middle - 1] ?? NaN) + upper) / 2 : upper
+  const place = share * (sorted.length - 1)
+  const [below = NaN, above = below] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]]
+  return below + (above - below) * (place % 1)
 }
 
 /** The value that a share of all do not exceed, by the nearest rank; NaN of none. */
@@ -13,21 +18,25 @@ export function percentile(values: readonly number[], percent: number): number {
   return sorted[Math.max(rank, 1) - 1] ?? NaN
 }
 
-/** Rounds whose farthest are this far apart, as a share of the median, say little. */
-const NOISY = 0.25
+/** Where the middle half of the rounds lies so far apart, as a share of the median, they say little. */
+const NOISY = 0.125
 
 export interface Summary {
   readonly median: number
   readonly low: number
   readonly high: number
-  /** Whether the rounds differ too much for the median to be relied on. */
+  /** Whether the rounds differ too much for the median to be relied on; one that is off by itself does no harm. */
   readonly noisy: boolean
 }
 
 /** What rounds come to. */
 export function summarize(rounds: readonly number[]): Summary {
   const middle = median(rounds)
-  const low = Math.min(...rounds)
-  const high = Math.max(...rounds)
-  return { median: middle, low, high, noisy: high - low > NOISY * Math.abs(middle) }
+  const apart = quantile(rounds, 0.75) - quantile(rounds, 0.25)
+  return {
+    median: middle,
+    low: Math.min(...rounds),
+    high: Math.max(...rounds),
+    noisy: apart > NOISY * Math.abs(middle),
+  }
 }

@@ -1,6 +1,6 @@
 import { formatTable } from '../../src/cli/table.js'
+import { BASES } from './bases.js'
 import { formatNumber, formatRatio } from './number.js'
-import { BASES } from './peers/index.js'
 import type { Figure, Row, ScenarioResult, Value } from './results.js'
 
 const SPREAD_OF = 2
@@ -13,12 +13,34 @@ interface Column {
   readonly cell: (row: Row) => string
 }
 
-/** A scenario's results for a terminal: the first figure with its spread and its ratios, the others beside it. */
-export function formatScenario({ title, load, figures, rows }: ScenarioResult): string {
+/**
+ * A scenario's results for a terminal: the first figure with its spread and its ratios, the others beside it, or below
+ * it where there is no room.
+ * @param width of the terminal, characters
+ */
+export function formatScenario(scenario: ScenarioResult, width = Infinity): string {
+  const { title, load, rows } = scenario
+  const failures = rows.filter(hasFailed).map(({ peer, failure }) => `${peer} failed: ${failure}`)
+  const measured = rows.filter(({ values }) => Object.keys(values).length > 0)
+  const columns = columnsOf(scenario).filter(({ cell }) =>
+    measured.some((row) => !['', '-'].includes(cell(row))),
+  )
+  const tables: string[] = []
+  for (let from = 0; from < columns.length;) {
+    let to = columns.length
+    // One column is there in any case.
+    while (to > from + 1 && widthOf(tableOf(columns.slice(from, to), rows)) > width) to--
+    tables.push(tableOf(columns.slice(from, to), rows))
+    from = to
+  }
+  return [`${title} · ${load}`, ...tables, ...failures].join('\n')
+}
+
+function columnsOf({ figures }: ScenarioResult): Column[] {
   const [main, ...others] = figures
-  if (!main) return ''
+  if (!main) return []
   const isNarrow = others.length <= MAX_WITH_RATIOS
-  const all: Column[] = [
+  return [
     { head: heading(main), cell: ({ values }) => formatNumber(values[main.key]?.median) },
     { head: 'SPREAD', cell: ({ values }) => spread(values[main.key]) },
     ...BASES.map((base) => ({
@@ -30,11 +52,16 @@ export function formatScenario({ title, load, figures, rows }: ScenarioResult): 
       cell: ({ values }: Row) => (isNarrow ? withRatio : withoutRatio)(values[figure.key]),
     })),
   ]
-  const columns = all.filter(({ cell }) => rows.some((row) => !['', '-'].includes(cell(row))))
+}
+
+function tableOf(columns: readonly Column[], rows: readonly Row[]): string {
   const head = ['PEER', ...columns.map((column) => column.head)]
   const body = rows.map((row) => [row.peer, ...columns.map(({ cell }) => cell(row))])
-  const failures = rows.filter(hasFailed).map(({ peer, failure }) => `${peer} failed: ${failure}`)
-  return [`${title} · ${load}`, formatTable(head, alignRight(head, body)), ...failures].join('\n')
+  return formatTable(head, alignRight(head, body))
+}
+
+function widthOf(table: string): number {
+  return Math.max(...table.split('\n').map((line) => line.length))
 }
 
 function hasFailed(row: Row): row is Row & { failure: string } {
@@ -47,14 +74,15 @@ function heading({ title, unit }: Figure): string {
 }
 
 function spread(value: Value | undefined): string {
-  if (!value || value.rounds.length < SPREAD_OF) return ''
+  if (!value) return ''
+  if (value.rounds.length < SPREAD_OF) return 'one round'
   const share = (value.high - value.low) / 2 / Math.abs(value.median)
   const text = Number.isFinite(share) ? `±${Math.round(share * 100)} %` : ''
   return value.noisy ? `${text} noisy` : text
 }
 
 function withRatio(value: Value | undefined): string {
-  const ratio = value?.ratios['docker-proxy']
+  const ratio = value?.ratios[BASES[0]]
   const number = formatNumber(value?.median)
   return ratio === undefined ? number : `${number} (${formatRatio(ratio)})`
 }

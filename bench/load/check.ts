@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
+import { loadMain } from '../lib/load-main.js'
 
 /*
  * One request, so that nobody is measured who does not work; it is tried for a while, since it may be starting.
@@ -76,7 +77,4 @@ async function main(): Promise<void> {
   }
 }
 
-main().catch((err: unknown) => {
-  console.error(err instanceof Error ? err.message : String(err))
-  process.exit(1)
-})
+loadMain(main)

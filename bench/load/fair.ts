@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { loadMain } from '../lib/load-main.js'
 import { percentile } from '../lib/statistics.js'
 
 /*
@@ -55,10 +56,13 @@ if (mode === 'bulk') {
   })
   process.on('disconnect', () => process.exit())
 }
-if (mode === 'client') void measure(Number(seconds))
+if (mode === 'client') loadMain(() => measure(Number(seconds)))
 
 async function measure(duration: number): Promise<void> {
   const bulk = fork(program, ['bulk', String(port)])
+  bulk.once('exit', () => {
+    throw new Error('the bulk stream ended')
+  })
   await once(bulk, 'message')
   const sockets = Array.from({ length: SMALL_CONNECTIONS }, () =>
     connect({ port, host: HOST, noDelay: true }),

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
+import { loadMain } from '../lib/load-main.js'
 
 /*
  * Connections that are opened, heard of once by the backend, and then left alone.
@@ -35,7 +36,4 @@ async function main(): Promise<void> {
   process.exit()
 }
 
-main().catch((err: unknown) => {
-  console.error(err instanceof Error ? err.message : String(err))
-  process.exit(1)
-})
+loadMain(main)

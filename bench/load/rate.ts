@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { loadMain } from '../lib/load-main.js'
 import { percentile } from '../lib/statistics.js'
 
 /*
@@ -83,7 +84,4 @@ async function main(): Promise<void> {
   process.exit()
 }
 
-main().catch((err: unknown) => {
-  console.error(err instanceof Error ? err.message : String(err))
-  process.exit(1)
-})
+loadMain(main)

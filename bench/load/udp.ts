@@ -4,6 +4,7 @@ import { requireFfi } from '../../src/linux/ffi.js'
 import { MessageBatch } from '../../src/linux/message-batch.js'
 import { openPortSocket } from '../../src/linux/port-socket.js'
 import { socketAddress } from '../../src/linux/socket-address.js'
+import { loadMain } from '../lib/load-main.js'
 
 /*
  * An echo server and a load of UDP, each a process of its own: Node's dgram would be slower than what is measured.
@@ -14,7 +15,7 @@ import { socketAddress } from '../../src/linux/socket-address.js'
 
 const SIZE = 512
 const RECEIVE_BUFFER = 4 * 1024 * 1024
-/** When nothing has come for so long, what is under way is lost, milliseconds. */
+/** When nothing has come to a socket for so long, what it has under way is lost, milliseconds. */
 const LOST_MS = 200
 /** struct pollfd of poll(2), and POLLIN. */
 const POLLFD = { fd: 0, events: 4, returned: 6, size: 8 }
@@ -26,7 +27,7 @@ const batch = new MessageBatch()
 const pollCall = declare('int poll(uintptr_t fds, uint64_t count, int milliseconds)')
 
 /** Waits for any of the sockets; calls back with the number of each that has something. */
-function poller(fds: readonly number[]): (ready: (index: number) => void) => boolean {
+function poller(fds: readonly number[]): (ready: (index: number) => void) => void {
   const table = Buffer.alloc(fds.length * POLLFD.size)
   fds.forEach((fd, i) => {
     table.writeInt32LE(fd, i * POLLFD.size + POLLFD.fd)
@@ -34,11 +35,10 @@ function poller(fds: readonly number[]): (ready: (index: number) => void) => boo
   })
   const address = addressOf(table)
   return (ready) => {
-    if (pollCall(address, fds.length, LOST_MS) <= 0) return false
+    if (pollCall(address, fds.length, LOST_MS) <= 0) return
     fds.forEach((_, i) => {
       if (table.readInt16LE(i * POLLFD.size + POLLFD.returned)) ready(i)
     })
-    return true
   }
 }
 
@@ -70,6 +70,7 @@ function load(port: number, seconds: number, sockets: number, window: number): v
     return fd
   })
   const underWay = fds.map(() => 0)
+  const lastCame = fds.map(() => performance.now())
   let received = 0
   let lost = 0
   const fill = (i: number): void => {
@@ -79,17 +80,22 @@ function load(port: number, seconds: number, sockets: number, window: number): v
   }
   const wait = poller(fds)
   const start = performance.now()
+  let looked = start
   const end = start + seconds * 1000
   fds.forEach((_, i) => fill(i))
   while (performance.now() < end) {
-    const came = wait((i) => {
+    wait((i) => {
       const count = Math.max(0, batch.receive(fds[i] ?? -1))
       received += count
       underWay[i] = Math.max(0, (underWay[i] ?? 0) - count)
+      lastCame[i] = performance.now()
       fill(i)
     })
-    if (came) continue
+    const now = performance.now()
+    if (now - looked < LOST_MS) continue
+    looked = now
     underWay.forEach((count, i) => {
+      if (now - (lastCame[i] ?? 0) < LOST_MS) return
       lost += count
       underWay[i] = 0
       fill(i)
@@ -101,5 +107,4 @@ function load(port: number, seconds: number, sockets: number, window: number): v
 
 const [, , mode, ...numbers] = process.argv
 const [port = 0, seconds = 1, sockets = 1, window = 1] = numbers.map(Number)
-if (mode === 'echo') echo(port)
-else load(port, seconds, sockets, window)
+loadMain(() => (mode === 'echo' ? echo(port) : load(port, seconds, sockets, window)))

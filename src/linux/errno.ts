@@ -12,6 +12,7 @@ export const REASONS: Readonly<Record<string, string>> = {
   ECONNABORTED: 'software caused connection abort',
   ECONNREFUSED: 'connection refused',
   ECONNRESET: 'connection reset by peer',
+  EEXIST: 'file exists',
   EHOSTDOWN: 'host is down',
   EHOSTUNREACH: 'no route to host',
   EINVAL: 'invalid argument',
@@ -29,6 +30,7 @@ export const REASONS: Readonly<Record<string, string>> = {
   ENOTSOCK: 'socket operation on non-socket',
   EPERM: 'operation not permitted',
   EPIPE: 'broken pipe',
+  EROFS: 'read-only file system',
   EPROTONOSUPPORT: 'protocol not supported',
   ETIMEDOUT: 'connection timed out',
 }

@@ -6,10 +6,11 @@ import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { Value } from 'typebox/value'
 import t, { type Test } from 'tap'
+import { family } from '../../bench/lib/accounting.js'
 import { PEERS } from '../../bench/lib/peers/index.js'
 import { Results } from '../../bench/lib/results.js'
 import { SCENARIOS } from '../../bench/lib/scenarios/index.js'
-import { inCleanEnvironment, PROGRAM } from '../lib/program.js'
+import { inCleanEnvironment, missing, PROGRAM } from '../lib/program.js'
 
 const SCRIPT = resolve('scripts/bench.sh')
 const isCi = process.env['CI'] !== undefined
@@ -71,6 +72,14 @@ function processesWith(variable: string): string[] {
     })
 }
 
+function processTitle(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return '' // As above.
+  }
+}
+
 t.test('each scenario runs, and brings every figure', { timeout: 200_000 }, async (t) => {
   const bench = startBench(t, ['--quick', '--peers', 'native'])
   t.equal(await bench.exit, 0)
@@ -127,7 +136,7 @@ t.test(
 
 t.test('a peer that dies is reported, and not averaged in', async (t) => {
   // It is there for the check and the warm-up.
-  const folder = t.testdir({ dies: `#!/bin/sh\nexec timeout --signal=KILL 2 ${PROGRAM} "$@"\n` })
+  const folder = t.testdir({ dies: `#!/bin/sh\nexec timeout --signal=KILL 3.5 ${PROGRAM} "$@"\n` })
   const program = join(folder, 'dies')
   chmodSync(program, 0o755)
   const bench = startBench(
@@ -142,6 +151,54 @@ t.test('a peer that dies is reported, and not averaged in', async (t) => {
   t.same(direct?.values['p50']?.ratios, { direct: 1 })
   t.match(dead, { values: {}, failure: /^it ended (by SIGKILL|with status 137), in round \d$/ })
   t.match(await bench.stdout, 'docker-proxy failed: it ended')
+})
+
+const noNginx = missing('/usr/lib/nginx/modules/ngx_stream_module.so', 'libnginx-mod-stream')
+t.test(
+  'one whose workers end is reported, though it starts others',
+  { skip: noNginx },
+  async (t) => {
+    const bench = startBench(t, ['--rounds', '3', '--only', 'latency', '--peers', 'nginx'])
+    const kills = setInterval(() => {
+      for (const pid of family(bench.child.pid ?? 0)) {
+        if (processTitle(pid).startsWith('nginx: worker')) process.kill(pid, 'SIGKILL')
+      }
+    }, 100)
+    t.teardown(() => clearInterval(kills))
+    t.equal(await bench.exit, 0)
+    const [row] = bench.results().scenarios[0]?.rows ?? []
+    t.same(row?.values, {})
+    t.ok(row?.failure)
+    t.same(bench.leftOvers(), [])
+  },
+)
+
+t.test('a run that brings nothing leaves the results that are there', async (t) => {
+  const bench = startBench(t, ['--quick', '--only', 'start-up', '--peers', 'native'])
+  t.equal(await bench.exit, 0)
+  const { date } = bench.results()
+  const again = startBench(
+    t,
+    ['--quick', '--only', 'latency', '--peers', 'native'],
+    {},
+    bench.folder,
+  )
+  await once(again.child.stderr ?? t, 'data')
+  process.kill(-(again.child.pid ?? 0), 'SIGINT')
+  t.equal(await again.exit, 130)
+  t.match(await again.stderr, /Interrupted: nothing was measured\n$/)
+  t.equal(bench.results().date, date)
+  t.same(readdirSync(bench.folder).sort(), ['report.html', 'results.json'])
+})
+
+t.test('results that have no place are told before anything is measured', async (t) => {
+  const folder = join(t.testdir({ file: '' }), 'file')
+  const bench = startBench(t, ['--quick'], {}, folder)
+  t.equal(await bench.exit, 1)
+  t.equal(
+    await bench.stderr,
+    `can't write results to "${folder}": file exists; name another folder with --out\n`,
+  )
 })
 
 t.test('a peer that is not here is left out, and the others go on', async (t) => {
@@ -193,9 +250,11 @@ t.test('options that can not be followed are refused with one line', async (t) =
       '--peers "squid": use some of direct, docker-proxy, native, ',
     ],
     [['--peers', ''], '--peers "": use some of '],
-    [['--rounds', '0'], '--rounds 0: use a whole number from 1'],
-    [['--rounds', 'many'], '--rounds NaN: use a whole number from 1'],
-    [['--seconds', '0.1'], '--seconds 0.1: use a number from 1'],
+    [['--rounds', '0'], '--rounds 0: use a whole number from 1 to 1000'],
+    [['--rounds', 'many'], '--rounds NaN: use a whole number from 1 to 1000'],
+    [['--seconds', '0.1'], '--seconds 0.1: use a whole number from 1 to 3600'],
+    [['--seconds', '1e9'], '--seconds 1000000000: use a whole number from 1 to 3600'],
+    [['--out='], '--out "": name a folder'],
     [['--fast'], 'Unknown argument: fast'],
   ] as const) {
     const bench = startBench(t, args)

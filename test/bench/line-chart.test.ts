@@ -1,5 +1,5 @@
 import t from 'tap'
-import { lineChart, logTicks, spreadOut } from '../../bench/lib/line-chart.js'
+import { lineChart, logTicks, placesOf, spreadOut } from '../../bench/lib/line-chart.js'
 import { exampleResults } from '../lib/example-results.js'
 
 t.test('ticks are round, and the values lie between the first and the last', async (t) => {
@@ -41,4 +41,12 @@ t.test('no chart where there is nothing to draw', async (t) => {
   if (!keepalive || !idle) throw new Error('the example has both')
   t.equal(lineChart(keepalive, []), undefined)
   t.equal(lineChart({ ...idle, rows: [] }, []), undefined)
+})
+
+t.test('numbers stand by their size, a 0 first; others at equal steps', async (t) => {
+  const [zero = 0, one = 0, ten = 0, hundred = 0, thousand = 0] = placesOf([0, 1, 10, 100, 1_000])
+  t.ok(zero < one && one < ten)
+  t.ok(Math.abs(hundred - ten - (thousand - hundred)) < 1)
+  const [a = 0, b = 0, c = 0] = placesOf(['p50', 'p90', 'p99'])
+  t.equal(b - a, c - b)
 })

@@ -1,8 +1,17 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { BASES } from '../bases.js'
 import { startChild } from '../child.js'
 import { missingProgram, versionOf, type Forward, type Peer } from '../peer.js'
 import { builtProgram } from '../places.js'
 
-const ORIGINAL = process.env['ORIGINAL'] ?? '/usr/sbin/docker-proxy'
+/** Where Debian's package puts it, where Docker's own does, and where others do. */
+const PLACES = [
+  '/usr/sbin/docker-proxy',
+  '/usr/bin/docker-proxy',
+  '/usr/libexec/docker/docker-proxy',
+] as const
+const ORIGINAL = process.env['ORIGINAL'] || (PLACES.find(existsSync) ?? PLACES[0])
 const OURS = builtProgram('docker-proxy')
 
 /** Flags as dockerd gives them. */
@@ -13,13 +22,18 @@ function flagsOf({ protocol, port, backendPort }: Forward): string[] {
   ]
 }
 
+/** The Debian package that a file is of. */
+function packageOf(path: string): string {
+  return spawnSync('dpkg-query', ['-S', path], { encoding: 'utf8' }).stdout.split(':')[0] ?? ''
+}
+
 /** Docker's own. */
 export const original: Peer = {
-  name: 'docker-proxy',
+  name: BASES[0],
   how: 'the original',
   protocols: ['tcp', 'udp'],
   hasStatusPipe: true,
-  version: () => versionOf('dpkg-query', '-W', '-f', '${Version}', 'docker.io'),
+  version: () => versionOf('dpkg-query', '-W', '-f', '${Version}', packageOf(ORIGINAL)),
   missing: () => missingProgram(ORIGINAL, 'docker.io'),
   start: (forward, site) => startChild(site.proxy(ORIGINAL, ...flagsOf(forward))),
 }

@@ -16,5 +16,3 @@ export const PEERS: readonly Peer[] = [
   socat,
   dnat,
 ]
-/** What the others are compared with. */
-export const BASES = [original.name, direct.name] as const

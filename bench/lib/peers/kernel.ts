@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { release } from 'node:os'
+import { BASES } from '../bases.js'
 import { missingProgram, versionOf, type Peer } from '../peer.js'
 import { openNamespace } from '../site.js'
 
@@ -7,7 +8,7 @@ const NFT = '/usr/sbin/nft'
 
 /** No proxy: the load speaks to the backend, which is the limit of this machine. */
 export const direct: Peer = {
-  name: 'direct',
+  name: BASES[1],
   how: 'no proxy, the limit of this machine',
   isBackend: true,
   protocols: ['tcp', 'udp'],

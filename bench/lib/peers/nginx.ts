@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { startChild } from '../child.js'
 import { PROXY_CORES } from '../cores.js'
 import { missingProgram, versionOf, type Peer } from '../peer.js'
-import { scratch, writeScratch } from '../scratch.js'
+import { scratchPath, writeScratch } from '../scratch.js'
 
 const PROGRAM = '/usr/sbin/nginx'
 const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so'
@@ -11,6 +11,7 @@ export const nginx: Peer = {
   name: 'nginx',
   how: `stream, worker_processes ${PROXY_CORES}`,
   protocols: ['tcp', 'udp'],
+  hasWorkers: true,
   version: () => versionOf(PROGRAM, '-v'),
   missing: () =>
     missingProgram(PROGRAM, 'nginx-light') ?? missingProgram(STREAM_MODULE, 'libnginx-mod-stream'),
@@ -23,7 +24,7 @@ export const nginx: Peer = {
 worker_processes ${PROXY_CORES};
 worker_rlimit_nofile 65536;
 daemon off;
-pid ${scratch}/nginx-${port}.pid;
+pid ${scratchPath(`nginx-${port}.pid`)};
 error_log /dev/null;
 events { worker_connections 20000; }
 stream { server { ${listen} ${perSession} proxy_pass 127.0.0.1:${backendPort}; } }

@@ -1,10 +1,9 @@
 import { missingBackend } from '../backends.js'
-import { output, type Command } from '../child.js'
-
+import { CommandError, output, type Command } from '../child.js'
 import type { Traffic } from '../scenario.js'
+import { GIB } from '../units.js'
 
 const IPERF = '/usr/bin/iperf3'
-const GIB = 2 ** 30
 
 /** The server takes one test at a time, and may be with the end of the last one for a moment, milliseconds. */
 const BUSY_MS = 3_000
@@ -15,10 +14,17 @@ async function outputOfFree(command: Command): Promise<string> {
     try {
       return await output(command)
     } catch (err) {
-      if (performance.now() > end) throw err
+      if (performance.now() > end) throw toldBy(err)
       await new Promise((done) => setTimeout(done, PAUSE_MS))
     }
   }
+}
+
+/** What iperf3 says of its failure stands in what it prints. */
+function toldBy(err: unknown): unknown {
+  if (!(err instanceof CommandError)) return err
+  const reason = /"error":\s*"([^"]+)"/.exec(err.stdout)?.[1]
+  return reason === undefined ? err : new Error(`iperf3: ${reason}`, { cause: err })
 }
 
 /** @param isReverse whether the data flows from the container */
@@ -37,7 +43,7 @@ function bulk(name: string, streams: number, isReverse: boolean): Traffic {
     async measure(port, { site }, seconds) {
       const command = site.load(
         ...[IPERF, '--json', '--client', '127.0.0.1', '--port', String(port)],
-        ...['--time', String(Math.max(1, Math.round(seconds))), '--parallel', String(streams)],
+        ...['--time', String(seconds), '--parallel', String(streams)],
         ...(isReverse ? ['--reverse'] : []),
       )
       const { end } = JSON.parse(await outputOfFree(command)) as {

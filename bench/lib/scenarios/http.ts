@@ -38,7 +38,7 @@ function autocannon(isEach: boolean): Load {
     const command = site.load(
       ...[process.execPath, packageFile('autocannon/autocannon.js'), '--json', '--no-progress'],
       ...['--connections', String(CONNECTIONS), '--workers', String(WORKERS)],
-      ...['--duration', String(Math.max(1, Math.round(seconds)))],
+      ...['--duration', String(seconds)],
       // Its own --reconnectRate leaves out the answers that it reconnects after.
       ...(isEach ? ['--headers', 'Connection=close'] : []),
       `http://127.0.0.1:${port}/`,
@@ -65,7 +65,7 @@ function wrk(isEach: boolean): Load {
   return async (port, { site }, seconds) => {
     const command = site.load(
       ...[WRK, '--threads', '1', '--connections', String(CONNECTIONS), '--latency'],
-      ...['--duration', `${Math.max(1, Math.round(seconds))}s`],
+      ...['--duration', `${seconds}s`],
       ...(isEach ? ['--header', 'Connection: close'] : []),
       `http://127.0.0.1:${port}/`,
     )
@@ -89,6 +89,7 @@ function wrk(isEach: boolean): Load {
 /** What makes the requests. */
 interface Tool {
   readonly suffix: string
+  readonly name: string
   readonly text: string
   readonly run: (isEach: boolean) => Load
   readonly missing: () => string | undefined
@@ -98,7 +99,8 @@ interface Tool {
 
 const AUTOCANNON: Tool = {
   suffix: '',
-  text: `autocannon, ${WORKERS} worker${WORKERS === 1 ? '' : 's'}`,
+  name: 'autocannon',
+  text: `${WORKERS} worker${WORKERS === 1 ? '' : 's'}`,
   run: autocannon,
   missing: () => missingBackend('http'),
   timesConnections: false,
@@ -106,7 +108,8 @@ const AUTOCANNON: Tool = {
 
 const BY_WRK: Tool = {
   suffix: '-wrk',
-  text: 'wrk, 1 thread',
+  name: 'wrk',
+  text: '1 thread',
   run: wrk,
   missing: () => missingBackend('http') ?? missingProgram(WRK, 'wrk'),
   timesConnections: true,
@@ -117,7 +120,7 @@ function scenario(group: string, title: string, isEach: boolean, tool: Tool): Tr
     kind: 'traffic',
     name: group + tool.suffix,
     group,
-    title,
+    title: `${title}, by ${tool.name}`,
     load: `${tool.text}, ${CONNECTIONS} connections`,
     backend: 'http',
     figures: [

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, watch } from 'node:fs'
+import { createServer } from 'node:net'
 import { freemem } from 'node:os'
 import { join } from 'node:path'
 import { proportionalMemory } from '../accounting.js'
@@ -9,15 +10,17 @@ import { native, original } from '../peers/docker-proxy.js'
 import { builtProgram } from '../places.js'
 import { freePorts } from '../ports.js'
 import { statusReady } from '../ready.js'
-import { scratch } from '../scratch.js'
+import { scratchPath } from '../scratch.js'
 import { nothingMissing, type Bed, type Start } from '../scenario.js'
+import { GIB, MIB } from '../units.js'
 
 /*
  * Wide ranges: the original by one process for each port, one after the other as dockerd starts them; ours by docker-publish.
  */
 
-const MIB = 2 ** 20
 const HOST = '127.0.0.1'
+/** Where a range is forwarded to, port by port; at its own it would come back to itself. */
+const BACKEND_HOST = '127.0.0.2'
 /** What a port may need where each has a Node process, bytes. */
 const MEMORY_OF_PORT = 16 * MIB
 const COUNTS = [1, 10, 100, 1_000]
@@ -29,10 +32,8 @@ interface Range {
   readonly memory: number
 }
 
-async function byProcesses(
-  { peer, site, backends }: Bed,
-  ports: readonly number[],
-): Promise<Range> {
+async function byProcesses(bed: Bed, ports: readonly number[]): Promise<Range> {
+  const { peer, site, backends } = bed
   const backendPort = await backends.port('echo')
   const children: ChildProcess[] = []
   try {
@@ -43,17 +44,18 @@ async function byProcesses(
       children.push(child)
       await statusReady(child)
     }
-    return rangeOf(
-      start,
-      children.map(({ pid }) => pid ?? 0),
-    )
+    const pids = children.map(({ pid }) => pid ?? 0)
+    const range = rangeOf(start, pids)
+    await backends.check('echo', ports.at(-1) ?? 0, children.at(-1))
+    return range
   } finally {
     await Promise.all(children.map(stopChild))
   }
 }
 
-async function byPublish({ site }: Bed, ports: readonly number[]): Promise<Range> {
-  const folder = mkdtempSync(join(scratch, 'publish-'))
+async function byPublish({ site, backends }: Bed, ports: readonly number[]): Promise<Range> {
+  const [first = 0, last = 0] = [ports[0], ports.at(-1)]
+  const folder = mkdtempSync(scratchPath('publish-'))
   const socket = join(folder, 'socket')
   const program = builtProgram('docker-publish')
   const host = ['--host', `unix://${socket}`]
@@ -63,6 +65,7 @@ async function byPublish({ site }: Bed, ports: readonly number[]): Promise<Range
     {},
     'SIGTERM', // It ends its proxies, which outlive one that is killed.
   )
+  const echo = createServer((connection) => connection.pipe(connection))
   try {
     await Promise.race([
       untilThere(folder, socket),
@@ -70,11 +73,15 @@ async function byPublish({ site }: Bed, ports: readonly number[]): Promise<Range
         throw new Error('docker-publish daemon ended')
       }),
     ])
-    const range = `${ports[0] ?? 0}-${ports.at(-1) ?? 0}`
+    const range = `${HOST}:${first}-${last}:${first}-${last}`
     const start = performance.now()
-    await output(site.load(program, 'add', ...host, '-p', `${HOST}:${range}:${range}`, HOST))
-    return rangeOf(start, [daemon.pid ?? 0])
+    await output(site.load(program, 'add', ...host, '-p', range, BACKEND_HOST))
+    const measured = rangeOf(start, [daemon.pid ?? 0])
+    await once(echo.listen(last, BACKEND_HOST), 'listening')
+    await backends.check('echo', last, daemon)
+    return measured
   } finally {
+    echo.close()
     daemon.kill('SIGTERM')
     if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, 'exit')
     await stopChild(daemon)
@@ -120,9 +127,16 @@ const ports: Start = {
   async measure(bed) {
     const found: Record<string, number> = {}
     for (const count of COUNTS) {
+      if (bed.isQuick && count > QUICK_COUNT) break
       // A machine that begins to swap is of no use to anybody.
-      if (count > (bed.isQuick ? QUICK_COUNT : Infinity) || freemem() < count * MEMORY_OF_PORT)
+      const [needed = 0, free = 0] = [count * MEMORY_OF_PORT, freemem()].map((size) =>
+        Math.ceil(size / GIB),
+      )
+      if (needed > free) {
+        const reason = `that may need ${needed} GiB of memory, and ${free} are free`
+        bed.leaveOut(`ports, ${count} by ${bed.peer.name}`, reason)
         break
+      }
       const row = await freePorts(count)
       const { ready, memory } = await (bed.peer === original ? byProcesses : byPublish)(bed, row)
       found[readyOf(count)] = ready

@@ -2,27 +2,34 @@ import { type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { privateMemory } from '../accounting.js'
 import { howItEnded, startDialog, stopChild } from '../child.js'
+import { descriptorLimit } from '../../../src/linux/descriptors.js'
 import type { Peer } from '../peer.js'
 import { loadProgram } from '../places.js'
 import { freePort } from '../ports.js'
 import { portReady, statusReady, untilIdle } from '../ready.js'
 import { nothingMissing, type Bed, type Start } from '../scenario.js'
+import { MIB } from '../units.js'
 
 /*
  * What a proxy costs before its first connection, and what idle connections cost.
  */
 
-const MIB = 2 ** 20
-const CONNECTIONS = [0, 100, 1_000, 3_000]
+/** Each takes two descriptors of a proxy; some are for itself. */
+const MOST_CONNECTIONS = Math.min(10_000, Math.floor((descriptorLimit() - 1_000) / 200) * 100)
+const COUNTS = [0, 100, 1_000, 3_000, 10_000]
+const CONNECTIONS = [...new Set(COUNTS.map((count) => Math.min(count, MOST_CONNECTIONS)))]
 
 const isProcess = ({ openSite, isBackend }: Peer): boolean => !openSite && !isBackend
 
-/** Starts the peer before a backend, and waits until it forwards. */
-async function startPeer({
-  peer,
-  site,
-  backends,
-}: Bed): Promise<{ child: ChildProcess; port: number; milliseconds: number }> {
+interface Started {
+  readonly child: ChildProcess
+  readonly port: number
+  /** How long it took until it said so. */
+  readonly milliseconds: number
+}
+
+/** Starts the peer before a backend, and waits until it says that it forwards. */
+async function startPeer({ peer, site, backends }: Bed): Promise<Started> {
   const forward = {
     protocol: 'tcp',
     port: await freePort(),
@@ -33,11 +40,12 @@ async function startPeer({
   if (!child) throw new Error(`${peer.name} has no process`)
   try {
     await (peer.hasStatusPipe ? statusReady(child) : portReady(forward.port, child))
+    const milliseconds = performance.now() - started
+    return { child, port: forward.port, milliseconds }
   } catch (err) {
     await stopChild(child)
     throw err
   }
-  return { child, port: forward.port, milliseconds: performance.now() - started }
 }
 
 const startUp: Start = {
@@ -53,11 +61,15 @@ const startUp: Start = {
   missing: nothingMissing,
   suits: isProcess,
   async measure(bed) {
-    const { child, milliseconds } = await startPeer(bed)
-    await untilIdle(child.pid ?? 0)
-    const memory = privateMemory(child.pid ?? 0) / MIB
-    await stopChild(child)
-    return { ready: milliseconds, memory }
+    const { child, port, milliseconds } = await startPeer(bed)
+    try {
+      await untilIdle(child.pid ?? 0)
+      const memory = privateMemory(child.pid ?? 0) / MIB
+      await bed.backends.check('echo', port, child)
+      return { ready: milliseconds, memory }
+    } finally {
+      await stopChild(child)
+    }
   },
 }
 
@@ -89,15 +101,17 @@ const idle: Start = {
   suits: isProcess,
   async measure(bed) {
     const { child, port } = await startPeer(bed)
-    const load = startDialog(bed.site.load(process.execPath, loadProgram('idle'), String(port)))
     const figures: Record<string, number> = {}
     const counts = CONNECTIONS.filter((count) => count <= (bed.peer.maxConnections ?? Infinity))
+    let load: ChildProcess | undefined
     try {
+      load = startDialog(bed.site.load(process.execPath, loadProgram('idle'), String(port)))
+      const either = [load, child]
       for (const count of counts) {
         load.stdin?.write(`${count}\n`)
         await Promise.race([
           load.stdout && once(load.stdout, 'data'),
-          Promise.race([load, child].map((each) => once(each, 'exit'))).then(() => {
+          Promise.race(either.map((each) => once(each, 'exit'))).then(() => {
             throw new Error(
               `with ${count} connections: ${howItEnded(child) ?? 'some were refused'}`,
             )
@@ -107,7 +121,7 @@ const idle: Start = {
         figures[keyOf(count)] = privateMemory(child.pid ?? 0) / MIB
       }
     } finally {
-      await stopChild(load)
+      if (load) await stopChild(load)
       await stopChild(child)
     }
     // What a proxy needs for its first connections it needs once.

@@ -1,0 +1,119 @@
+import { resolve } from 'node:path'
+import yargs from 'yargs'
+import type { Peer } from './peer.js'
+import { PEERS } from './peers/index.js'
+import { ROOT } from './places.js'
+import type { Scenario } from './scenario.js'
+import { SCENARIOS } from './scenarios/index.js'
+
+const QUICK = { rounds: 1, seconds: 1 }
+const THOROUGH = { rounds: 3, seconds: 1 }
+const MAX_ROUNDS = 1_000
+const MAX_SECONDS = 3_600
+
+export interface Options {
+  readonly scenarios: readonly Scenario[]
+  readonly peers: readonly Peer[]
+  /** Rounds that count. */
+  readonly rounds: number
+  /** Of a round of traffic. */
+  readonly seconds: number
+  /** Whether what takes long is left out. */
+  readonly isQuick: boolean
+  /** Where the results go. */
+  readonly out: string
+}
+
+/**
+ * @param args as given, without the program
+ * @param refuse told in one line what can't be followed
+ */
+export function parseOptions(args: readonly string[], refuse: (message: string) => never): Options {
+  const list = (value: string | string[]): string[] =>
+    [value].flat().flatMap((names) => names.split(',').filter((name) => name !== ''))
+  const names = SCENARIOS.map(({ name }) => name)
+  const groups = SCENARIOS.flatMap(({ group }) => (group === undefined ? [] : [group]))
+  const known = [...new Set([...groups, ...names])]
+  const peers = PEERS.map(({ name }) => name)
+  const values = yargs(args)
+    .scriptName('npm run bench --')
+    .usage('$0 [options]\n\nMeasures every proxy on this machine, with the same work for each.')
+    .option('quick', {
+      type: 'boolean',
+      default: false,
+      describe: 'one round of each, and no 1,000 ports',
+    })
+    .option('only', {
+      type: 'string',
+      requiresArg: true,
+      coerce: list,
+      describe: `some of ${known.join(', ')}`,
+    })
+    .option('peers', {
+      type: 'string',
+      requiresArg: true,
+      coerce: list,
+      describe: `some of ${peers.join(', ')}`,
+    })
+    .option('rounds', {
+      type: 'number',
+      requiresArg: true,
+      describe: `rounds that count [${THOROUGH.rounds}]`,
+    })
+    .option('seconds', {
+      type: 'number',
+      requiresArg: true,
+      describe: `of a round of traffic [${THOROUGH.seconds}]`,
+    })
+    .option('out', {
+      type: 'string',
+      requiresArg: true,
+      default: 'bench-results',
+      // As with other programs, of two the last one holds.
+      coerce: (given: string | string[]) => [given].flat().at(-1) ?? '',
+      describe: 'folder for results.json and report.html',
+    })
+    .check(({ only, peers: chosen, rounds, seconds, out }) => {
+      expectSome('--only', only, known)
+      expectSome('--peers', chosen, peers)
+      expectWhole('--rounds', rounds, MAX_ROUNDS)
+      expectWhole('--seconds', seconds, MAX_SECONDS)
+      if (out === '') throw new Error('--out "": name a folder')
+      return true
+    })
+    .strict()
+    .demandCommand(0, 0, '', 'there are only options here')
+    .version(false)
+    .alias('help', 'h')
+    .wrap(null)
+    .fail((message, err) => refuse(message || err.message))
+    .parseSync()
+  const { rounds, seconds } = values.quick ? QUICK : THOROUGH
+  return {
+    scenarios: SCENARIOS.filter(
+      ({ name, group }) => values.only?.some((each) => each === name || each === group) ?? true,
+    ),
+    peers: PEERS.filter(({ name }) => values.peers?.includes(name) ?? true),
+    rounds: values.rounds ?? rounds,
+    seconds: values.seconds ?? seconds,
+    isQuick: values.quick,
+    out: resolve(ROOT, values.out),
+  }
+}
+
+function expectSome(
+  option: string,
+  given: readonly string[] | undefined,
+  known: readonly string[],
+): void {
+  if (given === undefined) return
+  const unknown = given.find((name) => !known.includes(name))
+  if (unknown === undefined && given.length > 0) return
+  throw new Error(`${option} ${JSON.stringify(unknown ?? '')}: use some of ${known.join(', ')}`)
+}
+
+/** What makes the load takes whole seconds. */
+function expectWhole(option: string, given: number | undefined, most: number): void {
+  if (given === undefined || (Number.isInteger(given) && given >= 1 && given <= most)) return
+  throw new Error(`${option} ${given}: use a whole number from 1 to ${most}`)
+}
