@@ -63,12 +63,15 @@ const programs = await build({
     'src/docker-proxy.ts',
     'src/docker-proxyd.ts',
     'src/docker-publish.ts',
+    'src/docker-publish-shared.ts',
     'src/start.ts',
     'src/proxy/native/worker-thread.ts',
   ],
   entryNames: '[name]',
   outdir: NEXT,
   external: ['koffi'],
+  // Its other form loads its parts by itself, which can't be bundled.
+  alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
   define: {
     BUILD_VERSION: JSON.stringify(version),
     BUILD_COMMIT: JSON.stringify(commit()),
@@ -105,7 +108,12 @@ for (const program of ['docker-proxy', 'start']) {
 
 // dockerd is given a path to a program, not to a script; and `ps` shows it.
 renameSync(join(NEXT, 'docker-proxy.js'), join(NEXT, 'docker-proxy-process.js'))
-for (const program of ['docker-proxy-process', 'docker-proxyd', 'docker-publish']) {
+for (const program of [
+  'docker-proxy-process',
+  'docker-proxyd',
+  'docker-publish',
+  'docker-publish-shared',
+]) {
   const path = join(NEXT, program)
   renameSync(`${path}.js`, path)
   chmodSync(path, 0o755)

@@ -1,16 +1,14 @@
+import { spawn } from 'node:child_process'
 import { writeSync } from 'node:fs'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
 import { stopSignal } from './cli/stop-signal.js'
 import { errnoReason } from './linux/errno.js'
-import { NodePoller } from './linux/node-poller.js'
 import { notifySystemd } from './linux/systemd.js'
-import { openStderrLog } from './log/log.js'
-import { chooseEngine } from './proxy/choose-engine.js'
+import { openStderrLog, type Log } from './log/log.js'
 import { readSettings, SettingError } from './proxy/settings.js'
-import { Proxyd } from './proxyd/proxyd.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
-import { openRunFolder } from './proxyd/run-folder.js'
+import { openProxyd } from './proxyd/open-proxyd.js'
 import { versionLine } from './version.js'
 
 /*
@@ -24,6 +22,7 @@ const EXIT_USAGE = 2
 interface Options {
   readonly 'run-dir': string | undefined
   readonly workers: string | undefined
+  readonly replace: boolean
 }
 
 function parseOptions(): Options {
@@ -35,13 +34,18 @@ function parseOptions(): Options {
     .option('run-dir', {
       type: 'string',
       requiresArg: true,
-      default: process.env['DOCKER_PROXY_RUN_DIR'] || defaultRunFolder(),
+      default: defaultRunFolder(),
       describe: 'folder in which docker-proxies find it [DOCKER_PROXY_RUN_DIR]',
     })
     .option('workers', {
       type: 'string',
       requiresArg: true,
       describe: 'threads that may share the work, 1 to 4, or auto [DOCKER_PROXY_WORKERS]',
+    })
+    .option('replace', {
+      type: 'boolean',
+      default: false,
+      describe: 'take the place of the one that runs, which ends with its last connection',
     })
     .demandCommand(0, 0, '', 'there are only options here')
     .strict()
@@ -70,23 +74,39 @@ async function main(): Promise<void> {
     workers === undefined ? process.env : { ...process.env, DOCKER_PROXY_WORKERS: workers },
   )
   const log = openStderrLog(NAME, settings.logLevel)
-  const engine = chooseEngine(settings, (reason) =>
-    log.debug('The engine is streams: native does not load', { reason }),
-  )
-  const folder = openRunFolder(runDir)
-  const proxyd = new Proxyd({ engine, poller: new NodePoller(), folder, log })
-  proxyd.open()
+  const { proxyd, folder } = await openProxyd(runDir, settings, log, options.replace)
   writeSync(1, `${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
   try {
-    notifySystemd('READY=1')
+    notifySystemd(`MAINPID=${process.pid}\nREADY=1`)
   } catch (err) {
     log.warn(`Can't tell systemd that all is ready: ${errnoReason(err)}`)
   }
-  const signal = await stop
-  log.info('Stopped: its docker-proxies wait for the next', { signal, ports: proxyd.count })
-  folder.close()
+  process.on('SIGUSR2', () => startSuccessor(log))
+  const signal = await Promise.race([stop, proxyd.left])
+  if (signal) {
+    log.info('Stopped: its docker-proxies wait for the next', {
+      signal,
+      ports: proxyd.ports().length,
+    })
+    folder.close()
+  }
   await log.flush()
   process.exit()
+}
+
+/** Starts what is installed by now in our place; systemd has us do this for `reload`. */
+function startSuccessor(log: Log): void {
+  const [node, program = '', ...args] = process.argv
+  const successor = spawn(
+    node ?? process.execPath,
+    [program, ...args.filter((arg) => arg !== '--replace'), '--replace'],
+    {
+      stdio: ['ignore', 'inherit', 'inherit'],
+      detached: true,
+    },
+  )
+  successor.on('error', (err) => log.error(`Can't start another: ${errnoReason(err)}`))
+  successor.unref()
 }
 
 main().catch((err: unknown) => {

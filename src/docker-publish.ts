@@ -11,6 +11,7 @@ import { lsCommand } from './cli/commands/ls.js'
 import { portCommand } from './cli/commands/port.js'
 import { rmCommand } from './cli/commands/rm.js'
 import { runCommand } from './cli/commands/run.js'
+import { installCommand, uninstallCommand } from './cli/commands/userland-proxy.js'
 import { versionCommand } from './cli/commands/version.js'
 import { exitWith } from './cli/exit.js'
 import { UsageError } from './cli/usage-error.js'
@@ -32,6 +33,8 @@ async function main(): Promise<void> {
     .command(rmCommand)
     .command(eventsCommand)
     .command(checkCommand)
+    .command(installCommand)
+    .command(uninstallCommand)
     .command(demoCommand)
     .command(versionCommand)
     .command(dialStdioCommand)

@@ -10,5 +10,5 @@ export async function findProxyProgram(chosen: string | undefined): Promise<Prox
   const path = chosen ?? process.env['DOCKER_PUBLISH_PROXY_PATH'] ?? ''
   if (path !== '') return inspectProxyProgram(path)
   accessSync(OWN_PROXY, constants.X_OK)
-  return { path: OWN_PROXY, takesSocket: true }
+  return { path: OWN_PROXY, takesSocket: true, isOurs: true }
 }

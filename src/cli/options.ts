@@ -82,6 +82,11 @@ export function withPublish<T>(yargs: Argv<T>) {
 export function withPublication<T>(yargs: Argv<T>) {
   return withPublish(yargs)
     .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
+    .option('isolation', {
+      choices: ['auto', 'process', 'shared'] as const,
+      default: 'auto' as const,
+      describe: 'a process for each port, or one for all; auto: one for more than 16 ports',
+    })
     .positional('backend', { type: 'string', demandOption: true, describe: "the container's IP" })
 }
 

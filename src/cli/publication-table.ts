@@ -1,9 +1,14 @@
-import type { PortView, PublicationView } from '../controller/api/types.js'
+import type { DockerPortView, PortView, PublicationView } from '../controller/api/types.js'
 import { formatDuration } from './duration.js'
 import { formatPorts } from './ports-column.js'
+import { formatSize } from './size.js'
 import { formatTable } from './table.js'
 
 const HEADER = ['NAME', 'BACKEND', 'PORTS', 'STATUS', 'CONNECTIONS', 'UPTIME']
+/** With what dockerd has published; the title is docker stats's. */
+const HEADER_OF_ALL = [...HEADER.slice(0, -1), 'NET I/O', 'UPTIME']
+/** Stands for the name of what dockerd has published. */
+const DOCKER = '(docker)'
 
 /** `docker-publish ls`: a line for each publication. */
 export function formatPublications(
@@ -12,15 +17,54 @@ export function formatPublications(
 ): string {
   return formatTable(
     HEADER,
-    publications.map(({ name, backend, created, ports }) => [
-      name,
-      backend,
-      formatPorts(ports),
-      formatStatus(ports),
-      String(ports.reduce((sum, port) => sum + port.connections, 0)),
-      formatDuration(now - Date.parse(created)),
+    publications.map((publication) => [
+      ...describe(publication),
+      formatDuration(now - Date.parse(publication.created)),
     ]),
   )
+}
+
+/** `docker-publish ls --all`: and a line for each container whose ports dockerd has published. */
+export function formatAll(
+  publications: readonly PublicationView[],
+  dockerPorts: readonly DockerPortView[],
+  now = Date.now(),
+): string {
+  const ours = publications.map((publication) => [
+    ...describe(publication),
+    formatTraffic(publication.ports),
+    formatDuration(now - Date.parse(publication.created)),
+  ])
+  const containers = [...new Set(dockerPorts.map(({ containerIp }) => containerIp))]
+  const theirs = containers.map((container) => {
+    const ports = dockerPorts.filter(({ containerIp }) => containerIp === container)
+    const since = Math.min(...ports.map((port) => Date.parse(port.since)))
+    const connections = String(sum(ports.map((port) => port.connections)))
+    return [
+      ...[DOCKER, container, formatPorts(ports), 'up', connections],
+      ...[formatTraffic(ports), formatDuration(now - since)],
+    ]
+  })
+  return formatTable(HEADER_OF_ALL, [...ours, ...theirs])
+}
+
+function describe({ name, backend, ports }: PublicationView): string[] {
+  const connections = sum(ports.map((port) => port.connections))
+  return [name, backend, formatPorts(ports), formatStatus(ports), String(connections)]
+}
+
+/** Bytes from clients and to them, as `1.2kB / 3.4MB`; `-` where not all proxies tell. */
+function formatTraffic(ports: readonly { bytesIn?: number; bytesOut?: number }[]): string {
+  if (ports.some(({ bytesIn }) => bytesIn === undefined)) return '-'
+  const [bytesIn, bytesOut] = [
+    sum(ports.map((port) => port.bytesIn ?? 0)),
+    sum(ports.map((port) => port.bytesOut ?? 0)),
+  ]
+  return `${formatSize(bytesIn)} / ${formatSize(bytesOut)}`
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
 }
 
 /** `up`, or what is the matter with the ports that are not. */

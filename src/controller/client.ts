@@ -10,6 +10,7 @@ import { API_VERSION } from './api/api-version.js'
 import { formatHost, type Host } from './api/host.js'
 import { readTls, type TlsFiles } from './api/tls.js'
 import type {
+  DockerPortView,
   ErrorView,
   PublicationEvent,
   PublicationRequest,
@@ -53,6 +54,10 @@ export class Client {
 
   get(name: string): Promise<PublicationView> {
     return this.#call('GET', `publications/${encodeURIComponent(name)}`)
+  }
+
+  dockerPorts(): Promise<DockerPortView[]> {
+    return this.#call('GET', 'docker-ports')
   }
 
   add(publication: PublicationRequest): Promise<PublicationView> {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { mkdirSync, realpathSync } from 'node:fs'
 import { isIP } from 'node:net'
@@ -18,7 +19,7 @@ import type { ProxyProgram } from './proxy-program.js'
 import { Publication } from './publication.js'
 import { RequestError } from './request-error.js'
 import { runtimeIds } from './runtime-record.js'
-import type { StateFile } from './state-file.js'
+import type { SavedPublication, StateFile } from './state-file.js'
 
 export interface ControllerOptions {
   readonly program: ProxyProgram
@@ -29,6 +30,11 @@ export interface ControllerOptions {
   readonly log: Log
 }
 
+/** A publication before it has its ports. */
+type Description = Omit<SavedPublication, 'ports'>
+
+/** So many ports have a process each, where nothing else was asked for. */
+const MAX_APART = 16
 /** As docker names its containers. */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
 
@@ -53,7 +59,9 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   /** Takes up what an earlier daemon had published, and ends what is nobody's. */
   async restore(): Promise<void> {
     const saved = this.#options.state?.load() ?? []
-    const known = new Set(saved.flatMap(({ ports }) => ports.map(({ id }) => id)))
+    const known = new Set(
+      saved.flatMap(({ shared, ports }) => [shared, ...ports.map(({ id }) => id)]),
+    )
     const strays = runtimeIds(this.#options.runFolder).filter((id) => !known.has(id))
     await Promise.all(strays.map((id) => endLeftovers(this.#options.runFolder, id)))
     for (const each of saved) {
@@ -79,8 +87,12 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
       )
     }
     this.#refuseTakenName(name)
+    const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
 
-    const description = { name, backend, created: new Date().toISOString() }
+    const description: Description = {
+      ...{ name, backend, created: new Date().toISOString() },
+      ...(isShared ? { shared: randomUUID() } : {}),
+    }
     const bound = this.#allocator.allocate(requests, (claim, containerPort) =>
       holderOf(description, claim, containerPort),
     )
@@ -106,13 +118,15 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     return checkPorts(ports, this.#allocator)
   }
 
-  list(): PublicationView[] {
+  list(): Promise<PublicationView[]> {
     const count = connectionCounter()
-    return [...this.#publications.values()].map((publication) => publication.view(count))
+    return Promise.all(
+      [...this.#publications.values()].map((publication) => publication.view(count)),
+    )
   }
 
-  /** @throws Refusal for a name that nobody has */
-  get(name: string): PublicationView {
+  /** Rejects with Refusal for a name that nobody has. */
+  async get(name: string): Promise<PublicationView> {
     return this.#find(name).view(connectionCounter())
   }
 
@@ -149,7 +163,18 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     await Promise.all(incomplete.map((publication) => publication.stop()))
   }
 
-  #create(description: { name: string; backend: string; created: string }): Publication {
+  /** @throws RequestError where one process for all can't be had */
+  #isShared(isolation: 'process' | 'shared' | 'auto', ports: number): boolean {
+    const { isOurs, path } = this.#options.program
+    if (isolation === 'shared' && !isOurs) {
+      throw new RequestError(
+        `isolation "shared" is not for ${path}, which serves one port: use "process", or start the daemon without --proxy-path`,
+      )
+    }
+    return isolation === 'shared' || (isolation === 'auto' && isOurs && ports > MAX_APART)
+  }
+
+  #create(description: Description): Publication {
     const { program, runFolder, log } = this.#options
     const event = (what: Omit<PublicationEvent, 'time'>): void => this.#event(what)
     const publication = new Publication(description, { program, runFolder, log, event })

@@ -14,7 +14,7 @@ import {
   type ProcessIdentity,
 } from './runtime-record.js'
 
-/** A docker-proxy that serves one port. */
+/** A process that serves a port, or all of a publication. */
 export interface ProxyProcess {
   readonly pid: number
   /** Resolves when it has ended, with its exit status where that is known; over 128 it is a signal's. */
@@ -25,11 +25,15 @@ export interface ProxyProcess {
 
 /** What to start. */
 export interface ProxyCommand {
-  /** The port's id, unique for good. */
+  /** Names its files, unique for good. */
   readonly id: string
   readonly runFolder: string
   readonly program: string
   readonly args: readonly string[]
+  /** What it is given on stdin. */
+  readonly input?: string
+  /** The descriptor that its first listening socket has, the others following it. */
+  readonly firstListenFd: number
 }
 
 /** As long as dockerd waits for the status, milliseconds. */
@@ -41,6 +45,7 @@ const WATCH_MS = 500
 const WATCH_CLOSELY_MS = 5
 
 const READY = '0\n'
+const STATUS_FD = 3
 
 /** Waits for the proxy in our stead, and says in its own words how. */
 const SHIM = fileURLToPath(new URL('docker-publish-shim', import.meta.url))
@@ -48,12 +53,12 @@ const SHIM = fileURLToPath(new URL('docker-publish-shim', import.meta.url))
 /**
  * Starts a proxy, and waits until it is ready.
  *
- * @param listenFd the listening socket, handed over as descriptor 4
+ * @param listenFds the listening sockets to hand over
  * Rejects with the text of its status pipe, or why there was none; nothing of it is left then.
  */
 export async function startProxyProcess(
-  { id, runFolder, program, args }: ProxyCommand,
-  listenFd?: number,
+  { id, runFolder, program, args, input, firstListenFd }: ProxyCommand,
+  listenFds: readonly number[],
 ): Promise<ProxyProcess> {
   const files = new RuntimeFiles(runFolder, id)
   files.remove()
@@ -61,19 +66,25 @@ export async function startProxyProcess(
     // A group of its own: Ctrl-C on our terminal is for us alone.
     detached: true,
     env: proxyEnvironment(files),
-    stdio: ['ignore', 'ignore', 'inherit', 'pipe', ...(listenFd === undefined ? [] : [listenFd])],
+    stdio: [
+      ...([input === undefined ? 'ignore' : 'pipe', 'ignore', 'inherit', 'pipe'] as const),
+      ...Array.from({ length: firstListenFd - STATUS_FD - 1 }, () => 'ignore' as const),
+      ...listenFds,
+    ],
   })
+  shim.stdin?.on('error', () => undefined) // It has ended, which its status tells.
+  shim.stdin?.end(input)
   const shimExit = once(shim, 'exit')
   try {
     await once(shim, 'spawn')
-    await readStatus(shim.stdio[3] as Readable)
+    await readStatus(shim.stdio[STATUS_FD] as Readable)
     const [proxy, parent] = [files.proxy(), identify(shim.pid ?? 0)]
     if (!proxy || !parent) throw new Error('docker-proxy ended as soon as it was ready')
     files.save({
       bootId: bootId(),
       proxy,
       shim: parent,
-      ...(listenFd === undefined ? {} : { socketInode: fstatSync(listenFd).ino }),
+      socketInodes: listenFds.map((fd) => fstatSync(fd).ino),
     })
     // With the shim its proxy has ended as well, unless it was the shim that was killed: then nobody would
     // learn of the proxy's end, so it ends now.
@@ -88,11 +99,11 @@ export async function startProxyProcess(
   }
 }
 
-/** A proxy that an earlier daemon started, with our copy of its listening socket. */
+/** A proxy that an earlier daemon started, with our copies of its listening sockets. */
 export interface AdoptedProxy {
   readonly process: ProxyProcess
-  /** Undefined where the kernel would not let us have it. */
-  readonly listenFd?: number
+  /** None where the kernel would not let us have them. */
+  readonly listenFds: readonly number[]
 }
 
 /** Takes over a proxy that is still running; undefined when there is none that is surely ours. */
@@ -100,24 +111,19 @@ export function adoptProxyProcess(runFolder: string, id: string): AdoptedProxy |
   const files = new RuntimeFiles(runFolder, id)
   const record = files.liveRecord()
   if (!record) return undefined
-  const { proxy, shim, socketInode } = record
-  let listenFd: number | undefined
-  if (socketInode !== undefined) {
-    const theirs = [...socketsOf(proxy.pid)].find(([, inode]) => inode === socketInode)?.[0]
-    // Not the socket we gave it: it can't be serving the port.
-    if (theirs === undefined) return undefined
-    listenFd = takeSocket(proxy.pid, theirs)
-  }
+  const { proxy, shim, socketInodes } = record
+  const byInode = new Map([...socketsOf(proxy.pid)].map(([fd, inode]) => [inode, fd]))
+  const theirs = socketInodes.map((inode) => byInode.get(inode))
+  // Not the sockets we gave it: it can't be serving the ports.
+  if (theirs.includes(undefined)) return undefined
+  const listenFds = takeSockets(proxy.pid, theirs as number[])
   const end = watchEnd(shim)
   const exited = end.ended.then(() => settle(runFolder, id))
   const stopAdopted = (): Promise<void> => {
     end.lookClosely()
     return stop(proxy, exited)
   }
-  return {
-    process: { pid: proxy.pid, exited, stop: stopAdopted },
-    ...(listenFd === undefined ? {} : { listenFd }),
-  }
+  return { process: { pid: proxy.pid, exited, stop: stopAdopted }, listenFds }
 }
 
 /**
@@ -147,6 +153,8 @@ async function settle(runFolder: string, id: string): Promise<number | undefined
 
 function proxyEnvironment({ base }: RuntimeFiles): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, [PORT_VARIABLE]: base }
+  // Not one that a docker-proxyd serves: the daemon sees to what serves its ports.
+  env['DOCKER_PROXY_ISOLATION'] = 'process'
   // Node 20 reads these certificates at every start, which takes longer than all else; a proxy has no use for them.
   delete env['NODE_EXTRA_CA_CERTS']
   return env
@@ -213,15 +221,18 @@ function watchEnd(identity: ProcessIdentity): { ended: Promise<void>; lookClosel
   }
 }
 
-/** Undefined where we may not, as without root under Yama's ptrace_scope, see pidfd_getfd(2). */
-function takeSocket(pid: number, theirs: number): number | undefined {
+/** All of them, or none where we may not, as without root under Yama's ptrace_scope, see pidfd_getfd(2). */
+function takeSockets(pid: number, theirs: readonly number[]): number[] {
   const libc = requireLibc()
+  const taken: number[] = []
   let pidfd: number | undefined
   try {
     pidfd = libc.openProcess(pid)
-    return libc.takeDescriptor(pidfd, theirs)
+    for (const fd of theirs) taken.push(libc.takeDescriptor(pidfd, fd))
+    return taken
   } catch {
-    return undefined
+    for (const fd of taken) closeSync(fd)
+    return []
   } finally {
     if (pidfd !== undefined) closeSync(pidfd)
   }

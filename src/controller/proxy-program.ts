@@ -11,6 +11,8 @@ export interface ProxyProgram {
   readonly path: string
   /** Whether it takes a listening socket; Docker's does from release 28 on. */
   readonly takesSocket: boolean
+  /** Whether it is the one that came with this program, which can also serve all ports of a publication at once. */
+  readonly isOurs: boolean
 }
 
 /**
@@ -27,7 +29,7 @@ export async function inspectProxyProgram(path: string): Promise<ProxyProgram> {
   if (!stderr.includes('-container-port')) {
     throw unusable(path, 'it does not answer -help as a docker-proxy does')
   }
-  return { path, takesSocket: stderr.includes('-use-listen-fd') }
+  return { path, takesSocket: stderr.includes('-use-listen-fd'), isOurs: false }
 }
 
 function unusable(path: string, reason: string): Error {
@@ -36,7 +38,7 @@ function unusable(path: string, reason: string): Error {
 
 /** The command line that dockerd would use. */
 export function proxyArguments(
-  { takesSocket }: ProxyProgram,
+  { takesSocket }: Pick<ProxyProgram, 'takesSocket'>,
   { protocol, ip, port }: Claim,
   backend: { readonly ip: string; readonly port: number },
 ): string[] {

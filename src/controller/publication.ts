@@ -1,19 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync } from 'node:fs'
 import { errnoReason } from '../linux/errno.js'
-import { openPortSocket } from '../linux/port-socket.js'
 import type { Log } from '../log/log.js'
-import { joinHostPort } from '../proxy/published-port.js'
 import type { BoundPort } from './allocator.js'
-import type { PortView, PublicationEvent, PublicationView } from './api/types.js'
+import type { Isolation, PortView, PublicationEvent, PublicationView } from './api/types.js'
 import type { Claim } from './claim.js'
-import { bindText, Refusal } from './conflict.js'
+import { Refusal } from './conflict.js'
 import type { CountConnections } from './connections.js'
 import { inParallel } from './in-parallel.js'
-import { adoptProxyProcess, endLeftovers, startProxyProcess } from './proxy-process.js'
-import { proxyArguments, type ProxyProgram } from './proxy-program.js'
+import { claimOf, PortServer, type HeldPort, type ServerContext } from './port-server.js'
+import type { ProxyProgram } from './proxy-program.js'
 import type { SavedPort, SavedPublication } from './state-file.js'
-import { describeExit, Supervisor } from './supervisor.js'
 
 /** How many proxies of a publication start at once: on few cores more would only wait for each other. */
 const STARTS_AT_ONCE = 4
@@ -26,13 +22,6 @@ export interface PublicationContext {
   readonly event: (event: Omit<PublicationEvent, 'time'>) => void
 }
 
-interface Port {
-  readonly saved: SavedPort
-  readonly supervisor: Supervisor
-  /** Lets other publications have the port. */
-  readonly release: () => void
-}
-
 /** The ports of one container that are published together: all of them, or none. */
 export class Publication {
   readonly name: string
@@ -40,15 +29,18 @@ export class Publication {
   /** ISO 8601. */
   readonly created: string
   readonly #context: PublicationContext
-  #ports: Port[] = []
+  /** Names the files of the one process that serves all ports. */
+  readonly #shared: string | undefined
+  #servers: readonly PortServer[] = []
 
   constructor(
-    { name, backend, created }: Omit<SavedPublication, 'ports'>,
+    { name, backend, created, shared }: Omit<SavedPublication, 'ports'>,
     context: PublicationContext,
   ) {
     this.name = name
     this.backend = backend
     this.created = created
+    this.#shared = shared
     this.#context = context
   }
 
@@ -57,12 +49,19 @@ export class Publication {
    * Rejects with Refusal when one proxy does not get ready; it is for the caller to stop the others.
    */
   async start(bound: readonly BoundPort[]): Promise<void> {
-    this.#ports = bound.map(({ protocol, ip, port, containerPort, fd, release }) => {
-      const saved = { id: randomUUID(), protocol, hostIp: ip, hostPort: port, containerPort }
-      return { saved, release, supervisor: this.#supervise(saved, this.#listenFd(fd)) }
+    const held = bound.map(({ protocol, ip, port, containerPort, release }): HeldPort => ({
+      saved: { id: randomUUID(), protocol, hostIp: ip, hostPort: port, containerPort },
+      release,
+    }))
+    const fds = new Map(held.map((each, i) => [each, bound[i]?.fd ?? -1]))
+    this.#servers = this.#divide(held).map(({ id, ports }) => {
+      const own = ports.map((port) => fds.get(port) ?? -1)
+      return this.#watch(
+        new PortServer(this.#serverContext, id, ports, this.isolation === 'shared', own),
+      )
     })
     try {
-      await inParallel(STARTS_AT_ONCE, this.#ports, ({ supervisor }) => supervisor.start())
+      await inParallel(STARTS_AT_ONCE, this.#servers, ({ supervisor }) => supervisor.start())
     } catch (err) {
       throw new Refusal('proxy-failed', `can't start the proxy: ${errnoReason(err)}`)
     }
@@ -76,97 +75,82 @@ export class Publication {
     ports: readonly SavedPort[],
     hold: (claim: Claim, containerPort: number) => () => void,
   ): Promise<void> {
-    this.#ports = await inParallel(STARTS_AT_ONCE, ports, async (saved) => {
-      const release = hold(claimOf(saved), saved.containerPort)
-      const adopted = adoptProxyProcess(this.#context.runFolder, saved.id)
-      const { listenFd } = adopted ?? {}
-      const supervisor = this.#supervise(
-        saved,
-        listenFd === undefined ? undefined : this.#listenFd(listenFd),
-      )
-      if (adopted) {
-        supervisor.adopt(adopted.process)
-        this.#event('adopted', saved)
-      } else {
-        const status = await endLeftovers(this.#context.runFolder, saved.id)
-        supervisor.restart(`${describeExit(status)}, while no daemon was running`)
-      }
-      return { saved, supervisor, release }
+    const held = ports.map((saved) => ({
+      saved,
+      release: hold(claimOf(saved), saved.containerPort),
+    }))
+    this.#servers = await inParallel(STARTS_AT_ONCE, this.#divide(held), async ({ id, ports }) => {
+      const isShared = this.isolation === 'shared'
+      const restored = await PortServer.restore(this.#serverContext, id, ports, isShared)
+      if (restored.isAdopted) this.#event('adopted', restored.server)
+      return this.#watch(restored.server)
     })
+  }
+
+  get isolation(): Isolation {
+    return this.#shared === undefined ? 'process' : 'shared'
   }
 
   /** What is to be kept on disk. */
   get saved(): SavedPublication {
     const { name, backend, created } = this
-    return { name, backend, created, ports: this.#ports.map((port) => port.saved) }
+    const shared = this.#shared === undefined ? {} : { shared: this.#shared }
+    const ports = this.#servers.flatMap((server) => server.ports.map(({ saved }) => saved))
+    return { name, backend, created, ...shared, ports }
   }
 
-  view(countConnections: CountConnections): PublicationView {
-    const ports = this.#ports.map(({ saved, supervisor }): PortView => {
-      const { protocol, hostIp, hostPort, containerPort } = saved
-      return {
-        ...{ protocol, hostIp, hostPort, containerPort },
-        ...supervisor.status,
-        connections: countConnections(claimOf(saved), supervisor.status.pid),
-        holdsSocket: supervisor.holdsSocket,
-      }
-    })
-    return { name: this.name, backend: this.backend, created: this.created, ports }
+  async view(countConnections: CountConnections): Promise<PublicationView> {
+    const views = this.#servers.map((server) => viewsOf(server, countConnections))
+    const { name, backend, created, isolation } = this
+    return { name, backend, created, isolation, ports: (await Promise.all(views)).flat() }
   }
 
   /** Withdraws all ports; each is free when this resolves. */
   async stop(): Promise<void> {
-    await Promise.all(this.#ports.map(({ supervisor }) => supervisor.stop()))
-    for (const { release } of this.#ports) release()
+    await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop()))
+    for (const { ports } of this.#servers) for (const { release } of ports) release()
   }
 
   /** Leaves the proxies running, for another daemon to adopt. */
   leave(): void {
-    for (const { supervisor } of this.#ports) supervisor.leave()
+    for (const { supervisor } of this.#servers) supervisor.leave()
   }
 
-  #supervise(saved: SavedPort, listenFd: number | undefined): Supervisor {
+  get #serverContext(): ServerContext {
     const { program, runFolder, log } = this.#context
-    const claim = claimOf(saved)
-    const args = proxyArguments(program, claim, { ip: this.backend, port: saved.containerPort })
-    const port = {
-      name: portName(saved),
-      bind: () => this.#bind(claim),
-      launch: (fd: number | undefined) =>
-        startProxyProcess({ id: saved.id, runFolder, program: program.path, args }, fd),
-    }
-    const supervisor = new Supervisor(port, log, listenFd)
-    supervisor.on('exited', (reason) => this.#event('proxy-exited', saved, reason))
-    supervisor.on('restarted', () => this.#event('proxy-restarted', saved))
-    return supervisor
+    return { program, runFolder, log, publication: this.name, backend: this.backend }
   }
 
-  #bind(claim: Claim): number | undefined {
-    try {
-      return this.#listenFd(openPortSocket(claim.protocol, claim.ip, claim.port))
-    } catch (err) {
-      throw new Error(bindText(claim, errnoReason(err)), { cause: err })
-    }
+  /** Which ports one process serves, and what names its files. */
+  #divide(ports: readonly HeldPort[]): { id: string; ports: readonly HeldPort[] }[] {
+    if (this.#shared !== undefined) return [{ id: this.#shared, ports }]
+    return ports.map((port) => ({ id: port.saved.id, ports: [port] }))
   }
 
-  /** A proxy that takes no socket binds the port itself: ours was only the check. */
-  #listenFd(fd: number): number | undefined {
-    if (this.#context.program.takesSocket) return fd
-    closeSync(fd)
-    return undefined
+  #watch(server: PortServer): PortServer {
+    server.supervisor.on('exited', (reason) => this.#event('proxy-exited', server, reason))
+    server.supervisor.on('restarted', () => this.#event('proxy-restarted', server))
+    return server
   }
 
-  #event(type: PublicationEvent['type'], saved: SavedPort, reason?: string): void {
-    const event = { type, publication: this.name, port: portName(saved) }
+  #event(type: PublicationEvent['type'], server: PortServer, reason?: string): void {
+    const event = { type, publication: this.name, port: server.name }
     this.#context.event(reason === undefined ? event : { ...event, reason })
   }
 }
 
-function claimOf({ protocol, hostIp, hostPort }: SavedPort): Claim {
-  return { protocol, ip: hostIp, port: hostPort }
-}
-
-/** `0.0.0.0:8080/tcp` */
-function portName({ protocol, hostIp, hostPort }: SavedPort): string {
-  return `${joinHostPort(hostIp, hostPort)}/${protocol}`
+async function viewsOf(server: PortServer, count: CountConnections): Promise<PortView[]> {
+  const { status, holdsSocket } = server.supervisor
+  const counters = await server.counters()
+  return server.ports.map(({ saved }, i): PortView => {
+    const { protocol, hostIp, hostPort, containerPort } = saved
+    const own = counters?.[i]
+    return {
+      ...{ protocol, hostIp, hostPort, containerPort },
+      ...status,
+      connections: own ? own.active : count(claimOf(saved), status.pid),
+      ...(own ? { bytesIn: own.bytesIn, bytesOut: own.bytesOut } : {}),
+      holdsSocket,
+    }
+  })
 }

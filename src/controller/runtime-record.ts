@@ -9,6 +9,7 @@ import { bootId, processStartTime, processVariable } from '../linux/process.js'
  *     ID.pid    the proxy's pid, written by its shim before the proxy begins
  *     ID.exit   its exit status, written by its shim when it has ended
  *     ID.json   this record, written by the daemon once the proxy is ready
+ *     ID.socket where one that serves all ports of a publication tells of them
  */
 
 /** A process by its pid and start time, which together are never given twice in one boot. */
@@ -22,8 +23,8 @@ export interface RuntimeRecord {
   readonly bootId: string
   readonly proxy: ProcessIdentity
   readonly shim: ProcessIdentity
-  /** Names the listening socket; left out where the proxy opened one of its own. */
-  readonly socketInode?: number
+  /** Name the listening sockets, in the order of the ports; none where the proxy opened its own. */
+  readonly socketInodes: readonly number[]
 }
 
 /** The variable that tells for which port a proxy was started: the run folder and the port's id. */
@@ -35,6 +36,11 @@ export class RuntimeFiles {
 
   constructor(runFolder: string, id: string) {
     this.base = join(runFolder, id)
+  }
+
+  /** Where one that serves several ports tells of them. */
+  get socketPath(): string {
+    return `${this.base}.socket`
   }
 
   /** The exit status of a proxy that has ended; over 128 it is a signal's number and 128. */
@@ -68,7 +74,8 @@ export class RuntimeFiles {
   }
 
   remove(): void {
-    for (const kind of ['json', 'pid', 'exit']) rmSync(`${this.base}.${kind}`, { force: true })
+    for (const kind of ['json', 'pid', 'exit', 'socket'])
+      rmSync(`${this.base}.${kind}`, { force: true })
   }
 
   /** Whether a process was started for this port; ids are never given twice, so it is the one. */
@@ -95,7 +102,7 @@ export class RuntimeFiles {
 /** The ids of all ports that the run folder has files of. */
 export function runtimeIds(runFolder: string): string[] {
   const ids = readdirSync(runFolder).flatMap(
-    (name) => /^(.+)\.(json|pid|exit)$/.exec(name)?.[1] ?? [],
+    (name) => /^(.+)\.(json|pid|exit|socket)$/.exec(name)?.[1] ?? [],
   )
   return [...new Set(ids)]
 }

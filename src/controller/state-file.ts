@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { ProtocolSchema } from './api/types.js'
 import { Refusal } from './conflict.js'
-import { lockFolder } from '../linux/folder-lock.js'
+import { lockFolder, type FolderLock } from '../linux/folder-lock.js'
 
 const PortNumber = Type.Integer({ minimum: 1, maximum: 65_535 })
 
@@ -32,6 +32,8 @@ const SavedPublicationSchema = Type.Object({
   backend: Type.String(),
   /** ISO 8601. */
   created: Type.String(),
+  /** Names the files of the one process that serves all ports; left out, each port has a process and files of its own. */
+  shared: Type.Optional(Type.String({ pattern: '^[\\w-]+$' })),
   ports: Type.Array(SavedPortSchema),
 })
 /** A publication as it is kept. */
@@ -56,7 +58,7 @@ class StateError extends Error {
 export class StateFile {
   readonly path: string
   readonly #folder: string
-  readonly #unlock: () => void
+  readonly #lock: FolderLock
 
   /**
    * Opens the folder's state for this process alone.
@@ -65,7 +67,7 @@ export class StateFile {
   constructor(folder: string) {
     this.#folder = folder
     this.path = join(folder, 'state.json')
-    this.#unlock = lockFolder(folder, 'docker-publish daemon', '--data-root')
+    this.#lock = lockFolder(folder, 'docker-publish daemon', '--data-root')
   }
 
   /** @throws StateError for a file that is not one of ours */
@@ -118,7 +120,7 @@ export class StateFile {
 
   /** Lets another process have the state. */
   close(): void {
-    this.#unlock()
+    this.#lock.unlock()
   }
 }
 

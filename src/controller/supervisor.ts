@@ -17,17 +17,17 @@ export interface PortStatus {
   readonly reason?: string
 }
 
-/** What a supervisor does for its port; the port knows how. */
-export interface SupervisedPort {
+/** What a supervisor does for what one process serves, a port or several; who has them knows how. */
+export interface Supervised {
   /** The port in log lines, as `0.0.0.0:8080/tcp`. */
   readonly name: string
   /**
-   * Binds the port, where the controller holds its socket.
-   * @returns undefined where the proxy binds it itself
+   * Binds the ports, where the controller holds their sockets: all, or none.
+   * @returns none where the proxy binds its port itself
    */
-  bind(): number | undefined
+  bind(): number[]
   /** Starts a proxy, and waits until it is ready. */
-  launch(listenFd: number | undefined): Promise<ProxyProcess>
+  launch(listenFds: readonly number[]): Promise<ProxyProcess>
 }
 
 interface SupervisorEvents {
@@ -45,13 +45,14 @@ const STEADY_MS = 10_000
 const SIGNAL_STATUS = 128
 
 /**
- * Keeps one port published. It keeps the listening socket too, so that clients wait in its backlog while a
+ * Keeps ports published. It keeps the listening sockets too, so that clients wait in its backlog while a
  * proxy that has ended is replaced.
  */
 export class Supervisor extends EventEmitter<SupervisorEvents> {
-  readonly #port: SupervisedPort
+  readonly #port: Supervised
   readonly #log: Log
-  #listenFd: number | undefined
+  /** None where there are none yet, or the proxy has them alone. */
+  #listenFds: readonly number[]
   #proxy: ProxyProcess | undefined
   #state: PortState = 'starting'
   #restarts = 0
@@ -60,12 +61,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   #timer: NodeJS.Timeout | undefined
   #launching: Promise<unknown> = Promise.resolve()
 
-  /** @param listenFd the port's socket where it is bound already; the supervisor closes it */
-  constructor(port: SupervisedPort, log: Log, listenFd?: number) {
+  /** @param listenFds the sockets where they are bound already; the supervisor closes them */
+  constructor(port: Supervised, log: Log, listenFds: readonly number[] = []) {
     super()
     this.#port = port
     this.#log = log
-    this.#listenFd = listenFd
+    this.#listenFds = listenFds
   }
 
   get status(): PortStatus {
@@ -79,7 +80,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   /** Whether clients wait while a proxy is replaced. */
   get holdsSocket(): boolean {
-    return this.#listenFd !== undefined
+    return this.#listenFds.length > 0
   }
 
   /** Starts the first proxy. Rejects with the reason when it does not get ready; `stop` then frees the port. */
@@ -117,9 +118,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   async stop(): Promise<void> {
     this.#state = 'stopped'
     clearTimeout(this.#timer)
-    // The socket goes first: nobody new gets in while the proxy ends.
-    if (this.#listenFd !== undefined) closeSync(this.#listenFd)
-    this.#listenFd = undefined
+    // The sockets go first: nobody new gets in while the proxy ends.
+    for (const fd of this.#listenFds) closeSync(fd)
+    this.#listenFds = []
     await this.#launching
     await this.#proxy?.stop()
   }
@@ -132,8 +133,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   async #launch(): Promise<void> {
     if (this.#state === 'stopped') throw new Error('withdrawn meanwhile')
-    this.#listenFd ??= this.#port.bind()
-    const launching = this.#port.launch(this.#listenFd)
+    if (this.#listenFds.length === 0) this.#listenFds = this.#port.bind()
+    const launching = this.#port.launch(this.#listenFds)
     this.#launching = launching.catch(() => undefined)
     this.#watch(await launching)
   }

@@ -104,9 +104,11 @@ export async function runDemo(controller: Controller, view: DemoView): Promise<(
     "it is the kernel that refuses: a process that is not Docker's has the port.",
   )
 
-  for (const { name } of controller.list()) if (name !== 'web_svr01') await controller.remove(name)
+  for (const { name } of await controller.list()) {
+    if (name !== 'web_svr01') await controller.remove(name)
+  }
   foreign.child.stdin?.end()
-  const pid = controller.get('web_svr01').ports[0]?.pid ?? 0
+  const pid = (await controller.get('web_svr01')).ports[0]?.pid ?? 0
   await view.print(`
 All but the first are withdrawn again. Still up:
 

@@ -120,6 +120,13 @@ export class MessageBatch {
     return next - first
   }
 
+  /** Bytes that some of them hold. */
+  dataLength(first: number, count: number): number {
+    let length = 0
+    for (let place = first; place < first + count; place++) length += this.#dataLength(place)
+    return length
+  }
+
   /** What tells its way from all others: the sender, and the local address where that is received. */
   key(place: number): string {
     const at = place * ENVELOPE.size

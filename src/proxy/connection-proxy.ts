@@ -1,6 +1,6 @@
 import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
-import type { Counters, Proxy, ProxyContext } from './engine.js'
+import { noCounters, type Counters, type Proxy, type ProxyContext } from './engine.js'
 import { isPort } from './listen-error.js'
 import { joinHostPort, type PublishedPort } from './published-port.js'
 
@@ -31,10 +31,12 @@ export interface Transport<Client> {
  */
 export interface Listener {
   readonly address: Proxy['address']
+  readonly fd: number | undefined
   /** Stops accepting; false where this can't be done, and accepting goes on. */
   pause(): boolean
   /** Goes on after `pause`. */
   resume(): void
+  /** May be called again. */
   close(): void
 }
 
@@ -50,7 +52,7 @@ export interface ListenerEvents<Client> {
 
 /** A client and the backend, joined. */
 export interface Relay {
-  /** Bytes from the client, and to it. */
+  /** Bytes from the client, and to it, so far. */
   readonly bytesIn: number
   readonly bytesOut: number
   /** Ends it at once, whatever is under way. */
@@ -74,7 +76,9 @@ export async function listenForConnections<Client>(
   port: PublishedPort,
   { log, descriptors }: ProxyContext,
 ): Promise<Proxy> {
-  const counters: Counters = { accepted: 0, active: 0, failedDials: 0 }
+  /** Bytes are those of relays that have ended. */
+  const counters = noCounters()
+  let isDraining = false
   const relays = new Map<Relay, { readonly client: string; readonly started: number } | undefined>()
   const { promise: closed, resolve, reject } = deferred()
 
@@ -99,6 +103,8 @@ export async function listenForConnections<Client>(
       const told = relays.get(relay)
       relays.delete(relay)
       counters.active--
+      counters.bytesIn += relay.bytesIn
+      counters.bytesOut += relay.bytesOut
       if (told) {
         log.debug('Connection closed', {
           client: told.client,
@@ -108,6 +114,7 @@ export async function listenForConnections<Client>(
         })
       }
       descriptors.give()
+      if (isDraining && counters.active === 0) resolve()
     },
   }
 
@@ -149,5 +156,26 @@ export async function listenForConnections<Client>(
     failed: tellFault,
     exhausted: () => tellShortage('new connections wait'),
   })
-  return { address: listener.address, counters, close: () => close(), closed }
+  return {
+    address: listener.address,
+    get listenFd() {
+      return listener.fd
+    },
+    get counters() {
+      const now: Counters = { ...counters }
+      for (const { bytesIn, bytesOut } of relays.keys()) {
+        now.bytesIn += bytesIn
+        now.bytesOut += bytesOut
+      }
+      return now
+    },
+    drain() {
+      isDraining = true
+      descriptors.forget(wake)
+      listener.close()
+      if (counters.active === 0) resolve()
+    },
+    close: () => close(),
+    closed,
+  }
 }

@@ -1,6 +1,6 @@
 import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
-import type { Counters, Proxy, ProxyContext } from './engine.js'
+import { noCounters, type Proxy, type ProxyContext } from './engine.js'
 import { FlowTable, type TableEntry } from './flow-table.js'
 import { joinHostPort, type PublishedPort } from './published-port.js'
 
@@ -25,12 +25,19 @@ export interface DatagramTransport<Datagram> {
 /** The socket that clients send to. */
 export interface PortSocket {
   readonly address: Proxy['address']
+  readonly fd: number | undefined
+  /** Receives no more, though answers can still be sent; false where this can't be had. */
+  pause(): boolean
+  /** May be called again. */
   close(): void
 }
 
 export interface PortSocketEvents<Datagram> {
-  /** @param sender what tells the sender from all others */
-  readonly received: (sender: string, datagram: Datagram) => void
+  /**
+   * @param sender what tells the sender from all others
+   * @param bytes that it holds
+   */
+  readonly received: (sender: string, datagram: Datagram, bytes: number) => void
   readonly broken: (err: Error) => void
   /** The engine is at fault; the socket lives on. */
   readonly failed: (err: unknown) => void
@@ -44,8 +51,8 @@ export interface Flow<Datagram> {
 }
 
 export interface FlowEvents {
-  /** The backend has answered. */
-  readonly answered: () => void
+  /** The backend has answered with so many bytes. */
+  readonly answered: (bytes: number) => void
   /** Its socket can't be used any more. Not called before openFlow has returned, nor after `close`. */
   readonly broken: (err: Error) => void
 }
@@ -62,21 +69,26 @@ export async function listenForDatagrams<Datagram>(
   port: PublishedPort,
   { log, descriptors, udpIdleMs = IDLE_MS }: ProxyContext,
 ): Promise<Proxy> {
-  const counters: Counters = { accepted: 0, active: 0, failedDials: 0 }
+  const counters = noCounters()
   const flows = new FlowTable<Flow<Datagram>>()
   const { promise: closed, resolve, reject } = deferred()
   let isClosed = false
+  let isDraining = false
 
   const end = (entry: TableEntry<Flow<Datagram>>): void => {
     if (!flows.delete(entry)) return
     entry.flow.close()
     counters.active--
     descriptors.give()
+    if (isDraining && counters.active === 0) close()
   }
   const begin = (sender: string, first: Datagram): TableEntry<Flow<Datagram>> => {
     while (flows.oldest && (flows.size >= MAX_FLOWS || descriptors.exhausted)) end(flows.oldest)
     const flow = transport.openFlow(first, port, {
-      answered: () => flows.touch(entry, performance.now()),
+      answered(bytes) {
+        counters.bytesOut += bytes
+        flows.touch(entry, performance.now())
+      },
       broken(err) {
         counters.failedDials++
         const backend = joinHostPort(port.containerIp, port.containerPort)
@@ -108,7 +120,8 @@ export async function listenForDatagrams<Datagram>(
 
   const socket = await transport
     .openSocket(port, {
-      received(sender, datagram) {
+      received(sender, datagram, bytes) {
+        counters.bytesIn += bytes
         const entry = flows.get(sender) ?? begin(sender, datagram)
         flows.touch(entry, performance.now())
         entry.flow.send(datagram)
@@ -120,5 +133,17 @@ export async function listenForDatagrams<Datagram>(
       clearInterval(sweep)
       throw err
     })
-  return { address: socket.address, counters, close: () => close(), closed }
+  return {
+    address: socket.address,
+    get listenFd() {
+      return socket.fd
+    },
+    counters,
+    drain() {
+      isDraining = true
+      if (!socket.pause() || counters.active === 0) close()
+    },
+    close: () => close(),
+    closed,
+  }
 }

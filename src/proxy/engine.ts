@@ -24,10 +24,15 @@ export interface ProxyContext {
 export interface Proxy {
   /** Where it listens in fact, which tells the port where 0 was asked for. */
   readonly address: { readonly ip: string; readonly port: number }
+  /** The socket that it listens on, for another process to go on with; undefined where that is not known. */
+  readonly listenFd: number | undefined
+  /** As they are now. */
   readonly counters: Readonly<Counters>
+  /** Stops listening and lets what is open end by itself, which resolves `closed`. */
+  drain(): void
   /** Stops listening and ends all relays at once; may be called again. */
   close(): void
-  /** Resolves after `close`; rejects with the reason when the listener breaks by itself. */
+  /** Resolves after `close`, or when all has ended after `drain`; rejects with the reason when the listener breaks by itself. */
   readonly closed: Promise<void>
 }
 
@@ -38,6 +43,13 @@ export interface Counters {
   active: number
   /** Those whose backend could not be reached. */
   failedDials: number
+  /** Bytes from clients, and to them. */
+  bytesIn: number
+  bytesOut: number
+}
+
+export function noCounters(): Counters {
+  return { accepted: 0, active: 0, failedDials: 0, bytesIn: 0, bytesOut: 0 }
 }
 
 /** Why a port can't be published. */

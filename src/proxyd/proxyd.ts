@@ -1,4 +1,6 @@
 import { closeSync } from 'node:fs'
+import type { Server, Socket } from 'node:net'
+import { deferred } from '../deferred.js'
 import { EPOLL, ERRNO } from '../linux/constants.js'
 import type { NodePoller } from '../linux/node-poller.js'
 import { systemError } from '../linux/system-error.js'
@@ -11,6 +13,9 @@ import { routeOf, type PublishedPort } from '../proxy/published-port.js'
 import { readControlPipe } from './control-pipe.js'
 import { Launcher, NotALauncherError, waitingLaunchers } from './launcher.js'
 import type { RunFolder } from './run-folder.js'
+import { statusOf, type PortStatus } from './port-status.js'
+import { serveStatus } from './status-socket.js'
+import type { HandOver, Takeover } from './takeover.js'
 
 const EXIT_DONE = 0
 const EXIT_FAILED = 1
@@ -18,8 +23,12 @@ const EXIT_FAILED = 1
 /** A port that a launcher has handed over. */
 interface HostedPort {
   readonly launcher: Launcher
+  /** When it was, milliseconds since the epoch. */
+  readonly since: number
+  /** Resolves when it is published, or can't be. */
+  publishing?: Promise<void>
   /** Not there yet while it is being bound. */
-  proxy?: Proxy
+  published?: { readonly port: PublishedPort; readonly proxy: Proxy }
 }
 
 export interface ProxydOptions {
@@ -42,27 +51,67 @@ export interface ProxydOptions {
 export class Proxyd {
   readonly #ports = new Map<number, HostedPort>()
   readonly #descriptors = new DescriptorBudget()
+  readonly #left = deferred()
+  #control: Socket | undefined
+  #status: Server | undefined
+  /** The connection of the one that is about to take our place. */
+  #successor: Socket | undefined
 
   constructor(private readonly options: ProxydOptions) {}
 
-  /** Takes what launchers ask for from now on, and what they have asked for before. */
-  open(): void {
+  /**
+   * Takes what launchers ask for from now on, and what they have asked for before.
+   * @param takeover what another has handed over, which is told when all of it is here
+   * Rejects when the folder can't be used.
+   */
+  async open(takeover?: Takeover): Promise<void> {
+    const { folder } = this.options
+    await this.#tellStatus()
+    folder.announce()
+    await this.#startAllWaiting(takeover?.sockets)
+    takeover?.done()
+    this.#readControl()
+  }
+
+  /** Those that are published. */
+  ports(): PortStatus[] {
+    return [...this.#ports.values()].flatMap(({ launcher, since, published }) =>
+      published ? [statusOf(launcher.pid, published.port, published.proxy, since)] : [],
+    )
+  }
+
+  /** Resolves when another has taken our place, and the last connection has ended. */
+  get left(): Promise<void> {
+    return this.#left.promise
+  }
+
+  async #tellStatus(): Promise<void> {
+    this.#status = await serveStatus(this.options.folder.socketPath, {
+      ports: () => this.ports(),
+      replace: (asker) => this.#handOver(asker),
+      done: (asker) => this.#leave(asker),
+    })
+  }
+
+  #readControl(): void {
     const { folder, log } = this.options
-    readControlPipe(
+    this.#control = readControlPipe(
       folder.control,
-      ({ kind, pid }) => (kind === 'start' ? this.#start(pid) : this.#stop(pid)),
+      ({ kind, pid }) => {
+        if (kind === 'start') void this.#start(pid)
+        else this.#stop(pid)
+      },
       (line) => log.warn('Refused a request on the control pipe: it is none', { line }),
     )
-    folder.announce()
-    for (const pid of waitingLaunchers(folder.controlPath)) this.#start(pid)
   }
 
-  /** Ports that are published. */
-  get count(): number {
-    return this.#ports.size
+  async #startAllWaiting(sockets?: Map<number, number>): Promise<void> {
+    const waiting = waitingLaunchers(this.options.folder.controlPath)
+    await Promise.all(waiting.map((pid) => this.#start(pid, sockets)))
   }
 
-  #start(pid: number): void {
+  /** @param sockets listening already, by launcher; the one that is used is taken out */
+  async #start(pid: number, sockets?: Map<number, number>): Promise<void> {
     // One that was found waiting has also asked.
     if (this.#ports.has(pid)) return
     const { folder, log, poller } = this.options
@@ -74,19 +123,22 @@ export class Proxyd {
       log.warn(`Refused a request on the control pipe: ${err.message}`, { pid })
       return
     }
-    const hosted: HostedPort = { launcher }
+    const hosted: HostedPort = { launcher, since: Date.now() }
     this.#ports.set(pid, hosted)
     poller.add(launcher.pidfd, EPOLL.IN, {
       ready: () => this.#end(hosted),
       fail: (err) => log.error(`A fault with the launcher of a port: ${String(err)}`, { pid }),
     })
-    void this.#publish(hosted)
+    const socket = sockets?.get(pid)
+    hosted.publishing = this.#publish(hosted, socket)
+    sockets?.delete(pid)
+    await hosted.publishing
   }
 
-  async #publish(hosted: HostedPort): Promise<void> {
+  async #publish(hosted: HostedPort, socket: number | undefined): Promise<void> {
     const { engine, log } = this.options
     const { launcher } = hosted
-    const port = readPort(launcher)
+    const port = readPort(launcher, socket)
     if (!port) {
       launcher.become()
       this.#end(hosted)
@@ -100,7 +152,7 @@ export class Proxyd {
         proxy.close() // It has ended meanwhile.
         return
       }
-      hosted.proxy = proxy
+      hosted.published = { port, proxy }
       // Its listener and its launcher take as many descriptors as a relay.
       this.#descriptors.take()
       launcher.ready()
@@ -110,15 +162,13 @@ export class Proxyd {
         this.#end(hosted, EXIT_FAILED)
       })
     } catch (err) {
-      if (!(err instanceof ListenError)) throw err
-      launcher.failed(
-        EXIT_FAILED,
-        err.message,
-        err.hint ? `${err.message} (${err.hint})` : err.message,
-      )
+      const { message, hint = '' } = err as Error & { hint?: string }
+      launcher.failed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
       this.#end(hosted)
+      // All else is a fault of ours, and this port's alone.
+      if (!(err instanceof ListenError)) log.error(`A port can't be published: ${String(err)}`)
     } finally {
-      if (port.listenFd !== undefined && !hosted.proxy) closeSync(port.listenFd)
+      if (port.listenFd !== undefined && !hosted.published) closeSync(port.listenFd)
     }
   }
 
@@ -128,34 +178,89 @@ export class Proxyd {
       this.options.log.warn('Refused a request on the control pipe: it has no port here', { pid })
       return
     }
-    const { accepted, failedDials } = hosted.proxy?.counters ?? {}
+    const { accepted, failedDials } = hosted.published?.proxy.counters ?? {}
     this.options.log.info('Proxy stopped', { launcher: pid, accepted, failedDials })
     this.#end(hosted, EXIT_DONE)
   }
 
   /** Closes a port, and only then lets the launcher end: it is free when the launcher's parent hears of it. */
   #end(hosted: HostedPort, exitCode?: number): void {
-    const { launcher, proxy } = hosted
+    const { launcher, published } = hosted
     if (this.#ports.get(launcher.pid) !== hosted) return
     this.#ports.delete(launcher.pid)
-    if (proxy) {
-      proxy.close()
+    if (published) {
+      published.proxy.close()
       this.#descriptors.give()
     }
     if (exitCode !== undefined) launcher.exit(exitCode)
     this.options.poller.forget(launcher.pidfd)
     launcher.close()
   }
+
+  /** Tells all that another needs to go on with; what launchers ask for from now on is left to it. */
+  async #handOver(asker: Socket): Promise<HandOver> {
+    if (this.#successor) throw new Error('another is taking its place')
+    const { folder, log } = this.options
+    this.#successor = asker
+    asker.once('close', () => {
+      if (this.#successor !== asker) return
+      log.warn('The one that was to take our place has ended before: all stays here')
+      this.#stay().catch((err: unknown) => log.error(`Can't be found any more: ${String(err)}`))
+    })
+    this.#control?.pause()
+    await Promise.all([...this.#ports.values()].flatMap(({ publishing }) => publishing ?? []))
+    const ports = [...this.#ports.values()].flatMap(({ launcher, published }) => {
+      const fd = published?.proxy.listenFd
+      return fd === undefined ? [] : [{ launcher: launcher.pid, fd }]
+    })
+    return { pid: process.pid, lock: folder.lock, ports }
+  }
+
+  async #stay(): Promise<void> {
+    this.#successor = undefined
+    this.#status?.close()
+    await this.#tellStatus()
+    this.options.folder.announce()
+    this.#control?.resume()
+    await this.#startAllWaiting()
+  }
+
+  /** Another has all ports: this one ends with its connections. */
+  #leave(asker: Socket): object {
+    if (this.#successor !== asker) throw new Error('ask to replace it first')
+    const { folder, log, poller } = this.options
+    this.#successor = undefined
+    asker.destroy()
+    this.#status?.close()
+    this.#control?.destroy()
+    folder.close()
+    const hosted = [...this.#ports.values()]
+    const open = this.ports().reduce((sum, { active }) => sum + active, 0)
+    log.info('Replaced: ends with the last of its connections', { connections: open })
+    for (const { published } of hosted) published?.proxy.drain()
+    void Promise.allSettled(hosted.flatMap(({ published }) => published?.proxy.closed ?? [])).then(
+      () => {
+        // The launchers are the other one's.
+        for (const { launcher } of hosted) poller.forget(launcher.pidfd)
+        this.#left.resolve()
+      },
+    )
+    return {}
+  }
 }
 
-/** The port that a launcher was started for; undefined where it is the program's to answer: help, versions, bad flags. */
-function readPort(launcher: Launcher): PublishedPort | undefined {
+/**
+ * The port that a launcher was started for; undefined where it is the program's to answer: help, versions, bad flags.
+ * @param socket that listens for it already
+ */
+function readPort(launcher: Launcher, socket: number | undefined): PublishedPort | undefined {
   const [, ...args] = launcher.command
   try {
     const flags = parseFlags(args)
     if (flags.version) return undefined
     const port = portOfFlags(flags)
-    return port && flags.useListenFd ? { ...port, listenFd: launcher.takeListenFd() } : port
+    const listenFd = socket ?? (flags.useListenFd ? launcher.takeListenFd() : undefined)
+    return port && listenFd !== undefined ? { ...port, listenFd } : port
   } catch {
     return undefined
   }

@@ -3,6 +3,7 @@ import {
   constants,
   fstatSync,
   openSync,
+  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -10,7 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { lockFolder } from '../linux/folder-lock.js'
+import { lockFolder, type FolderLock } from '../linux/folder-lock.js'
 import { requireLibc } from '../linux/libc.js'
 
 /** Where launchers find a docker-proxyd. */
@@ -18,42 +19,73 @@ export interface RunFolder {
   /** The FIFO that launchers write to; open for both, so that it never ends. */
   readonly controlPath: string
   readonly control: number
+  /** Where it tells what it serves, and hands it over. */
+  readonly socketPath: string
+  /** The descriptor that locks the folder. */
+  readonly lock: number
   /** Has launchers find us from now on. */
   announce(): void
-  /** Gives it back; the FIFO stays, since launchers have it open. */
+  /**
+   * Gives it back, but for what is another's by now; the FIFO stays, since launchers have it open. May be called again.
+   */
   close(): void
 }
 
 const OWNER_ONLY = 0o600
 
+/** Where a docker-proxyd of this folder answers. */
+export function statusSocketOf(folder: string): string {
+  return join(folder, 'socket')
+}
+
 /**
  * Takes a folder for this process alone.
+ * @param locked a descriptor that locks it already
  * @throws Error with a sentence for the user
  */
-export function openRunFolder(folder: string): RunFolder {
-  const unlock = lockFolder(folder, 'docker-proxyd', '--run-dir')
+export function openRunFolder(folder: string, locked?: number): RunFolder {
+  const lock: FolderLock =
+    locked === undefined
+      ? lockFolder(folder, 'docker-proxyd', '--run-dir')
+      : { fd: locked, unlock: () => closeSync(locked) }
   // As /proc names it.
   const controlPath = join(realpathSync(folder), 'control')
   let control: number
   try {
     control = openFifo(controlPath)
   } catch (err) {
-    unlock()
+    lock.unlock()
     throw new Error(`can't use ${controlPath}: ${errnoReason(err)}; remove it`, { cause: err })
   }
   const pidPath = join(folder, 'pid')
+  const socketPath = statusSocketOf(folder)
+  let isClosed = false
+  const announcement = `${process.pid} ${control}\n`
+  const isOurs = (): boolean => {
+    try {
+      return readFileSync(pidPath, 'utf8') === announcement
+    } catch {
+      return false
+    }
+  }
   return {
     controlPath,
     control,
+    socketPath,
+    lock: lock.fd,
     announce() {
       // At once and whole, since launchers may read it any time.
-      writeFileSync(`${pidPath}.new`, `${process.pid} ${control}\n`, { mode: OWNER_ONLY })
+      writeFileSync(`${pidPath}.new`, announcement, { mode: OWNER_ONLY })
       renameSync(`${pidPath}.new`, pidPath)
     },
     close() {
-      rmSync(pidPath, { force: true })
-      closeSync(control)
-      unlock()
+      if (isClosed) return
+      isClosed = true
+      if (isOurs()) {
+        rmSync(pidPath, { force: true })
+        rmSync(socketPath, { force: true })
+      }
+      lock.unlock()
     },
   }
 }

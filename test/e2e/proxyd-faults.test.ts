@@ -66,7 +66,7 @@ t.test('200 ports under load, whose docker-proxyd is killed again and again', as
   for (const { exit } of launchers) await exit
   const idle = await startProxyd(t)
   await until(() => openDescriptors(proxyd.pid) <= openDescriptors(idle.pid) + 2)
-  t.same(readdirSync(proxyd.folder).sort(), ['control', 'pid'])
+  t.same(readdirSync(proxyd.folder).sort(), ['control', 'pid', 'socket'])
   t.match(await stop(proxyd), { code: 0 })
 })
 

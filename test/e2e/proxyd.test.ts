@@ -245,9 +245,9 @@ t.test('systemd is told', { skip: missing('/usr/bin/socat', 'socat') }, async (t
   const path = join(t.testdir(), 'notify')
   const systemd = run(t, ['-u', `UNIX-RECV:${path}`, '-'], { program: 'socat' })
   await until(() => existsSync(path))
-  await startProxyd(t, { env: { NOTIFY_SOCKET: path } })
+  const { pid } = await startProxyd(t, { env: { NOTIFY_SOCKET: path } })
   const [said] = (await once(systemd.child.stdout ?? t, 'data')) as [Buffer]
-  t.equal(said.toString(), 'READY=1')
+  t.equal(said.toString(), `MAINPID=${pid}\nREADY=1`)
 })
 
 t.test('the version, and options that can not be followed', async (t) => {

@@ -152,6 +152,8 @@ t.test('the answers are as the OpenAPI document says', async (t) => {
     status: 404,
   })
 
+  t.match(await api.ask('GET', '/v1/docker-ports'), { status: 200, body: [] })
+
   for (const [path, operations] of Object.entries(api.document.paths)) {
     for (const method of Object.keys(operations)) {
       const name = `${method.toUpperCase()} ${path}`

@@ -429,20 +429,23 @@ t.test('what is in the way of the socket is left alone, and nothing is started',
 })
 
 t.test('a stop in the middle of an add leaves nothing half published', async (t) => {
-  for (const [signal, options] of [
-    ['SIGTERM', []],
-    ['SIGTERM', ['--live-restore']],
-    ['SIGTERM', existsSync(ORIGINAL) ? ['--proxy-path', ORIGINAL] : []],
+  for (const [isolation, processes, options] of [
+    ['process', 6, []],
+    ['process', 6, ['--live-restore']],
+    ['process', 6, existsSync(ORIGINAL) ? ['--proxy-path', ORIGINAL] : []],
+    ['shared', 1, []],
+    ['shared', 1, ['--live-restore']],
   ] as const) {
     const daemon = await startDaemon(t, {}, ...options)
     const first = freeRow(40)
     const adding = daemon.client.add({
       backend: '127.0.0.1',
       ports: [`127.0.0.1:${first}-${first + 39}:9000-9039`],
+      isolation,
     })
-    await until(() => leftovers(daemon.folder).length >= 6)
-    await Promise.all([daemon.end(signal), t.rejects(adding)])
-    t.same(leftovers(daemon.folder), [], options.join(' '))
+    await until(() => leftovers(daemon.folder).length >= processes)
+    await Promise.all([daemon.end('SIGTERM'), t.rejects(adding)])
+    t.same(leftovers(daemon.folder), [], [isolation, ...options].join(' '))
     t.same(readdirSync(join(daemon.folder, 'exec')), [])
   }
 })

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { processCommand, processIds } from '../../src/linux/process.js'
-import { inCleanEnvironment, PROGRAM } from './program.js'
+import { inCleanEnvironment } from './program.js'
+import { PUBLISH } from './publish.js'
 
 const run = promisify(execFile)
 
@@ -41,7 +42,11 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   const rules = execFileSync('iptables-save', { encoding: 'utf8' })
   const hadBridge = existsSync('/sys/class/net/docker0')
   const config = join(root, 'daemon.json')
-  writeFileSync(config, JSON.stringify({ 'userland-proxy-path': PROGRAM }))
+  // As its users do, but for systemd's unit.
+  await run(PUBLISH, [
+    ...['install-userland-proxy', '--config-file', config],
+    ...['--unit-dir', join(root, 'no-systemd')],
+  ])
   const daemon = spawn(
     ...inCleanEnvironment(
       'dockerd',

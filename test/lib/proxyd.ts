@@ -51,6 +51,7 @@ export async function startProxyd(t: Test, options: ProxydOptions = {}): Promise
         })
   const lines: Record<string, unknown>[] = []
   createInterface({ input: running.child.stderr as Readable }).on('line', (line) => {
+    if (!line.startsWith('{')) throw new Error(`docker-proxyd says: ${line}`)
     lines.push(JSON.parse(line) as Record<string, unknown>)
   })
   await Promise.race([

@@ -13,6 +13,7 @@ import { formatPorts } from '../ports-column.js'
 interface Args extends ClientOptions {
   publish: string[]
   name: string | undefined
+  isolation: 'auto' | 'process' | 'shared'
   backend: string
   format: 'table' | 'json'
 }
@@ -35,7 +36,8 @@ export const addCommand: CommandModule<object, Args> = {
 export function publicationRequest({
   publish,
   name,
+  isolation,
   backend,
-}: Pick<Args, 'publish' | 'name' | 'backend'>): PublicationRequest {
-  return { backend, ports: publish, ...(name === undefined ? {} : { name }) }
+}: Pick<Args, 'publish' | 'name' | 'isolation' | 'backend'>): PublicationRequest {
+  return { backend, ports: publish, isolation, ...(name === undefined ? {} : { name }) }
 }

@@ -10,12 +10,17 @@ import { tlsFiles, withProxy, withTls, type ClientOptions } from '../options.js'
 import { defaultPaths } from '../paths.js'
 import { findProxyProgram } from '../find-proxy-program.js'
 import { stopSignal } from '../stop-signal.js'
+import { UsageError } from '../usage-error.js'
+import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
+import type { OpenProxyd } from '../../proxyd/open-proxyd.js'
 
 interface Args extends Omit<ClientOptions, 'host'> {
   host: string[]
   'data-root': string
   'exec-root': string
   'live-restore': boolean
+  'proxyd-run-dir': string | undefined
+  proxyd: boolean
   'proxy-path': string | undefined
   'log-level': LogLevel
 }
@@ -51,6 +56,17 @@ export const daemonCommand: CommandModule<object, Args> = {
         default: false,
         describe: 'leave the proxies running when the daemon is stopped, for the next one',
       })
+      .option('proxyd', {
+        type: 'boolean',
+        default: false,
+        describe: 'be a docker-proxyd as well: serve the ports that dockerd publishes',
+      })
+      .option('proxyd-run-dir', {
+        type: 'string',
+        requiresArg: true,
+        default: defaultRunFolder(),
+        describe: 'folder of docker-proxyd, this one or another [DOCKER_PROXY_RUN_DIR]',
+      })
       .example('$0 daemon --live-restore', 'ports stay up while the daemon is upgraded')
       .example('$0 daemon -H fd:// -H tcp://127.0.0.1:2385', "systemd's sockets, and one more"),
   handler: async (args) => {
@@ -68,10 +84,11 @@ export const daemonCommand: CommandModule<object, Args> = {
     if (resolve(args['exec-root']) !== resolve(args['data-root'])) {
       lockFolder(args['exec-root'], 'docker-publish daemon', '--exec-root')
     }
+    const proxyd = args.proxyd ? await startProxyd(args['proxyd-run-dir'], log) : undefined
     const controller = new Controller({ program, log, state, runFolder: args['exec-root'] })
     tellEvents(controller, log)
 
-    const api = await createApi(controller, log)
+    const api = await createApi(controller, log, args['proxyd-run-dir'])
     // Clients may come before everything is as it was, and wait: a host that can't be had must be found out before a
     // proxy is started.
     const restored = deferred()
@@ -91,10 +108,25 @@ export const daemonCommand: CommandModule<object, Args> = {
     }
     if (args['live-restore']) await controller.leave()
     else await controller.close()
+    proxyd?.folder.close()
     log.info('Daemon stopped', { signal })
     await log.flush()
     process.exit()
   },
+}
+
+/** One piece of code with docker-proxyd, and none of what other daemons load. */
+async function startProxyd(runDir: string | undefined, log: Log): Promise<OpenProxyd> {
+  if (runDir === undefined) {
+    throw new UsageError('there is no XDG_RUNTIME_DIR: name a folder with --proxyd-run-dir')
+  }
+  const [{ openProxyd }, { readSettings }] = await Promise.all([
+    import('../../proxyd/open-proxyd.js'),
+    import('../../proxy/settings.js'),
+  ])
+  const proxyd = await openProxyd(runDir, readSettings(process.env), log, false)
+  log.info(`Serves the ports of docker-proxies, in ${runDir}`)
+  return proxyd
 }
 
 function tellEvents(controller: Controller, log: Log): void {

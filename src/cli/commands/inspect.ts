@@ -1,4 +1,8 @@
 import type { CommandModule } from 'yargs'
+import type { DockerPortView, PublicationView } from '../../controller/api/types.js'
+import type { Client } from '../../controller/client.js'
+import { Refusal } from '../../controller/conflict.js'
+import { joinHostPort } from '../../proxy/published-port.js'
 import { openClient, withClient, type ClientOptions } from '../options.js'
 import { printJson } from '../output.js'
 
@@ -11,11 +15,33 @@ export const inspectCommand: CommandModule<object, Args> = {
   describe: 'Show all about publications, as JSON',
   builder: (yargs) =>
     withClient(yargs)
-      .positional('names', { type: 'string', array: true, demandOption: true })
+      .positional('names', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'of publications, or ports of dockerd as 0.0.0.0:8080/tcp',
+      })
       .option('format', { choices: ['json'], default: 'json', describe: 'always JSON' })
-      .example('$0 inspect web_svr01', 'ports, proxies, restarts, connections'),
+      .example('$0 inspect web_svr01', 'ports, proxies, restarts, connections')
+      .example('$0 inspect 0.0.0.0:8080/tcp', 'a port of dockerd, through docker-proxyd'),
   handler: async (args) => {
     const client = openClient(args)
-    await printJson(await Promise.all(args.names.map((name) => client.get(name))))
+    await printJson(await Promise.all(args.names.map((name) => find(client, name))))
   },
+}
+
+/** A publication of this name, or else a port of dockerd's. */
+async function find(client: Client, name: string): Promise<PublicationView | DockerPortView> {
+  try {
+    return await client.get(name)
+  } catch (err) {
+    if (!(err instanceof Refusal && err.code === 'no-such-publication')) throw err
+    const port = (await client.dockerPorts()).find((each) => nameOf(each) === name)
+    if (port) return port
+    throw err
+  }
+}
+
+function nameOf({ hostIp, hostPort, protocol }: DockerPortView): string {
+  return `${joinHostPort(hostIp, hostPort)}/${protocol}`
 }

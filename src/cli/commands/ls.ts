@@ -1,9 +1,10 @@
 import type { CommandModule } from 'yargs'
+import { formatAll, formatPublications } from '../publication-table.js'
 import { openClient, withClient, withFormat, type ClientOptions } from '../options.js'
 import { print, printJson } from '../output.js'
-import { formatPublications } from '../publication-table.js'
 
 interface Args extends ClientOptions {
+  all: boolean
   format: 'table' | 'json'
 }
 
@@ -11,10 +12,25 @@ export const lsCommand: CommandModule<object, Args> = {
   command: 'ls',
   aliases: ['list', 'ps'],
   describe: 'List all that is published',
-  builder: (yargs) => withFormat(withClient(yargs)).example('$0 ls --format json', 'for programs'),
+  builder: (yargs) =>
+    withFormat(withClient(yargs))
+      .option('all', {
+        alias: 'a',
+        type: 'boolean',
+        default: false,
+        describe: 'also what dockerd has published through docker-proxyd',
+      })
+      .example('$0 ls --format json', 'for programs'),
   handler: async (args) => {
-    const publications = await openClient(args).list()
-    if (args.format === 'json') await printJson(publications)
-    else await print(formatPublications(publications))
+    const client = openClient(args)
+    const publications = await client.list()
+    if (!args.all) {
+      if (args.format === 'json') await printJson(publications)
+      else await print(formatPublications(publications))
+      return
+    }
+    const dockerPorts = await client.dockerPorts()
+    if (args.format === 'json') await printJson({ publications, dockerPorts })
+    else await print(formatAll(publications, dockerPorts))
   },
 }

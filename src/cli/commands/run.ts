@@ -12,6 +12,7 @@ import { publicationRequest } from './add.js'
 interface Args {
   publish: string[]
   name: string | undefined
+  isolation: 'auto' | 'process' | 'shared'
   backend: string
   'proxy-path': string | undefined
   'log-level': LogLevel

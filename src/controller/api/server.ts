@@ -4,6 +4,7 @@ import type { Log } from '../../log/log.js'
 import { COMMIT, VERSION } from '../../version.js'
 import { Refusal } from '../conflict.js'
 import type { Controller } from '../controller.js'
+import { dockerPorts } from '../docker-ports.js'
 import { PortSpecError } from '../port-spec.js'
 import { RequestError } from '../request-error.js'
 import { API_VERSION } from './api-version.js'
@@ -11,6 +12,7 @@ import { eventStream } from './event-stream.js'
 import {
   CheckRequestSchema,
   ClaimSchema,
+  DockerPortSchema,
   ErrorSchema,
   EventSchema,
   HolderSchema,
@@ -40,8 +42,15 @@ const ref = (name: string) => ({ $ref: `${name}#` })
 /** What every request may be answered with instead. */
 const ERRORS = { '4xx': ref('Error'), '5xx': ref('Error') }
 
-/** The API of a controller, with its OpenAPI document; it listens where the caller says. */
-export async function createApi(controller: Controller, log: Log): Promise<FastifyInstance> {
+/**
+ * The API of a controller, with its OpenAPI document; it listens where the caller says.
+ * @param proxydDir where a docker-proxyd may serve dockerd's ports
+ */
+export async function createApi(
+  controller: Controller,
+  log: Log,
+  proxydDir?: string,
+): Promise<FastifyInstance> {
   const app = fastify({
     logger: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
@@ -67,6 +76,7 @@ export async function createApi(controller: Controller, log: Log): Promise<Fasti
     PublicationRequestSchema,
     CheckRequestSchema,
     ClaimSchema,
+    DockerPortSchema,
     HolderSchema,
     SuggestionsSchema,
     ErrorSchema,
@@ -88,7 +98,7 @@ export async function createApi(controller: Controller, log: Log): Promise<Fasti
   })
   await app.register(
     (routes, _options, done) => {
-      addRoutes(routes, controller)
+      addRoutes(routes, controller, proxydDir)
       done()
     },
     { prefix: `/${API_VERSION}` },
@@ -97,7 +107,11 @@ export async function createApi(controller: Controller, log: Log): Promise<Fasti
   return app
 }
 
-function addRoutes(app: FastifyInstance, controller: Controller): void {
+function addRoutes(
+  app: FastifyInstance,
+  controller: Controller,
+  proxydDir: string | undefined,
+): void {
   const name = { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] }
 
   app.get(
@@ -150,6 +164,16 @@ function addRoutes(app: FastifyInstance, controller: Controller): void {
       await controller.remove(request.params.name)
       return reply.code(204).send()
     },
+  )
+  app.get(
+    '/docker-ports',
+    {
+      schema: {
+        summary: 'Ports that dockerd has published through docker-proxyd',
+        response: { 200: { type: 'array', items: ref('DockerPort') }, ...ERRORS },
+      },
+    },
+    () => dockerPorts(proxydDir),
   )
   app.post<{ Body: CheckRequest }>(
     '/check',

@@ -13,6 +13,10 @@ export const ProtocolSchema = Type.Union([
   Type.Literal('sctp'),
 ])
 
+/** How ports are served: by a docker-proxy for each, or all of a publication by one process. */
+const IsolationSchema = Type.Union([Type.Literal('process'), Type.Literal('shared')])
+export type Isolation = Static<typeof IsolationSchema>
+
 export const PortViewSchema = Type.Object(
   {
     protocol: ProtocolSchema,
@@ -29,6 +33,10 @@ export const PortViewSchema = Type.Object(
     restarts: Type.Integer(),
     reason: Type.Optional(Type.String({ description: 'Why the last proxy ended' })),
     connections: Type.Integer({ description: 'Connections open now' }),
+    bytesIn: Type.Optional(
+      Type.Integer({ description: 'Bytes from clients so far, where the proxy tells' }),
+    ),
+    bytesOut: Type.Optional(Type.Integer({ description: 'Bytes to clients so far' })),
     holdsSocket: Type.Boolean({
       description: 'Whether clients wait, rather than being refused, while the proxy is replaced',
     }),
@@ -42,6 +50,7 @@ export const PublicationViewSchema = Type.Object(
     name: Type.String(),
     backend: Type.String({ description: "The container's address" }),
     created: Type.String({ format: 'date-time' }),
+    isolation: IsolationSchema,
     ports: Type.Array(Type.Ref('Port')),
   },
   { $id: 'Publication' },
@@ -49,6 +58,25 @@ export const PublicationViewSchema = Type.Object(
 export type PublicationView = Omit<Static<typeof PublicationViewSchema>, 'ports'> & {
   ports: PortView[]
 }
+
+export const DockerPortSchema = Type.Object(
+  {
+    pid: Type.Integer({ description: "dockerd's docker-proxy for the port" }),
+    protocol: ProtocolSchema,
+    hostIp: Type.String(),
+    hostPort: Type.Integer(),
+    containerIp: Type.String(),
+    containerPort: Type.Integer(),
+    since: Type.String({ format: 'date-time' }),
+    connections: Type.Integer({ description: 'Connections open now' }),
+    accepted: Type.Integer({ description: 'Connections so far' }),
+    failedDials: Type.Integer({ description: 'Those for which the container did not answer' }),
+    bytesIn: Type.Integer({ description: 'Bytes from clients so far' }),
+    bytesOut: Type.Integer({ description: 'Bytes to clients so far' }),
+  },
+  { $id: 'DockerPort' },
+)
+export type DockerPortView = Static<typeof DockerPortSchema>
 
 export const PublicationRequestSchema = Type.Object(
   {
@@ -58,6 +86,12 @@ export const PublicationRequestSchema = Type.Object(
       minItems: 1,
       description: 'As docker run -p takes them: 8080:80, 127.0.0.1::53/udp, 8000-8009:9000-9009',
     }),
+    isolation: Type.Optional(
+      Type.Union([...IsolationSchema.anyOf, Type.Literal('auto')], {
+        description:
+          'A process for each port, or one for all of them; auto, the default, takes one for a range of more than 16 ports',
+      }),
+    ),
   },
   { $id: 'PublicationRequest', additionalProperties: false },
 )

@@ -1,3 +1,4 @@
+import { MessageBatch } from '../../linux/message-batch.js'
 import { NodePoller } from '../../linux/node-poller.js'
 import { peerAddress } from '../../linux/socket-name.js'
 import { listenForConnections, type Transport } from '../connection-proxy.js'
@@ -8,7 +9,7 @@ import { joinHostPort, type PublishedPort } from '../published-port.js'
 import { openKernel, type Kernel } from './kernel.js'
 import { NativeListener } from './listener.js'
 import { udpTransport } from './udp.js'
-import { Workers, type OpenRelay } from './workers.js'
+import { Workers, type Opener } from './workers.js'
 
 /**
  * The engine of Linux: the kernel's own epoll and splice, called from here, in Node's own loop.
@@ -22,6 +23,7 @@ export function openNativeEngine(threads = 1): Engine {
 }
 
 export function nativeEngine(kernel: Kernel<NodePoller>, workers: Workers): Engine {
+  let batch: MessageBatch | undefined
   return {
     name: 'native',
     async listen(port, context) {
@@ -34,17 +36,22 @@ export function nativeEngine(kernel: Kernel<NodePoller>, workers: Workers): Engi
             context,
           )
         case 'udp':
-          return listenForDatagrams(udpTransport(kernel, port), port, context)
+          return listenForDatagrams(
+            udpTransport(kernel, (batch ??= new MessageBatch()), port),
+            port,
+            context,
+          )
       }
     },
   }
 }
 
-function transportOf(kernel: Kernel, port: PublishedPort, openRelay: OpenRelay): Transport<number> {
+function transportOf(kernel: Kernel, port: PublishedPort, opener: Opener): Transport<number> {
   return {
     // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
-    openListener: async (_, events) => new NativeListener(kernel, port, events),
-    openRelay: (client, _, events) => openRelay(client, events),
+    openListener: async (_, events) =>
+      new NativeListener(kernel, port, events, () => opener.close()),
+    openRelay: (client, _, events) => opener.open(client, events),
     addressOf(client) {
       try {
         const { ip, port } = peerAddress(client) ?? { ip: '?', port: 0 }

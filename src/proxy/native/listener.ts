@@ -6,7 +6,7 @@ import type { Listener, ListenerEvents } from '../connection-proxy.js'
 import type { PublishedPort } from '../published-port.js'
 import { setConnectionOptions } from './connection-options.js'
 import type { Kernel } from './kernel.js'
-import { bindPort } from './port-socket.js'
+import { bindPort, watchPort } from './port-socket.js'
 
 /** Connections accepted before those that are there have their turn: a connection costs much more than a request. */
 const BATCH = 4
@@ -20,7 +20,7 @@ const EXHAUSTED: readonly number[] = [ERRNO.EMFILE, ERRNO.ENFILE, ERRNO.ENOBUFS,
 /** The port's listening socket. */
 export class NativeListener implements Listener, Pollable {
   readonly address: SocketName
-  readonly #fd: number
+  readonly fd: number
   #isClosed = false
   #isPaused = false
   /** Set while nothing is accepted because the system is in trouble. */
@@ -28,21 +28,25 @@ export class NativeListener implements Listener, Pollable {
   /** Whether all that wait have been made since the options were set, and so have them. */
   #inheritsOptions: boolean
 
-  /** @throws ListenError */
+  /**
+   * @param closed called when it is
+   * @throws ListenError
+   */
   constructor(
     private readonly kernel: Kernel,
     private readonly port: PublishedPort,
     private readonly events: ListenerEvents<number>,
+    private readonly closed: () => void,
   ) {
     const { fd, address } = bindPort(kernel, port)
-    this.#fd = fd
+    this.fd = fd
     this.address = address
-    const { calls, poller } = kernel
+    const { calls } = kernel
     // The parent shares this flag, as it does with every proxy that does not block.
     calls.fcntl(fd, F.SETFL, calls.fcntl(fd, F.GETFL, 0) | O_NONBLOCK)
     setConnectionOptions(calls, fd, port.protocol)
     this.#inheritsOptions = port.listenFd === undefined
-    poller.add(fd, EPOLL.IN, this)
+    watchPort(kernel, port, fd, EPOLL.IN, this)
   }
 
   pause(): boolean {
@@ -61,15 +65,16 @@ export class NativeListener implements Listener, Pollable {
     if (this.#isClosed) return
     this.#isClosed = true
     // The parent may have it as well.
-    this.kernel.poller.forget(this.#fd)
-    this.kernel.poller.close(this.#fd)
+    this.kernel.poller.forget(this.fd)
+    this.kernel.poller.close(this.fd)
+    this.closed()
   }
 
   ready(events: number): void {
     // A socket that was shut down says so even when nothing is asked for.
     if (this.#isPaused && !(events & EPOLL.HUP)) return
     for (let i = 0; i < BATCH && !(i > 0 && this.#isPaused); i++) {
-      const answer = this.kernel.calls.accept(this.#fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
+      const answer = this.kernel.calls.accept(this.fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
       if (answer >= 0) {
         if (!this.#inheritsOptions)
           setConnectionOptions(this.kernel.calls, answer, this.port.protocol)
@@ -107,6 +112,6 @@ export class NativeListener implements Listener, Pollable {
   /** Asks for connections, or for none: a socket that is not accepted from would come up at once and again. */
   #ask(): void {
     if (this.#isClosed) return
-    this.kernel.poller.change(this.#fd, this.#isPaused || this.#retry ? 0 : EPOLL.IN)
+    this.kernel.poller.change(this.fd, this.#isPaused || this.#retry ? 0 : EPOLL.IN)
   }
 }

@@ -1,4 +1,5 @@
 import { OPTION } from '../../linux/constants.js'
+import type { Pollable } from '../../linux/epoll.js'
 import { errnoCode } from '../../linux/errno.js'
 import { requireLibc } from '../../linux/libc.js'
 import { BACKLOG, openPortSocket, SOCKET_KINDS } from '../../linux/port-socket.js'
@@ -24,6 +25,25 @@ export function bindPort(kernel: Kernel, port: PublishedPort): BoundSocket {
   const address = localAddress(fd)
   if (!address) throw listenFdError(port.protocol)
   return { fd, address }
+}
+
+/**
+ * Watches a port's socket; one that was bound here is closed where that fails.
+ * @throws ListenError
+ */
+export function watchPort(
+  { calls, poller }: Kernel,
+  port: PublishedPort,
+  fd: number,
+  events: number,
+  pollable: Pollable,
+): void {
+  try {
+    poller.add(fd, events, pollable)
+  } catch (err) {
+    if (port.listenFd === undefined) calls.close(fd)
+    throw bindError(port, err)
+  }
 }
 
 function bind(port: PublishedPort): number {

@@ -24,6 +24,11 @@ export interface Joined {
   readonly bytesOut: number
 }
 
+export type NativeRelayEvents = Omit<RelayEvents, 'moved'> & {
+  /** Some bytes have been moved. */
+  readonly advanced?: (relay: Relay) => void
+}
+
 /**
  * A client and the backend, joined by two directions.
  *
@@ -49,7 +54,7 @@ export class NativeRelay implements Relay {
    */
   constructor(
     private readonly kernel: Kernel,
-    private readonly events: Omit<RelayEvents, 'moved'>,
+    private readonly events: NativeRelayEvents,
     client: number,
     backend: Dial | Joined,
     hasMessages: boolean,
@@ -176,7 +181,9 @@ export class NativeRelay implements Relay {
       this.#settle(up, this.#client, this.#backend, down) ||
       this.#settle(down, this.#backend, this.#client, up)
     )
-    if (more && !this.#isPutOff && this.#state === 'joined') {
+    if (this.#state !== 'joined') return
+    this.events.advanced?.(this)
+    if (more && !this.#isPutOff) {
       this.#isPutOff = true
       this.kernel.poller.putOff(this.#client)
     }

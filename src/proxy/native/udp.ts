@@ -1,6 +1,6 @@
 import { EPOLL, ERRNO, OPTION } from '../../linux/constants.js'
 import type { Pollable } from '../../linux/epoll.js'
-import { MessageBatch, type Envelope } from '../../linux/message-batch.js'
+import type { Envelope, MessageBatch } from '../../linux/message-batch.js'
 import { isIpv6, type SocketName } from '../../linux/socket-address.js'
 import { systemError } from '../../linux/system-error.js'
 import {
@@ -14,7 +14,7 @@ import {
 import type { PublishedPort } from '../published-port.js'
 import { dialer, type Dial } from './dialer.js'
 import type { Kernel } from './kernel.js'
-import { bindPort } from './port-socket.js'
+import { bindPort, watchPort } from './port-socket.js'
 
 /** Room for a burst of datagrams, bytes; the kernel cuts it down to net.core.rmem_max, see socket(7). */
 const RECEIVE_BUFFER = 2 * 1024 * 1024
@@ -25,9 +25,15 @@ interface Run {
   readonly count: number
 }
 
-/** UDP by recvmmsg(2) and sendmmsg(2). */
-export function udpTransport(kernel: Kernel, port: PublishedPort): DatagramTransport<Run> {
-  const batch = new MessageBatch()
+/**
+ * UDP by recvmmsg(2) and sendmmsg(2).
+ * @param batch of all ports of this thread: what it holds is passed on before the next is received
+ */
+export function udpTransport(
+  kernel: Kernel,
+  batch: MessageBatch,
+  port: PublishedPort,
+): DatagramTransport<Run> {
   const dial = dialer(kernel, port)
   let socketFd = -1
   return {
@@ -59,20 +65,21 @@ class NativePortSocket implements PortSocket, Pollable {
     const { fd, address } = bindPort(kernel, port)
     this.fd = fd
     this.address = address
-    const { calls, poller } = kernel
+    const { calls } = kernel
     calls.setOption(fd, OPTION.SO_RCVBUF, RECEIVE_BUFFER)
     if (address.ip === '0.0.0.0' || address.ip === '::') {
       // Which of its addresses was meant has to be told then; of IPv4 as well, on a socket of both.
       calls.setOption(fd, isIpv6(address.ip) ? OPTION.IPV6_RECVPKTINFO : OPTION.IP_PKTINFO, 1)
     }
-    poller.add(fd, EPOLL.IN | EPOLL.RDHUP, this)
+    watchPort(kernel, port, fd, EPOLL.IN | EPOLL.RDHUP, this)
   }
 
   ready(events: number): void {
     const count = this.batch.receive(this.fd)
     for (let first = 0; first < count;) {
       const run = { first, count: this.batch.runLength(first, count) }
-      this.events.received(this.batch.key(first), run)
+      const bytes = this.batch.dataLength(first, run.count)
+      this.events.received(this.batch.key(first), run, bytes)
       first += run.count
     }
     // Errors are of what was sent before, see ip(7), and not this socket's end; but one that somebody has shut down would come up at
@@ -84,6 +91,11 @@ class NativePortSocket implements PortSocket, Pollable {
 
   fail(err: unknown): void {
     this.events.failed(err)
+  }
+
+  pause(): boolean {
+    this.kernel.poller.forget(this.fd)
+    return true
   }
 
   close(): void {
@@ -127,7 +139,7 @@ class NativeFlow implements Flow<Run>, Pollable {
     if (this.#dialError) return this.events.broken(this.#dialError)
     const count = this.batch.receive(this.#fd)
     if (count > 0) {
-      this.events.answered()
+      this.events.answered(this.batch.dataLength(0, count))
       this.batch.answer(this.portFd, 0, count, this.client)
     } else if (count < 0 && !HARMLESS.includes(-count)) {
       this.events.broken(systemError('recvmmsg', -count))

@@ -5,10 +5,10 @@ export const MAX_RELAYS = 16_384
 /** Messages under way for a place at most: an order that came too late for the last relay there, and two for this one; a power of two. */
 const MAX_UNDER_WAY = 4
 
-/** An order to a worker, or a report from it: its kind, and the relay's place in the table. */
-export const ORDER = { OPEN: 0, ADOPT: 1, DESTROY: 2, STOP: 3 } as const
+/** An order to a worker, or a report from it: its kind, and the relay's place in the table; or a port's number. */
+export const ORDER = { OPEN: 0, ADOPT: 1, DESTROY: 2, STOP: 3, FORGET: 4 } as const
 export const REPORT = { DIAL_FAILED: 0, ENDED: 1 } as const
-const KIND_BITS = 2
+const KIND_BITS = 3
 
 export function message(kind: number, place: number): number {
   return (place << KIND_BITS) | kind
@@ -36,7 +36,7 @@ export interface RelayTable {
   readonly ports: Int32Array
   /** Why the backend can't be reached, errno. */
   readonly errors: Int32Array
-  /** Bytes from the client and to it: those before the worker had the relay, and in the end all. */
+  /** Bytes from the client and to it so far, those before the worker had the relay among them. */
   readonly bytesIn: Float64Array
   readonly bytesOut: Float64Array
 }

@@ -3,11 +3,11 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { BlockingPoller } from '../../linux/blocking-poller.js'
 import { EPOLL, ERRNO } from '../../linux/constants.js'
 import { errnoCode } from '../../linux/errno.js'
-import type { RelayEvents } from '../connection-proxy.js'
+import type { Relay } from '../connection-proxy.js'
 import type { PublishedPort } from '../published-port.js'
 import { dialer, type Dial } from './dialer.js'
 import { closeKernel, openKernel, type Kernel } from './kernel.js'
-import { NativeRelay } from './relay.js'
+import { NativeRelay, type NativeRelayEvents } from './relay.js'
 import { Ring } from './ring.js'
 import {
   message,
@@ -38,13 +38,18 @@ export interface PortNotice {
 /** What a worker tells: that it takes orders from now on, or that a relay of this port was ended by a fault. */
 export type WorkerNotice = 'ready' | { readonly port: number; readonly fault: string }
 
+interface KnownPort {
+  readonly port: PublishedPort
+  readonly dial: Dial
+}
+
 class WorkerThread {
   readonly #kernel: Kernel<BlockingPoller>
   readonly #orders: Ring
   readonly #reports: Ring
   readonly #table: RelayTable
   readonly #relays: (NativeRelay | undefined)[] = []
-  readonly #ports: { readonly port: PublishedPort; readonly dial: Dial }[] = []
+  readonly #ports = new Map<number, KnownPort>()
 
   constructor({ memory, pipes }: WorkerStart) {
     this.#kernel = openKernel(
@@ -86,6 +91,9 @@ class WorkerThread {
       case ORDER.DESTROY:
         this.#relays[place]?.destroy()
         break
+      case ORDER.FORGET:
+        this.#ports.delete(place)
+        break
       case ORDER.STOP:
         this.#kernel.poller.stop()
         break
@@ -111,9 +119,14 @@ class WorkerThread {
     )
   }
 
-  #eventsOf(place: number): Omit<RelayEvents, 'moved'> {
+  #eventsOf(place: number): NativeRelayEvents {
     const table = this.#table
+    const advanced = ({ bytesIn, bytesOut }: Relay): void => {
+      table.bytesIn[place] = bytesIn
+      table.bytesOut[place] = bytesOut
+    }
     return {
+      advanced,
       dialFailed: (err) => {
         table.errors[place] = errnoOf(err)
         this.#reports.send(message(REPORT.DIAL_FAILED, place))
@@ -121,25 +134,27 @@ class WorkerThread {
       failed: (err) => {
         notify({ port: table.ports[place] ?? -1, fault: String(err) })
       },
-      ended: ({ bytesIn, bytesOut }) => {
+      ended: (relay) => {
         this.#relays[place] = undefined
         table.clients[place] = table.backends[place] = -1
-        table.bytesIn[place] = bytesIn
-        table.bytesOut[place] = bytesOut
+        advanced(relay)
         this.#reports.send(message(REPORT.ENDED, place))
       },
     }
   }
 
   /** Notices come by Node's way, which this thread does not wait for; but they are there before the order. */
-  #port(number: number): { readonly port: PublishedPort; readonly dial: Dial } {
+  #port(number: number): KnownPort {
     for (;;) {
-      const known = this.#ports[number]
+      const known = this.#ports.get(number)
       if (known) return known
       const received = parentPort && receiveMessageOnPort(parentPort)
       if (!received) throw new Error(`a worker was not told of port number ${number}`)
       const notice = received.message as PortNotice
-      this.#ports[notice.number] = { port: notice.port, dial: dialer(this.#kernel, notice.port) }
+      this.#ports.set(notice.number, {
+        port: notice.port,
+        dial: dialer(this.#kernel, notice.port),
+      })
     }
   }
 }

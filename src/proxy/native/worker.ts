@@ -14,6 +14,7 @@ import {
   parseMessage,
   REPORT,
   workerMemory,
+  type RelayTable,
   type WorkerMemory,
 } from './worker-memory.js'
 import type { PortNotice, WorkerNotice, WorkerStart } from './worker-thread.js'
@@ -115,13 +116,18 @@ export class Worker {
     table.ports[place] = port.number
     table.bytesIn[place] = joined?.bytesIn ?? 0
     table.bytesOut[place] = joined?.bytesOut ?? 0
-    const relay = new WorkerRelay(port.events, () =>
+    const relay = new WorkerRelay(port.events, table, place, () =>
       this.#orders.send(message(ORDER.DESTROY, place)),
     )
     this.#relays[place] = relay
     this.#active++
     this.#orders.send(message(joined ? ORDER.ADOPT : ORDER.OPEN, place))
     return relay
+  }
+
+  /** A port that has no more clients. */
+  forget(number: number): void {
+    if (this.#ports.delete(number)) this.#orders.send(message(ORDER.FORGET, number))
   }
 
   /** Ends the thread if it has no relays, and had no new one since it was asked last. */
@@ -176,9 +182,6 @@ export class Worker {
   }
 
   #end(place: number, relay: WorkerRelay): void {
-    const { bytesIn, bytesOut } = this.#memory.relays
-    relay.bytesIn = bytesIn[place] ?? 0
-    relay.bytesOut = bytesOut[place] ?? 0
     this.#relays[place] = undefined
     this.#free.push(place)
     this.#active--
@@ -209,14 +212,22 @@ export class Worker {
 }
 
 class WorkerRelay implements Relay {
-  bytesIn = 0
-  bytesOut = 0
   #isDestroyed = false
 
   constructor(
     readonly events: RelayEvents,
+    private readonly table: RelayTable,
+    private readonly place: number,
     private readonly order: () => void,
   ) {}
+
+  get bytesIn(): number {
+    return this.table.bytesIn[this.place] ?? 0
+  }
+
+  get bytesOut(): number {
+    return this.table.bytesOut[this.place] ?? 0
+  }
 
   destroy(): void {
     if (this.#isDestroyed) return

@@ -17,8 +17,12 @@ const RETRY_MS = 60_000
 /** A relay of the main thread. */
 type OwnRelay = Relay & Pick<NativeRelay, 'letGo'>
 
-/** Joins a client of a port to its backend. */
-export type OpenRelay = (client: number, events: RelayEvents) => Relay
+/** Joins clients of a port to its backend. */
+export interface Opener {
+  open(client: number, events: RelayEvents): Relay
+  /** There will be no more of them. */
+  close(): void
+}
 
 /**
  * Who moves the data: the main thread alone, until it is busy; then workers beside it, each a thread of its own.
@@ -54,7 +58,7 @@ export class Workers {
   }
 
   /** How clients of a port are joined to its backend. */
-  opener(port: PublishedPort, log: Log): OpenRelay {
+  opener(port: PublishedPort, log: Log): Opener {
     this.kernel.poller.whenBusy ??= () => {
       if (this.#hasRoom && this.#workload.gainsByThread()) this.add(log)
     }
@@ -63,7 +67,7 @@ export class Workers {
     const hasMessages = port.protocol === 'sctp'
     let shared: SharedPort | undefined
     let here: RelayEvents | undefined
-    return (client, events) => {
+    const open = (client: number, events: RelayEvents): Relay => {
       shared ??= { number, port, events }
       const worker = this.#choose()
       if (worker) return worker.open(shared, client)
@@ -78,6 +82,10 @@ export class Workers {
       this.#relays.set(relay, shared)
       return relay
     }
+    const close = (): void => {
+      for (const worker of this.#workers) worker.forget(number)
+    }
+    return { open, close }
   }
 
   /** Starts one more worker, unless there are as many as there may be. */

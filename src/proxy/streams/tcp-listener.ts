@@ -41,6 +41,9 @@ export async function openListener(
   let spare: number | undefined
   return {
     address: { ip: address.address, port: address.port },
+    get fd() {
+      return spare ?? descriptorOf(server)
+    },
     pause() {
       const fd = descriptorOf(server)
       const copy = fd === undefined ? undefined : loadLibc()?.duplicate(fd)

@@ -38,7 +38,7 @@ export function openFlow(
   }
 
   socket.on('message', (reply) => {
-    events.answered()
+    events.answered(reply.length)
     first.answer(reply)
   })
   // A backend that is down now may be up when the client asks again.

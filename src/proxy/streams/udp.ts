@@ -5,6 +5,7 @@ import type { DatagramTransport, PortSocket, PortSocketEvents } from '../datagra
 import { bindError, invalidArgument, isPort } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
 import type { PublishedPort } from '../published-port.js'
+import { descriptorOf } from './descriptor.js'
 import { openFlow } from './udp-flow.js'
 
 /** A datagram of a client, and how to answer it. */
@@ -56,10 +57,11 @@ async function openSocket(
   }
 
   socket.on('message', (data: Buffer, from: RemoteInfo) =>
-    events.received(`${from.address} ${from.port}`, {
-      data,
-      answer: (reply) => socket.send(reply, from.port, from.address, () => undefined),
-    }),
+    events.received(
+      `${from.address} ${from.port}`,
+      { data, answer: (reply) => socket.send(reply, from.port, from.address, () => undefined) },
+      data.length,
+    ),
   )
   let isClosed = false
   socket.on('error', (err) => {
@@ -68,6 +70,8 @@ async function openSocket(
   const { address: ip, port: bound } = socket.address()
   return {
     address: { ip, port: bound },
+    fd: descriptorOf(socket),
+    pause: () => false,
     close() {
       if (isClosed) return
       isClosed = true

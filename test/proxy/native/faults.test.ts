@@ -38,7 +38,8 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
   let last = -1
   const proxy = await listenForConnections<number>(
     {
-      openListener: (_, events) => Promise.resolve(new NativeListener(kernel, port, events)),
+      openListener: (_, events) =>
+        Promise.resolve(new NativeListener(kernel, port, events, () => undefined)),
       openRelay(client, _, events) {
         last = client
         return new NativeRelay(kernel, events, client, dialer(kernel, port), false)

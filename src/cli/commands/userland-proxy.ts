@@ -1,0 +1,121 @@
+import { accessSync, constants } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Argv, CommandModule } from 'yargs'
+import { applyChange, formatChange, type FileChange } from '../../installer/file-change.js'
+import { installation, removal, type Places } from '../../installer/plan.js'
+import { UNIT } from '../../installer/systemd-unit.js'
+import { print } from '../output.js'
+
+interface Args {
+  'dry-run': boolean
+  'config-file': string
+  'unit-dir': string
+}
+
+/** Where systemd and dockerd, which it starts, look for programs, see systemd.exec(5). */
+const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+
+export const installCommand: CommandModule<object, Args> = {
+  command: 'install-userland-proxy',
+  describe: 'Have dockerd use this docker-proxy, with one process for all ports',
+  builder: (yargs) =>
+    withPlaces(yargs).example('$0 install-userland-proxy --dry-run', 'see what it would change'),
+  handler: async (args) => {
+    const changes = installation(placesOf(args))
+    await carryOut(args, changes, 'all is installed already', [
+      ...(isUnitThere(changes, args)
+        ? [
+            'systemctl daemon-reload',
+            `systemctl enable --now ${UNIT}`,
+            'systemctl restart docker    # its containers restart as well, but for those under live-restore',
+          ]
+        : ['start docker-proxyd, then restart dockerd: there is no systemd here']),
+    ])
+    if (!SYSTEM_PATH.some((folder) => isExecutable(join(folder, 'node')))) {
+      await print(
+        `\ndockerd finds no node in ${SYSTEM_PATH.join(':')}: ln -s ${process.execPath} /usr/local/bin/node`,
+      )
+    }
+  },
+}
+
+export const uninstallCommand: CommandModule<object, Args> = {
+  command: 'uninstall-userland-proxy',
+  describe: 'Have dockerd use the docker-proxy that it used before',
+  builder: withPlaces,
+  handler: async (args) => {
+    const changes = removal(placesOf(args))
+    await carryOut(args, changes, 'nothing of it is installed', [
+      ...(isUnitThere(changes, args) ? ['systemctl daemon-reload'] : []),
+      'systemctl restart docker    # its containers restart as well, but for those under live-restore',
+      ...(isUnitThere(changes, args)
+        ? [`systemctl stop ${UNIT}    # afterwards: it serves the ports until then`]
+        : []),
+    ])
+  },
+}
+
+function withPlaces<T>(yargs: Argv<T>) {
+  return yargs
+    .option('dry-run', {
+      type: 'boolean',
+      default: false,
+      describe: 'show what would be changed, and change nothing',
+    })
+    .option('config-file', {
+      type: 'string',
+      requiresArg: true,
+      default: '/etc/docker/daemon.json',
+      describe: "dockerd's settings",
+    })
+    .option('unit-dir', {
+      type: 'string',
+      requiresArg: true,
+      default: '/etc/systemd/system',
+      describe: "systemd's folder of units",
+    })
+}
+
+function placesOf(args: Args): Places {
+  const program = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
+  return {
+    configFile: args['config-file'],
+    unitDir: args['unit-dir'],
+    proxy: program('docker-proxy'),
+    proxyd: [process.execPath, program('docker-proxyd')],
+  }
+}
+
+async function carryOut(
+  args: Args,
+  changes: readonly FileChange[],
+  nothing: string,
+  next: readonly string[],
+): Promise<void> {
+  if (changes.length === 0) return print(`Nothing to change: ${nothing}`)
+  for (const change of changes) {
+    if (args['dry-run']) {
+      await print(formatChange(change))
+    } else {
+      applyChange(change)
+      await print(`${change.after === undefined ? 'removed' : 'wrote'} ${change.path}`)
+    }
+  }
+  await print(
+    `\n${args['dry-run'] ? 'Nothing was changed. After it' : 'Now'}:\n  ${next.join('\n  ')}`,
+  )
+}
+
+function isUnitThere(changes: readonly FileChange[], args: Args): boolean {
+  return changes.some(({ path }) => path === join(args['unit-dir'], UNIT))
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,60 @@
+import { createTwoFilesPatch } from 'diff'
+import { chmodSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { errnoCode, errnoReason } from '../linux/errno.js'
+
+/** A file as it is and as it is to be; undefined where there is none, or is to be none. */
+export interface FileChange {
+  readonly path: string
+  readonly before: string | undefined
+  readonly after: string | undefined
+  /** Told in place of the difference. */
+  readonly note?: string
+}
+
+const READABLE = 0o644
+const NOTHING = '/dev/null'
+
+export function isChange({ before, after }: FileChange): boolean {
+  return before !== after
+}
+
+/** The difference as `diff -u` writes it. */
+export function formatChange({ path, before, after, note }: FileChange): string {
+  if (note !== undefined) return `${path}: ${note}`
+  const [from, to] = [before, after].map((text) => (text === undefined ? NOTHING : path))
+  const patch = createTwoFilesPatch(from ?? '', to ?? '', before ?? '', after ?? '', '', '')
+  return patch.replace(/^(Index: .*\n)?=+\n/, '').trimEnd()
+}
+
+/**
+ * Makes the change: the file is as it was or as it is to be, whatever happens, with the rights that it had.
+ * @throws Error with a sentence for the user
+ */
+export function applyChange({ path, after }: FileChange): void {
+  try {
+    if (after === undefined) return rmSync(path, { force: true })
+    const { target, mode } = existing(path)
+    const fresh = `${target}.new`
+    try {
+      writeFileSync(fresh, after)
+      chmodSync(fresh, mode)
+      renameSync(fresh, target)
+    } catch (err) {
+      rmSync(fresh, { force: true })
+      throw err
+    }
+  } catch (err) {
+    throw new Error(`can't write ${path}: ${errnoReason(err)}`, { cause: err })
+  }
+}
+
+/** What a link leads to is written, and the link stays. */
+function existing(path: string): { target: string; mode: number } {
+  try {
+    const target = realpathSync(path)
+    return { target, mode: statSync(target).mode & 0o7777 }
+  } catch (err) {
+    if (errnoCode(err) !== 'ENOENT') throw err
+    return { target: path, mode: READABLE }
+  }
+}

@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { backupOf, proxyOf, readText, withoutProxy, withProxy } from './daemon-json.js'
+import { isChange, type FileChange } from './file-change.js'
+import { UNIT, unitFile } from './systemd-unit.js'
+
+/** The programs, and the files of the system. */
+export interface Places {
+  /** dockerd's daemon.json. */
+  readonly configFile: string
+  /** systemd's folder of units. */
+  readonly unitDir: string
+  /** docker-proxy, as dockerd is to start it. */
+  readonly proxy: string
+  /** docker-proxyd, with what runs it. */
+  readonly proxyd: readonly string[]
+}
+
+/**
+ * What installing changes; nothing where all is as it is to be.
+ * @throws Error with a sentence for the user
+ */
+export function installation({ configFile, unitDir, proxy, proxyd }: Places): FileChange[] {
+  const before = readText(configFile)
+  const config: FileChange = {
+    path: configFile,
+    before,
+    after: proxyOf(configFile, before) === proxy ? before : withProxy(configFile, before, proxy),
+  }
+  const backup = backupOf(configFile)
+  const kept = readText(backup)
+  const changes: FileChange[] = [
+    // What was there before the first time stays kept.
+    {
+      path: backup,
+      before: kept,
+      after: kept ?? (isChange(config) ? before : undefined),
+      note: `a copy of ${configFile} as it is now`,
+    },
+    config,
+  ]
+  if (existsSync(unitDir)) {
+    const path = join(unitDir, UNIT)
+    changes.push({ path, before: readText(path), after: unitFile(proxyd) })
+  }
+  return changes.filter(isChange)
+}
+
+/**
+ * What taking it back changes.
+ * @throws Error with a sentence for the user
+ */
+export function removal({ configFile, unitDir, proxy }: Places): FileChange[] {
+  const before = readText(configFile)
+  const backup = backupOf(configFile)
+  const kept = readText(backup)
+  const changes: FileChange[] = []
+  // Another docker-proxy is not ours to take out.
+  if (before !== undefined && proxyOf(configFile, before) === proxy) {
+    const wasInstalled = kept !== undefined && before === withProxy(configFile, kept, proxy)
+    const after = wasInstalled ? kept : withoutProxy(configFile, before, kept)
+    changes.push({ path: configFile, before, after })
+  }
+  changes.push({ path: backup, before: kept, after: undefined, note: 'removed' })
+  const unit = join(unitDir, UNIT)
+  changes.push({ path: unit, before: readText(unit), after: undefined })
+  return changes.filter(isChange)
+}

@@ -1,0 +1,31 @@
+/** The unit's name, and its file in systemd's folder. */
+export const UNIT = 'docker-proxyd.service'
+
+/**
+ * The service that serves dockerd's ports; it is there before dockerd, and replaced without a connection lost by `reload`.
+ * @param command docker-proxyd, with what runs it
+ */
+export function unitFile(command: readonly string[]): string {
+  return `[Unit]
+Description=Ports that dockerd publishes, in one process
+Before=docker.service
+
+[Service]
+Type=notify
+NotifyAccess=all
+ExecStart=${command.map(quote).join(' ')}
+ExecReload=/bin/kill -USR2 $MAINPID
+Restart=always
+RestartSec=100ms
+LimitNOFILE=1048576
+
+[Install]
+WantedBy=multi-user.target docker.service
+`
+}
+
+/** As a command line of systemd's takes it, see systemd.service(5). */
+function quote(word: string): string {
+  const escaped = word.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%')
+  return /^[\w/.@:+-]+$/.test(word) ? word : `"${escaped.replaceAll('$', '$$$$')}"`
+}

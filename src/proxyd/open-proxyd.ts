@@ -1,0 +1,35 @@
+import { NodePoller } from '../linux/node-poller.js'
+import type { Log } from '../log/log.js'
+import { chooseEngine } from '../proxy/choose-engine.js'
+import type { Settings } from '../proxy/settings.js'
+import { Proxyd } from './proxyd.js'
+import { openRunFolder, statusSocketOf, type RunFolder } from './run-folder.js'
+import { takeOver } from './takeover.js'
+
+export interface OpenProxyd {
+  readonly proxyd: Proxyd
+  /** To be given back in the end; launchers wait there for the next one. */
+  readonly folder: RunFolder
+}
+
+/**
+ * Serves the docker-proxies of a folder from now on.
+ * @param replace whether to take the place of one that does so already
+ * Rejects with a sentence when the folder can't be had.
+ */
+export async function openProxyd(
+  runDir: string,
+  settings: Settings,
+  log: Log,
+  replace: boolean,
+): Promise<OpenProxyd> {
+  const engine = chooseEngine(settings, (reason) =>
+    log.debug('The engine is streams: native does not load', { reason }),
+  )
+  const takeover = replace ? await takeOver(statusSocketOf(runDir)) : undefined
+  const folder = openRunFolder(runDir, takeover?.lock)
+  const proxyd = new Proxyd({ engine, poller: new NodePoller(), folder, log })
+  await proxyd.open(takeover)
+  if (takeover) log.info('Took the place of another', { pid: takeover.pid })
+  return { proxyd, folder }
+}

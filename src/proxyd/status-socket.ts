@@ -1,0 +1,92 @@
+import { once } from 'node:events'
+import { closeSync, constants, openSync, renameSync, rmSync } from 'node:fs'
+import { createServer, Socket, type Server } from 'node:net'
+import { basename, dirname } from 'node:path'
+import { createInterface } from 'node:readline'
+
+/*
+ * A unix socket on which a process tells what it serves: who connects sends a line with a word, and is answered with a
+ * line of JSON.
+ */
+
+/** No word is longer, bytes. */
+const MAX_WORD = 64
+/** How long an answer may take, milliseconds. */
+const ANSWER_MS = 5_000
+
+/** The path of a unix socket ends there, bytes, see unix(7). */
+const MAX_PATH = 107
+
+/** What is answered to each word. The asker's connection stays open until it hangs up. */
+export type Answers = Readonly<Record<string, (asker: Socket) => object | Promise<object>>>
+
+/**
+ * Answers at a path, and at no other's: what is there already is replaced.
+ * Rejects when the path can't be used.
+ */
+export async function serveStatus(path: string, answers: Answers): Promise<Server> {
+  const server = createServer((asker) => {
+    const tell = (what: object): void => void asker.write(`${JSON.stringify(what)}\n`)
+    let text = ''
+    asker.on('error', () => asker.destroy())
+    asker.on('data', (data) => {
+      text += data.toString('latin1')
+      const end = text.indexOf('\n')
+      if (end < 0) {
+        if (text.length > MAX_WORD) asker.destroy()
+        return
+      }
+      const word = text.slice(0, end).trim()
+      const answer = Object.hasOwn(answers, word) ? answers[word] : undefined
+      text = ''
+      if (!answer)
+        return tell({ error: `there is an answer to ${Object.keys(answers).join(', ')}` })
+      Promise.resolve(asker)
+        .then(answer)
+        .then(tell, (err: unknown) => tell({ error: String(err) }))
+    })
+  })
+  // It has a name of its own first: a server that closes removes its socket, and by then another's may stand there.
+  const own = `${path}.${process.pid}`
+  rmSync(own, { force: true })
+  await withShortPath(own, (path) => once(server.listen(path), 'listening'))
+  renameSync(own, path)
+  // Out of descriptors: who asks has to ask again.
+  server.on('error', () => undefined)
+  return server
+}
+
+/** Somebody's answer, and the connection that it came by. */
+export interface Answer {
+  readonly told: unknown
+  readonly connection: Socket
+}
+
+/** Asks at a path of serveStatus. Rejects when nobody answers there. */
+export async function ask(path: string, word: string): Promise<Answer> {
+  const connection = new Socket()
+  connection.setTimeout(ANSWER_MS, () => connection.destroy(new Error('it does not answer')))
+  try {
+    await withShortPath(path, (short) => once(connection.connect(short), 'connect'))
+    connection.write(`${word}\n`)
+    for await (const line of createInterface({ input: connection })) {
+      connection.setTimeout(0)
+      return { told: JSON.parse(line), connection }
+    }
+    throw new Error('it hung up')
+  } catch (err) {
+    connection.destroy()
+    throw err
+  }
+}
+
+/** What is longer than a socket's path may be is named through its folder, as long as that takes. */
+async function withShortPath<T>(path: string, use: (path: string) => Promise<T>): Promise<T> {
+  if (Buffer.byteLength(path) <= MAX_PATH) return use(path)
+  const folder = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    return await use(`/proc/self/fd/${folder}/${basename(path)}`)
+  } finally {
+    closeSync(folder)
+  }
+}

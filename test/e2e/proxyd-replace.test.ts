@@ -1,0 +1,178 @@
+import { connect } from 'node:net'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { ask } from '../../src/proxyd/status-socket.js'
+import { bindUdp, receive, startUdpEcho } from '../lib/datagrams.js'
+import { kill } from '../lib/proc.js'
+import { proxyFlags, stop } from '../lib/program.js'
+import { startProxyd } from '../lib/proxyd.js'
+import { dial, exchange, startEcho } from '../lib/sockets.js'
+import { until } from '../lib/until.js'
+
+const PORTS = 20
+
+t.test('replaced under load again and again: no connection is refused or lost', async (t) => {
+  const echo = await startEcho(t)
+  let proxyd = await startProxyd(t)
+  const launchers = await Promise.all(Array.from({ length: PORTS }, () => proxyd.publish(echo)))
+  let isOver = false
+  let answered = 0
+  const load = Array.from({ length: 4 }, async (_, i) => {
+    for (let turn = i; !isOver; turn++, answered++) {
+      const text = `connection ${turn}`
+      const answer = await exchange(t, launchers[turn % PORTS]?.port ?? 0, text)
+      if (answer !== text) throw new Error(`${text} was lost: ${answer}`)
+    }
+  })
+  for (let times = 0; times < 3; times++) {
+    const held = await dial(t, launchers[times]?.port ?? 0)
+    const before = answered
+    await until(() => answered > before + 50)
+    const next = await startProxyd(t, { folder: proxyd.folder, args: ['--replace'] })
+    await until(() => next.lines.some(({ msg }) => msg === 'Took the place of another'))
+    await until(() => proxyd.lines.some(({ msg }) => String(msg).startsWith('Replaced')))
+    const later = answered
+    await until(() => answered > later + 50)
+    // One that was open is still served, and is what the old one waits for.
+    held.write('still there')
+    t.equal(String((await once(held, 'data'))[0]), 'still there')
+    t.equal(proxyd.child.exitCode, null)
+    held.end()
+    t.match(await proxyd.exit, { code: 0 })
+    proxyd = next
+  }
+  isOver = true
+  await Promise.all(load)
+  t.comment(`${answered} connections`)
+
+  const more = await proxyd.publish(echo)
+  t.equal(await exchange(t, more.port, 'a new port'), 'a new port')
+  for (const launcher of [more, ...launchers]) t.match(await stop(launcher), { code: 0 })
+  await t.rejects(exchange(t, more.port, 'x'), { code: 'ECONNREFUSED' })
+  t.match(await stop(proxyd), { code: 0 })
+  t.same(readdirSync(proxyd.folder), ['control'])
+})
+
+t.test('a port that is withdrawn while the old one waits ends there as well', async (t) => {
+  const echo = await startEcho(t)
+  const old = await startProxyd(t)
+  const launcher = await old.publish(echo)
+  const held = await dial(t, launcher.port)
+  const next = await startProxyd(t, { folder: old.folder, args: ['--replace'] })
+  await until(() => old.lines.some(({ msg }) => String(msg).startsWith('Replaced')))
+  const closed = once(held.resume(), 'end')
+  t.match(await stop(launcher), { code: 0 })
+  await closed
+  t.match(await old.exit, { code: 0 })
+  t.match(await stop(next), { code: 0 })
+})
+
+t.test('datagrams go on through the new one', async (t) => {
+  const echo = await startUdpEcho(t)
+  const old = await startProxyd(t)
+  const flags = proxyFlags(echo).map((flag) => (flag === 'tcp' ? 'udp' : flag))
+  const launcher = await old.publish(echo, { flags })
+  const client = await bindUdp(t)
+  const say = async (text: string): Promise<void> => {
+    const answer = receive(client.socket)
+    client.socket.send(text, launcher.port, '127.0.0.1')
+    t.equal(String((await answer).data), text)
+  }
+  await say('to the old one')
+  const next = await startProxyd(t, { folder: old.folder, args: ['--replace'] })
+  await until(() => old.lines.some(({ msg }) => String(msg).startsWith('Replaced')))
+  await say('to the new one')
+  await until(async () => (await portsOf(next.folder))[0]?.bytesOut === 'to the new one'.length)
+  t.match(await stop(old), { code: 0 })
+})
+
+async function portsOf(folder: string): Promise<{ bytesOut: number }[]> {
+  const { told, connection } = await ask(join(folder, 'socket'), 'ports')
+  connection.destroy()
+  return told as { bytesOut: number }[]
+}
+
+t.test('SIGUSR2 has it replaced by what is installed', async (t) => {
+  const echo = await startEcho(t)
+  const old = await startProxyd(t)
+  const launcher = await old.publish(echo)
+  old.child.kill('SIGUSR2')
+  t.match(await old.exit, { code: 0 })
+  const pid = Number(readFileSync(join(old.folder, 'pid'), 'utf8').split(' ')[0])
+  t.teardown(() => kill(pid))
+  t.not(pid, old.pid)
+  t.equal(await exchange(t, launcher.port, 'served'), 'served')
+})
+
+t.test('one that asks for the place and goes again changes nothing', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  const launcher = await proxyd.publish(echo)
+  const path = join(proxyd.folder, 'socket')
+  const { told, connection } = await ask(path, 'replace')
+  t.match(told, { pid: proxyd.pid, ports: [{ launcher: launcher.pid }] })
+  const { told: second, connection: other } = await ask(path, 'replace')
+  t.match(second, { error: /another is taking its place/ })
+  other.destroy()
+  const waiting = proxyd.publish(echo)
+  connection.destroy()
+  t.equal(await exchange(t, (await waiting).port, 'x'), 'x', 'who has asked meanwhile is served')
+  t.equal(await exchange(t, launcher.port, 'x'), 'x')
+  const again = await startProxyd(t, { folder: proxyd.folder, args: ['--replace'] })
+  t.match(await proxyd.exit, { code: 0 })
+  t.match(await stop(again), { code: 0 })
+})
+
+t.test('--replace where none runs is a start', async (t) => {
+  const proxyd = await startProxyd(t, { args: ['--replace'] })
+  const echo = await startEcho(t)
+  const { port } = await proxyd.publish(echo)
+  t.equal(await exchange(t, port, 'x'), 'x')
+})
+
+t.test('whoever asks is told of each port, with connections and bytes', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  const launcher = await proxyd.publish(echo)
+  t.equal(await exchange(t, launcher.port, 'four'), 'four')
+  const held = await dial(t, launcher.port)
+  held.write('12345')
+  await once(held, 'data')
+  const path = join(proxyd.folder, 'socket')
+  const { told, connection } = await ask(path, 'ports')
+  connection.destroy()
+  t.match(told, [
+    {
+      pid: launcher.pid,
+      protocol: 'tcp',
+      hostIp: '127.0.0.1',
+      hostPort: launcher.port,
+      containerIp: echo.ip,
+      containerPort: echo.port,
+      accepted: 2,
+      active: 1,
+      failedDials: 0,
+      bytesIn: 9,
+      bytesOut: 9,
+    },
+  ])
+})
+
+t.test('what is no word is answered with those there are, and garbage is hung up on', async (t) => {
+  const proxyd = await startProxyd(t)
+  const path = join(proxyd.folder, 'socket')
+  const { told, connection } = await ask(path, 'toString')
+  t.same(told, { error: 'there is an answer to ports, replace, done' })
+  connection.destroy()
+  const { told: notAsked, connection: other } = await ask(path, 'done')
+  t.match(notAsked, { error: /ask to replace it first/ })
+  other.destroy()
+  const socket = connect(path)
+  socket.on('error', () => undefined)
+  const closed = new Promise((done) => socket.once('close', done))
+  socket.write('x'.repeat(100_000))
+  await closed
+  t.match(await stop(proxyd), { code: 0 })
+})

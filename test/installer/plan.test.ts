@@ -1,0 +1,128 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { applyChange, formatChange } from '../../src/installer/file-change.js'
+import { installation, removal, type Places } from '../../src/installer/plan.js'
+import { unitFile } from '../../src/installer/systemd-unit.js'
+
+const PROXY = '/opt/docker-proxy/dist/docker-proxy'
+
+function placesIn(t: Test, config?: string): Places & { unit: string } {
+  const folder = t.testdir()
+  const configFile = join(folder, 'daemon.json')
+  const unitDir = join(folder, 'units')
+  mkdirSync(unitDir)
+  if (config !== undefined) writeFileSync(configFile, config)
+  const proxyd = ['/usr/bin/node', '/opt/docker-proxy/dist/docker-proxyd']
+  return { configFile, unitDir, proxy: PROXY, proxyd, unit: join(unitDir, 'docker-proxyd.service') }
+}
+
+const read = (path: string): string => readFileSync(path, 'utf8')
+const apply = (changes: ReturnType<typeof installation>): void => changes.forEach(applyChange)
+
+t.test('all else in daemon.json stays to the letter, and comes back to the letter', async (t) => {
+  for (const config of [
+    '{\n    "log-driver": "journald",\n    "dns": ["1.1.1.1"  , "9.9.9.9"]\n}\n',
+    '{"debug":true}',
+    '{}',
+    '{\n\t"userland-proxy-path": "/other/docker-proxy",\n\t"bip": "10.0.0.1/24"\n}\n',
+    '',
+  ]) {
+    const places = placesIn(t, config)
+    apply(installation(places))
+    const settings = JSON.parse(read(places.configFile)) as Record<string, unknown>
+    t.equal(settings['userland-proxy-path'], PROXY)
+    t.match(settings, { ...(JSON.parse(config || '{}') as object), 'userland-proxy-path': PROXY })
+    t.equal(read(places.unit), unitFile(places.proxyd))
+    t.same(installation(places), [], 'a second time there is nothing to do')
+    apply(removal(places))
+    t.equal(read(places.configFile), config)
+    t.notOk(existsSync(places.unit))
+    t.same(removal(places), [])
+  }
+})
+
+t.test('text around what is added is not touched', async (t) => {
+  const places = placesIn(t, '{\n    "dns": ["1.1.1.1"  , "9.9.9.9"]\n}\n')
+  apply(installation(places))
+  t.match(read(places.configFile), '{\n    "dns": ["1.1.1.1"  , "9.9.9.9"],\n')
+})
+
+t.test('where there was no daemon.json there is none afterwards', async (t) => {
+  const places = placesIn(t)
+  apply(installation(places))
+  t.same(JSON.parse(read(places.configFile)), { 'userland-proxy-path': PROXY })
+  apply(removal(places))
+  t.notOk(existsSync(places.configFile))
+})
+
+t.test('what was changed since is kept', async (t) => {
+  const places = placesIn(t, '{ "userland-proxy-path": "/other", "debug": false }')
+  apply(installation(places))
+  writeFileSync(places.configFile, read(places.configFile).replace('false', 'true'))
+  apply(removal(places))
+  t.same(JSON.parse(read(places.configFile)), { 'userland-proxy-path': '/other', debug: true })
+
+  const other = placesIn(t, '{ "debug": true }')
+  apply(installation(other))
+  writeFileSync(other.configFile, '{ "userland-proxy-path": "/third" }')
+  apply(removal(other))
+  t.equal(read(other.configFile), '{ "userland-proxy-path": "/third" }', "another's is left")
+})
+
+t.test('rights and links stay', async (t) => {
+  const places = placesIn(t)
+  const real = join(t.testdirName, 'real.json')
+  writeFileSync(real, '{"debug":true}')
+  chmodSync(real, 0o600)
+  symlinkSync(real, places.configFile)
+  apply(installation(places))
+  t.match(read(real), PROXY)
+  t.equal(statSync(real).mode & 0o777, 0o600)
+})
+
+t.test('what dockerd would not start with, or use, is refused', async (t) => {
+  for (const [config, message] of [
+    ['{ "debug": true', /daemon\.json is no JSON object \(line 1\): dockerd would not start/],
+    ['[]', /daemon\.json is no JSON object: dockerd would not start/],
+    ['{\n  // a comment\n}', /no JSON object \(line 2\)/],
+    [
+      '{ "userland-proxy": false }',
+      /says "userland-proxy": false, so dockerd starts no docker-proxy/,
+    ],
+  ] as const) {
+    const places = placesIn(t, config)
+    t.throws(() => installation(places), { message })
+    t.equal(read(places.configFile), config)
+    t.notOk(existsSync(places.unit))
+  }
+})
+
+t.test('a system without systemd gets no unit', async (t) => {
+  const places = { ...placesIn(t), unitDir: '/nowhere/at/all' }
+  t.same(
+    installation(places).map(({ path }) => path),
+    [places.configFile],
+  )
+})
+
+t.test('the difference is shown as diff -u does', async (t) => {
+  const places = placesIn(t, '{ "debug": true }\n')
+  const config = installation(places).find(({ path }) => path === places.configFile)
+  if (!config) throw new Error('it changes')
+  const text = formatChange(config)
+  t.match(text, `--- ${places.configFile}\n+++ ${places.configFile}\n@@ `)
+  t.match(text, `\n+{ "debug": true, "userland-proxy-path": "${PROXY}" }`)
+})
+
+t.test('a path that systemd would take apart is quoted', async (t) => {
+  t.match(unitFile(['/opt/my node', '/opt/100%/$x']), 'ExecStart="/opt/my node" "/opt/100%%/$$x"\n')
+})
