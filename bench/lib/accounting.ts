@@ -21,9 +21,14 @@ export function family(pid: number): number[] {
   return members
 }
 
-/** Time of the processors that it has used so far, also by children that have ended, seconds. */
-function processorSeconds(pid: number): number {
-  const ticks = family(pid).map((member) => {
+/** Processes and their descendants, none twice. */
+function families(pids: readonly number[]): number[] {
+  return [...new Set(pids.flatMap(family))]
+}
+
+/** Time of the processors that they have used so far, also by children that have ended, seconds. */
+function processorSeconds(pids: readonly number[]): number {
+  const ticks = families(pids).map((member) => {
     // utime, stime, cutime and cstime of proc(5), `/proc/PID/stat`, counted from behind the name.
     const fields = read(`/proc/${member}/stat`).split(') ')[1]?.split(' ').slice(11, 15) ?? []
     return sum(fields.map(Number))
@@ -31,14 +36,14 @@ function processorSeconds(pid: number): number {
   return sum(ticks) / TICKS_PER_SECOND
 }
 
-/** Memory that it shares with nobody, bytes. */
-export function privateMemory(pid: number): number {
-  return sum(family(pid).map((member) => field(member, 'smaps_rollup', 'Private_Dirty')))
+/** Memory that they share with nobody, bytes. */
+export function privateMemory(...pids: readonly number[]): number {
+  return sum(families(pids).map((member) => field(member, 'smaps_rollup', 'Private_Dirty')))
 }
 
-/** Its share of all memory, where what is shared counts in parts, bytes. */
-export function proportionalMemory(pid: number): number {
-  return sum(family(pid).map((member) => field(member, 'smaps_rollup', 'Pss')))
+/** Their share of all memory, where what is shared counts in parts, bytes. */
+export function proportionalMemory(pids: readonly number[]): number {
+  return sum(families(pids).map((member) => field(member, 'smaps_rollup', 'Pss')))
 }
 
 /** Whether it is enough to tell anything. */
@@ -53,9 +58,12 @@ export interface Usage {
   readonly peakMemory: number
 }
 
-export async function accountFor<T>(pid: number, work: () => Promise<T>): Promise<[T, Usage]> {
+export async function accountFor<T>(
+  pids: readonly number[],
+  work: () => Promise<T>,
+): Promise<[T, Usage]> {
   // The peak starts anew, see proc(5), clear_refs.
-  for (const member of family(pid)) {
+  for (const member of families(pids)) {
     try {
       writeFileSync(`/proc/${member}/clear_refs`, '5')
     } catch {
@@ -64,16 +72,16 @@ export async function accountFor<T>(pid: number, work: () => Promise<T>): Promis
   }
   let peakMemory = 0
   const sample = (): void => {
-    const peaks = family(pid).map((member) => field(member, 'status', 'VmHWM'))
+    const peaks = families(pids).map((member) => field(member, 'status', 'VmHWM'))
     peakMemory = Math.max(peakMemory, sum(peaks))
   }
   // Children that come and go with connections have gone when the work is over.
   const samples = setInterval(sample, SAMPLE_MS)
-  const before = processorSeconds(pid)
+  const before = processorSeconds(pids)
   try {
     const result = await work()
     sample()
-    return [result, { processorSeconds: processorSeconds(pid) - before, peakMemory }]
+    return [result, { processorSeconds: processorSeconds(pids) - before, peakMemory }]
   } finally {
     clearInterval(samples)
   }

@@ -37,7 +37,9 @@ export async function startForTraffic(
     if (!child) return (await scenario.measure(port, bed, seconds)).figures
     workers ??= family(pid).join()
     const work = (): ReturnType<Traffic['measure']> => scenario.measure(port, bed, seconds)
-    const [measured, usage] = await accountFor(pid, work)
+    const server = peer.server?.()
+    const pids = server === undefined ? [pid] : [pid, server]
+    const [measured, usage] = await accountFor(pids, work)
     if (peer.hasWorkers && family(pid).join() !== workers)
       throw new Error('a worker of it has ended')
     const cpu = (usage.processorSeconds / measured.work) * scenario.cost.scale

@@ -21,6 +21,8 @@ export interface Peer {
   readonly isOurs?: true
   /** Whether it is no proxy, and the load goes to the backend's own port. */
   readonly isBackend?: true
+  /** Whether the kernel does it, and no process. */
+  readonly isKernel?: true
   /** With a process for each connection, so many at once are enough. */
   readonly maxConnections?: number
   /** Whether it has processes that stay, and that it starts again when they end. */
@@ -29,6 +31,8 @@ export interface Peer {
   readonly hasStatusPipe?: true
   /** What it is, with its version. */
   readonly version: () => string
+  /** A process that its own are served by, where there is one that all of them share. */
+  readonly server?: () => number | undefined
   /** Why it can't be measured here, and what to do about it. */
   readonly missing: () => string | undefined
   /** Where it forwards; the machine itself but for what needs a network of its own. */

@@ -18,7 +18,7 @@ export function removeBundlesAtEnd(): void {
 }
 
 /** A program of this project, as it is installed. */
-export function builtProgram(name: 'docker-proxy' | 'docker-publish'): string {
+export function builtProgram(name: 'docker-proxy' | 'docker-proxyd' | 'docker-publish'): string {
   return resolve(ROOT, 'dist', name)
 }
 

@@ -140,10 +140,10 @@ export class Rounds {
 
   /** Each peer has its network and backends for all scenarios. */
   #bedOf(peer: Peer): Promise<Bed> {
-    const { isQuick } = this.options
+    const { isQuick, seconds } = this.options
     const leaveOut = (name: string, reason: string): void =>
       void this.leftOut.push({ name, reason })
-    const common = { peer, isQuick, leaveOut }
+    const common = { peer, isQuick, seconds, leaveOut }
     let bed = this.#beds.get(peer)
     if (!bed) {
       bed = peer.openSite

@@ -11,6 +11,8 @@ export interface Bed {
   readonly peer: Peer
   readonly site: Site
   readonly backends: Backends
+  /** Of a round of traffic. */
+  readonly seconds: number
   /** Whether what takes long is to be left out. */
   readonly isQuick: boolean
   /** Tells what can't be measured here, and why. */

@@ -13,13 +13,15 @@ import { loadMain } from '../lib/load-main.js'
 
 const HOST = '127.0.0.1'
 const AT_A_TIME = 100
+/** What is not answered by then is not forwarded, milliseconds. */
+const ANSWER_MS = 5_000
 const port = Number(process.argv[2])
 
 async function open(): Promise<void> {
   const socket = connect({ port, host: HOST, noDelay: true })
   // An echo shows that it goes all the way to the backend.
   socket.write('x')
-  await once(socket, 'data')
+  await once(socket, 'data', { signal: AbortSignal.timeout(ANSWER_MS) })
   socket.on('error', () => undefined)
 }
 

@@ -15,7 +15,7 @@ const ORIGINAL = process.env['ORIGINAL'] || (PLACES.find(existsSync) ?? PLACES[0
 const OURS = builtProgram('docker-proxy')
 
 /** Flags as dockerd gives them. */
-function flagsOf({ protocol, port, backendPort }: Forward): string[] {
+export function flagsOf({ protocol, port, backendPort }: Forward): string[] {
   return [
     ...['-proto', protocol, '-host-ip', '127.0.0.1', '-host-port', String(port)],
     ...['-container-ip', '127.0.0.1', '-container-port', String(backendPort)],

@@ -1,19 +1,24 @@
 import { startChild } from '../child.js'
 import { PROXY_CORES } from '../cores.js'
+import { MOST_CONNECTIONS } from '../most-connections.js'
 import { missingProgram, versionOf, type Peer } from '../peer.js'
 import { writeScratch } from '../scratch.js'
 
+/** Its own reckoning would leave a fifth of the descriptors to pipes; ours has as many of these. */
+const MAX_PIPES = 64
 const PROGRAM = '/usr/sbin/haproxy'
 
 export const haproxy: Peer = {
   name: 'haproxy',
-  how: `mode tcp, nbthread ${PROXY_CORES}, option splice-auto`,
+  how: `mode tcp, nbthread ${PROXY_CORES}, option splice-auto, maxpipes ${MAX_PIPES}`,
   protocols: ['tcp'],
   version: () => versionOf(PROGRAM, '-v'),
   missing: () => missingProgram(PROGRAM, 'haproxy'),
   start({ port, backendPort }, site) {
     const config = `global
   nbthread ${PROXY_CORES}
+  maxconn ${MOST_CONNECTIONS}
+  maxpipes ${MAX_PIPES}
 defaults
   mode tcp
   option splice-auto

@@ -1,5 +1,6 @@
 import type { Peer } from '../peer.js'
 import { native, original, streams } from './docker-proxy.js'
+import { proxyd } from './docker-proxyd.js'
 import { haproxy } from './haproxy.js'
 import { direct, dnat } from './kernel.js'
 import { nginx } from './nginx.js'
@@ -11,6 +12,7 @@ export const PEERS: readonly Peer[] = [
   original,
   native,
   streams,
+  proxyd,
   haproxy,
   nginx,
   socat,

@@ -11,6 +11,7 @@ export const direct: Peer = {
   name: BASES[1],
   how: 'no proxy, the limit of this machine',
   isBackend: true,
+  isKernel: true,
   protocols: ['tcp', 'udp'],
   version: () => release(),
   missing: () => undefined,
@@ -21,6 +22,7 @@ export const direct: Peer = {
 export const dnat: Peer = {
   name: 'dnat',
   how: 'a rule of nftables, in a network namespace',
+  isKernel: true,
   protocols: ['tcp', 'udp'],
   version: () => `${release()}, nftables ${versionOf(NFT, '-v')}`,
   missing: () =>

@@ -1,41 +1,50 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, watch } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { freemem } from 'node:os'
 import { join } from 'node:path'
 import { proportionalMemory } from '../accounting.js'
 import { output, startChild, stopChild } from '../child.js'
 import { native, original } from '../peers/docker-proxy.js'
-import { builtProgram } from '../places.js'
+import { proxyd } from '../peers/docker-proxyd.js'
+import { builtProgram, loadProgram } from '../places.js'
 import { freePorts } from '../ports.js'
 import { statusReady } from '../ready.js'
 import { scratchPath } from '../scratch.js'
-import { nothingMissing, type Bed, type Start } from '../scenario.js'
+import { nothingMissing, type Bed, type Figures, type Start } from '../scenario.js'
 import { GIB, MIB } from '../units.js'
 
 /*
- * Wide ranges: the original by one process for each port, one after the other as dockerd starts them; ours by docker-publish.
+ * Wide ranges: a process for each port, one after the other as dockerd starts them; and docker-publish's way.
  */
 
 const HOST = '127.0.0.1'
 /** Where a range is forwarded to, port by port; at its own it would come back to itself. */
 const BACKEND_HOST = '127.0.0.2'
-/** What a port may need where each has a Node process, bytes. */
-const MEMORY_OF_PORT = 16 * MIB
+/** What the dearest way may need for a port, bytes. */
+const MEMORY_OF_PORT = 2 * MIB
 const COUNTS = [1, 10, 100, 1_000]
 const QUICK_COUNT = 100
+/** Each port is used by so many connections before its memory is looked at once more. */
+const USES = 10
 
-/** What a range needs until its last port is ready, seconds, and memory then, MiB. */
+/** A range that is up. */
 interface Range {
+  /** Until its last port was ready, seconds. */
   readonly ready: number
-  readonly memory: number
+  /** The processes that serve it. */
+  readonly pids: readonly number[]
+  close(): Promise<void>
 }
 
-async function byProcesses(bed: Bed, ports: readonly number[]): Promise<Range> {
-  const { peer, site, backends } = bed
+async function byProcesses(
+  { peer, site, backends }: Bed,
+  ports: readonly number[],
+): Promise<Range> {
   const backendPort = await backends.port('echo')
   const children: ChildProcess[] = []
+  const close = (): Promise<void> => Promise.all(children.map(stopChild)).then(() => undefined)
   try {
     const start = performance.now()
     for (const port of ports) {
@@ -44,16 +53,17 @@ async function byProcesses(bed: Bed, ports: readonly number[]): Promise<Range> {
       children.push(child)
       await statusReady(child)
     }
-    const pids = children.map(({ pid }) => pid ?? 0)
-    const range = rangeOf(start, pids)
-    await backends.check('echo', ports.at(-1) ?? 0, children.at(-1))
-    return range
-  } finally {
-    await Promise.all(children.map(stopChild))
+    const ready = (performance.now() - start) / 1000
+    const server = peer.server?.()
+    const own = children.map(({ pid }) => pid ?? 0)
+    return { ready, pids: server === undefined ? own : [...own, server], close }
+  } catch (err) {
+    await close()
+    throw err
   }
 }
 
-async function byPublish({ site, backends }: Bed, ports: readonly number[]): Promise<Range> {
+async function byPublish({ site }: Bed, ports: readonly number[]): Promise<Range> {
   const [first = 0, last = 0] = [ports[0], ports.at(-1)]
   const folder = mkdtempSync(scratchPath('publish-'))
   const socket = join(folder, 'socket')
@@ -65,7 +75,13 @@ async function byPublish({ site, backends }: Bed, ports: readonly number[]): Pro
     {},
     'SIGTERM', // It ends its proxies, which outlive one that is killed.
   )
-  const echo = createServer((connection) => connection.pipe(connection))
+  const echoes: Server[] = []
+  const close = async (): Promise<void> => {
+    for (const echo of echoes) echo.close()
+    daemon.kill('SIGTERM')
+    if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, 'exit')
+    await stopChild(daemon)
+  }
   try {
     await Promise.race([
       untilThere(folder, socket),
@@ -76,21 +92,17 @@ async function byPublish({ site, backends }: Bed, ports: readonly number[]): Pro
     const range = `${HOST}:${first}-${last}:${first}-${last}`
     const start = performance.now()
     await output(site.load(program, 'add', ...host, '-p', range, BACKEND_HOST))
-    const measured = rangeOf(start, [daemon.pid ?? 0])
-    await once(echo.listen(last, BACKEND_HOST), 'listening')
-    await backends.check('echo', last, daemon)
-    return measured
-  } finally {
-    echo.close()
-    daemon.kill('SIGTERM')
-    if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, 'exit')
-    await stopChild(daemon)
+    const ready = (performance.now() - start) / 1000
+    for (const port of ports) {
+      const echo = createServer((connection) => connection.pipe(connection))
+      echoes.push(echo.listen(port, BACKEND_HOST))
+      await once(echo, 'listening')
+    }
+    return { ready, pids: [daemon.pid ?? 0], close }
+  } catch (err) {
+    await close()
+    throw err
   }
-}
-
-function rangeOf(start: number, pids: readonly number[]): Range {
-  const ready = (performance.now() - start) / 1000
-  return { ready, memory: pids.reduce((sum, pid) => sum + proportionalMemory(pid), 0) / MIB }
 }
 
 async function untilThere(folder: string, path: string): Promise<void> {
@@ -102,17 +114,35 @@ async function untilThere(folder: string, path: string): Promise<void> {
   }
 }
 
+/** A range of so many ports: how long it takes, and what it needs unused and used. */
+async function measureRange(bed: Bed, count: number): Promise<Figures> {
+  const ports = await freePorts(count)
+  const range = await (bed.peer === native ? byPublish : byProcesses)(bed, ports)
+  try {
+    const memory = proportionalMemory(range.pids) / MIB
+    const [first = 0, last = 0] = [ports[0], ports.at(-1)]
+    const touch = [loadProgram('touch'), first, last, USES].map(String)
+    await output(bed.site.load(process.execPath, ...touch))
+    const used = proportionalMemory(range.pids) / MIB
+    return { [readyOf(count)]: range.ready, [memoryOf(count)]: memory, [usedOf(count)]: used }
+  } finally {
+    await range.close()
+  }
+}
+
 const readyOf = (count: number): string => `ready${count}`
 const memoryOf = (count: number): string => `memory${count}`
+const usedOf = (count: number): string => `used${count}`
 
 const ports: Start = {
   kind: 'start',
   name: 'ports',
   title: 'wide ranges of ports',
-  load: 'the original by a process for each port, ours by docker-publish; until the last is ready, and memory in all (PSS)',
+  load: `a process for each port, one after the other; native by docker-publish; until the last is ready, and memory in all (PSS), also after ${USES} connections through each`,
   figures: COUNTS.toReversed().flatMap((count) => [
     { key: readyOf(count), title: `${count} ready`, unit: 's', better: 'less' },
     { key: memoryOf(count), title: `${count}, memory`, unit: 'MiB', better: 'less' },
+    { key: usedOf(count), title: `${count}, memory once used`, unit: 'MiB', better: 'less' },
   ]),
   curve: {
     title: 'Memory over published ports',
@@ -120,12 +150,11 @@ const ports: Start = {
     unit: 'MiB',
     points: COUNTS.map((count) => [count, memoryOf(count)]),
   },
-  maxRounds: 1,
-  seconds: 20,
+  seconds: 15,
   missing: nothingMissing,
-  suits: (peer) => peer === original || peer === native,
+  suits: (peer) => [original, native, proxyd].includes(peer),
   async measure(bed) {
-    const found: Record<string, number> = {}
+    let found: Figures = {}
     for (const count of COUNTS) {
       if (bed.isQuick && count > QUICK_COUNT) break
       // A machine that begins to swap is of no use to anybody.
@@ -137,10 +166,7 @@ const ports: Start = {
         bed.leaveOut(`ports, ${count} by ${bed.peer.name}`, reason)
         break
       }
-      const row = await freePorts(count)
-      const { ready, memory } = await (bed.peer === original ? byProcesses : byPublish)(bed, row)
-      found[readyOf(count)] = ready
-      found[memoryOf(count)] = memory
+      found = { ...found, ...(await measureRange(bed, count)) }
     }
     return found
   },

@@ -2,7 +2,7 @@ import { type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { privateMemory } from '../accounting.js'
 import { howItEnded, startDialog, stopChild } from '../child.js'
-import { descriptorLimit } from '../../../src/linux/descriptors.js'
+import { MOST_CONNECTIONS } from '../most-connections.js'
 import type { Peer } from '../peer.js'
 import { loadProgram } from '../places.js'
 import { freePort } from '../ports.js'
@@ -14,12 +14,9 @@ import { MIB } from '../units.js'
  * What a proxy costs before its first connection, and what idle connections cost.
  */
 
-/** Each takes two descriptors of a proxy; some are for itself. */
-const MOST_CONNECTIONS = Math.min(10_000, Math.floor((descriptorLimit() - 1_000) / 200) * 100)
-const COUNTS = [0, 100, 1_000, 3_000, 10_000]
-const CONNECTIONS = [...new Set(COUNTS.map((count) => Math.min(count, MOST_CONNECTIONS)))]
+const CONNECTIONS = [0, 100, 1_000, 3_000, MOST_CONNECTIONS]
 
-const isProcess = ({ openSite, isBackend }: Peer): boolean => !openSite && !isBackend
+const isProcess = ({ isKernel }: Peer): boolean => !isKernel
 
 interface Started {
   readonly child: ChildProcess
@@ -102,6 +99,8 @@ const idle: Start = {
   async measure(bed) {
     const { child, port } = await startPeer(bed)
     const figures: Record<string, number> = {}
+    const server = bed.peer.server?.()
+    const pids = [child.pid ?? 0, ...(server === undefined ? [] : [server])]
     const counts = CONNECTIONS.filter((count) => count <= (bed.peer.maxConnections ?? Infinity))
     let load: ChildProcess | undefined
     try {
@@ -117,8 +116,8 @@ const idle: Start = {
             )
           }),
         ])
-        await untilIdle(child.pid ?? 0)
-        figures[keyOf(count)] = privateMemory(child.pid ?? 0) / MIB
+        for (const pid of pids) await untilIdle(pid)
+        figures[keyOf(count)] = privateMemory(...pids) / MIB
       }
     } finally {
       if (load) await stopChild(load)

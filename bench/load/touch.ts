@@ -1,0 +1,32 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { loadMain } from '../lib/load-main.js'
+
+/*
+ * Uses each port of a range a few times: connects, has a word echoed, and hangs up.
+ *
+ *     touch FIRST LAST TIMES
+ */
+
+const HOST = '127.0.0.1'
+const AT_A_TIME = 50
+const [first = 0, last = 0, times = 1] = process.argv.slice(2).map(Number)
+
+async function touch(port: number): Promise<void> {
+  const socket = connect({ port, host: HOST, noDelay: true })
+  socket.write('x')
+  await once(socket, 'data')
+  const closed = once(socket, 'close')
+  socket.end()
+  await closed
+}
+
+loadMain(async () => {
+  const count = last - first + 1
+  const turns = Array.from({ length: count * times }, (_, i) => first + (i % count)).values()
+  await Promise.all(
+    Array.from({ length: AT_A_TIME }, async () => {
+      for (const port of turns) await touch(port)
+    }),
+  )
+})
