@@ -3,12 +3,7 @@ import { readSocketTable, STATE, type SocketRow } from '../linux/socket-table.js
 import { isWildcard, type Claim } from './claim.js'
 
 /** States in which a connection carries nothing any more, or not yet. */
-const NOT_OPEN: readonly number[] = [
-  STATE.listen,
-  STATE.timeWait,
-  STATE.close,
-  STATE.newSynRecv,
-] as const
+const NOT_OPEN: readonly number[] = [STATE.listen, STATE.close, STATE.newSynRecv] as const
 
 /** Counts those of one published port; of UDP the flows of its proxy. @param pid the proxy, while it is up */
 export type CountConnections = (claim: Claim, pid: number | undefined) => number

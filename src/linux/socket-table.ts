@@ -17,10 +17,14 @@ export interface SocketRow {
 }
 
 /** include/net/tcp_states.h */
-export const STATE = { established: 1, timeWait: 6, close: 7, listen: 10, newSynRecv: 12 } as const
+export const STATE = { established: 1, close: 7, listen: 10, newSynRecv: 12 } as const
+
+/** The remote port, and the state. */
+const TIME_WAIT = /:[0-9A-F]{4} 06 /
 
 /**
- * The sockets of this network namespace, of both families.
+ * The sockets of this network namespace, of both families, but for those in TIME_WAIT: they are nobody's any more, and there
+ * may be tens of thousands.
  * Source: proc(5), `/proc/net/tcp`, `tcp6`, `udp`, `udp6`. SCTP has a table of another form and is not read.
  */
 export function readSocketTable(protocol: SocketKind): SocketRow[] {
@@ -35,7 +39,8 @@ function readTable(path: string): SocketRow[] {
   } catch {
     return [] // A kernel without IPv6 has no such table.
   }
-  return text.trimEnd().split('\n').slice(1).map(parseRow)
+  const lines = text.trimEnd().split('\n').slice(1)
+  return lines.filter((line) => !TIME_WAIT.test(line)).map(parseRow)
 }
 
 function parseRow(line: string): SocketRow {

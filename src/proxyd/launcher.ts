@@ -13,7 +13,7 @@ const NAME = 'docker-proxy'
 const SCRIPT_PLACES = [1, 2]
 
 /** When a launcher is woken so that no signal waits, milliseconds after it was told something. */
-const NUDGES = [5, 50, 500, 2_000]
+const NUDGES = [200, 3_000]
 
 /** Why a process is not taken for a launcher. */
 export class NotALauncherError extends Error {

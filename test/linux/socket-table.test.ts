@@ -1,7 +1,10 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { readSocketTable, STATE } from '../../src/linux/socket-table.js'
 import { bindUdp } from '../lib/datagrams.js'
 import { dial, startEcho } from '../lib/sockets.js'
+import { until } from '../lib/until.js'
 
 t.test('listening and connected sockets of both families', async (t) => {
   for (const ip of ['127.0.0.1', '::1']) {
@@ -17,6 +20,19 @@ t.test('listening and connected sockets of both families', async (t) => {
       { localIp: ip, remoteIp: ip, state: STATE.established },
     )
   }
+})
+
+t.test('what waits out 2 MSL is left out', async (t) => {
+  const { port } = await startEcho(t)
+  const client = await dial(t, port)
+  const own = client.localPort ?? 0
+  const closed = once(client.resume(), 'close')
+  client.end()
+  await closed
+  const hex = own.toString(16).toUpperCase().padStart(4, '0')
+  const waits = new RegExp(`:${hex} \\S+ 06 `)
+  await until(() => waits.test(readFileSync('/proc/net/tcp', 'utf8')))
+  t.notOk(readSocketTable('tcp').some(({ localPort }) => localPort === own))
 })
 
 t.test('UDP, and SCTP, of which there is no such table', async (t) => {
