@@ -8,7 +8,7 @@ import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { ListenError, type Proxy } from './proxy/engine.js'
 import { parseFlags, portOfFlags, usage, UsageError, type Flags } from './proxy/flags.js'
 import { brokenListenerText } from './proxy/listen-error.js'
-import { routeOf } from './proxy/published-port.js'
+import { tellListening } from './proxy/tell-listening.js'
 import { readIsolation, readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openStatusPipe } from './proxy/status-pipe.js'
@@ -65,12 +65,7 @@ async function main(): Promise<void> {
       log.warn(`Can't tell the parent that all is ready: ${errnoReason(err)}`),
     )
   setProcessName(NAME, [path, ...args])
-  log.info(`Proxy listening on ${routeOf(port, proxy.address)}`)
-  if (port.containerPort < 1 || port.containerPort > 65_535) {
-    log.warn(
-      `-container-port ${port.containerPort} is not from 1 to 65535: no client will get through`,
-    )
-  }
+  tellListening(log, port, proxy.address)
 
   try {
     await proxy.closed

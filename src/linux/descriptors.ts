@@ -1,4 +1,4 @@
-import { fstatSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, readdirSync, readFileSync } from 'node:fs'
 
 /**
  * What /proc tells about this process's own descriptors.
@@ -31,6 +31,23 @@ export function descriptorAccess(fd: number): 'read' | 'write' | 'both' | undefi
   }
   const mode = parseInt(/^flags:\s+([0-7]+)/m.exec(info)?.[1] ?? '0', 8) & O_ACCMODE
   return mode === O_RDWR ? 'both' : mode === O_WRONLY ? 'write' : 'read'
+}
+
+/**
+ * Has a descriptor closed only if it still stands for the same open file: where it was handed to what may have closed it, its
+ * number may be another's by then.
+ * @returns does so
+ */
+export function closerOf(fd: number): () => void {
+  const { dev, ino } = fstatSync(fd)
+  return () => {
+    try {
+      const now = fstatSync(fd)
+      if (now.dev === dev && now.ino === ino) closeSync(fd)
+    } catch {
+      // It is closed.
+    }
+  }
 }
 
 /** Whether this process itself holds the reading end of the FIFO that `fd` writes to. */

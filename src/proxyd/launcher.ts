@@ -16,7 +16,7 @@ const SCRIPT_PLACES = [1, 2]
 const NUDGES = [200, 3_000]
 
 /** Why a process is not taken for a launcher. */
-export class NotALauncherError extends Error {
+class NotALauncherError extends Error {
   override readonly name = 'NotALauncherError'
 }
 

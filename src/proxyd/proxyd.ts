@@ -1,7 +1,7 @@
-import { closeSync } from 'node:fs'
 import type { Server, Socket } from 'node:net'
 import { deferred } from '../deferred.js'
 import { EPOLL, ERRNO } from '../linux/constants.js'
+import { closerOf } from '../linux/descriptors.js'
 import type { NodePoller } from '../linux/node-poller.js'
 import { systemError } from '../linux/system-error.js'
 import type { Log } from '../log/log.js'
@@ -9,9 +9,10 @@ import { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { ListenError, type Engine, type Proxy } from '../proxy/engine.js'
 import { parseFlags, portOfFlags } from '../proxy/flags.js'
 import { bindError, brokenListenerText } from '../proxy/listen-error.js'
-import { routeOf, type PublishedPort } from '../proxy/published-port.js'
+import type { PublishedPort } from '../proxy/published-port.js'
+import { tellListening } from '../proxy/tell-listening.js'
 import { readControlPipe } from './control-pipe.js'
-import { Launcher, NotALauncherError, waitingLaunchers } from './launcher.js'
+import { Launcher, waitingLaunchers } from './launcher.js'
 import type { RunFolder } from './run-folder.js'
 import { statusOf, type PortStatus } from './port-status.js'
 import { serveStatus } from './status-socket.js'
@@ -119,16 +120,25 @@ export class Proxyd {
     try {
       launcher = Launcher.open(pid, folder.controlPath)
     } catch (err) {
-      if (!(err instanceof NotALauncherError)) throw err
-      log.warn(`Refused a request on the control pipe: ${err.message}`, { pid })
+      const reason = err instanceof Error ? err.message : String(err)
+      log.warn(`Refused a request on the control pipe: ${reason}`, { pid })
       return
     }
     const hosted: HostedPort = { launcher, since: Date.now() }
+    try {
+      poller.add(launcher.pidfd, EPOLL.IN, {
+        ready: () => this.#end(hosted),
+        fail: (err) => log.error(`A fault with the launcher of a port: ${String(err)}`, { pid }),
+      })
+    } catch (err) {
+      log.error(`Can't watch the launcher of a port, which sees to it alone: ${String(err)}`, {
+        pid,
+      })
+      launcher.become()
+      launcher.close()
+      return
+    }
     this.#ports.set(pid, hosted)
-    poller.add(launcher.pidfd, EPOLL.IN, {
-      ready: () => this.#end(hosted),
-      fail: (err) => log.error(`A fault with the launcher of a port: ${String(err)}`, { pid }),
-    })
     const socket = sockets?.get(pid)
     hosted.publishing = this.#publish(hosted, socket)
     sockets?.delete(pid)
@@ -144,6 +154,8 @@ export class Proxyd {
       this.#end(hosted)
       return
     }
+    // An engine that refuses a socket may have closed it, or not.
+    const closeSocket = port.listenFd === undefined ? undefined : closerOf(port.listenFd)
     try {
       // What is kept free is for telling this, and to be able to go on.
       if (this.#descriptors.exhausted) throw bindError(port, systemError('socket', ERRNO.EMFILE))
@@ -156,9 +168,9 @@ export class Proxyd {
       // Its listener and its launcher take as many descriptors as a relay.
       this.#descriptors.take()
       launcher.ready()
-      log.info(`Proxy listening on ${routeOf(port, proxy.address)}`, { launcher: launcher.pid })
+      tellListening(log, port, proxy.address, { launcher: launcher.pid })
       proxy.closed.catch((err: unknown) => {
-        log.error(brokenListenerText(port, proxy.address, err))
+        log.error(brokenListenerText(port, proxy.address, err), { launcher: launcher.pid })
         this.#end(hosted, EXIT_FAILED)
       })
     } catch (err) {
@@ -168,7 +180,7 @@ export class Proxyd {
       // All else is a fault of ours, and this port's alone.
       if (!(err instanceof ListenError)) log.error(`A port can't be published: ${String(err)}`)
     } finally {
-      if (port.listenFd !== undefined && !hosted.published) closeSync(port.listenFd)
+      if (!hosted.published) closeSocket?.()
     }
   }
 

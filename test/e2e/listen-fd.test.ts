@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { createSocket } from 'node:dgram'
 import koffi from 'koffi'
 import t from 'tap'
-import { proxyFlags, READY, run, stop } from '../lib/program.js'
+import { logOf, proxyFlags, READY, run, stop } from '../lib/program.js'
 import { dial, exchange, listeningDescriptor, readAll, startEcho } from '../lib/sockets.js'
 
 const SHUT_RD = 0
@@ -76,7 +76,7 @@ t.test('a listener that breaks ends the proxy, and says so', async (t) => {
   closeSync(fd)
   t.match(await running.exit, { code: 1 })
   t.match(
-    await running.stderr,
+    await logOf(running),
     `Stopping proxy on tcp/127.0.0.1:${port} for tcp/0.0.0.0:80 (accept tcp 127.0.0.1:${port}: accept: invalid argument)`,
   )
 })

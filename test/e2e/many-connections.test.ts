@@ -5,8 +5,9 @@ import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { descriptorLimit } from '../../src/linux/descriptors.js'
 import { openDescriptors } from '../lib/proc.js'
-import { inCleanEnvironment, startProxy, stop } from '../lib/program.js'
+import { inCleanEnvironment, logOf, startProxy, stop } from '../lib/program.js'
 import { dial, readAll } from '../lib/sockets.js'
+import { ENGINES, serverOf } from '../lib/through-proxyd.js'
 import { until } from '../lib/until.js'
 
 /** A proxy holds two sockets for each connection, and needs some descriptors itself. */
@@ -29,17 +30,17 @@ async function startEchoProcess(t: Test): Promise<{ ip: string; port: number }> 
   return { ip: '127.0.0.1', port: Number(line) }
 }
 
-for (const engine of ['native', 'streams']) {
+for (const engine of ENGINES) {
   t.test(`${COUNT} connections at once on ${engine}, half of them idle`, async (t) => {
     const echo = await startEchoProcess(t)
     const running = await startProxy(t, echo, { env: { DOCKER_PROXY_ENGINE: engine } })
-    const idle = openDescriptors(running.pid)
+    const idle = openDescriptors(serverOf(running.pid))
     const clients: Socket[] = []
     while (clients.length < COUNT) {
       const length = Math.min(AT_A_TIME, COUNT - clients.length)
       clients.push(...(await Promise.all(Array.from({ length }, () => dial(t, running.port)))))
     }
-    await until(() => openDescriptors(running.pid) >= idle + 2 * COUNT)
+    await until(() => openDescriptors(serverOf(running.pid)) >= idle + 2 * COUNT)
 
     const ask = async (each: Socket, i: number): Promise<string> => {
       each.end(`client ${i}`)
@@ -52,8 +53,8 @@ for (const engine of ['native', 'streams']) {
     // Those that were idle meanwhile are served as well.
     const rest = await Promise.all(clients.slice(half).map((each, i) => ask(each, half + i)))
     t.same(rest, names.slice(half))
-    await until(() => openDescriptors(running.pid) < idle + FEW)
+    await until(() => openDescriptors(serverOf(running.pid)) < idle + FEW)
     t.match(await stop(running), { code: 0 })
-    t.notMatch(await running.stderr, 'Out of file descriptors')
+    t.notMatch(await logOf(running), 'Out of file descriptors')
   })
 }

@@ -4,8 +4,9 @@ import { existsSync, symlinkSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { ORIGINAL, PROGRAM, proxyFlags, run, startProxy, stop } from '../lib/program.js'
+import { logOf, ORIGINAL, PROGRAM, proxyFlags, run, startProxy, stop } from '../lib/program.js'
 import { dial, exchange, readAll, startBackend, startEcho } from '../lib/sockets.js'
+import { isShared } from '../lib/through-proxyd.js'
 
 const output = (command: string, ...args: string[]): string =>
   execFileSync(command, args, { encoding: 'utf8' }).trim()
@@ -16,11 +17,17 @@ t.test('ps shows the command line, and pgrep and pidof find the name', async (t)
   const pid = String(running.pid)
   // The name is set in the same turn of the event loop as the status is sent: an answer comes later.
   await exchange(t, running.port, 'x')
-  const commandLine = [PROGRAM, ...proxyFlags(echo)].join(' ')
+  // A script is shown with its shell, and not found by pidof without -x.
+  const [shell, exact] = isShared ? ['/bin/sh ', ['-x']] : ['', []]
+  const commandLine = shell + [PROGRAM, ...proxyFlags(echo)].join(' ')
   t.equal(output('ps', '-o', 'args=', '-p', pid), commandLine)
   t.match(output('ps', '-ef'), commandLine)
   t.ok(output('pgrep', '-x', 'docker-proxy').split('\n').includes(pid))
-  t.ok(output('pidof', 'docker-proxy').split(' ').includes(pid))
+  t.ok(
+    output('pidof', ...exact, 'docker-proxy')
+      .split(' ')
+      .includes(pid),
+  )
   await stop(running)
 })
 
@@ -48,13 +55,13 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     t.equal(await readAll(client), '')
     await ended
     await t.rejects(dial(t, running.port), { code: 'ECONNREFUSED' })
-    const lines = (await running.stderr).trim().split('\n')
+    const lines = (await logOf(running)).trim().split('\n')
     t.match(JSON.parse(lines.at(-1) ?? ''), {
       level: 30,
-      name: 'docker-proxy',
-      pid: running.pid,
+      ...(isShared
+        ? { launcher: running.pid }
+        : { name: 'docker-proxy', pid: running.pid, signal }),
       msg: 'Proxy stopped',
-      signal,
       accepted: 1,
     })
   })
@@ -69,7 +76,7 @@ t.test('a signal that comes twice, as Ctrl-C through a parent does, is one', asy
   running.child.kill('SIGTERM')
   running.child.kill('SIGCONT')
   t.same(await running.exit, { code: 0, signal: null })
-  t.match(await running.stderr, /Proxy stopped/)
+  t.match(await logOf(running), /Proxy stopped/)
 })
 
 t.test('the port can be bound again at once, connections in TIME_WAIT or not', async (t) => {

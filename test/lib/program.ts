@@ -7,6 +7,7 @@ import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { listeningPort } from './proc.js'
+import { isShared, SHARED_ENVIRONMENT, sharedLog, sharedPort } from './through-proxyd.js'
 
 /** The built drop-in. */
 export const PROGRAM = resolve('dist/docker-proxy')
@@ -62,7 +63,7 @@ export function run(t: Test, args: readonly string[], options: RunOptions = {}):
   const { program = PROGRAM, env = {}, status = 'pipe', stdout, stderr, listenFd, uid } = options
   const stdio: StdioOptions = ['ignore', stdout ?? 'pipe', stderr ?? 'pipe', status]
   if (listenFd !== undefined) stdio.push(listenFd)
-  const child = spawn(...inCleanEnvironment(program, args, env), {
+  const child = spawn(...inCleanEnvironment(program, args, { ...SHARED_ENVIRONMENT, ...env }), {
     stdio,
     ...(uid === undefined ? {} : { uid }),
   })
@@ -110,7 +111,24 @@ export async function startProxy(
   const running = run(t, proxyFlags(backend, options.host), options)
   const status = await running.status
   if (status !== READY) throw new Error(`docker-proxy is not ready: ${status}`)
-  return { ...running, port: listeningPort(running.pid) }
+  return { ...running, port: await portOf(running) }
+}
+
+/** The port of a proxy that is ready. */
+export async function portOf({ pid }: Running): Promise<number> {
+  return isShared ? sharedPort(pid) : listeningPort(pid)
+}
+
+/** Waits until a proxy that nobody tells of listens, and returns its port. */
+export async function untilListening(running: Running): Promise<number> {
+  // Its first line says so.
+  if (!isShared) await once(running.child.stderr as Readable, 'data')
+  return portOf(running)
+}
+
+/** What a proxy that has ended has logged. */
+export async function logOf({ stderr, pid }: Running): Promise<string> {
+  return isShared ? sharedLog(pid) : stderr
 }
 
 /** A copy of the program without the files beside it, its node_modules among them. */
