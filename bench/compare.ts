@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Value } from 'typebox/value'
-import { compareResults, formatChanges, isWorse } from './lib/compare.js'
+import { compareResults, formatChanges, isWorse, notInBoth } from './lib/compare.js'
 import { removeBundlesAtEnd } from './lib/places.js'
 import { Results } from './lib/results.js'
 
@@ -39,8 +39,10 @@ const [before, after, ...more] = process.argv.slice(2)
 if (before === undefined || after === undefined || more.length > 0) {
   refuse('usage: bench/compare OLD NEW, two files results.json')
 }
-const changes = compareResults(read(before), read(after))
+const [old, fresh] = [read(before), read(after)]
+const changes = compareResults(old, fresh)
 if (changes.length === 0)
   refuse('the two have nothing of ours in common: measure the same scenarios')
 console.log(formatChanges(changes))
+for (const each of notInBoth(old, fresh)) console.log(`${each}.`)
 process.exit(isWorse(changes) ? WORSE : 0)

@@ -32,7 +32,7 @@ const KINDS: Record<Backend, { command(port: number): Command; check(port: numbe
   },
   bulk: {
     command: (port) => ['/usr/bin/iperf3', '-s', '-B', '127.0.0.1', '-p', String(port)],
-    check: (port) => checkBy('listening', port),
+    check: (port) => checkBy('iperf3', port),
   },
   udp: {
     command: (port) => [process.execPath, loadProgram('udp'), 'echo', String(port)],
@@ -80,7 +80,9 @@ export class Backends {
       running = freePort().then((port) => this.#start(backend, port))
       this.#running.set(backend, running)
     }
-    return (await running).port
+    const { port, child } = await running
+    if (howItEnded(child)) await this.renew(backend)
+    return port
   }
 
   /**

@@ -3,8 +3,11 @@ import { once } from 'node:events'
 
 /*
  * Processes that are measured, or that measure. Each has a process group of its own, so that what it starts itself goes
- * with it; none outlives the benchmark.
+ * with it; none outlives the benchmark, unless that is killed hard.
  */
+
+/** How long what was ended has to come to its end, milliseconds. */
+const END_MS = 10_000
 
 // Node reads extra certificates at every start; that is nobody's time here.
 const ENVIRONMENT = { ...process.env }
@@ -19,6 +22,32 @@ process.on('exit', endAll)
 export function endAll(): void {
   isEnding = true
   for (const [child, signal] of children) killGroup(child, signal)
+}
+
+/**
+ * Does something, and ends what it has started when it takes too long.
+ * @throws Error then
+ */
+export async function withinSeconds<T>(seconds: number, work: () => Promise<T>): Promise<T> {
+  const before = new Set(children.keys())
+  const tooLate = new Error(`it was not over after ${seconds} s`)
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(tooLate), seconds * 1000)
+  })
+  const result = work()
+  try {
+    return await Promise.race([result, late])
+  } catch (err) {
+    if (err === tooLate) {
+      for (const child of children.keys()) if (!before.has(child)) killGroup(child)
+      const ended = result.catch(() => undefined)
+      await Promise.race([ended, new Promise((done) => setTimeout(done, END_MS).unref())])
+    }
+    throw err
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** A program and its arguments. */
@@ -49,6 +78,21 @@ export function startDialog(command: Command): ChildProcess {
   const [program, ...args] = command
   const stdio = ['pipe', 'pipe', 'ignore'] as const
   return keep(spawn(program, args, { env: ENVIRONMENT, stdio: [...stdio], detached: true }))
+}
+
+/**
+ * Starts a program that runs until it is stopped, and waits for the first thing that it says.
+ * @param fault the sentence for one that ends before
+ */
+export async function startReady(command: Command, fault: string): Promise<ChildProcess> {
+  const child = startDialog(command)
+  const ready = child.stdout ? once(child.stdout, 'data') : undefined
+  const failed = once(child, 'close').then(() => {
+    throw new Error(fault)
+  })
+  await Promise.race([ready, failed])
+  failed.catch(() => undefined) // That is its end.
+  return child
 }
 
 export async function stopChild(child: ChildProcess): Promise<void> {

@@ -2,7 +2,7 @@ import { formatTable } from '../../src/cli/table.js'
 import { BASES } from './bases.js'
 import { formatNumber, formatRatio } from './number.js'
 import type { Figure, Results, ScenarioResult, Value } from './results.js'
-import { summarize } from './statistics.js'
+import { middleHalf } from './statistics.js'
 
 /** A change that is smaller than this is none, though the rounds lie apart. */
 const MIN_CHANGE = 0.05
@@ -22,10 +22,11 @@ export interface Change {
   readonly ratios?: readonly [before: number, after: number]
   /** How much more it is now, as a share; Infinity where it was nothing before. */
   readonly change: number
-  readonly verdict: 'failed' | 'slower' | 'faster' | 'same' | 'too few rounds'
+  readonly verdict: 'failed' | 'slower' | 'faster' | 'same' | 'too noisy' | 'too few rounds'
 }
 
-type Range = Pick<Value, 'low' | 'median' | 'high'>
+/** The middle of the rounds, and between what the middle half of them lies. */
+type Range = ReturnType<typeof middleHalf>
 
 /** Every figure of our engines that was measured before, and whose scenario was run again. */
 export function compareResults(before: Results, after: Results): Change[] {
@@ -55,13 +56,18 @@ function changeOf(
   }
   const [from, to, isBased] = comparable(figure, before, after, [was, is])
   const change = from.median === to.median ? 0 : to.median / from.median - 1
-  const isApart = to.low > from.high || to.high < from.low
-  const isMore = figure.better === 'more' ? change > 0 : change < 0
   const enough = [before, after].every(({ rounds }) => rounds.length >= MIN_ROUNDS)
-  const isChange = isApart && Math.abs(change) >= MIN_CHANGE
-  const verdict = !enough ? 'too few rounds' : !isChange ? 'same' : isMore ? 'faster' : 'slower'
+  const verdict = enough ? verdictOf(figure, from, to, change) : 'too few rounds'
   const based = isBased ? { ratios: [from.median, to.median] as const } : {}
   return { ...common, after, change, verdict, ...based }
+}
+
+function verdictOf(figure: Figure, from: Range, to: Range, change: number): Change['verdict'] {
+  if (Math.abs(change) < MIN_CHANGE) return 'same'
+  // One round that is off by itself hides nothing, and makes nothing up.
+  if (to.low <= from.high && to.high >= from.low) return 'too noisy'
+  const isMore = figure.better === 'more' ? change > 0 : change < 0
+  return isMore ? 'faster' : 'slower'
 }
 
 function valueOf({ rows }: ScenarioResult, peer: string, figure: Figure): Value | undefined {
@@ -78,14 +84,16 @@ function comparable(
   const [was, is] = scenarios.map((scenario) => valueOf(scenario, BASES[0], figure))
   const from = was && ratios(before, was)
   const to = is && ratios(after, is)
-  if (SIZES.includes(figure.unit) || !from || !to) return [before, after, false]
+  if (SIZES.includes(figure.unit) || !from || !to) {
+    return [middleHalf(before.rounds), middleHalf(after.rounds), false]
+  }
   return [from, to, true]
 }
 
 /** Round by round, since both were measured one after the other in each. */
 function ratios({ rounds }: Value, base: Value): Range | undefined {
   if (base.rounds.length !== rounds.length || base.low <= 0) return undefined
-  return summarize(rounds.map((value, i) => value / (base.rounds[i] ?? NaN)))
+  return middleHalf(rounds.map((value, i) => value / (base.rounds[i] ?? NaN)))
 }
 
 /** Whether what we have now is worse anywhere. */
@@ -93,15 +101,34 @@ export function isWorse(changes: readonly Change[]): boolean {
   return changes.some(({ verdict }) => verdict === 'slower' || verdict === 'failed')
 }
 
+/** What is said of those that are only counted. */
+const REST: Partial<Record<Change['verdict'], string>> = {
+  same: 'are the same',
+  'too noisy': 'differ, but no more than their rounds do among themselves',
+  'too few rounds': 'have too few rounds to tell',
+}
+
+/** What one run has of ours, and the other has not. */
+export function notInBoth(before: Results, after: Results): string[] {
+  const namesOf = ({ peers, scenarios }: Results): string[] => [
+    ...peers.filter(({ isOurs }) => isOurs).map(({ name }) => `the peer ${name}`),
+    ...scenarios.map(({ name }) => `the scenario ${name}`),
+  ]
+  const [old, fresh] = [namesOf(before), namesOf(after)]
+  return [
+    ...old.filter((name) => !fresh.includes(name)).map((name) => `${name} was not measured again`),
+    ...fresh.filter((name) => !old.includes(name)).map((name) => `${name} is new`),
+  ]
+}
+
 /** What failed, what got slower, and what faster, by how much. */
 export function formatChanges(changes: readonly Change[]): string {
   const told = (['failed', 'slower', 'faster'] as const).flatMap((verdict) =>
     changes.filter((change) => change.verdict === verdict),
   )
-  const rest = (['same', 'too few rounds'] as const).flatMap((verdict) => {
+  const rest = Object.entries(REST).flatMap(([verdict, what]) => {
     const count = changes.filter((change) => change.verdict === verdict).length
-    const what = verdict === 'same' ? 'the same within their spread' : `of ${verdict} to tell`
-    return count > 0 ? [`${count} of ${changes.length} figures are ${what}.`] : []
+    return count > 0 ? [`${count} of ${changes.length} figures ${what}.`] : []
   })
   if (told.length === 0) return rest.join('\n')
   const head = ['', 'SCENARIO', 'PEER', 'FIGURE', 'BEFORE → AFTER', 'CHANGE']
@@ -111,13 +138,14 @@ export function formatChanges(changes: readonly Change[]): string {
 }
 
 function rowOf({ scenario, peer, figure, before, after, change, ratios, verdict }: Change) {
-  const now = after ? formatNumber(after.median) : 'failed'
   return [
     verdict,
     scenario,
     peer,
     figure.title,
-    `${formatNumber(before.median)} → ${now} ${figure.unit}`,
+    after
+      ? `${formatNumber(before.median)} → ${formatNumber(after.median)} ${figure.unit}`
+      : `${formatNumber(before.median)} ${figure.unit} → failed`,
     Number.isFinite(change) ? `${change > 0 ? '+' : ''}${Math.round(change * 100)} %` : '',
     ratios ? ratios.map(formatRatio).join(' → ') : '',
   ]

@@ -41,7 +41,7 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     .option('quick', {
       type: 'boolean',
       default: false,
-      describe: 'one round of each, and no 1,000 ports',
+      describe: 'one round of each without a warm-up, and no 1,000 ports',
     })
     .option('only', {
       type: 'string',
@@ -58,22 +58,25 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     .option('rounds', {
       type: 'number',
       requiresArg: true,
+      coerce: last<number>,
       describe: `rounds that count [${THOROUGH.rounds}]`,
     })
     .option('seconds', {
       type: 'number',
       requiresArg: true,
+      coerce: last<number>,
       describe: `of a round of traffic [${THOROUGH.seconds}]`,
     })
     .option('out', {
       type: 'string',
       requiresArg: true,
-      default: 'bench-results',
-      // As with other programs, of two the last one holds.
-      coerce: (given: string | string[]) => [given].flat().at(-1) ?? '',
-      describe: 'folder for results.json and report.html',
+      coerce: last<string>,
+      describe: 'folder for results.json and report.html [bench-results]',
     })
     .check(({ only, peers: chosen, rounds, seconds, out }) => {
+      // yargs takes any word there for a no.
+      const quick = args.find((arg) => /^--(no-)?quick=(?!true$|false$)/.test(arg))
+      if (quick !== undefined) throw new Error(`${quick}: use --quick, or leave it out`)
       expectSome('--only', only, known)
       expectSome('--peers', chosen, peers)
       expectWhole('--rounds', rounds, MAX_ROUNDS)
@@ -86,7 +89,7 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     .version(false)
     .alias('help', 'h')
     .wrap(null)
-    .fail((message, err) => refuse(message || err.message))
+    .fail((message, err) => refuse(plain(message || err.message)))
     .parseSync()
   const { rounds, seconds } = values.quick ? QUICK : THOROUGH
   return {
@@ -97,8 +100,23 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     rounds: values.rounds ?? rounds,
     seconds: values.seconds ?? seconds,
     isQuick: values.quick,
-    out: resolve(ROOT, values.out),
+    // npm goes to the project's folder first.
+    out:
+      values.out === undefined
+        ? resolve(ROOT, 'bench-results')
+        : resolve(process.env['INIT_CWD'] ?? process.cwd(), values.out),
   }
+}
+
+/** As with other programs, of two the last one holds. */
+function last<T>(given: T | T[]): T | undefined {
+  return Array.isArray(given) ? given.at(-1) : given
+}
+
+/** yargs's own sentence does not say what to do. */
+function plain(message: string): string {
+  const option = /^Not enough arguments following: (\w+)/.exec(message)?.[1]
+  return option === undefined ? message : `--${option} needs a value: see --help`
 }
 
 function expectSome(

@@ -31,8 +31,12 @@ export interface Peer {
   readonly hasStatusPipe?: true
   /** What it is, with its version. */
   readonly version: () => string
+  /** The docker-proxy that a dockerd can be pointed at, and the environment that it hands on. */
+  readonly underDockerd?: () => { readonly path: string; readonly env: NodeJS.ProcessEnv }
   /** A process that its own are served by, where there is one that all of them share. */
   readonly server?: () => number | undefined
+  /** How that has ended, where it has. */
+  readonly serverEnded?: () => string | undefined
   /** Why it can't be measured here, and what to do about it. */
   readonly missing: () => string | undefined
   /** Where it forwards; the machine itself but for what needs a network of its own. */

@@ -18,7 +18,7 @@ h1 { font-size: 26px; margin: 0 } h2 { font-size: 19px; margin: 40px 0 0 } h3 { 
 p { margin: 4px 0 } .soft { color: var(--soft) } .failure { color: var(--bad) }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 14px; margin-top: 12px }
 .figure { background: var(--card); border-radius: 8px; padding: 12px 14px } .figure:first-child { grid-column: 1 / -1 }
-.bar { display: grid; grid-template-columns: 100px 1fr 66px repeat(var(--bases), 52px) 44px; gap: 8px; align-items: center; min-height: 22px }
+.bar { display: grid; grid-template-columns: 112px 1fr 66px repeat(var(--bases), 52px) 44px; gap: 8px; align-items: center; min-height: 22px }
 .bar.head { font-size: 11px; line-height: 1.2; color: var(--soft); align-items: end } .bar > :nth-child(n + 3) { text-align: right }
 .bar.ours .name, .bar.ours .value b { color: var(--ours); font-weight: 600 }
 .name { overflow-wrap: anywhere } .track { position: relative; height: 14px }
@@ -27,7 +27,7 @@ p { margin: 4px 0 } .soft { color: var(--soft) } .failure { color: var(--bad) }
 .spread::before, .spread::after { content: ''; position: absolute; top: -4px; width: 1px; height: 10px; background: var(--ink) }
 .spread::after { right: 0 }
 .value, .ratio { font-variant-numeric: tabular-nums; white-space: nowrap } .ratio { color: var(--soft) } .value b { font-weight: 500 }
-.table { overflow-x: auto } table { border-collapse: collapse; margin-top: 12px; font-variant-numeric: tabular-nums }
+.table { overflow-x: auto; padding-bottom: 4px; background: linear-gradient(90deg, transparent 60%, var(--card)) } table { border-collapse: collapse; margin-top: 12px; font-variant-numeric: tabular-nums }
 th, td { padding: 5px 12px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th { font-weight: 600 } th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 130px } .better { color: var(--good) } .worse { color: var(--bad) }
 td.ours, th.ours { font-weight: 600 } .left td { text-align: left; white-space: normal }
@@ -68,7 +68,7 @@ function intro({ date, machine, tools, rounds, seconds, interrupted }: Results):
   const used = Object.entries(tools).map(([name, version]) => `${name} ${version}`)
   return [
     `${date.slice(0, 16).replace('T', ' ')} UTC · ${machine.processor}, ${machine.cores} cores, ${formatNumber(machine.memory / 1024)} GiB · Linux ${machine.kernel}, ${machine.congestionControl} · ${machine.pinning}`,
-    `medians of ${rounds} interleaved ${rounds === 1 ? 'round' : 'rounds'} of ${seconds} s after a warm-up; the thin line is from the lowest to the highest round · ${used.join(', ')}`,
+    `medians of ${rounds} interleaved ${rounds === 1 ? 'round' : 'rounds'} of ${seconds} s; the thin line is from the lowest to the highest round · ${used.join(', ')}`,
     ...(interrupted ? ['The run was interrupted: what was measured until then is here.'] : []),
   ]
     .map((line) => `<p class="soft">${escapeHtml(line)}</p>`)
@@ -90,7 +90,7 @@ function overview(
   const isOurs = (peer: string): string => (ours.includes(peer) ? ' class="ours"' : '')
   const head = shown.map((peer) => `<th${isOurs(peer)}>${escapeHtml(peer)}</th>`).join('')
   const body = compared.map((scenario) => {
-    const [main] = scenario.figures
+    const main = mainFigure(scenario)
     if (!main) return ''
     const cells = shown.map((peer) => ratioCell(scenario, peer, main, base, ours.includes(peer)))
     const better = main.better === 'more' ? '' : ', less is better'
@@ -102,6 +102,11 @@ function overview(
 <div class="table"><table><tr><th></th>${head}</tr>
 ${body.join('\n')}
 </table></div>`
+}
+
+/** The first that was measured: a short run leaves out some. */
+function mainFigure({ figures, rows }: ScenarioResult): Figure | undefined {
+  return figures.find(({ key }) => rows.some(({ values }) => values[key] !== undefined))
 }
 
 function ratioCell(

@@ -1,5 +1,5 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { errnoReason } from '../../src/linux/errno.js'
 import { lineChart } from './line-chart.js'
 import { formatReport } from './report.js'
@@ -13,7 +13,7 @@ export class ResultsFolder {
    */
   constructor(private readonly path: string) {
     this.#orSay(() => {
-      mkdirSync(path, { recursive: true })
+      makeFolder(path)
       const probe = join(path, '.bench')
       writeFileSync(probe, '')
       rmSync(probe)
@@ -62,4 +62,11 @@ export class ResultsFolder {
       )
     }
   }
+}
+
+/** With its parents; Node's own way with these goes round and round where they can't be had, as in /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path) && statSync(path).isDirectory()) return
+  if (!existsSync(dirname(path))) makeFolder(dirname(path))
+  mkdirSync(path)
 }

@@ -1,6 +1,6 @@
 import { Backends } from './backends.js'
 import { startForTraffic, type Candidate } from './candidate.js'
-import { howItEnded, endAll, stopChild } from './child.js'
+import { endAll, howItEnded, stopChild, withinSeconds } from './child.js'
 import type { Peer } from './peer.js'
 import type { Progress } from './progress.js'
 import type { LeftOut, ScenarioResult } from './results.js'
@@ -12,6 +12,9 @@ import { MACHINE } from './site.js'
 const WARM_UP = 0.3
 /** Time that a round takes beside the load's, seconds. */
 const OVERHEAD = 0.3
+
+/** How long a peer may take until it answers, seconds. */
+const PREPARE_SECONDS = Number(process.env['BENCH_PATIENCE'] ?? 30)
 
 export interface RoundOptions {
   /** Rounds that count. */
@@ -60,7 +63,9 @@ export class Rounds {
     try {
       for (const candidate of candidates) {
         if (this.isInterrupted) break
-        await this.#attempt(candidate, () => this.#prepare(scenario, candidate))
+        await this.#attempt(candidate, () =>
+          withinSeconds(PREPARE_SECONDS, () => this.#prepare(scenario, candidate)),
+        )
       }
       for (let round = 0; round < this.#roundsOf(scenario) && !this.#isInterrupted; round++) {
         const brought = await this.#round(scenario, round, candidates, progress)
@@ -85,6 +90,8 @@ export class Rounds {
   }
 
   async #prepare(scenario: Scenario, candidate: Candidate): Promise<void> {
+    // Of one that has lost its server in an earlier scenario.
+    if (candidate.peer.serverEnded?.()) this.#beds.delete(candidate.peer)
     const bed = await this.#bedOf(candidate.peer)
     if (scenario.kind === 'traffic') await startForTraffic(scenario, bed, candidate)
     else candidate.run = () => scenario.measure(bed)
@@ -107,13 +114,15 @@ export class Rounds {
       const length = isWarmUp ? Math.max(1, Math.round(seconds * WARM_UP)) : seconds
       if (run && !candidate.failure) {
         await this.#attempt(candidate, async () => {
-          const figures = await run(length)
-          const ended = candidate.child && howItEnded(candidate.child)
-          if (ended) throw new Error(`${peer.name} ${ended}`)
+          const figures = await withinSeconds(this.#limitOf(scenario), () => run(length))
+          const ended = endOf(candidate)
+          if (ended) throw new Error(ended)
           brought.set(candidate, figures)
         })
         // It may still be busy with the one that has failed.
-        if (candidate.failure) await this.#renewBackend(scenario, candidate)
+        if (candidate.failure) {
+          await this.#renewBackend(scenario, candidate).catch(() => undefined)
+        }
         if (candidate.failure && !isWarmUp) candidate.failure += `, in round ${number}`
       }
       progress.advance(this.#secondsOf(scenario))
@@ -127,8 +136,7 @@ export class Rounds {
       await work()
     } catch (err) {
       if (this.#isInterrupted) return // By us.
-      const ended = candidate.child && howItEnded(candidate.child)
-      candidate.failure = ended ? `it ${ended}` : err instanceof Error ? err.message : String(err)
+      candidate.failure = endOf(candidate) ?? (err instanceof Error ? err.message : String(err))
     }
   }
 
@@ -154,9 +162,9 @@ export class Rounds {
     return bed
   }
 
-  /** A process that is started anew each time has nothing to warm up. */
+  /** A process that is started anew each time has nothing to warm up; and who is in a hurry has no time for it. */
   #warmUps({ kind }: Scenario): number {
-    return kind === 'traffic' ? 1 : 0
+    return kind === 'traffic' && !this.options.isQuick ? 1 : 0
   }
 
   #roundsOf(scenario: Scenario): number {
@@ -164,9 +172,21 @@ export class Rounds {
     return Math.min(this.options.rounds, most) + this.#warmUps(scenario)
   }
 
+  /** What takes so much longer than it should hangs, seconds. */
+  #limitOf(scenario: Scenario): number {
+    return Math.ceil(4 * this.#secondsOf(scenario)) + PREPARE_SECONDS
+  }
+
   #secondsOf(scenario: Scenario): number {
     return scenario.kind === 'start' ? scenario.seconds : this.options.seconds + OVERHEAD
   }
+}
+
+/** How a peer's own process has ended, or the one that all its processes share. */
+function endOf({ peer, child }: Candidate): string | undefined {
+  const ended = child && howItEnded(child)
+  const server = peer.serverEnded?.()
+  return ended ? `it ${ended}` : server && `the process that serves it ${server}`
 }
 
 function suits(scenario: Scenario, peer: Peer): boolean {

@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { startDialog, stopChild, type Command } from './child.js'
+import { startReady, stopChild, type Command } from './child.js'
 import { allowedCores, divideCores, onCores } from './cores.js'
 
 /** A network on whose loopback proxy, load and backends meet, and the cores that each of them has. */
@@ -34,13 +33,10 @@ export const MACHINE: Site = siteAfter([], () => Promise.resolve())
  */
 export async function openNamespace(): Promise<Site> {
   const script = 'ip link set lo up && echo ready && read -r end'
-  const keeper = startDialog(['unshare', '--net', 'sh', '-c', script])
-  const ready = keeper.stdout ? once(keeper.stdout, 'data') : undefined
-  const failed = once(keeper, 'close').then(() => {
-    throw new Error('a network namespace can not be made here: run the benchmark as root')
-  })
-  await Promise.race([ready, failed])
-  failed.catch(() => undefined) // That is its end.
+  const keeper = await startReady(
+    ['unshare', '--net', 'sh', '-c', script],
+    'a network namespace can not be made here: run the benchmark as root',
+  )
   const prefix = ['nsenter', `--net=/proc/${keeper.pid ?? 0}/ns/net`, '--']
   return siteAfter(prefix, () => stopChild(keeper))
 }

@@ -11,6 +11,15 @@ function quantile(values: readonly number[], share: number): number {
   return below + (above - below) * (place % 1)
 }
 
+/** The median, and between what the middle half of all lies. */
+export function middleHalf(values: readonly number[]): {
+  low: number
+  median: number
+  high: number
+} {
+  return { low: quantile(values, 0.25), median: median(values), high: quantile(values, 0.75) }
+}
+
 /** The value that a share of all do not exceed, by the nearest rank; NaN of none. */
 export function percentile(values: readonly number[], percent: number): number {
   const sorted = [...values].sort((a, b) => a - b)
@@ -31,12 +40,11 @@ export interface Summary {
 
 /** What rounds come to. */
 export function summarize(rounds: readonly number[]): Summary {
-  const middle = median(rounds)
-  const apart = quantile(rounds, 0.75) - quantile(rounds, 0.25)
+  const { low, median: middle, high } = middleHalf(rounds)
   return {
     median: middle,
     low: Math.min(...rounds),
     high: Math.max(...rounds),
-    noisy: apart > NOISY * Math.abs(middle),
+    noisy: high - low > NOISY * Math.abs(middle),
   }
 }

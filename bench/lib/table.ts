@@ -33,7 +33,18 @@ export function formatScenario(scenario: ScenarioResult, width = Infinity): stri
     tables.push(tableOf(columns.slice(from, to), rows))
     from = to
   }
-  return [`${title} · ${load}`, ...tables, ...failures].join('\n')
+  return [...wrap(`${title} · ${load}`, width), ...tables, ...failures].join('\n')
+}
+
+/** As lines that are no longer than the terminal is wide. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const longer = [...lines.slice(-1), word].join(' ')
+    if (lines.length > 0 && longer.length <= width) lines[lines.length - 1] = longer
+    else lines.push(word)
+  }
+  return lines
 }
 
 function columnsOf({ figures }: ScenarioResult): Column[] {

@@ -1,13 +1,15 @@
+import { execFile } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
+import { promisify } from 'node:util'
 import { loadMain } from '../lib/load-main.js'
 
 /*
  * One request, so that nobody is measured who does not work; it is tried for a while, since it may be starting.
  *
- *     check listening|http|echo|udp PORT
+ *     check iperf3|http|echo|udp PORT
  *
  * Prints what was wrong, and ends with status 1.
  */
@@ -20,8 +22,9 @@ const WORD = 'are you there?'
 const HOST = '127.0.0.1'
 
 const checks: Record<string, (port: number, signal: AbortSignal) => Promise<void>> = {
-  async listening(port, signal) {
-    await using(connect(port, HOST), (socket) => once(socket, 'connect', { signal }))
+  async iperf3(port, signal) {
+    const options = ['--client', HOST, '--port', String(port), '--bytes', '1K']
+    await promisify(execFile)('iperf3', options, { signal })
   },
   async http(port, signal) {
     const request = get({ port, host: HOST, agent: false, signal })

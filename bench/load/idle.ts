@@ -12,6 +12,7 @@ import { loadMain } from '../lib/load-main.js'
  */
 
 const HOST = '127.0.0.1'
+const WORD = 'x'
 const AT_A_TIME = 100
 /** What is not answered by then is not forwarded, milliseconds. */
 const ANSWER_MS = 5_000
@@ -20,9 +21,15 @@ const port = Number(process.argv[2])
 async function open(): Promise<void> {
   const socket = connect({ port, host: HOST, noDelay: true })
   // An echo shows that it goes all the way to the backend.
-  socket.write('x')
-  await once(socket, 'data', { signal: AbortSignal.timeout(ANSWER_MS) })
+  socket.write(WORD)
+  const [echo] = (await once(socket, 'data', { signal: AbortSignal.timeout(ANSWER_MS) })) as [
+    Buffer,
+  ]
+  if (echo.toString() !== WORD) throw new Error(`it answered ${JSON.stringify(echo.toString())}`)
   socket.on('error', () => undefined)
+  socket.on('close', () => {
+    throw new Error('an idle connection was closed')
+  })
 }
 
 async function main(): Promise<void> {

@@ -1,76 +1,15 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { Value } from 'typebox/value'
-import t, { type Test } from 'tap'
+import { join } from 'node:path'
+import t from 'tap'
 import { family } from '../../bench/lib/accounting.js'
 import { PEERS } from '../../bench/lib/peers/index.js'
 import { Results } from '../../bench/lib/results.js'
 import { SCENARIOS } from '../../bench/lib/scenarios/index.js'
-import { inCleanEnvironment, missing, PROGRAM } from '../lib/program.js'
+import { startBench } from '../lib/bench.js'
+import { missing, PROGRAM } from '../lib/program.js'
 
-const SCRIPT = resolve('scripts/bench.sh')
 const isCi = process.env['CI'] !== undefined
-
-interface Bench {
-  readonly child: ChildProcess
-  readonly stdout: Promise<string>
-  readonly stderr: Promise<string>
-  readonly exit: Promise<number | null>
-  readonly folder: string
-  results(): Results
-  /** Processes that it has left. */
-  leftOvers(): string[]
-}
-
-/** Starts the benchmark as `npm run bench` does, in a process group of its own as a shell would. */
-function startBench(
-  t: Test,
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-  folder = t.testdir(),
-): Bench {
-  const mark = `BENCH_MARK=${randomUUID()}`
-  const [command, commandArgs] = inCleanEnvironment(
-    'sh',
-    [SCRIPT, 'bench/bench.ts', '--out', folder, ...args],
-    { ...env, BENCH_MARK: mark.split('=')[1] },
-  )
-  const child = spawn(command, commandArgs, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
-  const exit = once(child, 'exit').then(([code]) => code as number | null)
-  t.teardown(async () => {
-    if (child.exitCode === null) child.kill('SIGTERM')
-    await exit
-  })
-  return {
-    child,
-    stdout: text(child.stdout),
-    stderr: text(child.stderr),
-    exit,
-    folder,
-    results: () => {
-      const value: unknown = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8'))
-      t.same([...Value.Errors(Results, value)], [], 'results.json is as documented')
-      return value as Results
-    },
-    leftOvers: () => processesWith(mark),
-  }
-}
-
-function processesWith(variable: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(variable)
-      } catch {
-        return false // It has ended meanwhile.
-      }
-    })
-}
 
 function processTitle(pid: number): string {
   try {
@@ -81,13 +20,13 @@ function processTitle(pid: number): string {
 }
 
 t.test('each scenario runs, and brings every figure', { timeout: 200_000 }, async (t) => {
-  const bench = startBench(t, ['--quick', '--peers', 'native'])
+  // A dockerd would be in the way of other tests': test/e2e/dockerd.test.ts has that one.
+  const all = SCENARIOS.map(({ name }) => name).filter((name) => name !== 'dockerd')
+  const bench = startBench(t, ['--quick', '--peers', 'native', '--only', all.join(',')])
   t.equal(await bench.exit, 0)
   const { scenarios, leftOut } = bench.results()
   if (isCi) t.same(leftOut, [])
-  const names = SCENARIOS.map(({ name }) => name).filter(
-    (name) => !leftOut.some((out) => out.name === name),
-  )
+  const names = all.filter((name) => !leftOut.some((out) => out.name === name))
   t.same(
     scenarios.map(({ name }) => name),
     names,
@@ -106,6 +45,23 @@ t.test('each scenario runs, and brings every figure', { timeout: 200_000 }, asyn
   }
   t.match(readFileSync(join(bench.folder, 'report.html'), 'utf8'), '</html>')
   t.ok(existsSync(join(bench.folder, 'idle.svg')))
+  t.same(bench.leftOvers(), [])
+})
+
+t.test('ports of docker-proxyd are measured with the process that they share', async (t) => {
+  const only = 'start-up,idle,keepalive-8-ports,ports'
+  const bench = startBench(t, ['--quick', '--only', only, '--peers', 'docker-proxyd'])
+  t.equal(await bench.exit, 0)
+  const rows = bench.results().scenarios.flatMap((scenario) => scenario.rows)
+  t.equal(rows.length, 4)
+  t.same(
+    rows.filter(({ failure }) => failure !== undefined),
+    [],
+  )
+  t.ok(
+    rows.some(({ values }) => (values['memory1']?.median ?? 0) > 10),
+    'Node is among it',
+  )
   t.same(bench.leftOvers(), [])
 })
 
@@ -169,6 +125,56 @@ t.test(
     const [row] = bench.results().scenarios[0]?.rows ?? []
     t.same(row?.values, {})
     t.ok(row?.failure)
+    t.same(bench.leftOvers(), [])
+  },
+)
+
+t.test('one that never says that it is ready, or stalls, is waited for no longer', async (t) => {
+  const folder = t.testdir({
+    sleeps: '#!/bin/sh\nexec sleep 1000\n',
+    // It is there for the check, and stops answering in a round.
+    stalls: `#!/bin/sh\n(sleep 3; kill -STOP $$) & exec ${PROGRAM} "$@"\n`,
+  })
+  for (const [name, only] of [
+    ['sleeps', 'start-up'],
+    ['stalls', 'fair'],
+  ] as const) {
+    const program = join(folder, name)
+    chmodSync(program, 0o755)
+    const bench = startBench(
+      t,
+      ['--rounds', '3', '--only', only, '--peers', 'docker-proxy'],
+      { ORIGINAL: program, BENCH_PATIENCE: '2' },
+      folder,
+    )
+    t.equal(await bench.exit, 0)
+    const [row] = bench.results().scenarios[0]?.rows ?? []
+    t.match(row, { values: {}, failure: /^it was not over after \d+ s, in round \d$/ }, name)
+    t.same(bench.leftOvers(), [])
+  }
+})
+
+t.test(
+  'a docker-proxyd that dies is reported, and its launchers do not stand in for it',
+  async (t) => {
+    const bench = startBench(t, ['--rounds', '3', '--only', 'latency', '--peers', 'docker-proxyd'])
+    let isKilled = false
+    const look = setInterval(() => {
+      const [proxyd] = family(bench.child.pid ?? 0).filter((pid) =>
+        processTitle(pid).includes('docker-proxyd\0--run-dir'),
+      )
+      // With a launcher that has handed its port over.
+      const isServed = family(bench.child.pid ?? 0).some((pid) =>
+        processTitle(pid).startsWith('/bin/sh\0'),
+      )
+      if (proxyd === undefined || !isServed || isKilled) return
+      isKilled = true
+      process.kill(proxyd, 'SIGKILL')
+    }, 50)
+    t.teardown(() => clearInterval(look))
+    t.equal(await bench.exit, 0)
+    const [row] = bench.results().scenarios[0]?.rows ?? []
+    t.match(row, { values: {}, failure: /^the process that serves it ended by SIGKILL/ })
     t.same(bench.leftOvers(), [])
   },
 )
@@ -255,6 +261,8 @@ t.test('options that can not be followed are refused with one line', async (t) =
     [['--seconds', '0.1'], '--seconds 0.1: use a whole number from 1 to 3600'],
     [['--seconds', '1e9'], '--seconds 1000000000: use a whole number from 1 to 3600'],
     [['--out='], '--out "": name a folder'],
+    [['--quick=maybe'], '--quick=maybe: use --quick, or leave it out'],
+    [['--only'], '--only needs a value: see --help'],
     [['--fast'], 'Unknown argument: fast'],
   ] as const) {
     const bench = startBench(t, args)

@@ -14,6 +14,7 @@ import {
   startDockerd,
   type DockerError,
 } from '../lib/dockerd.js'
+import { startBench } from '../lib/bench.js'
 import { freeRow } from '../lib/free-row.js'
 import { missing, notRoot, PROGRAM, stop } from '../lib/program.js'
 import { startProxyd } from '../lib/proxyd.js'
@@ -243,4 +244,18 @@ t.test('under a real dockerd', { skip }, async (t) => {
     const ip = await docker(...['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'web_svr02'])
     await testImage(t, dockerd, { ip, port: 80 }, saysHello)
   })
+})
+
+t.test('the benchmark measures docker run', { skip, timeout: 120_000 }, async (t) => {
+  const peers = ['--peers', 'docker-proxy,docker-proxyd']
+  const bench = startBench(t, ['--quick', '--only', 'dockerd', ...peers])
+  t.equal(await bench.exit, 0)
+  const [scenario] = bench.results().scenarios
+  t.equal(scenario?.rows.length, 2)
+  for (const { values, failure } of scenario?.rows ?? []) {
+    t.equal(failure, undefined)
+    t.ok((values['run']?.median ?? 0) > 0)
+  }
+  t.equal(otherDockerd(), false)
+  t.same(bench.leftOvers(), [])
 })

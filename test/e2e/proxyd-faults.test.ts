@@ -1,15 +1,22 @@
-import { readdirSync } from 'node:fs'
+import { closeSync, readdirSync } from 'node:fs'
+import koffi from 'koffi'
 import t from 'tap'
 import { openDescriptors } from '../lib/proc.js'
-import { proxyFlags, stop, type Running } from '../lib/program.js'
+import { PROGRAM, proxyFlags, run, stop, type Running } from '../lib/program.js'
 import { freeRow } from '../lib/free-row.js'
 import { startProxyd, type RunningProxyd } from '../lib/proxyd.js'
-import { exchange, startEcho } from '../lib/sockets.js'
+import { dial, exchange, listeningDescriptor, readAll, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
 /** 200 ports: those that a test may have in a row, on several addresses. */
 const HOSTS = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5']
 const PORTS_OF_A_HOST = 40
+
+const SHUT_RD = 0
+const shutdown = koffi.load(null).func('int shutdown(int fd, int how)') as (
+  fd: number,
+  how: number,
+) => number
 
 interface Port extends Running {
   readonly port: number
@@ -88,4 +95,74 @@ t.test('out of descriptors, new ports are refused and those that are there go on
   const again = await proxyd.publish(echo)
   t.equal(await exchange(t, again.port, 'again'), 'again')
   t.equal(await exchange(t, launchers[0]?.port ?? 0, 'still'), 'still')
+})
+
+t.test(
+  'with sockets that dockerd hands over, no connection is refused while it is down',
+  async (t) => {
+    const echo = await startEcho(t)
+    let proxyd = await startProxyd(t)
+    const flags = [...proxyFlags(echo, { port: 1 }), '-use-listen-fd']
+    const ports = await Promise.all(
+      Array.from({ length: 40 }, async () => {
+        const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+        await proxyd.publish(echo, { flags, listenFd: fd })
+        closeSync(fd)
+        return port
+      }),
+    )
+    for (let times = 0; times < 3; times++) {
+      proxyd.child.kill('SIGKILL')
+      await proxyd.exit
+      // All of them while nobody is there.
+      const waiting = await Promise.all(ports.map((port) => dial(t, port)))
+      proxyd = await startProxyd(t, { folder: proxyd.folder })
+      const answers = waiting.map(async (client) => {
+        client.end('waited')
+        return readAll(client)
+      })
+      t.ok((await Promise.all(answers)).every((answer) => answer === 'waited'))
+    }
+  },
+)
+
+t.test(
+  'dockerd is killed: its launchers are told by the kernel, and all ports are free',
+  async (t) => {
+    const echo = await startEcho(t)
+    const proxyd = await startProxyd(t)
+    const first = freeRow(PORTS_OF_A_HOST)
+    const ports = Array.from({ length: PORTS_OF_A_HOST }, (_, i) => first + i)
+    // dockerd asks for a signal when it ends, see PR_SET_PDEATHSIG of prctl(2).
+    const commands = ports.map((port) => {
+      const flags = proxyFlags(echo, { port }).join(' ')
+      return `setpriv --pdeathsig TERM ${PROGRAM} ${flags} 3>/dev/null &`
+    })
+    const parent = run(t, ['-c', `${commands.join('\n')}\nwait`], {
+      program: '/bin/sh',
+      env: { DOCKER_PROXY_RUN_DIR: proxyd.folder },
+    })
+    const listening = (): number =>
+      proxyd.lines.filter(({ msg }) => String(msg).startsWith('Proxy listening')).length
+    await until(() => listening() === ports.length)
+    for (const port of ports) t.equal(await exchange(t, port, 'x'), 'x')
+    parent.child.kill('SIGKILL')
+    await until(
+      () => proxyd.lines.filter(({ msg }) => msg === 'Proxy stopped').length === ports.length,
+    )
+    for (const port of ports) await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+  },
+)
+
+t.test('a fault of one port ends that one alone', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  const others = await Promise.all(Array.from({ length: 5 }, () => proxyd.publish(echo)))
+  const { fd } = await listeningDescriptor(t, { host: '127.0.0.1' })
+  const flags = [...proxyFlags(echo, { port: 1 }), '-use-listen-fd']
+  const broken = await proxyd.publish(echo, { flags, listenFd: fd })
+  t.equal(shutdown(fd, SHUT_RD), 0)
+  closeSync(fd)
+  t.match(await broken.exit, { code: 1 })
+  for (const { port } of others) t.equal(await exchange(t, port, 'x'), 'x')
 })

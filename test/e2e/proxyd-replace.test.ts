@@ -11,7 +11,7 @@ import { startProxyd } from '../lib/proxyd.js'
 import { dial, exchange, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
-const PORTS = 20
+const PORTS = 200
 
 t.test('replaced under load again and again: no connection is refused or lost', async (t) => {
   const echo = await startEcho(t)

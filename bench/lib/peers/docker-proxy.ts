@@ -35,6 +35,7 @@ export const original: Peer = {
   hasStatusPipe: true,
   version: () => versionOf('dpkg-query', '-W', '-f', '${Version}', packageOf(ORIGINAL)),
   missing: () => missingProgram(ORIGINAL, 'docker.io'),
+  underDockerd: () => ({ path: ORIGINAL, env: {} }),
   start: (forward, site) => startChild(site.proxy(ORIGINAL, ...flagsOf(forward))),
 }
 

@@ -1,7 +1,6 @@
-import { mkdtempSync } from 'node:fs'
-import { once } from 'node:events'
 import type { ChildProcess } from 'node:child_process'
-import { startChild, startDialog, stopChild } from '../child.js'
+import { mkdtempSync } from 'node:fs'
+import { howItEnded, startChild, startReady, stopChild } from '../child.js'
 import { missingProgram, versionOf, type Peer } from '../peer.js'
 import { builtProgram } from '../places.js'
 import { scratchPath } from '../scratch.js'
@@ -11,21 +10,23 @@ import { flagsOf } from './docker-proxy.js'
 const PROGRAM = builtProgram('docker-proxyd')
 const LAUNCHER = builtProgram('docker-proxy')
 
+/** The one that runs, and its run folder. */
 let server: ChildProcess | undefined
 let folder = ''
 
 /** The machine, with a docker-proxyd on it. */
 async function openSite(): Promise<Site> {
   folder = mkdtempSync(scratchPath('proxyd-'))
-  const started = (server = startDialog(MACHINE.proxy(PROGRAM, '--run-dir', folder)))
-  const ready = started.stdout ? once(started.stdout, 'data') : undefined
-  const failed = once(started, 'close').then(() => {
-    throw new Error('docker-proxyd does not start')
-  })
-  await Promise.race([ready, failed])
-  failed.catch(() => undefined) // That is its end.
+  const command = MACHINE.proxy(PROGRAM, '--run-dir', folder)
+  const started = (server = await startReady(command, 'docker-proxyd does not start'))
   return { ...MACHINE, close: () => stopChild(started) }
 }
+
+/** Without a docker-proxyd a launcher is to refuse, and not to become the program that is measured elsewhere. */
+const environment = (): NodeJS.ProcessEnv => ({
+  DOCKER_PROXY_RUN_DIR: folder,
+  DOCKER_PROXY_ISOLATION: 'shared',
+})
 
 export const proxyd: Peer = {
   name: 'docker-proxyd',
@@ -34,13 +35,10 @@ export const proxyd: Peer = {
   protocols: ['tcp', 'udp'],
   hasStatusPipe: true,
   version: () => versionOf(PROGRAM, '--version'),
-  missing: () => missingProgram(LAUNCHER, 'this project: npm ci'),
+  missing: () => missingProgram(PROGRAM, 'this project: npm ci'),
   openSite,
+  underDockerd: () => ({ path: LAUNCHER, env: environment() }),
   server: () => server?.pid,
-  start: (forward, site) =>
-    startChild(
-      site.proxy(LAUNCHER, ...flagsOf(forward)),
-      { DOCKER_PROXY_RUN_DIR: folder },
-      'SIGKILL',
-    ),
+  serverEnded: () => server && howItEnded(server),
+  start: (forward, site) => startChild(site.proxy(LAUNCHER, ...flagsOf(forward)), environment()),
 }

@@ -9,22 +9,26 @@ const IPERF = '/usr/bin/iperf3'
 const BUSY_MS = 3_000
 const PAUSE_MS = 100
 
-async function outputOfFree(command: Command): Promise<string> {
-  for (const end = performance.now() + BUSY_MS; ;) {
-    try {
-      return await output(command)
-    } catch (err) {
-      if (performance.now() > end) throw toldBy(err)
-      await new Promise((done) => setTimeout(done, PAUSE_MS))
-    }
+/** What iperf3 tells in the end. */
+interface Report {
+  readonly error?: string
+  readonly end?: {
+    readonly sum_received?: { readonly bits_per_second: number; readonly bytes: number }
   }
 }
 
-/** What iperf3 says of its failure stands in what it prints. */
-function toldBy(err: unknown): unknown {
-  if (!(err instanceof CommandError)) return err
-  const reason = /"error":\s*"([^"]+)"/.exec(err.stdout)?.[1]
-  return reason === undefined ? err : new Error(`iperf3: ${reason}`, { cause: err })
+/** @throws Error with what iperf3 says of its failure, which stands in what it prints */
+async function transfer(command: Command): Promise<{ bits_per_second: number; bytes: number }> {
+  for (const end = performance.now() + BUSY_MS; ;) {
+    const told = await output(command).catch((err: unknown) => {
+      if (err instanceof CommandError) return err.stdout
+      throw err
+    })
+    const { error = 'it has received nothing', end: sums } = JSON.parse(told || '{}') as Report
+    if (sums?.sum_received) return sums.sum_received
+    if (performance.now() > end) throw new Error(`iperf3: ${error}`)
+    await new Promise((done) => setTimeout(done, PAUSE_MS))
+  }
 }
 
 /** @param isReverse whether the data flows from the container */
@@ -46,13 +50,8 @@ function bulk(name: string, streams: number, isReverse: boolean): Traffic {
         ...['--time', String(seconds), '--parallel', String(streams)],
         ...(isReverse ? ['--reverse'] : []),
       )
-      const { end } = JSON.parse(await outputOfFree(command)) as {
-        end: { sum_received: { bits_per_second: number; bytes: number } }
-      }
-      return {
-        figures: { rate: end.sum_received.bits_per_second / 1e9 },
-        work: end.sum_received.bytes / GIB,
-      }
+      const { bits_per_second: rate, bytes } = await transfer(command)
+      return { figures: { rate: rate / 1e9 }, work: bytes / GIB }
     },
   }
 }

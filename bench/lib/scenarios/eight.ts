@@ -1,10 +1,8 @@
-import type { ChildProcess } from 'node:child_process'
-import { stopChild } from '../child.js'
 import { native, original } from '../peers/docker-proxy.js'
 import { proxyd } from '../peers/docker-proxyd.js'
 import { freePorts } from '../ports.js'
-import { statusReady } from '../ready.js'
 import type { Bed, Start } from '../scenario.js'
+import { startPeers } from '../start-peers.js'
 import { missingWrk, runWrk } from '../wrk.js'
 
 /*
@@ -16,23 +14,17 @@ const CONNECTIONS_OF_PORT = 8
 
 /** @param isEach whether each request has a connection of its own */
 async function requestsPerSecond(bed: Bed, isEach: boolean): Promise<number> {
-  const { peer, site, backends, seconds } = bed
+  const { site, backends, seconds } = bed
   const backendPort = await backends.port('http')
   const ports = await freePorts(PORTS)
-  const children: ChildProcess[] = []
+  const { close } = await startPeers(bed, ports, backendPort)
   try {
-    for (const port of ports) {
-      const child = peer.start({ protocol: 'tcp', port, backendPort }, site)
-      if (!child) throw new Error(`${peer.name} has no process`)
-      children.push(child)
-      await statusReady(child)
-    }
     const all = await Promise.all(
       ports.map((port) => runWrk(site, port, CONNECTIONS_OF_PORT, seconds, isEach)),
     )
     return all.reduce((sum, { figures }) => sum + figures.rate, 0)
   } finally {
-    await Promise.all(children.map(stopChild))
+    await close()
   }
 }
 

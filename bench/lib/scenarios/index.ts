@@ -1,5 +1,6 @@
 import type { Scenario } from '../scenario.js'
 import { BULK } from './bulk.js'
+import { DOCKERD } from './dockerd.js'
 import { EIGHT } from './eight.js'
 import { HTTP } from './http.js'
 import { MESSAGES } from './messages.js'
@@ -13,4 +14,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...MESSAGES,
   ...STARTS,
   ...PORTS,
+  ...DOCKERD,
 ]

@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, watch } from 'node:fs'
 import { createServer, type Server } from 'node:net'
@@ -10,9 +9,9 @@ import { native, original } from '../peers/docker-proxy.js'
 import { proxyd } from '../peers/docker-proxyd.js'
 import { builtProgram, loadProgram } from '../places.js'
 import { freePorts } from '../ports.js'
-import { statusReady } from '../ready.js'
 import { scratchPath } from '../scratch.js'
 import { nothingMissing, type Bed, type Figures, type Start } from '../scenario.js'
+import { startPeers } from '../start-peers.js'
 import { GIB, MIB } from '../units.js'
 
 /*
@@ -35,32 +34,17 @@ interface Range {
   readonly ready: number
   /** The processes that serve it. */
   readonly pids: readonly number[]
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
-async function byProcesses(
-  { peer, site, backends }: Bed,
-  ports: readonly number[],
-): Promise<Range> {
-  const backendPort = await backends.port('echo')
-  const children: ChildProcess[] = []
-  const close = (): Promise<void> => Promise.all(children.map(stopChild)).then(() => undefined)
-  try {
-    const start = performance.now()
-    for (const port of ports) {
-      const child = peer.start({ protocol: 'tcp', port, backendPort }, site)
-      if (!child) throw new Error(`${peer.name} has no process`)
-      children.push(child)
-      await statusReady(child)
-    }
-    const ready = (performance.now() - start) / 1000
-    const server = peer.server?.()
-    const own = children.map(({ pid }) => pid ?? 0)
-    return { ready, pids: server === undefined ? own : [...own, server], close }
-  } catch (err) {
-    await close()
-    throw err
-  }
+async function byProcesses(bed: Bed, ports: readonly number[]): Promise<Range> {
+  const backendPort = await bed.backends.port('echo')
+  const start = performance.now()
+  const { children, close } = await startPeers(bed, ports, backendPort)
+  const ready = (performance.now() - start) / 1000
+  const server = bed.peer.server?.()
+  const own = children.map(({ pid }) => pid ?? 0)
+  return { ready, pids: server === undefined ? own : [...own, server], close }
 }
 
 async function byPublish({ site }: Bed, ports: readonly number[]): Promise<Range> {

@@ -18,6 +18,12 @@ const CONNECTIONS = [0, 100, 1_000, 3_000, MOST_CONNECTIONS]
 
 const isProcess = ({ isKernel }: Peer): boolean => !isKernel
 
+/** The process that all of a peer's share, where there is one. */
+function serverOf({ server }: Peer): number[] {
+  const pid = server?.()
+  return pid === undefined ? [] : [pid]
+}
+
 interface Started {
   readonly child: ChildProcess
   readonly port: number
@@ -58,10 +64,13 @@ const startUp: Start = {
   missing: nothingMissing,
   suits: isProcess,
   async measure(bed) {
+    const server = serverOf(bed.peer)
+    const before = privateMemory(...server)
     const { child, port, milliseconds } = await startPeer(bed)
     try {
       await untilIdle(child.pid ?? 0)
-      const memory = privateMemory(child.pid ?? 0) / MIB
+      // Where all share a process, what that has grown by is this one's.
+      const memory = (privateMemory(child.pid ?? 0, ...server) - before) / MIB
       await bed.backends.check('echo', port, child)
       return { ready: milliseconds, memory }
     } finally {
@@ -99,35 +108,45 @@ const idle: Start = {
   async measure(bed) {
     const { child, port } = await startPeer(bed)
     const figures: Record<string, number> = {}
-    const server = bed.peer.server?.()
-    const pids = [child.pid ?? 0, ...(server === undefined ? [] : [server])]
+    const pids = [child.pid ?? 0, ...serverOf(bed.peer)]
     const counts = CONNECTIONS.filter((count) => count <= (bed.peer.maxConnections ?? Infinity))
+    const measured: number[] = []
     let load: ChildProcess | undefined
     try {
       load = startDialog(bed.site.load(process.execPath, loadProgram('idle'), String(port)))
-      const either = [load, child]
       for (const count of counts) {
-        load.stdin?.write(`${count}\n`)
-        await Promise.race([
-          load.stdout && once(load.stdout, 'data'),
-          Promise.race(either.map((each) => once(each, 'exit'))).then(() => {
-            throw new Error(
-              `with ${count} connections: ${howItEnded(child) ?? 'some were refused'}`,
-            )
-          }),
-        ])
+        if (!(await hasOpened(load, child, count))) {
+          const reason = howItEnded(child) ?? 'some connections were refused, or closed'
+          if (howItEnded(child) || measured.length < ENOUGH) {
+            throw new Error(`with ${count} connections: ${reason}`)
+          }
+          bed.leaveOut(`idle, ${count} connections of ${bed.peer.name}`, reason)
+          break
+        }
         for (const pid of pids) await untilIdle(pid)
         figures[keyOf(count)] = privateMemory(...pids) / MIB
+        measured.push(count)
       }
     } finally {
       if (load) await stopChild(load)
       await stopChild(child)
     }
     // What a proxy needs for its first connections it needs once.
-    const [from = 0, to = 0] = counts.length > 2 ? [counts[1], counts.at(-1)] : counts
+    const [from = 0, to = 0] = measured.length >= ENOUGH ? [measured[1], measured.at(-1)] : measured
     const grown = (figures[keyOf(to)] ?? NaN) - (figures[keyOf(from)] ?? NaN)
     return { each: (grown / (to - from)) * 1024, ...figures }
   },
+}
+
+/** With so many counts there is a line to be drawn. */
+const ENOUGH = 3
+
+/** Whether so many connections are open; false where one was refused, or the proxy has ended. */
+async function hasOpened(load: ChildProcess, proxy: ChildProcess, count: number): Promise<boolean> {
+  load.stdin?.write(`${count}\n`)
+  const failed = Promise.race([load, proxy].map((each) => once(each, 'exit'))).then(() => false)
+  const opened = load.stdout ? once(load.stdout, 'data').then(() => true) : Promise.resolve(false)
+  return Promise.race([opened, failed])
 }
 
 export const STARTS: readonly Start[] = [startUp, idle]
