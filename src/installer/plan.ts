@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { backupOf, proxyOf, readText, withoutProxy, withProxy } from './daemon-json.js'
 import { isChange, type FileChange } from './file-change.js'
-import { UNIT, unitFile } from './systemd-unit.js'
+import { UNIT, unitFile, WANTED_BY } from './systemd-unit.js'
 
 /** The programs, and the files of the system. */
 export interface Places {
@@ -62,7 +62,9 @@ export function removal({ configFile, unitDir, proxy }: Places): FileChange[] {
     changes.push({ path: configFile, before, after })
   }
   changes.push({ path: backup, before: kept, after: undefined, note: 'removed' })
-  const unit = join(unitDir, UNIT)
-  changes.push({ path: unit, before: readText(unit), after: undefined })
+  for (const folder of ['', ...WANTED_BY.map((target) => `${target}.wants`)]) {
+    const path = join(unitDir, folder, UNIT)
+    changes.push({ path, before: readText(path), after: undefined, note: 'removed' })
+  }
   return changes.filter(isChange)
 }

@@ -1,6 +1,9 @@
 /** The unit's name, and its file in systemd's folder. */
 export const UNIT = 'docker-proxyd.service'
 
+/** What has it started with it, once it is enabled. */
+export const WANTED_BY = ['multi-user.target', 'docker.service'] as const
+
 /**
  * The service that serves dockerd's ports; it is there before dockerd, and replaced without a connection lost by `reload`.
  * @param command docker-proxyd, with what runs it
@@ -20,7 +23,7 @@ RestartSec=100ms
 LimitNOFILE=1048576
 
 [Install]
-WantedBy=multi-user.target docker.service
+WantedBy=${WANTED_BY.join(' ')}
 `
 }
 

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { closeSync, constants, openSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, closeSync, constants, openSync, renameSync, rmSync } from 'node:fs'
 import { createServer, Socket, type Server } from 'node:net'
 import { basename, dirname } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -16,6 +16,7 @@ const ANSWER_MS = 5_000
 
 /** The path of a unix socket ends there, bytes, see unix(7). */
 const MAX_PATH = 107
+const OWNER_ONLY = 0o600
 
 /** What is answered to each word. The asker's connection stays open until it hangs up. */
 export type Answers = Readonly<Record<string, (asker: Socket) => object | Promise<object>>>
@@ -50,6 +51,7 @@ export async function serveStatus(path: string, answers: Answers): Promise<Serve
   const own = `${path}.${process.pid}`
   rmSync(own, { force: true })
   await withShortPath(own, (path) => once(server.listen(path), 'listening'))
+  chmodSync(own, OWNER_ONLY)
   renameSync(own, path)
   // Out of descriptors: who asks has to ask again.
   server.on('error', () => undefined)

@@ -3,6 +3,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { family } from '../../bench/lib/accounting.js'
+import { native } from '../../bench/lib/peers/docker-proxy.js'
 import { PEERS } from '../../bench/lib/peers/index.js'
 import { Results } from '../../bench/lib/results.js'
 import { SCENARIOS } from '../../bench/lib/scenarios/index.js'
@@ -21,7 +22,9 @@ function processTitle(pid: number): string {
 
 t.test('each scenario runs, and brings every figure', { timeout: 200_000 }, async (t) => {
   // A dockerd would be in the way of other tests': test/e2e/dockerd.test.ts has that one.
-  const all = SCENARIOS.map(({ name }) => name).filter((name) => name !== 'dockerd')
+  const all = SCENARIOS.filter(
+    (each) => each.name !== 'dockerd' && (each.kind === 'traffic' || each.suits(native)),
+  ).map(({ name }) => name)
   const bench = startBench(t, ['--quick', '--peers', 'native', '--only', all.join(',')])
   t.equal(await bench.exit, 0)
   const { scenarios, leftOut } = bench.results()
@@ -49,11 +52,11 @@ t.test('each scenario runs, and brings every figure', { timeout: 200_000 }, asyn
 })
 
 t.test('ports of docker-proxyd are measured with the process that they share', async (t) => {
-  const only = 'start-up,idle,keepalive-8-ports,ports'
+  const only = 'start-up,idle,keepalive-8-ports,workers,ports'
   const bench = startBench(t, ['--quick', '--only', only, '--peers', 'docker-proxyd'])
   t.equal(await bench.exit, 0)
   const rows = bench.results().scenarios.flatMap((scenario) => scenario.rows)
-  t.equal(rows.length, 4)
+  t.equal(rows.length, 5)
   t.same(
     rows.filter(({ failure }) => failure !== undefined),
     [],

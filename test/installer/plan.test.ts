@@ -2,6 +2,7 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   statSync,
   symlinkSync,
@@ -48,6 +49,16 @@ t.test('all else in daemon.json stays to the letter, and comes back to the lette
     t.notOk(existsSync(places.unit))
     t.same(removal(places), [])
   }
+})
+
+t.test('the links of an enabled unit go as well', async (t) => {
+  const places = placesIn(t)
+  apply(installation(places))
+  const wants = join(places.unitDir, 'multi-user.target.wants')
+  mkdirSync(wants)
+  symlinkSync(places.unit, join(wants, 'docker-proxyd.service'))
+  apply(removal(places))
+  t.same(readdirSync(wants), [])
 })
 
 t.test('text around what is added is not touched', async (t) => {

@@ -6,10 +6,12 @@ import { HTTP } from './http.js'
 import { MESSAGES } from './messages.js'
 import { PORTS } from './ports.js'
 import { STARTS } from './start.js'
+import { WORKERS_OF_A_PORT } from './workers.js'
 
 export const SCENARIOS: readonly Scenario[] = [
   ...HTTP,
   ...EIGHT,
+  ...WORKERS_OF_A_PORT,
   ...BULK,
   ...MESSAGES,
   ...STARTS,

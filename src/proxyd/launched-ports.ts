@@ -1,0 +1,188 @@
+import { EPOLL, ERRNO } from '../linux/constants.js'
+import { closerOf } from '../linux/descriptors.js'
+import type { NodePoller } from '../linux/node-poller.js'
+import { systemError } from '../linux/system-error.js'
+import type { Log } from '../log/log.js'
+import { DescriptorBudget } from '../proxy/descriptor-budget.js'
+import { ListenError, type Engine, type Proxy } from '../proxy/engine.js'
+import { parseFlags, portOfFlags } from '../proxy/flags.js'
+import { bindError, brokenListenerText } from '../proxy/listen-error.js'
+import type { PublishedPort } from '../proxy/published-port.js'
+import { tellListening } from '../proxy/tell-listening.js'
+import { Launcher } from './launcher.js'
+import { statusOf, type PortStatus } from './port-status.js'
+import type { RunFolder } from './run-folder.js'
+
+const EXIT_DONE = 0
+const EXIT_FAILED = 1
+
+/** A port that a launcher has handed over. */
+interface LaunchedPort {
+  readonly launcher: Launcher
+  /** When it was, milliseconds since the epoch. */
+  readonly since: number
+  /** Resolves when it is published, or can't be. */
+  publishing?: Promise<void>
+  /** Not there yet while it is being bound. */
+  published?: { readonly port: PublishedPort; readonly proxy: Proxy }
+}
+
+export interface LaunchedPortsOptions {
+  readonly engine: Engine
+  /** Tells when launchers end. */
+  readonly poller: NodePoller
+  readonly folder: RunFolder
+  readonly log: Log
+}
+
+/**
+ * The ports of all launchers. A launcher lives as long as its port, so that dockerd has a process to wait for and to stop.
+ */
+export class LaunchedPorts {
+  readonly #ports = new Map<number, LaunchedPort>()
+  readonly #descriptors = new DescriptorBudget()
+
+  constructor(private readonly options: LaunchedPortsOptions) {}
+
+  /** Those that are published. */
+  statuses(): PortStatus[] {
+    return [...this.#ports.values()].flatMap(({ launcher, since, published }) =>
+      published ? [statusOf(launcher.pid, published.port, published.proxy, since)] : [],
+    )
+  }
+
+  /** Their listening sockets, by launcher, once none is being bound any more. */
+  async sockets(): Promise<{ launcher: number; fd: number }[]> {
+    await Promise.all([...this.#ports.values()].flatMap(({ publishing }) => publishing ?? []))
+    return [...this.#ports.values()].flatMap(({ launcher, published }) => {
+      const fd = published?.proxy.listenFd
+      return fd === undefined ? [] : [{ launcher: launcher.pid, fd }]
+    })
+  }
+
+  /**
+   * Publishes the port of a launcher, and tells it.
+   * @param sockets listening already, by launcher; the one that is used is taken out
+   */
+  async start(pid: number, sockets?: Map<number, number>): Promise<void> {
+    // One that was found waiting has also asked.
+    if (this.#ports.has(pid)) return
+    const { folder, log, poller } = this.options
+    let launcher: Launcher
+    try {
+      launcher = Launcher.open(pid, folder.controlPath)
+    } catch (err) {
+      const reason = err instanceof Error ? err.message : String(err)
+      log.warn(`Refused a request on the control pipe: ${reason}`, { pid })
+      return
+    }
+    const launched: LaunchedPort = { launcher, since: Date.now() }
+    try {
+      poller.add(launcher.pidfd, EPOLL.IN, {
+        ready: () => this.#end(launched),
+        fail: (err) => log.error(`A fault with the launcher of a port: ${String(err)}`, { pid }),
+      })
+    } catch (err) {
+      log.error(`Can't watch the launcher of a port, which sees to it alone: ${String(err)}`, {
+        pid,
+      })
+      launcher.become()
+      launcher.close()
+      return
+    }
+    this.#ports.set(pid, launched)
+    launched.publishing = this.#publish(launched, sockets?.get(pid))
+    sockets?.delete(pid)
+    await launched.publishing
+  }
+
+  /** Ends the port of a launcher that was told to end. */
+  stop(pid: number): void {
+    const launched = this.#ports.get(pid)
+    if (!launched) {
+      this.options.log.warn('Refused a request on the control pipe: it has no port here', { pid })
+      return
+    }
+    const { accepted, failedDials } = launched.published?.proxy.counters ?? {}
+    this.options.log.info('Proxy stopped', { launcher: pid, accepted, failedDials })
+    this.#end(launched, EXIT_DONE)
+  }
+
+  /** Stops listening everywhere, which is another's now; resolves when the last connection has ended. */
+  async drain(): Promise<void> {
+    const all = [...this.#ports.values()]
+    for (const { published } of all) published?.proxy.drain()
+    await Promise.allSettled(all.flatMap(({ published }) => published?.proxy.closed ?? []))
+    for (const { launcher } of all) this.options.poller.forget(launcher.pidfd)
+  }
+
+  async #publish(launched: LaunchedPort, socket: number | undefined): Promise<void> {
+    const { engine, log } = this.options
+    const { launcher } = launched
+    const port = readPort(launcher, socket)
+    if (!port) {
+      launcher.become()
+      this.#end(launched)
+      return
+    }
+    // An engine that refuses a socket may have closed it, or not.
+    const closeSocket = port.listenFd === undefined ? undefined : closerOf(port.listenFd)
+    try {
+      // What is kept free is for telling this, and to be able to go on.
+      if (this.#descriptors.exhausted) throw bindError(port, systemError('socket', ERRNO.EMFILE))
+      const proxy = await engine.listen(port, { log, descriptors: this.#descriptors })
+      if (this.#ports.get(launcher.pid) !== launched) {
+        proxy.close() // It has ended meanwhile.
+        return
+      }
+      launched.published = { port, proxy }
+      // Its listener and its launcher take as many descriptors as a relay.
+      this.#descriptors.take()
+      launcher.ready()
+      tellListening(log, port, proxy.address, { launcher: launcher.pid })
+      proxy.closed.catch((err: unknown) => {
+        log.error(brokenListenerText(port, proxy.address, err), { launcher: launcher.pid })
+        this.#end(launched, EXIT_FAILED)
+      })
+    } catch (err) {
+      const { message, hint = '' } = err as Error & { hint?: string }
+      launcher.failed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
+      this.#end(launched)
+      // All else is a fault of ours, and this port's alone.
+      if (!(err instanceof ListenError)) log.error(`A port can't be published: ${String(err)}`)
+    } finally {
+      if (!launched.published) closeSocket?.()
+    }
+  }
+
+  /** Closes a port, and only then lets the launcher end: it is free when the launcher's parent hears of it. */
+  #end(launched: LaunchedPort, exitCode?: number): void {
+    const { launcher, published } = launched
+    if (this.#ports.get(launcher.pid) !== launched) return
+    this.#ports.delete(launcher.pid)
+    if (published) {
+      published.proxy.close()
+      this.#descriptors.give()
+    }
+    if (exitCode !== undefined) launcher.exit(exitCode)
+    this.options.poller.forget(launcher.pidfd)
+    launcher.close()
+  }
+}
+
+/**
+ * The port that a launcher was started for; undefined where it is the program's to answer: help, versions, bad flags.
+ * @param socket that listens for it already
+ */
+function readPort(launcher: Launcher, socket: number | undefined): PublishedPort | undefined {
+  const [, ...args] = launcher.command
+  try {
+    const flags = parseFlags(args)
+    if (flags.version) return undefined
+    const port = portOfFlags(flags)
+    const listenFd = socket ?? (flags.useListenFd ? launcher.takeListenFd() : undefined)
+    return port && listenFd !== undefined ? { ...port, listenFd } : port
+  } catch {
+    return undefined
+  }
+}
