@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { processCommand, processIds } from '../../src/linux/process.js'
 import { output, startChild, stopChild } from './child.js'
 import { missingProgram } from './peer.js'
+import { keepRules } from './rules.js'
 import { scratchPath } from './scratch.js'
 
 const DOCKERD = '/usr/sbin/dockerd'
@@ -52,7 +53,7 @@ export async function startDockerd(proxy: string, env: NodeJS.ProcessEnv): Promi
   const socket = join(folder, 'socket')
   const config = join(folder, 'daemon.json')
   writeFileSync(config, JSON.stringify({ 'userland-proxy-path': proxy }))
-  const rules = execFileSync('iptables-save')
+  const restoreRules = keepRules()
   const hadBridge = existsSync(`/sys/class/net/${BRIDGE}`)
   const daemon = startChild(
     [
@@ -71,7 +72,7 @@ export async function startDockerd(proxy: string, env: NodeJS.ProcessEnv): Promi
     daemon.kill('SIGTERM')
     if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, 'exit')
     await stopChild(daemon)
-    execFileSync('iptables-restore', { input: rules })
+    restoreRules()
     if (!hadBridge) execFileSync('ip', ['link', 'delete', BRIDGE])
     const namespace = join(folder, 'exec/netns/default')
     if (existsSync(namespace)) execFileSync('umount', [namespace])

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
+import { describeTracking } from './connection-tracking.js'
 import { allowedCores, divideCores } from './cores.js'
 import { versionOf } from './peer.js'
 import { packageFile } from './places.js'
@@ -15,6 +16,7 @@ export function describeMachine(): Results['machine'] {
     cores: cores.length,
     memory: Math.round(totalmem() / MIB),
     kernel: release(),
+    connectionTracking: describeTracking(),
     congestionControl: readSetting('/proc/sys/net/ipv4/tcp_congestion_control'),
     pinning: divided
       ? `proxy on cores ${divided.proxy.join(', ')}, load and backend on ${divided.load.join(', ')}`

@@ -69,6 +69,9 @@ export const Results = Type.Object(
       memory: Type.Number({ description: 'MiB' }),
       kernel: Type.String(),
       congestionControl: Type.String(),
+      connectionTracking: Type.Optional(
+        Type.String({ description: 'whether the kernel tracks connections, and how many' }),
+      ),
       pinning: Type.String(),
     }),
     tools: Type.Record(Type.String(), Type.String(), {

@@ -1,4 +1,5 @@
 import { Backends } from './backends.js'
+import { fullTable } from './connection-tracking.js'
 import { startForTraffic, type Candidate } from './candidate.js'
 import { endAll, howItEnded, stopChild, withinSeconds } from './child.js'
 import type { Peer } from './peer.js'
@@ -83,15 +84,12 @@ export class Rounds {
   async close(): Promise<void> {
     await this.#machine.backends.stop()
     for (const bed of this.#beds.values()) {
-      await bed
-        .then(({ backends, site }) => backends.stop().then(() => site.close()))
-        .catch(() => undefined)
+      await bed.then(closeBed).catch(() => undefined)
     }
   }
 
   async #prepare(scenario: Scenario, candidate: Candidate): Promise<void> {
-    // Of one that has lost its server in an earlier scenario.
-    if (candidate.peer.serverEnded?.()) this.#beds.delete(candidate.peer)
+    await this.#renewServer(scenario, candidate.peer)
     const bed = await this.#bedOf(candidate.peer)
     if (scenario.kind === 'traffic') await startForTraffic(scenario, bed, candidate)
     else candidate.run = () => scenario.measure(bed)
@@ -136,8 +134,18 @@ export class Rounds {
       await work()
     } catch (err) {
       if (this.#isInterrupted) return // By us.
-      candidate.failure = endOf(candidate) ?? (err instanceof Error ? err.message : String(err))
+      const reason = endOf(candidate) ?? (err instanceof Error ? err.message : String(err))
+      const cause = fullTable()
+      candidate.failure = cause ? `${reason}: ${cause}` : reason
     }
+  }
+
+  /** What a start costs is that of a process that has not served others before; and one that has ended serves nobody. */
+  async #renewServer(scenario: Scenario, peer: Peer): Promise<void> {
+    if (!peer.server || !(scenario.kind === 'start' || peer.serverEnded?.())) return
+    const bed = this.#beds.get(peer)
+    this.#beds.delete(peer)
+    if (bed) await closeBed(await bed)
   }
 
   async #renewBackend(scenario: Scenario, { peer }: Candidate): Promise<void> {
@@ -180,6 +188,11 @@ export class Rounds {
   #secondsOf(scenario: Scenario): number {
     return scenario.kind === 'start' ? scenario.seconds : this.options.seconds + OVERHEAD
   }
+}
+
+async function closeBed({ backends, site }: Bed): Promise<void> {
+  await backends.stop()
+  await site.close()
 }
 
 /** How a peer's own process has ended, or the one that all its processes share. */

@@ -2,7 +2,6 @@ import { once } from 'node:events'
 import { chmodSync, closeSync, constants, openSync, renameSync, rmSync } from 'node:fs'
 import { createServer, Socket, type Server } from 'node:net'
 import { basename, dirname } from 'node:path'
-import { createInterface } from 'node:readline'
 
 /*
  * A unix socket on which a process tells what it serves: who connects sends a line with a word, and is answered with a
@@ -67,19 +66,30 @@ export interface Answer {
 /** Asks at a path of serveStatus. Rejects when nobody answers there. */
 export async function ask(path: string, word: string): Promise<Answer> {
   const connection = new Socket()
+  // Told by what is waited for; after the answer it is of no interest.
+  connection.on('error', () => undefined)
   connection.setTimeout(ANSWER_MS, () => connection.destroy(new Error('it does not answer')))
   try {
     await withShortPath(path, (short) => once(connection.connect(short), 'connect'))
     connection.write(`${word}\n`)
-    for await (const line of createInterface({ input: connection })) {
-      connection.setTimeout(0)
-      return { told: JSON.parse(line), connection }
-    }
-    throw new Error('it hung up')
+    const told: unknown = JSON.parse(await firstLine(connection))
+    connection.setTimeout(0)
+    return { told, connection }
   } catch (err) {
     connection.destroy()
     throw err
   }
+}
+
+/** Leaves the connection as it is. Rejects when it ends before. */
+async function firstLine(connection: Socket): Promise<string> {
+  let text = ''
+  for await (const chunk of connection.iterator({ destroyOnReturn: false })) {
+    text += String(chunk)
+    const end = text.indexOf('\n')
+    if (end >= 0) return text.slice(0, end)
+  }
+  throw new Error('it hung up')
 }
 
 /** What is longer than a socket's path may be is named through its folder, as long as that takes. */

@@ -6,8 +6,8 @@ import t from 'tap'
 import { ask } from '../../src/proxyd/status-socket.js'
 import { bindUdp, receive, startUdpEcho } from '../lib/datagrams.js'
 import { kill } from '../lib/proc.js'
-import { proxyFlags, stop } from '../lib/program.js'
-import { startProxyd } from '../lib/proxyd.js'
+import { proxyFlags, run, stop } from '../lib/program.js'
+import { PROXYD, startProxyd } from '../lib/proxyd.js'
 import { dial, exchange, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
@@ -123,6 +123,18 @@ t.test('one that asks for the place and goes again changes nothing', async (t) =
   const again = await startProxyd(t, { folder: proxyd.folder, args: ['--replace'] })
   t.match(await proxyd.exit, { code: 0 })
   t.match(await stop(again), { code: 0 })
+})
+
+t.test('one that does not answer is not replaced, nor waited for for ever', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  const launcher = await proxyd.publish(echo)
+  proxyd.child.kill('SIGSTOP')
+  const next = run(t, ['--run-dir', proxyd.folder, '--replace'], { program: PROXYD })
+  t.match(await next.stderr, /^docker-proxyd: another docker-proxyd uses .*: stop it, or name/)
+  t.match(await next.exit, { code: 1 })
+  proxyd.child.kill('SIGCONT')
+  t.equal(await exchange(t, launcher.port, 'x'), 'x')
 })
 
 t.test('--replace where none runs is a start', async (t) => {

@@ -3,13 +3,12 @@ import { join, resolve } from 'node:path'
 import { once } from 'node:events'
 import t from 'tap'
 import { run, stop } from '../lib/program.js'
-import { runFolder } from '../lib/proxyd.js'
+import { PROXYD, runFolder } from '../lib/proxyd.js'
 
 /*
  * The suite of the drop-in once more, with every port handed over to a docker-proxyd, of either engine.
  */
 
-const PROXYD = resolve('dist/docker-proxyd')
 const CONTRACT = ['flags', 'listen-fd', 'status-pipe', 'process']
 const STRESS = ['many-connections', 'storm']
 

@@ -8,6 +8,7 @@ import type { Test } from 'tap'
 import { processCommand, processIds } from '../../src/linux/process.js'
 import { inCleanEnvironment } from './program.js'
 import { PUBLISH } from './publish.js'
+import { keepRules } from '../../bench/lib/rules.js'
 
 const run = promisify(execFile)
 
@@ -39,7 +40,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   const root = mkdtempSync(join(tmpdir(), 'dockerd-'))
   const socket = join(root, 'docker.sock')
   const proxydFolder = join(root, 'proxyd')
-  const rules = execFileSync('iptables-save', { encoding: 'utf8' })
+  const restoreRules = keepRules()
   const hadBridge = existsSync('/sys/class/net/docker0')
   const config = join(root, 'daemon.json')
   // As its users do, but for systemd's unit.
@@ -74,7 +75,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
     if (containers) await docker('rm', '-f', ...containers.split('\n'))
     daemon.kill('SIGTERM')
     await exit
-    execFileSync('iptables-restore', { input: rules })
+    restoreRules()
     if (!hadBridge) execFileSync('ip', ['link', 'delete', 'docker0'])
     // The namespace of `--network host` stays mounted.
     const namespace = join(root, 'exec/netns/default')

@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 import { proxyFlags, READY, run, type Running, type RunOptions } from './program.js'
 import { until } from './until.js'
 
-const PROXYD = resolve('dist/docker-proxyd')
+export const PROXYD = resolve('dist/docker-proxyd')
 
 export interface RunningProxyd extends Running {
   readonly folder: string
