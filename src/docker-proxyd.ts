@@ -75,7 +75,7 @@ async function main(): Promise<void> {
   )
   const log = openStderrLog(NAME, settings.logLevel)
   const { proxyd, folder } = await openProxyd(runDir, settings, log, options.replace)
-  writeSync(1, `${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
+  tellReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
   try {
     notifySystemd(`MAINPID=${process.pid}\nREADY=1`)
   } catch (err) {
@@ -92,6 +92,15 @@ async function main(): Promise<void> {
   }
   await log.flush()
   process.exit()
+}
+
+/** Nobody may be there to hear it, as when what has started us is gone. */
+function tellReady(line: string): void {
+  try {
+    writeSync(1, line)
+  } catch {
+    // It serves them all the same.
+  }
 }
 
 /** Starts what is installed by now in our place; systemd has us do this for `reload`. */

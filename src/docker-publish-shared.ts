@@ -1,5 +1,6 @@
 import { closeSync, readFileSync, writeSync } from 'node:fs'
 import { stopSignal } from './cli/stop-signal.js'
+import { deferred } from './deferred.js'
 import { openStderrLog } from './log/log.js'
 import { chooseEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
@@ -25,7 +26,8 @@ interface Task {
 }
 
 async function main(): Promise<void> {
-  const stop = stopSignal()
+  const stop = deferred()
+  void stopSignal().then(() => stop.resolve())
   const { socket, ports } = JSON.parse(readFileSync(0, 'utf8')) as Task
   const settings = readSettings(process.env)
   const log = openStderrLog('docker-publish-shared', settings.logLevel)
@@ -40,8 +42,12 @@ async function main(): Promise<void> {
         { ...port, listenFd: FIRST_LISTEN_FD + i },
         { log, descriptors },
       )
-      // The others go on.
-      proxy.closed.catch((err: unknown) => log.error(brokenListenerText(port, proxy.address, err)))
+      // The daemon has all sockets, and starts another that listens on them.
+      proxy.closed.catch((err: unknown) => {
+        log.error(brokenListenerText(port, proxy.address, err))
+        process.exitCode = 1
+        stop.resolve()
+      })
       return { port, proxy }
     }),
   )
@@ -54,7 +60,7 @@ async function main(): Promise<void> {
   }
   writeSync(STATUS_FD, '0\n')
   closeSync(STATUS_FD)
-  await stop
+  await stop.promise
   for (const { proxy } of published) proxy.close()
   await log.flush()
   process.exit()

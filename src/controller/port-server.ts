@@ -20,6 +20,9 @@ const SHARED_FIRST_FD = 10
 /** Where a docker-proxy expects its socket. */
 const PROXY_FD = 4
 
+/** Who asks what is published does not wait longer for one that hangs, milliseconds. */
+const ANSWER_MS = 500
+
 /** What serving ports takes. */
 export interface ServerContext {
   readonly program: ProxyProgram
@@ -93,7 +96,7 @@ export class PortServer {
   async counters(): Promise<readonly PortStatus[] | undefined> {
     if (!this.isShared) return undefined
     try {
-      const { told, connection } = await ask(this.#files.socketPath, 'ports')
+      const { told, connection } = await ask(this.#files.socketPath, 'ports', ANSWER_MS)
       connection.destroy()
       return told as PortStatus[]
     } catch {

@@ -1,4 +1,4 @@
-import { applyEdits, modify, parse, parseTree, type ParseError } from 'jsonc-parser'
+import { applyEdits, modify, parse, parseTree, type Node, type ParseError } from 'jsonc-parser'
 import { readFileSync } from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 
@@ -65,7 +65,7 @@ function edit(text: string | undefined, value: unknown): string {
   const base = text?.trim() ? text : EMPTY
   const object = parseTree(base)
   const properties = object?.children ?? []
-  const isThere = properties.some(({ children }) => children?.[0]?.value === KEY)
+  const isThere = keysOf(object).includes(KEY)
   // Only that value is replaced, or taken out with its comma.
   if (isThere || value === undefined) return applyEdits(base, modify(base, [KEY], value, {}))
   const property = `${JSON.stringify(KEY)}: ${JSON.stringify(value)}`
@@ -77,11 +77,20 @@ function edit(text: string | undefined, value: unknown): string {
   return `${base.slice(0, end)},${before}${property}${base.slice(end)}`
 }
 
+function keysOf(object: Node | undefined): unknown[] {
+  return (object?.children ?? []).map(({ children }) => children?.[0]?.value as unknown)
+}
+
 function parseSettings(path: string, text: string | undefined): Record<string, unknown> {
   if (!text?.trim()) return {}
   const errors: ParseError[] = []
   const settings: unknown = parse(text, errors, { disallowComments: true })
   const [error] = errors
+  if (keysOf(parseTree(text)).filter((key) => key === KEY).length > 1) {
+    throw new Error(
+      `${path} has "${KEY}" more than once, of which the last counts: take the others out first`,
+    )
+  }
   if (!error && typeof settings === 'object' && settings !== null && !Array.isArray(settings)) {
     return settings as Record<string, unknown>
   }

@@ -1,5 +1,13 @@
 import { createTwoFilesPatch } from 'diff'
-import { chmodSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 
 /** A file as it is and as it is to be; undefined where there is none, or is to be none. */
@@ -9,9 +17,13 @@ export interface FileChange {
   readonly after: string | undefined
   /** Told in place of the difference. */
   readonly note?: string
+  /** Whose rights it gets where it is new. */
+  readonly like?: string
 }
 
 const READABLE = 0o644
+/** Until it has the rights of the one that it replaces. */
+const PRIVATE = 0o600
 const NOTHING = '/dev/null'
 
 export function isChange({ before, after }: FileChange): boolean {
@@ -30,13 +42,14 @@ export function formatChange({ path, before, after, note }: FileChange): string 
  * Makes the change: the file is as it was or as it is to be, whatever happens, with the rights that it had.
  * @throws Error with a sentence for the user
  */
-export function applyChange({ path, after }: FileChange): void {
+export function applyChange({ path, after, like }: FileChange): void {
   try {
     if (after === undefined) return rmSync(path, { force: true })
-    const { target, mode } = existing(path)
+    const { target, mode, owner } = existing(path, like)
     const fresh = `${target}.new`
     try {
-      writeFileSync(fresh, after)
+      writeFileSync(fresh, after, { mode: PRIVATE })
+      if (owner) chownSync(fresh, ...owner)
       chmodSync(fresh, mode)
       renameSync(fresh, target)
     } catch (err) {
@@ -48,13 +61,22 @@ export function applyChange({ path, after }: FileChange): void {
   }
 }
 
+interface Existing {
+  readonly target: string
+  readonly mode: number
+  readonly owner?: readonly [uid: number, gid: number]
+}
+
 /** What a link leads to is written, and the link stays. */
-function existing(path: string): { target: string; mode: number } {
+function existing(path: string, like: string | undefined): Existing {
   try {
     const target = realpathSync(path)
-    return { target, mode: statSync(target).mode & 0o7777 }
+    const { mode, uid, gid } = statSync(target)
+    return { target, mode: mode & 0o7777, owner: [uid, gid] }
   } catch (err) {
     if (errnoCode(err) !== 'ENOENT') throw err
-    return { target: path, mode: READABLE }
+    return like === undefined
+      ? { target: path, mode: READABLE }
+      : { ...existing(like, undefined), target: path }
   }
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { backupOf, proxyOf, readText, withoutProxy, withProxy } from './daemon-json.js'
 import { isChange, type FileChange } from './file-change.js'
 import { UNIT, unitFile, WANTED_BY } from './systemd-unit.js'
@@ -34,7 +34,10 @@ export function installation({ configFile, unitDir, proxy, proxyd }: Places): Fi
     {
       path: backup,
       before: kept,
-      after: kept ?? (isChange(config) ? before : undefined),
+      // An edit of ours is not what was there before us.
+      after:
+        kept ?? (isChange(config) && !isOurs(proxyOf(configFile, before)) ? before : undefined),
+      like: configFile,
       note: `a copy of ${configFile} as it is now`,
     },
     config,
@@ -55,8 +58,14 @@ export function removal({ configFile, unitDir, proxy }: Places): FileChange[] {
   const backup = backupOf(configFile)
   const kept = readText(backup)
   const changes: FileChange[] = []
+  const named = proxyOf(configFile, before)
+  if (named !== proxy && isOurs(named)) {
+    throw new Error(
+      `${configFile} names ${String(named)}: run the uninstall-userland-proxy of that one`,
+    )
+  }
   // Another docker-proxy is not ours to take out.
-  if (before !== undefined && proxyOf(configFile, before) === proxy) {
+  if (before !== undefined && named === proxy) {
     const wasInstalled = kept !== undefined && before === withProxy(configFile, kept, proxy)
     const after = wasInstalled ? kept : withoutProxy(configFile, before, kept)
     changes.push({ path: configFile, before, after })
@@ -67,4 +76,9 @@ export function removal({ configFile, unitDir, proxy }: Places): FileChange[] {
     changes.push({ path, before: readText(path), after: undefined, note: 'removed' })
   }
   return changes.filter(isChange)
+}
+
+/** Whether it is a docker-proxy of this project, this one or another: that has a docker-proxyd beside it. */
+function isOurs(proxy: unknown): boolean {
+  return typeof proxy === 'string' && existsSync(join(dirname(proxy), 'docker-proxyd'))
 }

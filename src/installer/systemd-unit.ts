@@ -12,6 +12,7 @@ export function unitFile(command: readonly string[]): string {
   return `[Unit]
 Description=Ports that dockerd publishes, in one process
 Before=docker.service
+StartLimitIntervalSec=0
 
 [Service]
 Type=notify

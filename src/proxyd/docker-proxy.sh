@@ -11,6 +11,12 @@ become() {
   program=${path%/*}/docker-proxy-process
   # A copy of this script alone has nothing beside it.
   [ -e "$program" ] || program='@FOLDER@/docker-proxy-process'
+  if [ ! -e "$program" ]; then
+    reason="docker-proxy has been moved away from $program: install it again, or link to it"
+    { printf '1\n%s' "$reason" >&3; } 2>/dev/null
+    echo "$reason" >&2
+    exit 1
+  fi
   DOCKER_PROXY_COMMAND=$0
   export DOCKER_PROXY_COMMAND
   exec "$program" "$@" 7>&- 9>&-
@@ -25,7 +31,7 @@ is_served() {
 stop() {
   # Without it nothing is forwarded, and nobody would answer.
   is_served || exit 0
-  echo "stop $$" >&9
+  printf '\nstop %s\n' $$ >&9
 }
 
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
@@ -47,7 +53,8 @@ trap stop INT TERM
 trap : USR1
 # Whoever started us may not listen any more.
 trap '' PIPE
-echo "start $$" >&9
+# The first end is for what somebody may have left there without one.
+printf '\nstart %s\n' $$ >&9
 while :; do
   read -r answer code reason <&7 || continue
   case $answer in

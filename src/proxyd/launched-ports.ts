@@ -3,18 +3,20 @@ import { closerOf } from '../linux/descriptors.js'
 import type { NodePoller } from '../linux/node-poller.js'
 import { systemError } from '../linux/system-error.js'
 import type { Log } from '../log/log.js'
-import { DescriptorBudget } from '../proxy/descriptor-budget.js'
+import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { ListenError, type Engine, type Proxy } from '../proxy/engine.js'
 import { parseFlags, portOfFlags } from '../proxy/flags.js'
 import { bindError, brokenListenerText } from '../proxy/listen-error.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { tellListening } from '../proxy/tell-listening.js'
-import { Launcher } from './launcher.js'
+import { Launcher, NotALauncherError } from './launcher.js'
 import { statusOf, type PortStatus } from './port-status.js'
 import type { RunFolder } from './run-folder.js'
 
 const EXIT_DONE = 0
 const EXIT_FAILED = 1
+/** When a launcher is looked at again that could not be, milliseconds. */
+const RETRY_MS = 500
 
 /** A port that a launcher has handed over. */
 interface LaunchedPort {
@@ -32,6 +34,8 @@ export interface LaunchedPortsOptions {
   /** Tells when launchers end. */
   readonly poller: NodePoller
   readonly folder: RunFolder
+  /** Of the whole process, measured before any port was taken over. */
+  readonly descriptors: DescriptorBudget
   readonly log: Log
 }
 
@@ -40,7 +44,6 @@ export interface LaunchedPortsOptions {
  */
 export class LaunchedPorts {
   readonly #ports = new Map<number, LaunchedPort>()
-  readonly #descriptors = new DescriptorBudget()
 
   constructor(private readonly options: LaunchedPortsOptions) {}
 
@@ -60,40 +63,42 @@ export class LaunchedPorts {
     })
   }
 
-  /**
-   * Publishes the port of a launcher, and tells it.
-   * @param sockets listening already, by launcher; the one that is used is taken out
-   */
-  async start(pid: number, sockets?: Map<number, number>): Promise<void> {
+  /** Publishes the port of a launcher, and tells it how that went. */
+  async start(pid: number): Promise<void> {
     // One that was found waiting has also asked.
     if (this.#ports.has(pid)) return
-    const { folder, log, poller } = this.options
-    let launcher: Launcher
     try {
-      launcher = Launcher.open(pid, folder.controlPath)
+      const launched = this.#watch(pid)
+      launched.publishing = this.#publish(launched)
+      await launched.publishing
     } catch (err) {
-      const reason = err instanceof Error ? err.message : String(err)
-      log.warn(`Refused a request on the control pipe: ${reason}`, { pid })
-      return
+      if (err instanceof NotALauncherError) {
+        this.options.log.warn(`Refused a request on the control pipe: ${err.message}`, { pid })
+        return
+      }
+      this.options.log.error(`Can't look at the launcher of a port yet: ${String(err)}`, { pid })
+      setTimeout(() => void this.start(pid), RETRY_MS)
     }
-    const launched: LaunchedPort = { launcher, since: Date.now() }
+  }
+
+  /**
+   * Goes on with the port of a launcher that another served so far.
+   * @param sockets listening already, by launcher; the one that is used is taken out
+   * Rejects when that can't be had; the launcher has heard nothing of it.
+   */
+  async takeOver(pid: number, sockets: Map<number, number>): Promise<void> {
+    let launched: LaunchedPort
     try {
-      poller.add(launcher.pidfd, EPOLL.IN, {
-        ready: () => this.#end(launched),
-        fail: (err) => log.error(`A fault with the launcher of a port: ${String(err)}`, { pid }),
-      })
+      launched = this.#watch(pid)
     } catch (err) {
-      log.error(`Can't watch the launcher of a port, which sees to it alone: ${String(err)}`, {
-        pid,
-      })
-      launcher.become()
-      launcher.close()
-      return
+      if (err instanceof NotALauncherError) return // It has ended meanwhile.
+      throw err
     }
-    this.#ports.set(pid, launched)
-    launched.publishing = this.#publish(launched, sockets?.get(pid))
-    sockets?.delete(pid)
-    await launched.publishing
+    const listenFd = sockets.get(pid)
+    const port = readPort(launched.launcher, listenFd)
+    if (!port) throw new Error(`launcher ${pid} has no port`)
+    sockets.delete(pid)
+    await this.#listen(launched, port)
   }
 
   /** Ends the port of a launcher that was told to end. */
@@ -116,40 +121,69 @@ export class LaunchedPorts {
     for (const { launcher } of all) this.options.poller.forget(launcher.pidfd)
   }
 
-  async #publish(launched: LaunchedPort, socket: number | undefined): Promise<void> {
-    const { engine, log } = this.options
+  /** @throws NotALauncherError; Error when it can't be told whether it is one, or it can't be watched */
+  #watch(pid: number): LaunchedPort {
+    const { folder, log, poller } = this.options
+    const launcher = Launcher.open(pid, folder.controlPath)
+    const launched: LaunchedPort = { launcher, since: Date.now() }
+    try {
+      poller.add(launcher.pidfd, EPOLL.IN, {
+        ready: () => this.#end(launched),
+        fail: (err) => log.error(`A fault with the launcher of a port: ${String(err)}`, { pid }),
+      })
+    } catch (err) {
+      launcher.close()
+      throw err
+    }
+    this.#ports.set(pid, launched)
+    return launched
+  }
+
+  async #publish(launched: LaunchedPort): Promise<void> {
     const { launcher } = launched
-    const port = readPort(launcher, socket)
+    const port = readPort(launcher)
     if (!port) {
       launcher.become()
       this.#end(launched)
       return
     }
+    try {
+      // What is kept free is for telling this, and to be able to go on.
+      if (this.options.descriptors.exhausted) {
+        throw bindError(port, systemError('socket', ERRNO.EMFILE))
+      }
+      await this.#listen(launched, port)
+    } catch (err) {
+      const { message, hint = '' } = err as Error & { hint?: string }
+      launcher.failed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
+      this.#end(launched)
+      // All else is a fault of ours, and this port's alone.
+      if (err instanceof ListenError) return
+      this.options.log.error(`A port can't be published: ${String(err)}`)
+    }
+  }
+
+  /** Rejects with ListenError; a socket that was handed over is closed then. */
+  async #listen(launched: LaunchedPort, port: PublishedPort): Promise<void> {
+    const { engine, log, descriptors } = this.options
+    const { launcher } = launched
     // An engine that refuses a socket may have closed it, or not.
     const closeSocket = port.listenFd === undefined ? undefined : closerOf(port.listenFd)
     try {
-      // What is kept free is for telling this, and to be able to go on.
-      if (this.#descriptors.exhausted) throw bindError(port, systemError('socket', ERRNO.EMFILE))
-      const proxy = await engine.listen(port, { log, descriptors: this.#descriptors })
+      const proxy = await engine.listen(port, { log, descriptors })
       if (this.#ports.get(launcher.pid) !== launched) {
         proxy.close() // It has ended meanwhile.
         return
       }
       launched.published = { port, proxy }
       // Its listener and its launcher take as many descriptors as a relay.
-      this.#descriptors.take()
+      descriptors.take()
       launcher.ready()
       tellListening(log, port, proxy.address, { launcher: launcher.pid })
       proxy.closed.catch((err: unknown) => {
         log.error(brokenListenerText(port, proxy.address, err), { launcher: launcher.pid })
         this.#end(launched, EXIT_FAILED)
       })
-    } catch (err) {
-      const { message, hint = '' } = err as Error & { hint?: string }
-      launcher.failed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
-      this.#end(launched)
-      // All else is a fault of ours, and this port's alone.
-      if (!(err instanceof ListenError)) log.error(`A port can't be published: ${String(err)}`)
     } finally {
       if (!launched.published) closeSocket?.()
     }
@@ -162,7 +196,7 @@ export class LaunchedPorts {
     this.#ports.delete(launcher.pid)
     if (published) {
       published.proxy.close()
-      this.#descriptors.give()
+      this.options.descriptors.give()
     }
     if (exitCode !== undefined) launcher.exit(exitCode)
     this.options.poller.forget(launcher.pidfd)
@@ -174,7 +208,7 @@ export class LaunchedPorts {
  * The port that a launcher was started for; undefined where it is the program's to answer: help, versions, bad flags.
  * @param socket that listens for it already
  */
-function readPort(launcher: Launcher, socket: number | undefined): PublishedPort | undefined {
+function readPort(launcher: Launcher, socket?: number): PublishedPort | undefined {
   const [, ...args] = launcher.command
   try {
     const flags = parseFlags(args)

@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync, readlinkSync, statSync, writeSync } from 'node:fs'
 import { basename } from 'node:path'
+import { errnoCode } from '../linux/errno.js'
 import { requireLibc } from '../linux/libc.js'
 import { processCommand, processIds } from '../linux/process.js'
 
@@ -16,7 +17,7 @@ const SCRIPT_PLACES = [1, 2]
 const NUDGES = [200, 3_000]
 
 /** Why a process is not taken for a launcher. */
-class NotALauncherError extends Error {
+export class NotALauncherError extends Error {
   override readonly name = 'NotALauncherError'
 }
 
@@ -34,13 +35,14 @@ export class Launcher {
 
   /**
    * @param controlPath the control pipe, which it must have open
-   * @throws NotALauncherError when this is no launcher of our user's
+   * @throws NotALauncherError when this is no launcher of our user's; Error when that can't be told, as without a descriptor left
    */
   static open(pid: number, controlPath: string): Launcher {
     let pidfd: number
     try {
       pidfd = requireLibc().openProcess(pid)
-    } catch {
+    } catch (err) {
+      if (errnoCode(err) !== 'ESRCH') throw err
       throw new NotALauncherError('there is no such process')
     }
     // From here on the number is this process's, or nobody's.
@@ -58,8 +60,10 @@ export class Launcher {
       return new Launcher(pid, [path, ...args], pidfd)
     } catch (err) {
       closeSync(pidfd)
-      if (err instanceof NotALauncherError) throw err
-      throw new NotALauncherError('it has ended')
+      if (['ENOENT', 'ESRCH'].includes(errnoCode(err) ?? '')) {
+        throw new NotALauncherError('it has ended')
+      }
+      throw err
     }
   }
 

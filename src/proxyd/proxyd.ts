@@ -1,6 +1,6 @@
 import type { Server, Socket } from 'node:net'
 import { deferred } from '../deferred.js'
-import { readControlPipe } from './control-pipe.js'
+import { ControlPipe } from './control-pipe.js'
 import { LaunchedPorts, type LaunchedPortsOptions } from './launched-ports.js'
 import { waitingLaunchers } from './launcher.js'
 import type { PortStatus } from './port-status.js'
@@ -20,26 +20,43 @@ const HAND_OVER_MS = 30_000
 export class Proxyd {
   readonly #ports: LaunchedPorts
   readonly #left = deferred()
-  #control: Socket | undefined
+  readonly #control: ControlPipe
+  #isOpen = false
   #status: Server | undefined
   /** The connection of the one that is about to take our place. */
   #successor: Socket | undefined
 
   constructor(private readonly options: LaunchedPortsOptions) {
     this.#ports = new LaunchedPorts(options)
+    const { poller, folder, log } = options
+    this.#control = new ControlPipe(poller, folder.control, {
+      request: ({ kind, pid }) => {
+        if (kind === 'start') void this.#ports.start(pid)
+        else this.#ports.stop(pid)
+      },
+      refused: (line) => log.warn('Refused a request on the control pipe: it is none', { line }),
+      failed: (err) => log.error(`A fault with the control pipe: ${String(err)}`),
+    })
   }
 
   /**
    * Takes what launchers ask for from now on, and what they have asked for before.
    * @param takeover what another has handed over, which is told when all of it is here
-   * Rejects when the folder can't be used.
+   * Rejects when the folder can't be used, or not all could be taken over: then all of it is the other one's still.
    */
   async open(takeover?: Takeover): Promise<void> {
     await this.#tellStatus()
     this.options.folder.announce()
-    await this.#startAllWaiting(takeover?.sockets)
-    takeover?.done()
-    this.#readControl()
+    const waiting = waitingLaunchers(this.options.folder.controlPath)
+    const sockets = takeover?.sockets
+    await Promise.all(
+      waiting.map((pid) =>
+        sockets?.has(pid) ? this.#ports.takeOver(pid, sockets) : this.#ports.start(pid),
+      ),
+    )
+    await takeover?.done()
+    this.#isOpen = true
+    this.#control.resume()
   }
 
   /** Those that are published. */
@@ -60,26 +77,9 @@ export class Proxyd {
     })
   }
 
-  #readControl(): void {
-    const { folder, log } = this.options
-    this.#control = readControlPipe(
-      folder.control,
-      ({ kind, pid }) => {
-        if (kind === 'start') void this.#ports.start(pid)
-        else this.#ports.stop(pid)
-      },
-      (line) => log.warn('Refused a request on the control pipe: it is none', { line }),
-    )
-  }
-
-  async #startAllWaiting(sockets?: Map<number, number>): Promise<void> {
-    const waiting = waitingLaunchers(this.options.folder.controlPath)
-    await Promise.all(waiting.map((pid) => this.#ports.start(pid, sockets)))
-  }
-
   /** Tells all that another needs to go on with; what launchers ask for from now on is left to it. */
   async #handOver(asker: Socket): Promise<HandOver> {
-    if (this.#successor) throw new Error('another is taking its place')
+    if (this.#successor || !this.#isOpen) throw new Error('another is taking its place')
     const { folder, log } = this.options
     this.#successor = asker
     asker.setTimeout(HAND_OVER_MS, () => asker.destroy())
@@ -88,7 +88,7 @@ export class Proxyd {
       log.warn('The one that was to take our place has ended before: all stays here')
       this.#stay().catch((err: unknown) => log.error(`Can't be found any more: ${String(err)}`))
     })
-    this.#control?.pause()
+    this.#control.pause()
     return { pid: process.pid, lock: folder.lock, ports: await this.#ports.sockets() }
   }
 
@@ -97,8 +97,9 @@ export class Proxyd {
     this.#status?.close()
     await this.#tellStatus()
     this.options.folder.announce()
-    this.#control?.resume()
-    await this.#startAllWaiting()
+    this.#control.resume()
+    const waiting = waitingLaunchers(this.options.folder.controlPath)
+    await Promise.all(waiting.map((pid) => this.#ports.start(pid)))
   }
 
   /** Another has all ports: this one ends with its connections. */
@@ -106,13 +107,14 @@ export class Proxyd {
     if (this.#successor !== asker) throw new Error('ask to replace it first')
     const { folder, log } = this.options
     this.#successor = undefined
-    asker.destroy()
-    this.#status?.close()
-    this.#control?.destroy()
-    folder.close()
     const connections = this.ports().reduce((sum, { active }) => sum + active, 0)
     log.info('Replaced: ends with the last of its connections', { connections })
-    void this.#ports.drain().then(() => this.#left.resolve())
+    const drained = this.#ports.drain()
+    this.#status?.close()
+    folder.close()
+    // Now that nothing listens here: the other one may tell launchers that their ports are free.
+    asker.destroy()
+    void drained.then(() => this.#left.resolve())
     return {}
   }
 }

@@ -10,7 +10,7 @@ import { basename, dirname } from 'node:path'
 
 /** No word is longer, bytes. */
 const MAX_WORD = 64
-/** How long an answer may take, milliseconds. */
+/** How long an answer may take where nothing else is said, milliseconds. */
 const ANSWER_MS = 5_000
 
 /** The path of a unix socket ends there, bytes, see unix(7). */
@@ -64,11 +64,11 @@ export interface Answer {
 }
 
 /** Asks at a path of serveStatus. Rejects when nobody answers there. */
-export async function ask(path: string, word: string): Promise<Answer> {
+export async function ask(path: string, word: string, limitMs = ANSWER_MS): Promise<Answer> {
   const connection = new Socket()
   // Told by what is waited for; after the answer it is of no interest.
   connection.on('error', () => undefined)
-  connection.setTimeout(ANSWER_MS, () => connection.destroy(new Error('it does not answer')))
+  connection.setTimeout(limitMs, () => connection.destroy(new Error('it does not answer')))
   try {
     await withShortPath(path, (short) => once(connection.connect(short), 'connect'))
     connection.write(`${word}\n`)

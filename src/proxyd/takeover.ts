@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { errnoCode } from '../linux/errno.js'
 import { requireLibc } from '../linux/libc.js'
 import { ask } from './status-socket.js'
 
@@ -9,7 +10,7 @@ import { ask } from './status-socket.js'
  *     new ──`replace`──▶ old    which from now on leaves the control pipe alone, and goes on to accept
  *     new ◀──its lock and listening sockets, by number── old
  *     new: takes copies of them, and accepts as well; launchers find it
- *     new ──`done`──▶ old       which stops listening, and ends with its last connection
+ *     new ──`done`──▶ old       which stops listening, hangs up, and ends with its last connection
  *
  * A new one that ends before it is done leaves all to the old one.
  */
@@ -29,8 +30,8 @@ export interface Takeover {
   readonly lock: number
   /** Listening sockets by launcher, as our own descriptors; what is not taken out is closed in the end. */
   readonly sockets: Map<number, number>
-  /** The old one is to leave. */
-  done(): void
+  /** The old one is to leave; resolves when it has stopped listening, or has ended. */
+  done(): Promise<void>
 }
 
 /**
@@ -62,18 +63,22 @@ export async function takeOver(path: string): Promise<Takeover | undefined> {
       for (const { launcher, fd } of ports) {
         try {
           sockets.set(launcher, libc.takeDescriptor(pidfd, fd))
-        } catch {
-          // Closed meanwhile: its launcher has ended. Where it has not, the port is bound anew.
+        } catch (err) {
+          // Closed meanwhile: its launcher has ended.
+          if (errnoCode(err) !== 'EBADF') throw err
         }
       }
       return {
         pid,
         lock: taken,
         sockets,
-        done() {
+        async done() {
           for (const fd of sockets.values()) closeSync(fd)
           sockets.clear()
-          connection.end('done\n')
+          if (connection.destroyed) return
+          const closed = new Promise((resolve) => connection.once('close', resolve))
+          connection.resume().end('done\n')
+          await closed
         },
       }
     } finally {

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -6,7 +7,7 @@ import t from 'tap'
 import { ask } from '../../src/proxyd/status-socket.js'
 import { bindUdp, receive, startUdpEcho } from '../lib/datagrams.js'
 import { kill } from '../lib/proc.js'
-import { proxyFlags, run, stop } from '../lib/program.js'
+import { inCleanEnvironment, proxyFlags, READY, run, stop } from '../lib/program.js'
 import { PROXYD, startProxyd } from '../lib/proxyd.js'
 import { dial, exchange, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
@@ -187,4 +188,87 @@ t.test('what is no word is answered with those there are, and garbage is hung up
   socket.write('x'.repeat(100_000))
   await closed
   t.match(await stop(proxyd), { code: 0 })
+})
+
+t.test('ports come and go while it is replaced: none hangs, none is lost', async (t) => {
+  const echo = await startEcho(t)
+  let proxyd = await startProxyd(t)
+  const { folder } = proxyd
+  let isOver = false
+  let turns = 0
+  const churn = Array.from({ length: 4 }, async () => {
+    for (; !isOver; turns++) {
+      const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: folder } })
+      if ((await launcher.status) !== READY) throw new Error('not ready')
+      const { code } = await stop(launcher)
+      if (code !== 0) throw new Error(`ended with ${String(code)}`)
+    }
+  })
+  for (let times = 0; times < 6; times++) {
+    const before = turns
+    await until(() => turns > before + 8)
+    const next = await startProxyd(t, { folder, args: ['--replace'] })
+    t.match(await proxyd.exit, { code: 0 })
+    proxyd = next
+  }
+  isOver = true
+  await Promise.all(churn)
+  t.same(await portsOf(folder), [])
+})
+
+t.test('the old one is killed in the middle: the new one has all of it', async (t) => {
+  const echo = await startEcho(t)
+  for (let times = 0; times < 3; times++) {
+    const old = await startProxyd(t)
+    const launchers = await Promise.all(Array.from({ length: 40 }, () => old.publish(echo)))
+    const starting = startProxyd(t, { folder: old.folder, args: ['--replace'] })
+    // As soon as it has asked.
+    await until(() => readFileSync(join(old.folder, 'pid'), 'utf8').split(' ')[0] !== `${old.pid}`)
+    old.child.kill('SIGKILL')
+    const next = await starting
+    await until(async () => (await portsOf(next.folder)).length === launchers.length)
+    for (const { port } of launchers) t.equal(await exchange(t, port, 'x'), 'x')
+    for (const launcher of launchers) t.match(await stop(launcher), { code: 0 })
+  }
+})
+
+t.test('a new one that can not have as many descriptors leaves all to the old one', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  const launchers = await Promise.all(Array.from({ length: 60 }, () => proxyd.publish(echo)))
+  const command = `ulimit -n 80; exec ${PROXYD} --run-dir ${proxyd.folder} --replace`
+  const next = run(t, ['-c', command], { program: '/bin/sh' })
+  t.match(await next.exit, { code: 1 })
+  for (const { port } of launchers) t.equal(await exchange(t, port, 'x'), 'x')
+  for (const launcher of launchers) t.match(await stop(launcher), { code: 0 })
+})
+
+t.test('what was taken over has room for as many connections as before', async (t) => {
+  const echo = await startEcho(t)
+  const old = await startProxyd(t, { descriptors: 600 })
+  const launchers = await Promise.all(Array.from({ length: 100 }, () => old.publish(echo)))
+  const next = await startProxyd(t, {
+    folder: old.folder,
+    args: ['--replace'],
+    descriptors: 600,
+  })
+  t.match(await old.exit, { code: 0 })
+  const clients = await Promise.all(launchers.map(({ port }) => dial(t, port)))
+  for (const client of clients) {
+    client.write('x')
+    await once(client, 'data')
+  }
+  t.notOk(next.lines.some(({ msg }) => String(msg).startsWith('Out of file descriptors')))
+})
+
+t.test('nobody to hear that it is ready is no fault', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  const launcher = await proxyd.publish(echo)
+  const [command, args] = inCleanEnvironment(PROXYD, ['--run-dir', proxyd.folder, '--replace'])
+  const next = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  t.teardown(() => next.kill('SIGKILL'))
+  next.stdout.destroy()
+  t.match(await proxyd.exit, { code: 0 })
+  t.equal(await exchange(t, launcher.port, 'x'), 'x')
 })

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, copyFileSync, existsSync, readFileSync } from 'node:fs'
+import { appendFileSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
@@ -268,4 +268,30 @@ t.test('the version, and options that can not be followed', async (t) => {
     t.match(await running.exit, { code: 2 })
     t.equal(await running.stderr, text)
   }
+})
+
+t.test(
+  'what was left on the control pipe without an end does no harm to who comes next',
+  async (t) => {
+    const echo = await startEcho(t)
+    const proxyd = await startProxyd(t)
+    appendFileSync(join(proxyd.folder, 'control'), 'garbage')
+    const launcher = await proxyd.publish(echo)
+    appendFileSync(join(proxyd.folder, 'control'), 'more of it')
+    t.match(await stop(launcher), { code: 0 })
+    await until(() => proxyd.lines.filter(({ line }) => line === 'garbage').length === 1)
+  },
+)
+
+t.test('a launcher whose program was moved away says so', async (t) => {
+  const folder = t.testdir()
+  const launcher = join(folder, 'docker-proxy')
+  const text = readFileSync(PROGRAM, 'utf8').replaceAll(join(PROGRAM, '..'), '/nowhere')
+  writeFileSync(launcher, text, { mode: 0o755 })
+  const running = run(t, ['-host-port', '0'], { program: launcher })
+  const reason =
+    'docker-proxy has been moved away from /nowhere/docker-proxy-process: install it again, or link to it'
+  t.equal(await running.status, `1\n${reason}`)
+  t.equal(await running.stderr, `${reason}\n`)
+  t.match(await running.exit, { code: 1 })
 })

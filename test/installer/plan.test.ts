@@ -137,3 +137,34 @@ t.test('the difference is shown as diff -u does', async (t) => {
 t.test('a path that systemd would take apart is quoted', async (t) => {
   t.match(unitFile(['/opt/my node', '/opt/100%/$x']), 'ExecStart="/opt/my node" "/opt/100%%/$$x"\n')
 })
+
+t.test('what another installation of ours has put in is its own to take out', async (t) => {
+  const common = placesIn(t)
+  const [a, b] = ['a', 'b'].map((name) => {
+    const folder = join(t.testdirName, name)
+    mkdirSync(folder)
+    for (const program of ['docker-proxy', 'docker-proxyd'])
+      writeFileSync(join(folder, program), '')
+    return { ...common, proxy: join(folder, 'docker-proxy') }
+  })
+  if (!a || !b) throw new Error('there are two')
+  apply(installation(a))
+  t.throws(() => removal(b), { message: /names .*a\/docker-proxy: run the uninstall/ })
+  apply(installation(b))
+  apply(removal(b))
+  t.notOk(existsSync(a.configFile), 'there was none before either')
+})
+
+t.test('the copy has the rights of what it is a copy of', async (t) => {
+  const places = placesIn(t, '{ "debug": true }')
+  chmodSync(places.configFile, 0o600)
+  apply(installation(places))
+  for (const path of [places.configFile, `${places.configFile}.before-docker-publish`]) {
+    t.equal(statSync(path).mode & 0o777, 0o600)
+  }
+})
+
+t.test('a key that is there twice is not edited', async (t) => {
+  const places = placesIn(t, '{ "userland-proxy-path": "/a", "userland-proxy-path": "/b" }')
+  t.throws(() => installation(places), { message: /"userland-proxy-path" more than once/ })
+})

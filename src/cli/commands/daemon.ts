@@ -124,6 +124,8 @@ async function startProxyd(runDir: string | undefined, log: Log): Promise<OpenPr
     import('../../proxyd/open-proxyd.js'),
     import('../../proxy/settings.js'),
   ])
+  // It is replaced with the daemon, or by a docker-proxyd.
+  process.on('SIGUSR2', () => log.warn('To be replaced, this one is to be restarted'))
   const proxyd = await openProxyd(runDir, readSettings(process.env), log, false)
   log.info(`Serves the ports of docker-proxies, in ${runDir}`)
   return proxyd
