@@ -4,7 +4,7 @@ import type { NodePoller } from '../linux/node-poller.js'
 import { errnoCode } from '../linux/errno.js'
 
 /** What a launcher asks for. */
-export interface LauncherRequest {
+interface LauncherRequest {
   readonly kind: 'start' | 'stop'
   readonly pid: number
 }
