@@ -16,9 +16,10 @@ folder=$(mktemp -d)
 chmod 755 "$folder"
 trap 'rm -rf "$folder"' EXIT
 
-# All but what takes its time: memory, the benchmark, the real dockerd, and most of what is done with a daemon.
+# All but what takes its time: memory, the benchmark, the real dockerd, the suite a second time, and most of what is done with a daemon.
 quick=$(find test -name '*.test.ts' ! -name memory.test.ts ! -name bench.test.ts ! -name dockerd.test.ts ! -name publish-many.test.ts \
-  ! -name publish-daemon.test.ts ! -name publish-hosts.test.ts ! -name publish-restore.test.ts | sort)
+  ! -name publish-daemon.test.ts ! -name publish-hosts.test.ts ! -name publish-restore.test.ts ! -name publish-shared.test.ts \
+  ! -name through-proxyd.test.ts ! -name workers.test.ts | sort)
 
 failed=0
 for version; do

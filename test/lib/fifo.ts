@@ -69,8 +69,9 @@ export function makeFifo(t: Test, name = 'pipe'): Fifo {
       return text.trimEnd().split('\n')
     },
     async readAll() {
-      fifo.closeWrite()
+      // First, since an open waits for a writer, and the other one may have come and gone.
       const file = await openBlocking()
+      fifo.closeWrite()
       fifo.closeRead()
       const text = await file.readFile('utf8')
       await file.close()
