@@ -199,7 +199,8 @@ async function closeBed({ backends, site }: Bed): Promise<void> {
 function endOf({ peer, child }: Candidate): string | undefined {
   const ended = child && howItEnded(child)
   const server = peer.serverEnded?.()
-  return ended ? `it ${ended}` : server && `the process that serves it ${server}`
+  // With that its launchers end as well.
+  return server ? `the process that serves it ${server}` : ended && `it ${ended}`
 }
 
 function suits(scenario: Scenario, peer: Peer): boolean {
