@@ -177,7 +177,10 @@ t.test(
     t.teardown(() => clearInterval(look))
     t.equal(await bench.exit, 0)
     const [row] = bench.results().scenarios[0]?.rows ?? []
-    t.match(row, { values: {}, failure: /^(the process that serves it ended by SIGKILL|it ended with status 2)/ })
+    t.match(row, {
+      values: {},
+      failure: /^(the process that serves it ended by SIGKILL|it ended with status 2)/,
+    })
     t.same(bench.leftOvers(), [])
   },
 )
