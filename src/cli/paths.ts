@@ -1,6 +1,7 @@
-import { accessSync, constants } from 'node:fs'
+import { constants } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { canAccess } from './can-access.js'
 
 /** Where a daemon keeps what, and is reached, unless it is told otherwise. */
 export interface DefaultPaths {
@@ -33,15 +34,8 @@ export function defaultPaths(): DefaultPaths {
 /** Where a client looks: our own daemon's socket, or root's where we may use that. */
 export function defaultClientHost(): string {
   const own = defaultPaths().host
-  const usable = [own, ROOT.host].find((host) => isWritable(host.slice('unix://'.length)))
+  const usable = [own, ROOT.host].find((host) =>
+    canAccess(host.slice('unix://'.length), constants.W_OK),
+  )
   return usable ?? own
-}
-
-function isWritable(path: string): boolean {
-  try {
-    accessSync(path, constants.W_OK)
-    return true
-  } catch {
-    return false
-  }
 }

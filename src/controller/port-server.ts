@@ -4,8 +4,7 @@ import { errnoReason } from '../linux/errno.js'
 import { openPortSocket } from '../linux/port-socket.js'
 import type { Log } from '../log/log.js'
 import { joinHostPort, type PublishedPort } from '../proxy/published-port.js'
-import { ask } from '../proxyd/status-socket.js'
-import type { PortStatus } from '../proxyd/port-status.js'
+import { askPorts, type PortStatus } from '../proxyd/port-status.js'
 import type { Claim } from './claim.js'
 import { bindText } from './conflict.js'
 import { adoptProxyProcess, endLeftovers, startProxyProcess } from './proxy-process.js'
@@ -19,9 +18,6 @@ const SHARED_PROGRAM = fileURLToPath(new URL('docker-publish-shared', import.met
 const SHARED_FIRST_FD = 10
 /** Where a docker-proxy expects its socket. */
 const PROXY_FD = 4
-
-/** Who asks what is published does not wait longer for one that hangs, milliseconds. */
-const ANSWER_MS = 500
 
 /** What serving ports takes. */
 export interface ServerContext {
@@ -94,14 +90,7 @@ export class PortServer {
 
   /** What a process of several ports tells of each, in their order; undefined where it can't be asked. */
   async counters(): Promise<readonly PortStatus[] | undefined> {
-    if (!this.isShared) return undefined
-    try {
-      const { told, connection } = await ask(this.#files.socketPath, 'ports', ANSWER_MS)
-      connection.destroy()
-      return told as PortStatus[]
-    } catch {
-      return undefined
-    }
+    return this.isShared ? askPorts(this.#files.socketPath) : undefined
   }
 
   get #files(): RuntimeFiles {

@@ -1,5 +1,9 @@
 import type { Proxy } from '../proxy/engine.js'
 import type { Protocol, PublishedPort } from '../proxy/published-port.js'
+import { ask } from './status-socket.js'
+
+/** Who asks what is published does not wait longer for a process that hangs, milliseconds. */
+const ANSWER_MS = 500
 
 /** A port as those who ask are told of it. */
 export interface PortStatus {
@@ -31,5 +35,19 @@ export function statusOf(
     ...{ protocol, hostIp: address.ip, hostPort: address.port, containerIp, containerPort },
     since: new Date(since).toISOString(),
     ...counters,
+  }
+}
+
+/**
+ * What the process at a status socket serves; undefined where none answers, or it is not ours to ask.
+ * @param path of the socket
+ */
+export async function askPorts(path: string): Promise<readonly PortStatus[] | undefined> {
+  try {
+    const { told, connection } = await ask(path, 'ports', ANSWER_MS)
+    connection.destroy()
+    return told as PortStatus[]
+  } catch {
+    return undefined
   }
 }

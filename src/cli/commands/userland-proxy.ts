@@ -1,10 +1,11 @@
-import { accessSync, constants } from 'node:fs'
+import { constants } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Argv, CommandModule } from 'yargs'
 import { applyChange, formatChange, type FileChange } from '../../installer/file-change.js'
 import { installation, removal, type Places } from '../../installer/plan.js'
 import { UNIT } from '../../installer/systemd-unit.js'
+import { canAccess } from '../can-access.js'
 import { print } from '../output.js'
 
 interface Args {
@@ -32,7 +33,7 @@ export const installCommand: CommandModule<object, Args> = {
           ]
         : ['start docker-proxyd, then restart dockerd: there is no systemd here']),
     ])
-    if (!SYSTEM_PATH.some((folder) => isExecutable(join(folder, 'node')))) {
+    if (!SYSTEM_PATH.some((folder) => canAccess(join(folder, 'node'), constants.X_OK))) {
       await print(
         `\ndockerd finds no node in ${SYSTEM_PATH.join(':')}: ln -s ${process.execPath} /usr/local/bin/node`,
       )
@@ -109,13 +110,4 @@ async function carryOut(
 
 function isUnitThere(changes: readonly FileChange[], args: Args): boolean {
   return changes.some(({ path }) => path === join(args['unit-dir'], UNIT))
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }
