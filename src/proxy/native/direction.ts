@@ -27,6 +27,8 @@ const MIN_SPLICE = 16 * 1024
 /** As much as is moved by one splice, bytes; a small pipe takes less. */
 const MAX_SPLICE = 512 * 1024
 const SPLICE_FLAGS = SPLICE.MOVE | SPLICE.NONBLOCK
+/** What splice(2) answers of itself; every other error is the socket's. */
+const SPLICE_REFUSALS: readonly number[] = [ERRNO.EAGAIN, ERRNO.EINTR, ERRNO.EINVAL, ERRNO.ENOMEM]
 
 /**
  * One direction of a relay.
@@ -135,6 +137,8 @@ export class Direction {
     const count = this.kernel.calls.splice(this.from.fd, pipe.writeEnd, MAX_SPLICE, SPLICE_FLAGS)
     if (count < MIN_SPLICE) this.#fullReads = 0
     if (count <= 0) {
+      // The kernel tells of a reset only once, and the read that follows says end.
+      if (count < 0 && !SPLICE_REFUSALS.includes(-count)) this.from.isBroken = true
       this.#givePipe()
       return false
     }
@@ -163,7 +167,7 @@ export class Direction {
     if (answer === -ERRNO.EINTR) return
     this.from.readable = false
     if (answer === -ERRNO.EAGAIN) return
-    // The kernel tells of a reset only once: what is known to be broken stays so, though the next read says end.
+    // What is known to be broken stays so, though the next read says end.
     if (answer < 0) this.from.isBroken = true
     this.state = 'ending'
   }

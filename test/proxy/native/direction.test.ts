@@ -1,0 +1,68 @@
+import { constants } from 'node:os'
+import t from 'tap'
+import { MSG } from '../../../src/linux/constants.js'
+import { requireFfi } from '../../../src/linux/ffi.js'
+import { NodePoller } from '../../../src/linux/node-poller.js'
+import { Direction, type Side } from '../../../src/proxy/native/direction.js'
+import { closeKernel, openKernel } from '../../../src/proxy/native/kernel.js'
+import { rawCalls } from '../../lib/raw-calls.js'
+import { listeningDescriptor } from '../../lib/sockets.js'
+
+const { EAGAIN } = constants.errno
+/** Bytes: enough for reads to be taken for bulk, and for what a fresh socket holds. */
+const BULK = 160 * 1024
+
+t.test('a reset that a splice was told of is one for the relay too', async (t) => {
+  const sound = openKernel(() => new NodePoller())
+  const raw = rawCalls()
+  const { fd: listening, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+  const sender = raw.connect(port)
+  const from = sideOf(await raw.accept(listening))
+  const receiver = raw.connect(port)
+  const to = sideOf(await raw.accept(listening))
+  t.teardown(() => {
+    for (const fd of [listening, from.fd, to.fd, receiver]) raw.close(fd)
+    closeKernel(sound)
+  })
+
+  let answer = 0
+  let direction: Direction | undefined = undefined
+  const kernel = {
+    ...sound,
+    calls: {
+      ...sound.calls,
+      splice(source: number, target: number, length: number, flags: number) {
+        const count = sound.calls.splice(source, target, length, flags)
+        if (source !== from.fd) return count
+        answer = count
+        // The sender goes in the moment between the last bytes and the question for more.
+        if (count > 0 && (direction?.bytes ?? 0) + count === BULK) raw.reset(sender)
+        return count
+      },
+    },
+  }
+  direction = new Direction(kernel, from, to)
+  const data = Buffer.alloc(BULK, 'x')
+  for (let sent = 0; sent < BULK; ) {
+    const address = requireFfi().addressOf(data)
+    const count = sound.calls.send(sender, address, BULK - sent, MSG.NOSIGNAL)
+    if (count > 0) sent += count
+    else t.equal(count, -EAGAIN)
+  }
+  direction.pump()
+  t.equal(answer, -constants.errno.ECONNRESET, 'the splice is told')
+  t.equal(direction.bytes, BULK)
+  t.equal(direction.state, 'over')
+  t.equal(from.isBroken, true)
+})
+
+function sideOf(fd: number): Side {
+  return {
+    fd,
+    readable: true,
+    writable: true,
+    readToTheEnd: false,
+    endFollows: false,
+    isBroken: false,
+  }
+}
