@@ -16,10 +16,9 @@ folder=$(mktemp -d)
 chmod 755 "$folder"
 trap 'rm -rf "$folder"' EXIT
 
-# All but what takes its time: memory, the benchmark, the real dockerd, the suite a second time, and most of what is done with a daemon.
-quick=$(find test -name '*.test.ts' ! -name memory.test.ts ! -name bench.test.ts ! -name dockerd.test.ts ! -name publish-many.test.ts \
-  ! -name publish-daemon.test.ts ! -name publish-hosts.test.ts ! -name publish-restore.test.ts ! -name publish-shared.test.ts \
-  ! -name through-proxyd.test.ts ! -name workers.test.ts | sort)
+# What may differ with the Node: the engines, the layer below them, and each program once. The rest is the same code above them.
+quick="$(find test/linux test/proxy -name '*.test.ts' | sort)
+$(printf 'test/e2e/%s.test.ts\n' flags listen-fd status-pipe process start settings storm proxyd publish-cli)"
 
 failed=0
 for version; do
