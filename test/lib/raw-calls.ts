@@ -1,8 +1,9 @@
 import { constants } from 'node:os'
 import { requireCalls } from '../../src/linux/calls.js'
-import { AF_INET, MSG, OPTION, SHUT_WR, SOCK } from '../../src/linux/constants.js'
+import { MSG, OPTION, SHUT_WR, SOCK } from '../../src/linux/constants.js'
 import { requireFfi } from '../../src/linux/ffi.js'
-import { socketAddress } from '../../src/linux/socket-address.js'
+import { SOCKET_KINDS } from '../../src/linux/port-socket.js'
+import { familyOf, socketAddress } from '../../src/linux/socket-address.js'
 import { until } from './until.js'
 
 const { EAGAIN } = constants.errno
@@ -16,10 +17,11 @@ export function rawCalls() {
   const buffer = Buffer.alloc(1024)
   const address = addressOf(buffer)
   const raw = {
-    /** Connects to a loopback port, which is done when it returns. */
-    connect(port: number): number {
-      const to = socketAddress('127.0.0.1', port)
-      const fd = calls.socket(AF_INET, SOCK.STREAM | SOCK.NONBLOCK | SOCK.CLOEXEC, 0)
+    /** Connects to a loopback port: with TCP that is done when it returns. */
+    connect(port: number, ip = '127.0.0.1', protocol: 'tcp' | 'sctp' = 'tcp'): number {
+      const to = socketAddress(ip, port)
+      const { type, number } = SOCKET_KINDS[protocol]
+      const fd = calls.socket(familyOf(ip), type | SOCK.NONBLOCK | SOCK.CLOEXEC, number)
       calls.connect(fd, addressOf(to), to.length)
       return fd
     },

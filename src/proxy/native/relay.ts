@@ -50,18 +50,18 @@ export class NativeRelay implements Relay {
   /**
    * @param client connected; it belongs to the relay from now on
    * @param backend how to reach it; or what another relay has let go
-   * @param hasMessages whether a read brings no more than one message, as with SCTP, whatever else is there
+   * @param isSctp whether its sockets are SCTP's: a read brings no more than one message, whatever else is there, and there is no half-close
    */
   constructor(
     private readonly kernel: Kernel,
     private readonly events: NativeRelayEvents,
     client: number,
     backend: Dial | Joined,
-    hasMessages: boolean,
+    private readonly isSctp: boolean,
   ) {
     const isJoined = typeof backend !== 'function'
-    this.#client = new RelaySide(this, hasMessages, client)
-    this.#backend = new RelaySide(this, hasMessages, isJoined ? backend.fd : -1)
+    this.#client = new RelaySide(this, isSctp, client)
+    this.#backend = new RelaySide(this, isSctp, isJoined ? backend.fd : -1)
     this.#up = new Direction(kernel, this.#client, this.#backend)
     this.#down = new Direction(kernel, this.#backend, this.#client)
     try {
@@ -206,7 +206,8 @@ export class NativeRelay implements Relay {
         to.readable = to.readToTheEnd = true
         return true
       }
-    } else if (opposite.state === 'over') {
+    } else if (opposite.state === 'over' || this.isSctp) {
+      // An SCTP association ends both ways, once what was sent has arrived: one that is closed does, and no event would tell of its end.
       this.destroy()
     } else {
       this.kernel.calls.shutdown(to.fd, SHUT_WR)
@@ -233,10 +234,10 @@ class RelaySide implements Side, Pollable {
 
   constructor(
     private readonly relay: NativeRelay,
-    private readonly hasMessages: boolean,
+    private readonly isSctp: boolean,
     public fd = -1,
   ) {
-    this.readToTheEnd = hasMessages
+    this.readToTheEnd = isSctp
   }
 
   ready(events: number): void {
@@ -244,7 +245,7 @@ class RelaySide implements Side, Pollable {
     if (events & WRITABLE) this.writable = true
     if (events & READ_TO_THE_END) this.readToTheEnd = true
     const isEnd = (events & (EPOLL.RDHUP | GONE)) === EPOLL.RDHUP
-    if (isEnd && !this.hasMessages) this.endFollows = true
+    if (isEnd && !this.isSctp) this.endFollows = true
     this.relay.ready(this, events)
   }
 

@@ -64,7 +64,7 @@ export class Workers {
     }
     const number = this.#ports++
     const dial = dialer(this.kernel, port)
-    const hasMessages = port.protocol === 'sctp'
+    const isSctp = port.protocol === 'sctp'
     let shared: SharedPort | undefined
     let here: RelayEvents | undefined
     const open = (client: number, events: RelayEvents): Relay => {
@@ -78,7 +78,7 @@ export class Workers {
           events.ended(relay)
         },
       }
-      const relay = new NativeRelay(this.kernel, here, client, dial, hasMessages)
+      const relay = new NativeRelay(this.kernel, here, client, dial, isSctp)
       this.#relays.set(relay, shared)
       return relay
     }

@@ -43,7 +43,7 @@ t.test('a reset that a splice was told of is one for the relay too', async (t) =
   }
   direction = new Direction(kernel, from, to)
   const data = Buffer.alloc(BULK, 'x')
-  for (let sent = 0; sent < BULK; ) {
+  for (let sent = 0; sent < BULK;) {
     const address = requireFfi().addressOf(data)
     const count = sound.calls.send(sender, address, BULK - sent, MSG.NOSIGNAL)
     if (count > 0) sent += count
