@@ -22,9 +22,9 @@ become() {
   exec "$program" "$@" 7>&- 9>&-
 }
 
-# Whether a docker-proxyd holds the control pipe: its pid file may be a leftover.
+# Whether a docker-proxyd holds the control pipe: its pid file may be a leftover. What others may have put there is none.
 is_served() {
-  { read -r host_pid host_fd <"$run/pid"; } 2>/dev/null &&
+  [ -O "$run" ] && { read -r host_pid host_fd <"$run/pid"; } 2>/dev/null &&
     [ "/proc/$host_pid/fd/$host_fd" -ef "$run/control" ]
 }
 

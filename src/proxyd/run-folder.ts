@@ -32,6 +32,7 @@ export interface RunFolder {
 }
 
 const OWNER_ONLY = 0o600
+const WRITABLE_BY_OTHERS = 0o022
 
 /** Where a docker-proxyd of this folder answers. */
 export function statusSocketOf(folder: string): string {
@@ -48,6 +49,11 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
     locked === undefined
       ? lockFolder(folder, 'docker-proxyd', '--run-dir')
       : { fd: locked, unlock: () => closeSync(locked) }
+  const reason = whyUnsafe(lock.fd)
+  if (reason !== undefined) {
+    lock.unlock()
+    throw new Error(`can't use the folder ${folder}: ${reason}`)
+  }
   // As /proc names it.
   const controlPath = join(realpathSync(folder), 'control')
   let control: number
@@ -88,6 +94,16 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
       lock.unlock()
     },
   }
+}
+
+/** Who may write to the folder could take the ports of our launchers. */
+function whyUnsafe(folder: number): string | undefined {
+  const { uid, mode } = fstatSync(folder)
+  if (uid !== process.geteuid?.()) {
+    return `it belongs to user ${uid}, not to the one that runs this; name another with --run-dir`
+  }
+  if ((mode & WRITABLE_BY_OTHERS) === 0) return undefined
+  return `others may write to it; take that away with chmod go-w, or name another with --run-dir`
 }
 
 /** Opens the FIFO, or makes it: one that is there may hold what launchers have asked for meanwhile. */

@@ -1,12 +1,30 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
 import { openDescriptors } from '../lib/proc.js'
-import { missing, PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
-import { runFolder, startProxyd } from '../lib/proxyd.js'
+import {
+  missing,
+  notRoot,
+  PROGRAM,
+  proxyFlags,
+  READY,
+  run,
+  startProxy,
+  stop,
+} from '../lib/program.js'
+import { PROXYD, runFolder, startProxyd } from '../lib/proxyd.js'
 import { dial, exchange, listeningDescriptor, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
@@ -191,13 +209,40 @@ t.test('what is no request is refused, and changes nothing', async (t) => {
 t.test('there is one docker-proxyd for a folder', async (t) => {
   const proxyd = await startProxyd(t)
   const second = run(t, ['--run-dir', proxyd.folder], {
-    program: join(PROGRAM, '../docker-proxyd'),
+    program: PROXYD,
   })
   t.match(await second.exit, { code: 1 })
   t.equal(
     await second.stderr,
     `docker-proxyd: another docker-proxyd uses ${proxyd.folder}: stop it, or name another folder with --run-dir\n`,
   )
+})
+
+t.test('a folder that others may write to is not used', async (t) => {
+  const folder = runFolder(t)
+  chmodSync(folder, 0o777)
+  const open = run(t, ['--run-dir', folder], { program: PROXYD })
+  t.match(await open.exit, { code: 1 })
+  t.equal(
+    await open.stderr,
+    `docker-proxyd: can't use the folder ${folder}: others may write to it; take that away with chmod go-w, or name another with --run-dir\n`,
+  )
+  t.same(readdirSync(folder), [])
+})
+
+t.test("nor one of another user's", { skip: notRoot('to give a folder away') }, async (t) => {
+  const NOBODY = 65_534
+  const proxyd = await startProxyd(t)
+  chownSync(proxyd.folder, NOBODY, NOBODY)
+  const alone = await startProxy(t, await startEcho(t), {
+    env: { DOCKER_PROXY_RUN_DIR: proxyd.folder },
+  })
+  t.equal(await exchange(t, alone.port, 'alone'), 'alone')
+  await stop(alone)
+  await stop(proxyd)
+  const next = run(t, ['--run-dir', proxyd.folder], { program: PROXYD })
+  t.match(await next.exit, { code: 1 })
+  t.match(await next.stderr, `it belongs to user ${NOBODY}, not to the one that runs this`)
 })
 
 t.test('a signal right after the start is never lost', async (t) => {
@@ -251,7 +296,7 @@ t.test('systemd is told', { skip: missing('/usr/bin/socat', 'socat') }, async (t
 })
 
 t.test('the version, and options that can not be followed', async (t) => {
-  const program = join(PROGRAM, '../docker-proxyd')
+  const program = PROXYD
   t.match(
     execFileSync(program, ['--version'], { encoding: 'utf8' }),
     /^docker-proxyd \(commit .*\) version /,
