@@ -1,5 +1,5 @@
 import { applyEdits, modify, parse, parseTree, type Node, type ParseError } from 'jsonc-parser'
-import { readFileSync } from 'node:fs'
+import { lstatSync, readFileSync } from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 
 /*
@@ -28,6 +28,18 @@ export function readText(path: string): string | undefined {
     if (errnoCode(err) === 'ENOENT') return undefined
     throw new Error(`can't read ${path}: ${errnoReason(err)}`, { cause: err })
   }
+}
+
+/**
+ * The text of daemon.json; undefined where there is none.
+ * @throws Error where it can't be read, or is a link that leads nowhere
+ */
+export function readDaemonJson(path: string): string | undefined {
+  const text = readText(path)
+  if (text === undefined && lstatSync(path, { throwIfNoEntry: false })) {
+    throw new Error(`${path} is a link that leads nowhere: make what it leads to, or remove it`)
+  }
+  return text
 }
 
 /**

@@ -2,12 +2,15 @@ import { createTwoFilesPatch } from 'diff'
 import {
   chmodSync,
   chownSync,
+  existsSync,
+  mkdirSync,
   realpathSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { dirname } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 
 /** A file as it is and as it is to be; undefined where there is none, or is to be none. */
@@ -46,6 +49,8 @@ export function applyChange({ path, after, like }: FileChange): void {
   try {
     if (after === undefined) return rmSync(path, { force: true })
     const { target, mode, owner } = existing(path, like)
+    // dockerd makes its own folder when it first starts; more than that one is missing where a path is misspelt.
+    if (!existsSync(dirname(target))) mkdirSync(dirname(target))
     const fresh = `${target}.new`
     try {
       writeFileSync(fresh, after, { mode: PRIVATE })

@@ -1,6 +1,13 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { backupOf, proxyOf, readText, withoutProxy, withProxy } from './daemon-json.js'
+import {
+  backupOf,
+  proxyOf,
+  readDaemonJson,
+  readText,
+  withoutProxy,
+  withProxy,
+} from './daemon-json.js'
 import { isChange, type FileChange } from './file-change.js'
 import { UNIT, unitFile, WANTED_BY } from './systemd-unit.js'
 
@@ -21,7 +28,7 @@ export interface Places {
  * @throws Error with a sentence for the user
  */
 export function installation({ configFile, unitDir, proxy, proxyd }: Places): FileChange[] {
-  const before = readText(configFile)
+  const before = readDaemonJson(configFile)
   const config: FileChange = {
     path: configFile,
     before,
@@ -54,7 +61,7 @@ export function installation({ configFile, unitDir, proxy, proxyd }: Places): Fi
  * @throws Error with a sentence for the user
  */
 export function removal({ configFile, unitDir, proxy }: Places): FileChange[] {
-  const before = readText(configFile)
+  const before = readDaemonJson(configFile)
   const backup = backupOf(configFile)
   const kept = readText(backup)
   const changes: FileChange[] = []

@@ -9,7 +9,8 @@ export const WANTED_BY = ['multi-user.target', 'docker.service'] as const
  * @param command docker-proxyd, with what runs it
  */
 export function unitFile(command: readonly string[]): string {
-  return `[Unit]
+  return `# Written by docker-publish install-userland-proxy, and again by the next one: change it by systemctl edit.
+[Unit]
 Description=Ports that dockerd publishes, in one process
 Before=docker.service
 StartLimitIntervalSec=0

@@ -192,6 +192,11 @@ t.test("dockerd's ports stand beside ours", async (t) => {
   const inspected = await daemon.cli('inspect', 'ours', `127.0.0.1:${launcher.port}/tcp`)
   t.match(JSON.parse(inspected.stdout), [{ name: 'ours' }, { pid: launcher.pid, accepted: 1 }])
   t.equal((await daemon.cli('inspect', '127.0.0.1:1/tcp')).code, 125)
+  await stop(launcher)
+  t.equal(
+    (await daemon.cli('ls', '--all')).stderr,
+    "docker-publish: none of dockerd's ports goes through a docker-proxyd; see docker-publish install-userland-proxy\n",
+  )
 })
 
 t.test('a daemon can be the docker-proxyd itself', async (t) => {

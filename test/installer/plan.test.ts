@@ -100,6 +100,21 @@ t.test('rights and links stay', async (t) => {
   t.equal(statSync(real).mode & 0o777, 0o600)
 })
 
+t.test('a link that leads nowhere is not replaced', async (t) => {
+  const places = placesIn(t)
+  symlinkSync('/nowhere/daemon.json', places.configFile)
+  t.throws(() => installation(places), {
+    message: `${places.configFile} is a link that leads nowhere: make what it leads to, or remove it`,
+  })
+})
+
+t.test("dockerd's folder is made where there is none", async (t) => {
+  const places = placesIn(t)
+  const configFile = join(t.testdirName, 'docker', 'daemon.json')
+  apply(installation({ ...places, configFile }))
+  t.match(read(configFile), PROXY)
+})
+
 t.test('what dockerd would not start with, or use, is refused', async (t) => {
   for (const [config, message] of [
     ['{ "debug": true', /daemon\.json is no JSON object \(line 1\): dockerd would not start/],

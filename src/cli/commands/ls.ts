@@ -8,6 +8,9 @@ interface Args extends ClientOptions {
   format: 'table' | 'json'
 }
 
+const NO_DOCKER_PORTS =
+  "docker-publish: none of dockerd's ports goes through a docker-proxyd; see docker-publish install-userland-proxy\n"
+
 export const lsCommand: CommandModule<object, Args> = {
   command: 'ls',
   aliases: ['list', 'ps'],
@@ -30,7 +33,8 @@ export const lsCommand: CommandModule<object, Args> = {
       return
     }
     const dockerPorts = await client.dockerPorts()
-    if (args.format === 'json') await printJson({ publications, dockerPorts })
-    else await print(formatAll(publications, dockerPorts))
+    if (args.format === 'json') return printJson({ publications, dockerPorts })
+    await print(formatAll(publications, dockerPorts))
+    if (dockerPorts.length === 0) process.stderr.write(NO_DOCKER_PORTS)
   },
 }
