@@ -94,7 +94,7 @@ export class Backends {
     const abort = (): void => inVain.abort()
     child?.once('exit', abort)
     try {
-      await output(this.site.load(...KINDS[backend].check(port)), inVain.signal)
+      await output(this.site.load(...KINDS[backend].check(port)), { signal: inVain.signal })
     } finally {
       child?.off('exit', abort)
     }

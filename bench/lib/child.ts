@@ -116,12 +116,17 @@ export class CommandError extends Error {
 }
 
 /**
- * Runs a program to its end, or until `signal` says that it is of no use any more.
+ * Runs a program to its end.
+ * @param until `signal` says that it is of no use any more; `interruptAfter`, seconds, that it has done enough
  * @returns what it printed
  * @throws CommandError when it fails, with what it said last; Error when it can't be run
  */
-export async function output(command: Command, signal?: AbortSignal): Promise<string> {
+export async function output(
+  command: Command,
+  until: { readonly signal?: AbortSignal; readonly interruptAfter?: number } = {},
+): Promise<string> {
   refuseAtTheEnd()
+  const { signal, interruptAfter } = until
   const [program, ...args] = command
   const child = keep(
     spawn(program, args, {
@@ -131,6 +136,11 @@ export async function output(command: Command, signal?: AbortSignal): Promise<st
       ...(signal ? { signal } : {}),
     }),
   )
+  const interrupt =
+    interruptAfter === undefined
+      ? undefined
+      : setTimeout(() => killGroup(child, 'SIGINT'), interruptAfter * 1000)
+  child.on('close', () => clearTimeout(interrupt))
   let text = ''
   let complaints = ''
   child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()))

@@ -6,9 +6,11 @@ import { ROOT } from './places.js'
 import type { Scenario } from './scenario.js'
 import { SCENARIOS } from './scenarios/index.js'
 
-const QUICK = { rounds: 1, seconds: 1 }
-const THOROUGH = { rounds: 3, seconds: 1 }
+const QUICK = { rounds: 1, seconds: 0.5 }
+const THOROUGH = { rounds: 3, seconds: 0.5 }
 const MAX_ROUNDS = 1_000
+/** Of a round: in less the processor's time says little, see `isMeasurable`. */
+const MIN_SECONDS = 0.5
 const MAX_SECONDS = 3_600
 
 export interface Options {
@@ -16,6 +18,8 @@ export interface Options {
   readonly peers: readonly Peer[]
   /** Rounds that count. */
   readonly rounds: number
+  /** Whether so many were asked for, also of what takes long. */
+  readonly insists: boolean
   /** Of a round of traffic. */
   readonly seconds: number
   /** Whether what takes long is left out. */
@@ -59,7 +63,7 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       type: 'number',
       requiresArg: true,
       coerce: last<number>,
-      describe: `rounds that count [${THOROUGH.rounds}]`,
+      describe: `rounds that count [${THOROUGH.rounds}; 1 of what takes long]`,
     })
     .option('seconds', {
       type: 'number',
@@ -79,8 +83,13 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       if (quick !== undefined) throw new Error(`${quick}: use --quick, or leave it out`)
       expectSome('--only', only, known)
       expectSome('--peers', chosen, peers)
-      expectWhole('--rounds', rounds, MAX_ROUNDS)
-      expectWhole('--seconds', seconds, MAX_SECONDS)
+      if (
+        rounds !== undefined &&
+        !(Number.isInteger(rounds) && rounds >= 1 && rounds <= MAX_ROUNDS)
+      )
+        throw new Error(`--rounds ${rounds}: use a whole number from 1 to ${MAX_ROUNDS}`)
+      if (seconds !== undefined && !(seconds >= MIN_SECONDS && seconds <= MAX_SECONDS))
+        throw new Error(`--seconds ${seconds}: use a number from ${MIN_SECONDS} to ${MAX_SECONDS}`)
       if (out === '') throw new Error('--out "": name a folder')
       return true
     })
@@ -98,6 +107,7 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     ),
     peers: PEERS.filter(({ name }) => values.peers?.includes(name) ?? true),
     rounds: values.rounds ?? rounds,
+    insists: values.rounds !== undefined,
     seconds: values.seconds ?? seconds,
     isQuick: values.quick,
     // npm goes to the project's folder first.
@@ -128,10 +138,4 @@ function expectSome(
   const unknown = given.find((name) => !known.includes(name))
   if (unknown === undefined && given.length > 0) return
   throw new Error(`${option} ${JSON.stringify(unknown ?? '')}: use some of ${known.join(', ')}`)
-}
-
-/** What makes the load takes whole seconds. */
-function expectWhole(option: string, given: number | undefined, most: number): void {
-  if (given === undefined || (Number.isInteger(given) && given >= 1 && given <= most)) return
-  throw new Error(`${option} ${given}: use a whole number from 1 to ${most}`)
 }

@@ -60,3 +60,6 @@ export function versionOf(program: string, ...args: string[]): string {
   const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' })
   return /\d+\.\d+(\.\d+)*[\w.+~-]*/.exec(`${stdout}${stderr}`)?.[0] ?? 'of unknown version'
 }
+
+/** One that others' processes serve forwards as one of them does: HTTP shows that, and the rest would be measured twice. */
+export const hasOwnEngine = ({ server }: Peer): boolean => server === undefined

@@ -9,10 +9,11 @@ import { scenarioResult } from './scenario-result.js'
 import type { Bed, Figures, Scenario } from './scenario.js'
 import { MACHINE } from './site.js'
 
-/** A warm-up takes this share of a round's time, but a second at least. */
+/** A warm-up takes this share of a round's time, but half a second at least. */
 const WARM_UP = 0.3
+const MIN_WARM_UP = 0.5
 /** Time that a round takes beside the load's, seconds. */
-const OVERHEAD = 0.3
+const OVERHEAD = 0.4
 
 /** How long a peer may take until it answers, seconds. */
 const PREPARE_SECONDS = Number(process.env['BENCH_PATIENCE'] ?? 30)
@@ -20,6 +21,8 @@ const PREPARE_SECONDS = Number(process.env['BENCH_PATIENCE'] ?? 30)
 export interface RoundOptions {
   /** Rounds that count. */
   readonly rounds: number
+  /** Whether so many were asked for, also of what takes long. */
+  readonly insists: boolean
   /** Of a round of traffic. */
   readonly seconds: number
   readonly isQuick: boolean
@@ -109,7 +112,7 @@ export class Rounds {
       const { peer, run } = candidate
       progress.tell(`${peer.name}, ${isWarmUp ? 'warm-up' : `round ${number}`}`)
       const { seconds } = this.options
-      const length = isWarmUp ? Math.max(1, Math.round(seconds * WARM_UP)) : seconds
+      const length = isWarmUp ? Math.max(MIN_WARM_UP, seconds * WARM_UP) : seconds
       if (run && !candidate.failure) {
         await this.#attempt(candidate, async () => {
           const figures = await withinSeconds(this.#limitOf(scenario), () => run(length))
@@ -176,8 +179,9 @@ export class Rounds {
   }
 
   #roundsOf(scenario: Scenario): number {
-    const most = scenario.kind === 'start' ? (scenario.maxRounds ?? Infinity) : Infinity
-    return Math.min(this.options.rounds, most) + this.#warmUps(scenario)
+    const { rounds, insists } = this.options
+    if (scenario.kind === 'start' && scenario.isLong && !insists) return 1
+    return rounds + this.#warmUps(scenario)
   }
 
   /** What takes so much longer than it should hangs, seconds. */
@@ -204,6 +208,8 @@ function endOf({ peer, child }: Candidate): string | undefined {
 }
 
 function suits(scenario: Scenario, peer: Peer): boolean {
-  if (scenario.kind === 'start') return scenario.suits(peer)
-  return peer.protocols.includes(scenario.backend === 'udp' ? 'udp' : 'tcp')
+  if (scenario.suits?.(peer) === false) return false
+  return (
+    scenario.kind === 'start' || peer.protocols.includes(scenario.backend === 'udp' ? 'udp' : 'tcp')
+  )
 }

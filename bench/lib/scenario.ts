@@ -39,6 +39,8 @@ interface Common {
   readonly curve?: Curve
   /** Why it can't be run here, and what to do about it. */
   readonly missing: () => string | undefined
+  /** The peers that it tells apart, where not all. */
+  readonly suits?: (peer: Peer) => boolean
 }
 
 /** Work that is done through a proxy, which is there through all rounds. */
@@ -54,11 +56,10 @@ export interface Traffic extends Common {
 /** Something about how a proxy starts, or about one that has just been started. */
 export interface Start extends Common {
   readonly kind: 'start'
-  /** So many rounds are enough. */
-  readonly maxRounds?: number
+  /** One round is enough, where no number was asked for. */
+  readonly isLong?: boolean
   /** How long a round takes about, seconds. */
   readonly seconds: number
-  readonly suits: (peer: Peer) => boolean
   measure(bed: Bed): Promise<Figures>
 }
 

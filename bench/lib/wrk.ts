@@ -26,11 +26,12 @@ export async function runWrk(
 ): Promise<{ figures: { rate: number; p99: number }; work: number }> {
   const command = site.load(
     ...[WRK, '--threads', '1', '--connections', String(connections), '--latency'],
-    ...['--duration', `${seconds}s`],
+    // It takes whole seconds, and tells of what it has done when it is interrupted.
+    ...['--duration', `${Math.ceil(seconds) + 1}s`],
     ...(isEach ? ['--header', 'Connection: close'] : []),
     `http://127.0.0.1:${port}/`,
   )
-  const text = await output(command)
+  const text = await output(command, { interruptAfter: seconds })
   const [, p99 = '', unit = 'us'] = /99%\s+([\d.]+)(us|ms|s)/.exec(text) ?? []
   const work = Number(/(\d+) requests in/.exec(text)?.[1])
   const socketErrors = /Socket errors: (.*)/.exec(text)?.[1]?.match(/\d+/g) ?? []

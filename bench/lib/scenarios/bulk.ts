@@ -1,5 +1,6 @@
 import { missingBackend } from '../backends.js'
 import { CommandError, output, type Command } from '../child.js'
+import { hasOwnEngine } from '../peer.js'
 import type { Traffic } from '../scenario.js'
 import { GIB } from '../units.js'
 
@@ -44,10 +45,11 @@ function bulk(name: string, streams: number, isReverse: boolean): Traffic {
     figures: [{ key: 'rate', title: 'throughput', unit: 'Gbit/s', better: 'more' }],
     cost: { unit: 's/GiB', scale: 1 },
     missing: () => missingBackend('bulk'),
+    suits: hasOwnEngine,
     async measure(port, { site }, seconds) {
       const command = site.load(
         ...[IPERF, '--json', '--client', '127.0.0.1', '--port', String(port)],
-        ...['--time', String(seconds), '--parallel', String(streams)],
+        ...['--time', String(Math.ceil(seconds)), '--parallel', String(streams)],
         ...(isReverse ? ['--reverse'] : []),
       )
       const { bits_per_second: rate, bytes } = await transfer(command)

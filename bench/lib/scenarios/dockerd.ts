@@ -15,6 +15,7 @@ const dockerRun: Start = {
     { key: 'run', title: 'docker run', unit: 's', better: 'less' },
     { key: 'rm', title: 'docker rm', unit: 's', better: 'less' },
   ],
+  isLong: true,
   seconds: 15,
   missing: missingDockerd,
   suits: ({ underDockerd }) => underDockerd !== undefined,

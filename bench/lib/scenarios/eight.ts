@@ -36,7 +36,7 @@ function eight(group: string, title: string, isEach: boolean): Start {
     title: `${title}, through ${PORTS} ports at once`,
     load: `wrk, ${CONNECTIONS_OF_PORT} connections each`,
     figures: [{ key: 'rate', title: 'requests', unit: '/s', better: 'more' }],
-    seconds: 3,
+    seconds: 1.2,
     missing: missingWrk,
     suits: (peer) => [original, native, proxyd].includes(peer),
     measure: async (bed) => ({ rate: await requestsPerSecond(bed, isEach) }),

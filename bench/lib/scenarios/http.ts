@@ -29,7 +29,8 @@ function autocannon(isEach: boolean): Load {
     const command = site.load(
       ...[process.execPath, packageFile('autocannon/autocannon.js'), '--json', '--no-progress'],
       ...['--connections', String(CONNECTIONS), '--workers', String(WORKERS)],
-      ...['--duration', String(seconds)],
+      // It ends with a sample, of a second where none is asked for.
+      ...['--duration', String(seconds), '--sampleInt', String(Math.min(1, seconds) * 1000)],
       // Its own --reconnectRate leaves out the answers that it reconnects after.
       ...(isEach ? ['--headers', 'Connection=close'] : []),
       `http://127.0.0.1:${port}/`,

@@ -1,5 +1,6 @@
 import { missingBackend } from '../backends.js'
 import { output } from '../child.js'
+import { hasOwnEngine } from '../peer.js'
 import { loadProgram } from '../places.js'
 import { nothingMissing, type Figures, type Traffic } from '../scenario.js'
 import type { Site } from '../site.js'
@@ -33,6 +34,7 @@ const latency: Traffic = {
   },
   cost: { unit: 'µs/request', scale: 1e6 },
   missing: () => missingBackend('http'),
+  suits: hasOwnEngine,
   async measure(port, { site }, seconds) {
     const { answered = 0, ...figures } = await runLoad(
       site,
@@ -61,6 +63,7 @@ const fair: Traffic = {
   ],
   cost: { unit: 'µs/message', scale: 1e6 },
   missing: nothingMissing,
+  suits: hasOwnEngine,
   async measure(port, { site }, seconds) {
     const { count = NaN, ...figures } = await runLoad(site, 'fair', 'client', port, seconds)
     return { figures, work: count }
@@ -79,6 +82,7 @@ const udp: Traffic = {
   ],
   cost: { unit: 'µs/datagram', scale: 1e6 },
   missing: nothingMissing,
+  suits: hasOwnEngine,
   async measure(port, { site }, seconds) {
     const { received = NaN, ...figures } = await runLoad(site, 'udp', 'load', port, seconds, 16, 8)
     return { figures, work: received }

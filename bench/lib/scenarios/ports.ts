@@ -134,6 +134,7 @@ const ports: Start = {
     unit: 'MiB',
     points: COUNTS.map((count) => [count, memoryOf(count)]),
   },
+  isLong: true,
   seconds: 15,
   missing: nothingMissing,
   suits: (peer) => [original, native, proxyd].includes(peer),

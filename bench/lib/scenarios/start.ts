@@ -101,7 +101,6 @@ const idle: Start = {
     unit: 'MiB',
     points: CONNECTIONS.map((count) => [count, keyOf(count)]),
   },
-  maxRounds: 3,
   seconds: 2,
   missing: nothingMissing,
   suits: isProcess,

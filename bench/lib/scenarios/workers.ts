@@ -65,7 +65,7 @@ const workers: Start = {
       better: 'more' as const,
     },
   ]),
-  seconds: 12,
+  seconds: 9,
   missing: missingWrk,
   suits: (peer) => peer === proxyd,
   async measure(bed) {
