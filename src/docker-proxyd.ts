@@ -10,6 +10,7 @@ import { readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
 import { versionLine } from './version.js'
+import { keepYoungGenerationSmall } from './young-generation.js'
 
 /*
  * One process for the ports of many docker-proxies, which hand theirs over.
@@ -63,6 +64,7 @@ function fail(exitCode: number, reason: string): never {
 }
 
 async function main(): Promise<void> {
+  keepYoungGenerationSmall()
   const options = parseOptions()
   const runDir = options['run-dir']
   if (runDir === undefined) {

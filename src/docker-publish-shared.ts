@@ -9,6 +9,7 @@ import type { PublishedPort } from './proxy/published-port.js'
 import { readSettings } from './proxy/settings.js'
 import { statusOf } from './proxyd/port-status.js'
 import { serveStatus } from './proxyd/status-socket.js'
+import { keepYoungGenerationSmall } from './young-generation.js'
 
 /*
  * All ports of a publication in one process, for docker-publish: it is given them on stdin, their sockets from descriptor
@@ -26,6 +27,7 @@ interface Task {
 }
 
 async function main(): Promise<void> {
+  keepYoungGenerationSmall()
   const stop = deferred()
   void stopSignal().then(() => stop.resolve())
   const { socket, ports } = JSON.parse(readFileSync(0, 'utf8')) as Task
