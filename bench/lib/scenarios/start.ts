@@ -115,10 +115,9 @@ const idle: Start = {
       load = startDialog(bed.site.load(process.execPath, loadProgram('idle'), String(port)))
       for (const count of counts) {
         if (!(await hasOpened(load, child, count))) {
-          const reason = howItEnded(child) ?? 'some connections were refused, or closed'
-          if (howItEnded(child) || measured.length < ENOUGH) {
-            throw new Error(`with ${count} connections: ${reason}`)
-          }
+          const ended = howItEnded(child)
+          const reason = ended ? `it ${ended}` : 'some connections were refused, or closed'
+          if (measured.length < ENOUGH) throw new Error(`with ${count} connections: ${reason}`)
           bed.leaveOut(`idle, ${count} connections of ${bed.peer.name}`, reason)
           break
         }
