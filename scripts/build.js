@@ -100,7 +100,7 @@ const pretty = await build({
 writeFileSync(join(NEXT, 'THIRD-PARTY-LICENSES.txt'), licences([programs, log, pretty]))
 
 // Loading node:net takes a start two milliseconds, and the native engine does without it.
-const SLOW_MODULES = /require\("node:(net|tty|dgram|worker_threads)"\)/g
+const SLOW_MODULES = /require\("node:(net|tty|dgram|worker_threads|v8)"\)/g
 for (const program of ['docker-proxy', 'start']) {
   const path = join(NEXT, `${program}.js`)
   writeFileSync(path, readFileSync(path, 'utf8').replace(SLOW_MODULES, 'whenUsed("node:$1")'))

@@ -1,5 +1,6 @@
 import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
+import { keepYoungGenerationSmall } from '../young-generation.js'
 import { noCounters, type Counters, type Proxy, type ProxyContext } from './engine.js'
 import { isPort } from './listen-error.js'
 import { joinHostPort, type PublishedPort } from './published-port.js'
@@ -70,6 +71,9 @@ export interface RelayEvents {
   readonly ended: (relay: Relay) => void
 }
 
+/** From so many open connections on, more of them are likely. */
+const MANY_AT_ONCE = 1_000
+
 /** Publishes a port of connections, TCP's or SCTP's. Rejects with ListenError. */
 export async function listenForConnections<Client>(
   transport: Transport<Client>,
@@ -121,6 +125,7 @@ export async function listenForConnections<Client>(
   const connection = (client: Client): void => {
     counters.accepted++
     counters.active++
+    if (counters.active === MANY_AT_ONCE) keepYoungGenerationSmall()
     descriptors.take()
     const told = log.debugEnabled
       ? { client: transport.addressOf(client), started: Date.now() }
