@@ -1,4 +1,11 @@
-import { MSG, OPTION, SIZE_OF_INT, SIZE_OF_LINGER, type SocketOption } from './constants.js'
+import {
+  MSG,
+  OPTION,
+  SIOCOUTQNSD,
+  SIZE_OF_INT,
+  SIZE_OF_LINGER,
+  type SocketOption,
+} from './constants.js'
 import { requireFfi } from './ffi.js'
 
 /*
@@ -40,6 +47,8 @@ export interface Calls {
   setOption(fd: number, option: SocketOption, value: number): number
   /** getsockopt(2) of a number that is not negative. */
   option(fd: number, option: SocketOption): number
+  /** How many bytes a TCP socket has not sent yet, its end counted as one; or the negative errno. */
+  unsent(fd: number): number
   /** Has the next close(2) reset the connection: SO_LINGER of no time, see socket(7). */
   resetOnClose(fd: number): number
   /** epoll_create1(2), epoll_ctl(2), epoll_wait(2). */
@@ -87,6 +96,7 @@ function declareCalls(): Calls {
   const getsockopt = declare(
     'int getsockopt(int fd, int level, int option, uintptr_t value, uintptr_t length)',
   )
+  const ioctl = declare('int ioctl(int fd, unsigned long request, uintptr_t argument)')
   const epollCreate = declare('int epoll_create1(int flags)')
   const epollControl = declare('int epoll_ctl(int epoll, int operation, int fd, uintptr_t event)')
   const epollWait = declare(
@@ -127,6 +137,10 @@ function declareCalls(): Calls {
     option(fd, [level, name]) {
       numbers[1] = SIZE_OF_INT
       const failed = answer(getsockopt(fd, level, name, first, second))
+      return failed < 0 ? failed : (numbers[0] ?? 0)
+    },
+    unsent(fd) {
+      const failed = answer(ioctl(fd, SIOCOUTQNSD, first))
       return failed < 0 ? failed : (numbers[0] ?? 0)
     },
     resetOnClose(fd) {

@@ -51,6 +51,7 @@ export const OPTION = {
   TCP_NODELAY: [IPPROTO.TCP, 1],
   TCP_KEEPIDLE: [IPPROTO.TCP, 4],
   TCP_KEEPINTVL: [IPPROTO.TCP, 5],
+  TCP_NOTSENT_LOWAT: [IPPROTO.TCP, 25],
   SCTP_NODELAY: [IPPROTO.SCTP, 3],
 } as const
 export type SocketOption = (typeof OPTION)[keyof typeof OPTION]
@@ -61,6 +62,9 @@ export const IPV6_PKTINFO = 50
 
 /** send(2). */
 export const MSG = { PEEK: 2, DONTWAIT: 0x40, NOSIGNAL: 0x4000, MORE: 0x8000 } as const
+
+/** ioctl(2) of what a socket has to send yet, see linux/sockios.h. */
+export const SIOCOUTQNSD = 0x894b
 
 /** shutdown(2). */
 export const SHUT_WR = 1

@@ -32,19 +32,21 @@ export type NativeRelayEvents = Omit<RelayEvents, 'moved'> & {
 /**
  * A client and the backend, joined by two directions.
  *
- *     dialing ──connected──▶ joined ──both directions over, or a reset passed on──▶ closed
- *        └──refused, or the client is gone────────────────────────────────────────────▲
+ *     dialing ──connected──▶ joined ──both directions over───────────────────────────▶ closed
+ *        │                     └──a side is reset──▶ resetting ──the other has been sent all──▲
+ *        └──refused, or the client is gone────────────────────────────────────────────────────┘
  *
  * A direction that is over shuts the other side down for writing. A side that is broken has the other one reset, once
- * that has got what came before.
+ * that has been sent what came before.
  */
 export class NativeRelay implements Relay {
   readonly #client: RelaySide
   readonly #backend: RelaySide
   readonly #up: Direction
   readonly #down: Direction
-  #state: 'dialing' | 'joined' | 'closed' = 'dialing'
+  #state: 'dialing' | 'joined' | 'resetting' | 'closed' = 'dialing'
   #isPutOff = false
+  #toReset: RelaySide | undefined
   #dialError: Error | undefined
 
   /**
@@ -114,10 +116,11 @@ export class NativeRelay implements Relay {
   }
 
   /** Something has happened to one of the sockets, which has noted it. */
-  ready(side: Side, events: number): void {
+  ready(side: RelaySide, events: number): void {
     if (this.#state === 'closed') return
     if (events === 0) this.#isPutOff = false
     if (this.#state === 'dialing') this.#dial(side, events)
+    else if (this.#state === 'resetting') this.#goOnResetting(side, events)
     else if (events & EPOLL.ERR) this.#noteReset(side)
     if (this.#state === 'joined') this.#advance()
   }
@@ -162,7 +165,7 @@ export class NativeRelay implements Relay {
   }
 
   /** Nothing but the event tells of a reset behind an end: a read goes on to answer that it has ended. */
-  #noteReset(side: Side): void {
+  #noteReset(side: RelaySide): void {
     const [direction, other] =
       side === this.#client ? [this.#up, this.#backend] : [this.#down, this.#client]
     if (direction.state === 'over') this.#resetAndClose(other)
@@ -211,16 +214,38 @@ export class NativeRelay implements Relay {
       this.destroy()
     } else {
       this.kernel.calls.shutdown(to.fd, SHUT_WR)
+      to.isShut = true
     }
     return false
   }
 
   /** Passes a reset on: a side that was reset must not look like one that ended well. */
-  #resetAndClose(side: Side): void {
-    const { calls } = this.kernel
-    // It would discard what is held back for the end that was to follow; setting the option anew sends that, see tcp(7).
+  #resetAndClose(side: RelaySide): void {
+    const { calls, poller } = this.kernel
+    // What is held back for the end that was to follow goes out when the option is set anew, see tcp(7).
     calls.setOption(side.fd, OPTION.TCP_NODELAY, 1)
-    calls.resetOnClose(side.fd)
+    this.#state = 'resetting'
+    this.#resetOnceSent(side)
+    if (this.#state !== 'resetting') return
+    // It can be written to again when all is sent: so it is reported.
+    calls.setOption(side.fd, OPTION.TCP_NOTSENT_LOWAT, 1)
+    poller.change(side.fd, EPOLL.OUT | EPOLL.ET)
+    this.#toReset = side
+  }
+
+  #goOnResetting(side: RelaySide, events: number): void {
+    if (side !== this.#toReset) return // The other one has nothing more to tell.
+    if (events & GONE) this.destroy()
+    else this.#resetOnceSent(side)
+  }
+
+  /** A reset discards what the kernel has not sent yet. */
+  #resetOnceSent(side: RelaySide): void {
+    const { calls } = this.kernel
+    const isSent = calls.unsent(side.fd) <= 0
+    // After the end nothing tells when all is sent; but then it is whole, and the kernel goes on with it.
+    if (!isSent && !side.isShut) return
+    if (isSent) calls.resetOnClose(side.fd)
     this.destroy()
   }
 }
@@ -229,6 +254,7 @@ class RelaySide implements Side, Pollable {
   readable = false
   writable = false
   isBroken = false
+  isShut = false
   endFollows = false
   readToTheEnd: boolean
 

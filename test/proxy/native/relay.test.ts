@@ -1,5 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { constants } from 'node:os'
 import t, { type Test } from 'tap'
+import { requireCalls } from '../../../src/linux/calls.js'
+import { MSG } from '../../../src/linux/constants.js'
+import { requireFfi } from '../../../src/linux/ffi.js'
 import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
 import type { Proxy } from '../../../src/proxy/engine.js'
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
@@ -8,7 +12,7 @@ import { rawCalls } from '../../lib/raw-calls.js'
 import { listeningDescriptor } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
-const { ECONNRESET, EPIPE } = constants.errno
+const { EAGAIN, ECONNRESET, EPIPE } = constants.errno
 const raw = rawCalls()
 
 async function publish(
@@ -85,4 +89,77 @@ t.test('a reset right behind an end is passed on, though nobody writes', async (
     await until(() => proxy.counters.active === 0)
     raw.close(server)
   }
+})
+
+t.test('what came before a reset arrives, though nobody has read it yet', async (t) => {
+  const { proxy, backend, connect } = await publish(t)
+  const calls = requireCalls()
+  const data = randomBytes(200_000)
+  const read = Buffer.alloc(data.length)
+  const { addressOf } = requireFfi()
+  for (const resets of ['client', 'server'] as const) {
+    const client = connect()
+    const server = await raw.accept(backend)
+    const [first, other] = resets === 'client' ? [client, server] : [server, client]
+    let sent = 0
+    await until(() => {
+      const count = calls.send(first, addressOf(data) + sent, data.length - sent, MSG.NOSIGNAL)
+      sent += Math.max(0, count)
+      return sent === data.length && calls.unsent(first) === 0
+    })
+    raw.reset(first)
+    // Time for the proxy to see it: other connections come and go.
+    for (let i = 0; i < 5; i++) {
+      const neighbour = connect()
+      const answering = await raw.accept(backend)
+      raw.send(neighbour, 'hello')
+      t.equal(await raw.next(answering), 'hello')
+      raw.close(neighbour)
+      t.equal(await raw.next(answering), '')
+      raw.close(answering)
+    }
+    let received = 0
+    let end = 0
+    await until(() => {
+      const left = Math.max(1, read.length - received)
+      const count = calls.receive(other, addressOf(read) + received, left)
+      if (count > 0) received += count
+      else if (count !== -EAGAIN) end = count
+      return count === 0 || end !== 0
+    })
+    t.equal(end, -ECONNRESET, `the ${resets} resets`)
+    t.ok(read.equals(data), `all ${received} bytes`)
+    raw.close(other)
+  }
+  await until(() => proxy.counters.active === 0)
+})
+
+t.test('a whole answer arrives, though its reader says something late', async (t) => {
+  const { proxy, backend, connect } = await publish(t)
+  const calls = requireCalls()
+  const data = randomBytes(200_000)
+  const read = Buffer.alloc(data.length)
+  const { addressOf } = requireFfi()
+  const client = connect()
+  const server = await raw.accept(backend)
+  let sent = 0
+  await until(() => {
+    const count = calls.send(server, addressOf(data) + sent, data.length - sent, MSG.NOSIGNAL)
+    sent += Math.max(0, count)
+    return sent === data.length && calls.unsent(server) === 0
+  })
+  raw.close(server)
+  raw.send(client, 'one more')
+  let received = 0
+  let end = 1
+  await until(() => {
+    const count = calls.receive(client, addressOf(read) + received, 4096)
+    if (count > 0) received += count
+    else if (count !== -EAGAIN) end = count
+    return end <= 0
+  })
+  t.equal(received, data.length)
+  t.ok(read.equals(data))
+  raw.close(client)
+  await until(() => proxy.counters.active === 0)
 })
