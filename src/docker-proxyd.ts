@@ -76,7 +76,7 @@ async function main(): Promise<void> {
     workers === undefined ? process.env : { ...process.env, DOCKER_PROXY_WORKERS: workers },
   )
   const log = openStderrLog(NAME, settings.logLevel)
-  const { proxyd, folder } = await openProxyd(runDir, settings, log, options.replace)
+  const proxyd = await openProxyd(runDir, settings, log, options.replace)
   tellReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
   try {
     notifySystemd(`MAINPID=${process.pid}\nREADY=1`)
@@ -90,7 +90,7 @@ async function main(): Promise<void> {
       signal,
       ports: proxyd.ports().length,
     })
-    folder.close()
+    await proxyd.close()
   }
   await log.flush()
   process.exit()

@@ -160,6 +160,28 @@ export function howItEnded({ exitCode, signalCode }: ChildProcess): string | und
   return exitCode === null ? undefined : `ended with status ${exitCode}`
 }
 
+/**
+ * Does work that some processes are there for.
+ * @throws Error how one of them has ended, whatever else the work has met
+ */
+export async function whileRunning<T>(
+  processes: readonly ChildProcess[],
+  work: () => Promise<T>,
+): Promise<T> {
+  const throwIfEnded = (): void => {
+    const ended = processes.map(howItEnded).find((how) => how !== undefined)
+    if (ended) throw new Error(`it ${ended}`)
+  }
+  try {
+    const result = await work()
+    throwIfEnded()
+    return result
+  } catch (err) {
+    throwIfEnded()
+    throw err
+  }
+}
+
 function refuseAtTheEnd(): void {
   if (isEnding) throw new Error('the benchmark is being ended')
 }

@@ -59,16 +59,17 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       coerce: list,
       describe: `some of ${peers.join(', ')}`,
     })
+    // As text: of numbers that are given twice yargs makes others.
     .option('rounds', {
-      type: 'number',
+      type: 'string',
       requiresArg: true,
-      coerce: last<number>,
+      coerce: last<string>,
       describe: `rounds that count [${THOROUGH.rounds}; 1 of what takes long]`,
     })
     .option('seconds', {
-      type: 'number',
+      type: 'string',
       requiresArg: true,
-      coerce: last<number>,
+      coerce: last<string>,
       describe: `of a round of traffic [${THOROUGH.seconds}]`,
     })
     .option('out', {
@@ -83,13 +84,8 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       if (quick !== undefined) throw new Error(`${quick}: use --quick, or leave it out`)
       expectSome('--only', only, known)
       expectSome('--peers', chosen, peers)
-      if (
-        rounds !== undefined &&
-        !(Number.isInteger(rounds) && rounds >= 1 && rounds <= MAX_ROUNDS)
-      )
-        throw new Error(`--rounds ${rounds}: use a whole number from 1 to ${MAX_ROUNDS}`)
-      if (seconds !== undefined && !(seconds >= MIN_SECONDS && seconds <= MAX_SECONDS))
-        throw new Error(`--seconds ${seconds}: use a number from ${MIN_SECONDS} to ${MAX_SECONDS}`)
+      expectNumber('--rounds', rounds, Number.isInteger, 1, MAX_ROUNDS)
+      expectNumber('--seconds', seconds, Number.isFinite, MIN_SECONDS, MAX_SECONDS)
       if (out === '') throw new Error('--out "": name a folder')
       return true
     })
@@ -106,9 +102,9 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       ({ name, group }) => values.only?.some((each) => each === name || each === group) ?? true,
     ),
     peers: PEERS.filter(({ name }) => values.peers?.includes(name) ?? true),
-    rounds: values.rounds ?? rounds,
+    rounds: Number(values.rounds ?? rounds),
     insists: values.rounds !== undefined,
-    seconds: values.seconds ?? seconds,
+    seconds: Number(values.seconds ?? seconds),
     isQuick: values.quick,
     // npm goes to the project's folder first.
     out:
@@ -138,4 +134,18 @@ function expectSome(
   const unknown = given.find((name) => !known.includes(name))
   if (unknown === undefined && given.length > 0) return
   throw new Error(`${option} ${JSON.stringify(unknown ?? '')}: use some of ${known.join(', ')}`)
+}
+
+function expectNumber(
+  option: string,
+  given: string | undefined,
+  isRight: (number: number) => boolean,
+  least: number,
+  most: number,
+): void {
+  const number = Number(given)
+  if (given === undefined || (given !== '' && isRight(number) && number >= least && number <= most))
+    return
+  const kind = isRight === Number.isInteger ? 'a whole number' : 'a number'
+  throw new Error(`${option} ${given || '""'}: use ${kind} from ${least} to ${most}`)
 }

@@ -23,7 +23,7 @@ export interface Peer {
   readonly isBackend?: true
   /** Whether the kernel does it, and no process. */
   readonly isKernel?: true
-  /** With a process for each connection, so many at once are enough. */
+  /** With more at once than so many it is not measured. */
   readonly maxConnections?: number
   /** Whether it has processes that stay, and that it starts again when they end. */
   readonly hasWorkers?: true

@@ -28,8 +28,9 @@ export class Progress {
     const filled = Math.min(WIDTH, Math.round((this.#done / this.total) * WIDTH))
     const bar = '█'.repeat(filled) + '░'.repeat(WIDTH - filled)
     const columns = process.stderr.columns || 80
-    const text = `${bar} ${this.#what}, ${detail}${this.#timeLeft()}`
-    this.write(`\r\x1b[K${text.slice(0, columns - 1)}`)
+    const left = this.#timeLeft()
+    const text = `${bar} ${this.#what}, ${detail}`
+    this.write(`\r\x1b[K${text.slice(0, Math.max(0, columns - 1 - left.length))}${left}`)
   }
 
   /** @param seconds that were estimated for what is done now */

@@ -18,7 +18,7 @@ h1 { font-size: 26px; margin: 0 } h2 { font-size: 19px; margin: 40px 0 0 } h3 { 
 p { margin: 4px 0 } .soft { color: var(--soft) } .failure { color: var(--bad) }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 14px; margin-top: 12px }
 .figure { background: var(--card); border-radius: 8px; padding: 12px 14px } .figure:first-child { grid-column: 1 / -1 }
-.bar { display: grid; grid-template-columns: 112px 1fr 66px repeat(var(--bases), 52px) 44px; gap: 8px; align-items: center; min-height: 22px }
+.bar { display: grid; grid-template-columns: 124px 1fr 66px repeat(var(--bases), 56px) 44px; gap: 8px; align-items: center; min-height: 22px }
 .bar.head { font-size: 11px; line-height: 1.2; color: var(--soft); align-items: end } .bar > :nth-child(n + 3) { text-align: right }
 .bar.ours .name, .bar.ours .value b { color: var(--ours); font-weight: 600 }
 .name { overflow-wrap: anywhere } .track { position: relative; height: 14px }

@@ -190,7 +190,8 @@ export class Rounds {
   }
 
   #secondsOf(scenario: Scenario): number {
-    return scenario.kind === 'start' ? scenario.seconds : this.options.seconds + OVERHEAD
+    const { seconds, isQuick } = this.options
+    return scenario.kind === 'start' ? scenario.seconds(seconds, isQuick) : seconds + OVERHEAD
   }
 }
 

@@ -58,8 +58,8 @@ export interface Start extends Common {
   readonly kind: 'start'
   /** One round is enough, where no number was asked for. */
   readonly isLong?: boolean
-  /** How long a round takes about, seconds. */
-  readonly seconds: number
+  /** How long a round takes about, of which each load takes `load`, seconds. */
+  readonly seconds: (load: number, isQuick: boolean) => number
   measure(bed: Bed): Promise<Figures>
 }
 

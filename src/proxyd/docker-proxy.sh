@@ -22,22 +22,26 @@ become() {
   exec "$program" "$@" 7>&- 9>&-
 }
 
-# Whether a docker-proxyd holds the control pipe: its pid file may be a leftover. What others may have put there is none.
+# Whether a docker-proxyd holds this control pipe: its pid file may be a leftover. What others may have put there is none.
 is_served() {
   [ -O "$run" ] && { read -r host_pid host_fd <"$run/pid"; } 2>/dev/null &&
-    [ "/proc/$host_pid/fd/$host_fd" -ef "$run/control" ]
+    [ "/proc/$host_pid/fd/$host_fd" -ef "$1" ]
 }
 
 stop() {
   # Without it nothing is forwarded, and nobody would answer.
-  is_served || exit 0
+  is_served "/proc/$$/fd/9" || exit 0
   printf '\nstop %s\n' $$ >&9
 }
 
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
 # Others than root have theirs; theirs may not be looked into.
-[ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -x "$run" ] || run=$XDG_RUNTIME_DIR/docker-proxy
-if [ "$DOCKER_PROXY_ISOLATION" = process ] || ! is_served; then become "$@"; fi
+[ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -O "$run" ] || run=$XDG_RUNTIME_DIR/docker-proxy
+case $DOCKER_PROXY_ISOLATION in
+'' | auto | shared) is_served "$run/control" || become "$@" ;;
+# What is neither is the program's to refuse.
+*) become "$@" ;;
+esac
 
 # A here-document of one line is a pipe, made without a fork; where it is a file, this can't be done.
 exec 7<<END

@@ -23,6 +23,8 @@ interface LaunchedPort {
   readonly launcher: Launcher
   /** When it was, milliseconds since the epoch. */
   readonly since: number
+  /** Whether there was room for it. */
+  readonly isAffordable: boolean
   /** Resolves when it is published, or can't be. */
   publishing?: Promise<void>
   /** Not there yet while it is being bound. */
@@ -113,6 +115,15 @@ export class LaunchedPorts {
     this.#end(launched, EXIT_DONE)
   }
 
+  /** Lets launchers see to their ports by themselves that were not published yet. */
+  turnAway(): void {
+    for (const launched of this.#ports.values()) {
+      if (launched.published) continue
+      launched.launcher.become()
+      this.#end(launched)
+    }
+  }
+
   /** Stops listening everywhere, which is another's now; resolves when the last connection has ended. */
   async drain(): Promise<void> {
     const all = [...this.#ports.values()]
@@ -123,9 +134,10 @@ export class LaunchedPorts {
 
   /** @throws NotALauncherError; Error when it can't be told whether it is one, or it can't be watched */
   #watch(pid: number): LaunchedPort {
-    const { folder, log, poller } = this.options
+    const { descriptors, folder, log, poller } = this.options
     const launcher = Launcher.open(pid, folder.controlPath)
-    const launched: LaunchedPort = { launcher, since: Date.now() }
+    const isAffordable = !descriptors.exhausted
+    const launched: LaunchedPort = { launcher, since: Date.now(), isAffordable }
     try {
       poller.add(launcher.pidfd, EPOLL.IN, {
         ready: () => this.#end(launched),
@@ -136,6 +148,8 @@ export class LaunchedPorts {
       throw err
     }
     this.#ports.set(pid, launched)
+    // Its listener and its launcher take as many descriptors as a relay; before it listens, since many may come at once.
+    descriptors.take()
     return launched
   }
 
@@ -149,9 +163,7 @@ export class LaunchedPorts {
     }
     try {
       // What is kept free is for telling this, and to be able to go on.
-      if (this.options.descriptors.exhausted) {
-        throw bindError(port, systemError('socket', ERRNO.EMFILE))
-      }
+      if (!launched.isAffordable) throw bindError(port, systemError('socket', ERRNO.EMFILE))
       await this.#listen(launched, port)
     } catch (err) {
       const { message, hint = '' } = err as Error & { hint?: string }
@@ -176,8 +188,6 @@ export class LaunchedPorts {
         return
       }
       launched.published = { port, proxy }
-      // Its listener and its launcher take as many descriptors as a relay.
-      descriptors.take()
       launcher.ready()
       tellListening(log, port, proxy.address, { launcher: launcher.pid })
       proxy.closed.catch((err: unknown) => {
@@ -194,10 +204,8 @@ export class LaunchedPorts {
     const { launcher, published } = launched
     if (this.#ports.get(launcher.pid) !== launched) return
     this.#ports.delete(launcher.pid)
-    if (published) {
-      published.proxy.close()
-      this.options.descriptors.give()
-    }
+    published?.proxy.close()
+    this.options.descriptors.give()
     if (exitCode !== undefined) launcher.exit(exitCode)
     this.options.poller.forget(launcher.pidfd)
     launcher.close()

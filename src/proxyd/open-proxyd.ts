@@ -4,14 +4,8 @@ import { chooseEngine } from '../proxy/choose-engine.js'
 import { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Settings } from '../proxy/settings.js'
 import { Proxyd } from './proxyd.js'
-import { openRunFolder, statusSocketOf, type RunFolder } from './run-folder.js'
+import { openRunFolder, statusSocketOf } from './run-folder.js'
 import { takeOver } from './takeover.js'
-
-export interface OpenProxyd {
-  readonly proxyd: Proxyd
-  /** To be given back in the end; launchers wait there for the next one. */
-  readonly folder: RunFolder
-}
 
 /**
  * Serves the docker-proxies of a folder from now on.
@@ -23,7 +17,7 @@ export async function openProxyd(
   settings: Settings,
   log: Log,
   replace: boolean,
-): Promise<OpenProxyd> {
+): Promise<Proxyd> {
   const engine = chooseEngine(settings, (reason) =>
     log.debug('The engine is streams: native does not load', { reason }),
   )
@@ -35,5 +29,5 @@ export async function openProxyd(
   const proxyd = new Proxyd({ engine, poller: new NodePoller(), folder, descriptors, log })
   await proxyd.open(takeover)
   if (takeover) log.info('Took the place of another', { pid: takeover.pid })
-  return { proxyd, folder }
+  return proxyd
 }

@@ -1,5 +1,6 @@
 import type { Server, Socket } from 'node:net'
 import { deferred } from '../deferred.js'
+import { errnoReason } from '../linux/errno.js'
 import { ControlPipe } from './control-pipe.js'
 import { LaunchedPorts, type LaunchedPortsOptions } from './launched-ports.js'
 import { waitingLaunchers } from './launcher.js'
@@ -9,6 +10,10 @@ import type { HandOver, Takeover } from './takeover.js'
 
 /** Who asks for our place has to take it within this time: launchers wait meanwhile; milliseconds. */
 const HAND_OVER_MS = 30_000
+/** Who has just found us may ask yet, milliseconds. */
+const LAST_REQUESTS_MS = 50
+/** When it is tried again to be found, milliseconds. */
+const RETRY_MS = 1_000
 
 /**
  * The proxies of many launchers, in one process.
@@ -22,6 +27,7 @@ export class Proxyd {
   readonly #left = deferred()
   readonly #control: ControlPipe
   #isOpen = false
+  #isClosing = false
   #status: Server | undefined
   /** The connection of the one that is about to take our place. */
   #successor: Socket | undefined
@@ -31,8 +37,9 @@ export class Proxyd {
     const { poller, folder, log } = options
     this.#control = new ControlPipe(poller, folder.control, {
       request: ({ kind, pid }) => {
-        if (kind === 'start') void this.#ports.start(pid)
-        else this.#ports.stop(pid)
+        if (kind === 'stop') return this.#ports.stop(pid)
+        void this.#ports.start(pid)
+        if (this.#isClosing) this.#ports.turnAway()
       },
       refused: (line) => log.warn('Refused a request on the control pipe: it is none', { line }),
       failed: (err) => log.error(`A fault with the control pipe: ${String(err)}`),
@@ -64,6 +71,14 @@ export class Proxyd {
     return this.#ports.statuses()
   }
 
+  /** Is found no more, and leaves the ports to the next one; launchers that were not told yet see to theirs by themselves. */
+  async close(): Promise<void> {
+    this.options.folder.close()
+    this.#isClosing = true
+    this.#ports.turnAway()
+    await new Promise((done) => setTimeout(done, LAST_REQUESTS_MS))
+  }
+
   /** Resolves when another has taken our place, and the last connection has ended. */
   get left(): Promise<void> {
     return this.#left.promise
@@ -82,11 +97,12 @@ export class Proxyd {
     if (this.#successor || !this.#isOpen) throw new Error('another is taking its place')
     const { folder, log } = this.options
     this.#successor = asker
-    asker.setTimeout(HAND_OVER_MS, () => asker.destroy())
+    const limit = setTimeout(() => asker.destroy(), HAND_OVER_MS)
     asker.once('close', () => {
+      clearTimeout(limit)
       if (this.#successor !== asker) return
       log.warn('The one that was to take our place has ended before: all stays here')
-      this.#stay().catch((err: unknown) => log.error(`Can't be found any more: ${String(err)}`))
+      void this.#stay()
     })
     this.#control.pause()
     return { pid: process.pid, lock: folder.lock, ports: await this.#ports.sockets() }
@@ -94,12 +110,23 @@ export class Proxyd {
 
   async #stay(): Promise<void> {
     this.#successor = undefined
-    this.#status?.close()
-    await this.#tellStatus()
-    this.options.folder.announce()
     this.#control.resume()
+    await this.#beFound()
     const waiting = waitingLaunchers(this.options.folder.controlPath)
     await Promise.all(waiting.map((pid) => this.#ports.start(pid)))
+  }
+
+  /** Launchers that wait are served meanwhile; where the other one had not come far they find us all the same. */
+  async #beFound(): Promise<void> {
+    const { folder, log } = this.options
+    try {
+      folder.announce()
+      this.#status?.close()
+      await this.#tellStatus()
+    } catch (err) {
+      log.error(`Can't be found by all any more, and tries again: ${errnoReason(err)}`)
+      setTimeout(() => void this.#beFound(), RETRY_MS).unref()
+    }
   }
 
   /** Another has all ports: this one ends with its connections. */

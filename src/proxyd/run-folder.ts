@@ -33,6 +33,7 @@ export interface RunFolder {
 
 const OWNER_ONLY = 0o600
 const WRITABLE_BY_OTHERS = 0o022
+const FOR_OTHERS = 0o077
 
 /** Where a docker-proxyd of this folder answers. */
 export function statusSocketOf(folder: string): string {
@@ -80,9 +81,16 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
     socketPath,
     lock: lock.fd,
     announce() {
+      if (isOurs()) return
       // At once and whole, since launchers may read it any time.
-      writeFileSync(`${pidPath}.new`, announcement, { mode: OWNER_ONLY })
-      renameSync(`${pidPath}.new`, pidPath)
+      const fresh = `${pidPath}.new`
+      try {
+        writeFileSync(fresh, announcement, { mode: OWNER_ONLY })
+        renameSync(fresh, pidPath)
+      } catch (err) {
+        rmSync(fresh, { force: true })
+        throw new Error(`can't write ${pidPath}: ${errnoReason(err)}`, { cause: err })
+      }
     },
     close() {
       if (isClosed) return
@@ -114,7 +122,10 @@ function openFifo(path: string): number {
     if (errnoCode(err) !== 'EEXIST') throw err
   }
   const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
-  if (fstatSync(fd).isFIFO()) return fd
+  const stats = fstatSync(fd)
+  if (stats.isFIFO() && stats.uid === process.geteuid?.() && (stats.mode & FOR_OTHERS) === 0) {
+    return fd
+  }
   closeSync(fd)
-  throw new Error('it is no FIFO')
+  throw new Error(stats.isFIFO() ? 'others may use it' : 'it is no FIFO')
 }

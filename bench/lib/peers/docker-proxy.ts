@@ -32,6 +32,8 @@ export const original: Peer = {
   name: BASES[0],
   how: 'the original',
   protocols: ['tcp', 'udp'],
+  // Its pipes take descriptors as well, and where one is missing it ends.
+  maxConnections: 3_000,
   hasStatusPipe: true,
   version: () => versionOf('dpkg-query', '-W', '-f', '${Version}', packageOf(ORIGINAL)),
   missing: () => missingProgram(ORIGINAL, 'docker.io'),

@@ -40,7 +40,7 @@ function bulk(name: string, streams: number, isReverse: boolean): Traffic {
     name,
     group: 'bulk',
     title: `bulk, ${streams === 1 ? 'one stream' : `${streams} streams`} ${way} the container`,
-    load: 'iperf3',
+    load: 'iperf3, which takes whole seconds',
     backend: 'bulk',
     figures: [{ key: 'rate', title: 'throughput', unit: 'Gbit/s', better: 'more' }],
     cost: { unit: 's/GiB', scale: 1 },

@@ -1,7 +1,7 @@
 import { type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { privateMemory } from '../accounting.js'
-import { howItEnded, startDialog, stopChild } from '../child.js'
+import { howItEnded, startDialog, stopChild, whileRunning } from '../child.js'
 import { MOST_CONNECTIONS } from '../most-connections.js'
 import type { Peer } from '../peer.js'
 import { loadProgram } from '../places.js'
@@ -14,7 +14,9 @@ import { MIB } from '../units.js'
  * What a proxy costs before its first connection, and what idle connections cost.
  */
 
-const CONNECTIONS = [0, 100, 1_000, 3_000, MOST_CONNECTIONS]
+const CONNECTIONS = [0, 100, 1_000, 3_000, MOST_CONNECTIONS].filter(
+  (count) => count <= MOST_CONNECTIONS,
+)
 
 const isProcess = ({ isKernel }: Peer): boolean => !isKernel
 
@@ -60,7 +62,7 @@ const startUp: Start = {
     { key: 'ready', title: 'ready', unit: 'ms', better: 'less' },
     { key: 'memory', title: 'private memory', unit: 'MiB', better: 'less' },
   ],
-  seconds: 0.3,
+  seconds: () => 0.3,
   missing: nothingMissing,
   suits: isProcess,
   async measure(bed) {
@@ -68,11 +70,13 @@ const startUp: Start = {
     const before = privateMemory(...server)
     const { child, port, milliseconds } = await startPeer(bed)
     try {
-      await untilIdle(child.pid ?? 0)
-      // Where all share a process, what that has grown by is this one's.
-      const memory = (privateMemory(child.pid ?? 0, ...server) - before) / MIB
-      await bed.backends.check('echo', port, child)
-      return { ready: milliseconds, memory }
+      return await whileRunning([child], async () => {
+        await untilIdle(child.pid ?? 0)
+        // Where all share a process, what that has grown by is this one's.
+        const memory = (privateMemory(child.pid ?? 0, ...server) - before) / MIB
+        await bed.backends.check('echo', port, child)
+        return { ready: milliseconds, memory }
+      })
     } finally {
       await stopChild(child)
     }
@@ -101,7 +105,7 @@ const idle: Start = {
     unit: 'MiB',
     points: CONNECTIONS.map((count) => [count, keyOf(count)]),
   },
-  seconds: 2,
+  seconds: () => 2,
   missing: nothingMissing,
   suits: isProcess,
   async measure(bed) {
@@ -109,7 +113,6 @@ const idle: Start = {
     const figures: Record<string, number> = {}
     const pids = [child.pid ?? 0, ...serverOf(bed.peer)]
     const counts = CONNECTIONS.filter((count) => count <= (bed.peer.maxConnections ?? Infinity))
-    const measured: number[] = []
     let load: ChildProcess | undefined
     try {
       load = startDialog(bed.site.load(process.execPath, loadProgram('idle'), String(port)))
@@ -117,20 +120,17 @@ const idle: Start = {
         if (!(await hasOpened(load, child, count))) {
           const ended = howItEnded(child)
           const reason = ended ? `it ${ended}` : 'some connections were refused, or closed'
-          if (measured.length < ENOUGH) throw new Error(`with ${count} connections: ${reason}`)
-          bed.leaveOut(`idle, ${count} connections of ${bed.peer.name}`, reason)
-          break
+          throw new Error(`with ${count} connections: ${reason}`)
         }
         for (const pid of pids) await untilIdle(pid)
         figures[keyOf(count)] = privateMemory(...pids) / MIB
-        measured.push(count)
       }
     } finally {
       if (load) await stopChild(load)
       await stopChild(child)
     }
     // What a proxy needs for its first connections it needs once.
-    const [from = 0, to = 0] = measured.length >= ENOUGH ? [measured[1], measured.at(-1)] : measured
+    const [from = 0, to = 0] = counts.length >= ENOUGH ? [counts[1], counts.at(-1)] : counts
     const grown = (figures[keyOf(to)] ?? NaN) - (figures[keyOf(from)] ?? NaN)
     return { each: (grown / (to - from)) * 1024, ...figures }
   },

@@ -1,4 +1,4 @@
-import { startChild, startReady, stopChild } from '../child.js'
+import { startChild, startReady, stopChild, whileRunning } from '../child.js'
 import { flagsOf } from '../peers/docker-proxy.js'
 import { proxyd } from '../peers/docker-proxyd.js'
 import { builtProgram } from '../places.js'
@@ -35,9 +35,11 @@ async function requestsPerSecond(bed: Bed, workers: number, isEach: boolean): Pr
     })
     try {
       await statusReady(launcher)
-      await runWrk(site, port, CONNECTIONS, RAMP_SECONDS, isEach)
-      const { figures } = await runWrk(site, port, CONNECTIONS, seconds, isEach)
-      return figures.rate
+      return await whileRunning([server, launcher], async () => {
+        await runWrk(site, port, CONNECTIONS, RAMP_SECONDS, isEach)
+        const { figures } = await runWrk(site, port, CONNECTIONS, seconds, isEach)
+        return figures.rate
+      })
     } finally {
       await stopChild(launcher)
     }
@@ -65,7 +67,7 @@ const workers: Start = {
       better: 'more' as const,
     },
   ]),
-  seconds: 9,
+  seconds: (load) => 4 * (RAMP_SECONDS + load + 0.7),
   missing: missingWrk,
   suits: (peer) => peer === proxyd,
   async measure(bed) {

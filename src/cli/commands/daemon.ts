@@ -12,7 +12,7 @@ import { findProxyProgram } from '../find-proxy-program.js'
 import { stopSignal } from '../stop-signal.js'
 import { UsageError } from '../usage-error.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
-import type { OpenProxyd } from '../../proxyd/open-proxyd.js'
+import type { Proxyd } from '../../proxyd/proxyd.js'
 
 interface Args extends Omit<ClientOptions, 'host'> {
   host: string[]
@@ -108,7 +108,7 @@ export const daemonCommand: CommandModule<object, Args> = {
     }
     if (args['live-restore']) await controller.leave()
     else await controller.close()
-    proxyd?.folder.close()
+    await proxyd?.close()
     log.info('Daemon stopped', { signal })
     await log.flush()
     process.exit()
@@ -116,7 +116,7 @@ export const daemonCommand: CommandModule<object, Args> = {
 }
 
 /** One piece of code with docker-proxyd, and none of what other daemons load. */
-async function startProxyd(runDir: string | undefined, log: Log): Promise<OpenProxyd> {
+async function startProxyd(runDir: string | undefined, log: Log): Promise<Proxyd> {
   if (runDir === undefined) {
     throw new UsageError('there is no XDG_RUNTIME_DIR: name a folder with --proxyd-run-dir')
   }

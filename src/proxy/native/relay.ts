@@ -225,8 +225,7 @@ export class NativeRelay implements Relay {
     // What is held back for the end that was to follow goes out when the option is set anew, see tcp(7).
     calls.setOption(side.fd, OPTION.TCP_NODELAY, 1)
     this.#state = 'resetting'
-    this.#resetOnceSent(side)
-    if (this.#state !== 'resetting') return
+    if (this.#resetOnceSent(side)) return
     // It can be written to again when all is sent: so it is reported.
     calls.setOption(side.fd, OPTION.TCP_NOTSENT_LOWAT, 1)
     poller.change(side.fd, EPOLL.OUT | EPOLL.ET)
@@ -236,17 +235,21 @@ export class NativeRelay implements Relay {
   #goOnResetting(side: RelaySide, events: number): void {
     if (side !== this.#toReset) return // The other one has nothing more to tell.
     if (events & GONE) this.destroy()
-    else this.#resetOnceSent(side)
+    else void this.#resetOnceSent(side)
   }
 
-  /** A reset discards what the kernel has not sent yet. */
-  #resetOnceSent(side: RelaySide): void {
+  /**
+   * A reset discards what the kernel has not sent yet.
+   * @returns whether it is over
+   */
+  #resetOnceSent(side: RelaySide): boolean {
     const { calls } = this.kernel
     const isSent = calls.unsent(side.fd) <= 0
     // After the end nothing tells when all is sent; but then it is whole, and the kernel goes on with it.
-    if (!isSent && !side.isShut) return
+    if (!isSent && !side.isShut) return false
     if (isSent) calls.resetOnClose(side.fd)
     this.destroy()
+    return true
   }
 }
 
