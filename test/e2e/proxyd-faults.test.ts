@@ -1,11 +1,14 @@
-import { closeSync, readdirSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, closeSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import koffi from 'koffi'
 import t from 'tap'
 import { openDescriptors } from '../lib/proc.js'
-import { PROGRAM, proxyFlags, run, stop, type Running } from '../lib/program.js'
+import { notRoot, PROGRAM, proxyFlags, READY, run, stop, type Running } from '../lib/program.js'
 import { freeRow } from '../lib/free-row.js'
-import { startProxyd, type RunningProxyd } from '../lib/proxyd.js'
+import { PROXYD, runFolder, startProxyd, type RunningProxyd } from '../lib/proxyd.js'
 import { dial, exchange, listeningDescriptor, readAll, startEcho } from '../lib/sockets.js'
+import { mountSmallDisk } from '../lib/small-disk.js'
 import { until } from '../lib/until.js'
 
 /** 200 ports: those that a test may have in a row, on several addresses. */
@@ -166,3 +169,91 @@ t.test('a fault of one port ends that one alone', async (t) => {
   t.match(await broken.exit, { code: 1 })
   for (const { port } of others) t.equal(await exchange(t, port, 'x'), 'x')
 })
+
+t.test('a burst beyond the descriptors is refused, each with the reason', async (t) => {
+  const BURST = 52
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t, { descriptors: 64 })
+  proxyd.child.kill('SIGSTOP')
+  const launchers = Array.from({ length: BURST }, () =>
+    run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } }),
+  )
+  // All of them have asked before any is answered.
+  await until(() =>
+    launchers.every(({ pid }) => readlink(`/proc/${pid}/fd/9`)?.endsWith('/control') === true),
+  )
+  proxyd.child.kill('SIGCONT')
+  const answers = await Promise.all(launchers.map(({ status }) => status))
+  const ready = answers.filter((answer) => answer === READY)
+  t.ok(ready.length > 0 && ready.length < BURST, `${ready.length} of ${BURST}`)
+  for (const answer of answers.filter((each) => each !== READY)) {
+    t.match(answer, /^1\n.*: too many open files$/)
+  }
+})
+
+t.test('who asks while it ends is answered, and becomes the program', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  proxyd.child.kill('SIGSTOP')
+  const launchers = Array.from({ length: 10 }, () =>
+    run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } }),
+  )
+  await until(() =>
+    launchers.every(({ pid }) => readlink(`/proc/${pid}/fd/9`)?.endsWith('/control') === true),
+  )
+  proxyd.child.kill('SIGTERM')
+  proxyd.child.kill('SIGCONT')
+  for (const { status } of launchers) t.equal(await status, READY)
+  t.match(await proxyd.exit, { code: 0 })
+  for (const launcher of launchers) t.match(await stop(launcher), { code: 0 })
+})
+
+t.test(
+  'a replacement that fails for a full disk leaves it able to work',
+  { skip: notRoot('to mount a disk') },
+  async (t) => {
+    const echo = await startEcho(t)
+    const disk = mountSmallDisk(t)
+    chmodSync(disk.folder, 0o700)
+    const proxyd = await startProxyd(t, { folder: disk.folder })
+    disk.fill()
+    const next = run(t, ['--run-dir', disk.folder, '--replace'], { program: PROXYD })
+    t.match(await next.exit, { code: 1 })
+    const launcher = await proxyd.publish(echo)
+    t.equal(await exchange(t, launcher.port, 'still'), 'still')
+    t.match(await stop(launcher), { code: 0 })
+    t.match(await stop(proxyd), { code: 0 })
+  },
+)
+
+t.test('a launcher whose control pipe was removed ends when it is told to', async (t) => {
+  const echo = await startEcho(t)
+  const folder = runFolder(t)
+  const first = await startProxyd(t, { folder })
+  const launcher = await first.publish(echo)
+  first.child.kill('SIGKILL')
+  await first.exit
+  rmSync(join(folder, 'control'))
+  const next = await startProxyd(t, { folder })
+  t.match(await stop(launcher), { code: 0 })
+  t.match(await stop(next), { code: 0 })
+})
+
+t.test('a control pipe that others may write to is not used', async (t) => {
+  const folder = runFolder(t)
+  execFileSync('mkfifo', ['-m', '666', join(folder, 'control')])
+  const proxyd = run(t, ['--run-dir', folder], { program: PROXYD })
+  t.match(await proxyd.exit, { code: 1 })
+  t.equal(
+    await proxyd.stderr,
+    `docker-proxyd: can't use ${join(folder, 'control')}: others may use it; remove it\n`,
+  )
+})
+
+function readlink(path: string): string | undefined {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return undefined // Not yet.
+  }
+}

@@ -218,6 +218,14 @@ t.test('there is one docker-proxyd for a folder', async (t) => {
   )
 })
 
+t.test('an isolation that is none is refused where a docker-proxyd runs as well', async (t) => {
+  const proxyd = await startProxyd(t)
+  const env = { DOCKER_PROXY_RUN_DIR: proxyd.folder, DOCKER_PROXY_ISOLATION: 'Process' }
+  const running = run(t, proxyFlags(await startEcho(t)), { env })
+  t.match(await running.status, '1\ninvalid setting "Process" for DOCKER_PROXY_ISOLATION')
+  t.match(await running.exit, { code: 2 })
+})
+
 t.test('a folder that others may write to is not used', async (t) => {
   const folder = runFolder(t)
   chmodSync(folder, 0o777)
