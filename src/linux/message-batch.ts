@@ -191,13 +191,15 @@ export class MessageBatch {
       view.setUint32(at + HEADER.controlLength, controlLength, true)
       setNumber(this.#iovs, (COUNT + place) * IOV.size + IOV.length, this.#dataLength(place))
     }
+    let left = retries
     for (let place = first; place < end;) {
       const headers = address + place * HEADER.size
       const answer = this.#calls.sendMessages(fd, headers, end - place, MSG.DONTWAIT)
-      if (answer > 0) place += answer
-      else if (answer === -ERRNO.EAGAIN) return
+      if (answer === -ERRNO.EAGAIN) return
       // The kernel tells of the refusal of an earlier datagram, and has not sent this one, see udp(7).
-      else if (answer !== -ERRNO.ECONNREFUSED || retries-- === 0) place++
+      if (answer === -ERRNO.ECONNREFUSED && left-- > 0) continue
+      place += Math.max(1, answer)
+      left = retries
     }
   }
 

@@ -22,6 +22,8 @@ export interface Transport<Client> {
    * @param events of which none is called before this has returned
    */
   openRelay(client: Client, port: PublishedPort, events: RelayEvents): Relay
+  /** Ends a client that there is no relay for. */
+  drop(client: Client): void
   /** The client's address, as `192.0.2.7:4711`. */
   addressOf(client: Client): string
 }
@@ -130,7 +132,14 @@ export async function listenForConnections<Client>(
     const told = log.debugEnabled
       ? { client: transport.addressOf(client), started: Date.now() }
       : undefined
-    relays.set(transport.openRelay(client, port, relayEvents), told)
+    try {
+      relays.set(transport.openRelay(client, port, relayEvents), told)
+    } catch (err) {
+      counters.active--
+      descriptors.give()
+      transport.drop(client)
+      throw err
+    }
     if (descriptors.exhausted) waitForDescriptors()
   }
 

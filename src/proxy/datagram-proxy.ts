@@ -10,6 +10,8 @@ const IDLE_MS = 90_000
 export const MAX_RETRIES = 3
 /** Where the original's table grows with whoever sends, ours ends. */
 const MAX_FLOWS = 16_384
+/** A flow has one socket, and a relay has two. */
+const RELAYS_OF_FLOW = 1 / 2
 
 /**
  * What an engine brings to a proxy of datagrams. `Datagram` is one that was received, in the engine's own form, and good until
@@ -79,10 +81,15 @@ export async function listenForDatagrams<Datagram>(
     if (!flows.delete(entry)) return
     entry.flow.close()
     counters.active--
-    descriptors.give()
+    descriptors.give(RELAYS_OF_FLOW)
     if (isDraining && counters.active === 0) close()
   }
   const begin = (sender: string, first: Datagram): TableEntry<Flow<Datagram>> => {
+    if (descriptors.exhausted && descriptors.isShortageWorthAWord()) {
+      log.warn('Out of file descriptors: each new client ends the flow that was idle the longest', {
+        flows: flows.size,
+      })
+    }
     while (flows.oldest && (flows.size >= MAX_FLOWS || descriptors.exhausted)) end(flows.oldest)
     const flow = transport.openFlow(first, port, {
       answered(bytes) {
@@ -99,7 +106,7 @@ export async function listenForDatagrams<Datagram>(
     const entry = flows.add(sender, flow)
     counters.accepted++
     counters.active++
-    descriptors.take()
+    descriptors.take(RELAYS_OF_FLOW)
     return entry
   }
 

@@ -39,14 +39,14 @@ export class DescriptorBudget {
     return this.#relays >= this.capacity
   }
 
-  /** Counts a relay in. */
-  take(): void {
-    this.#relays++
+  /** Counts a relay in, or what takes only a share of its descriptors. */
+  take(relays = 1): void {
+    this.#relays += relays
   }
 
-  /** Counts a relay out, and wakes those who wait for it. */
-  give(): void {
-    this.#relays--
+  /** Counts out what was counted in, and wakes those who wait for it. */
+  give(relays = 1): void {
+    this.#relays -= relays
     while (!this.exhausted) {
       const wake = this.#waiting.shift()
       if (!wake) break

@@ -52,6 +52,9 @@ function transportOf(kernel: Kernel, port: PublishedPort, opener: Opener): Trans
     openListener: async (_, events) =>
       new NativeListener(kernel, port, events, () => opener.close()),
     openRelay: (client, _, events) => opener.open(client, events),
+    drop(client) {
+      kernel.poller.close(client)
+    },
     addressOf(client) {
       try {
         const { ip, port } = peerAddress(client) ?? { ip: '?', port: 0 }

@@ -78,8 +78,12 @@ class NativePortSocket implements PortSocket, Pollable {
     const count = this.batch.receive(this.fd)
     for (let first = 0; first < count;) {
       const run = { first, count: this.batch.runLength(first, count) }
-      const bytes = this.batch.dataLength(first, run.count)
-      this.events.received(this.batch.key(first), run, bytes)
+      try {
+        const bytes = this.batch.dataLength(first, run.count)
+        this.events.received(this.batch.key(first), run, bytes)
+      } catch (err) {
+        this.fail(err) // It is this client's, and the others go on.
+      }
       first += run.count
     }
     // Errors are of what was sent before, see ip(7), and not this socket's end; but one that somebody has shut down would come up at

@@ -147,7 +147,7 @@ export class Workers {
   #relieve(worker: Worker): void {
     let share = Math.floor(this.#relays.size / (this.count + 1))
     for (const [relay, shared] of this.#relays) {
-      if (share <= 0) break
+      if (share <= 0 || !worker.hasRoom) break
       const joined = relay.letGo()
       if (!joined) continue
       share--

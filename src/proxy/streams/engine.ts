@@ -11,6 +11,7 @@ import { udpTransport } from './udp.js'
 const transport: Transport<Socket> = {
   openListener,
   openRelay,
+  drop: (client) => client.destroy(),
   addressOf: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
 }
 

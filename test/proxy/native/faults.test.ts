@@ -10,7 +10,7 @@ import { NativeListener } from '../../../src/proxy/native/listener.js'
 import { NativeRelay } from '../../../src/proxy/native/relay.js'
 import type { PublishedPort } from '../../../src/proxy/published-port.js'
 import { MemoryLog } from '../../lib/memory-log.js'
-import { dial, exchange, readBytes, startEcho } from '../../lib/sockets.js'
+import { dial, exchange, readAll, readBytes, startEcho } from '../../lib/sockets.js'
 
 t.test('a fault of the engine ends one connection, and is told', async (t) => {
   const echo = await startEcho(t)
@@ -36,14 +36,17 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
   }
   const log = new MemoryLog()
   let last = -1
+  let isBroken = false
   const proxy = await listenForConnections<number>(
     {
       openListener: (_, events) =>
         Promise.resolve(new NativeListener(kernel, port, events, () => undefined)),
       openRelay(client, _, events) {
+        if (isBroken) throw new Error('no relay')
         last = client
         return new NativeRelay(kernel, events, client, dialer(kernel, port), false)
       },
+      drop: (client) => kernel.poller.close(client),
       addressOf: () => '',
     },
     port,
@@ -67,6 +70,14 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
   t.equal(await readBytes(neighbour, 7), 'as ever')
   cursed.clear()
   t.equal(await exchange(t, proxy.address.port, 'next'), 'next')
+  t.equal(proxy.counters.active, 1)
+
+  isBroken = true
+  const refused = await dial(t, proxy.address.port)
+  const told = once(log, 'line')
+  t.equal(await readAll(refused), '')
+  refused.destroy()
+  t.match(await told, [/no relay/])
   t.equal(proxy.counters.active, 1)
   neighbour.destroy()
   victim.destroy()
