@@ -124,9 +124,14 @@ const ports: Start = {
   title: 'wide ranges of ports',
   load: `one round where no number is asked for; a process for each port, one after the other; native by docker-publish; until the last is ready, and memory in all (PSS), also after ${USES} connections through each`,
   figures: COUNTS.toReversed().flatMap((count) => [
-    { key: readyOf(count), title: `${count} ready`, unit: 's', better: 'less' },
-    { key: memoryOf(count), title: `${count}, memory`, unit: 'MiB', better: 'less' },
-    { key: usedOf(count), title: `${count}, memory once used`, unit: 'MiB', better: 'less' },
+    {
+      key: readyOf(count),
+      title: `${count} port${count === 1 ? '' : 's'} ready`,
+      unit: 's',
+      better: 'less',
+    },
+    { key: memoryOf(count), title: `memory of ${count}`, unit: 'MiB', better: 'less' },
+    { key: usedOf(count), title: `of ${count} once used`, unit: 'MiB', better: 'less' },
   ]),
   curve: {
     title: 'Memory over published ports',

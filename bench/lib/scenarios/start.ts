@@ -94,7 +94,7 @@ const idle: Start = {
     { key: 'each', title: 'memory of a connection', unit: 'KiB', better: 'less' },
     ...CONNECTIONS.map((count) => ({
       key: keyOf(count),
-      title: `with ${count}`,
+      title: `${count} open`,
       unit: 'MiB',
       better: 'less' as const,
     })),

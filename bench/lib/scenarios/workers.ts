@@ -56,13 +56,13 @@ const workers: Start = {
   figures: WORKERS.flatMap((count) => [
     {
       key: `keepalive${count}`,
-      title: `keep-alive, ${count}`,
+      title: `keep-alive, ${count} thread${count === 1 ? '' : 's'}`,
       unit: '/s',
       better: 'more' as const,
     },
     {
       key: `close${count}`,
-      title: `new connections, ${count}`,
+      title: `new connections, ${count} thread${count === 1 ? '' : 's'}`,
       unit: '/s',
       better: 'more' as const,
     },
