@@ -74,9 +74,18 @@ export class Proxyd {
   /** Is found no more, and leaves the ports to the next one; launchers that were not told yet see to theirs by themselves. */
   async close(): Promise<void> {
     this.options.folder.close()
+    // Launchers are another's by then, or are about to be.
+    if (!this.#isOpen || this.#successor) return
     this.#isClosing = true
-    this.#ports.turnAway()
+    this.#turnAway()
     await new Promise((done) => setTimeout(done, LAST_REQUESTS_MS))
+    this.#turnAway()
+  }
+
+  /** Some have found us, and have not asked yet. */
+  #turnAway(): void {
+    for (const pid of waitingLaunchers(this.options.folder.controlPath)) void this.#ports.start(pid)
+    this.#ports.turnAway()
   }
 
   /** Resolves when another has taken our place, and the last connection has ended. */
@@ -134,6 +143,7 @@ export class Proxyd {
     if (this.#successor !== asker) throw new Error('ask to replace it first')
     const { folder, log } = this.options
     this.#successor = undefined
+    this.#isOpen = false
     const connections = this.ports().reduce((sum, { active }) => sum + active, 0)
     log.info('Replaced: ends with the last of its connections', { connections })
     const drained = this.#ports.drain()

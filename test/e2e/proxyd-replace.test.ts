@@ -272,3 +272,25 @@ t.test('nobody to hear that it is ready is no fault', async (t) => {
   t.match(await proxyd.exit, { code: 0 })
   t.equal(await exchange(t, launcher.port, 'x'), 'x')
 })
+
+t.test(
+  'one that was replaced and is told to end leaves the ports of the other alone',
+  async (t) => {
+    const echo = await startEcho(t)
+    const old = await startProxyd(t)
+    const early = await old.publish(echo)
+    const held = await dial(t, early.port)
+    held.write('held')
+    await once(held, 'data')
+    const next = await startProxyd(t, { folder: old.folder, args: ['--replace'] })
+    const late = await next.publish(echo)
+    t.match(await stop(old), { code: 0 })
+    for (const { port } of [early, late]) t.equal(await exchange(t, port, 'still'), 'still')
+    for (const launcher of [early, late]) {
+      t.match(readFileSync(`/proc/${launcher.pid}/cmdline`, 'latin1'), /^\/bin\/sh\0/)
+      t.match(await stop(launcher), { code: 0 })
+    }
+    held.destroy()
+    t.match(await stop(next), { code: 0 })
+  },
+)
