@@ -101,12 +101,7 @@ t.test('what came before a reset arrives, though nobody has read it yet', async 
     const client = connect()
     const server = await raw.accept(backend)
     const [first, other] = resets === 'client' ? [client, server] : [server, client]
-    let sent = 0
-    await until(() => {
-      const count = calls.send(first, addressOf(data) + sent, data.length - sent, MSG.NOSIGNAL)
-      sent += Math.max(0, count)
-      return sent === data.length && calls.unsent(first) === 0
-    })
+    await sendAll(first, data)
     raw.reset(first)
     // Time for the proxy to see it: other connections come and go.
     for (let i = 0; i < 5; i++) {
@@ -142,12 +137,7 @@ t.test('a whole answer arrives, though its reader says something late', async (t
   const { addressOf } = requireFfi()
   const client = connect()
   const server = await raw.accept(backend)
-  let sent = 0
-  await until(() => {
-    const count = calls.send(server, addressOf(data) + sent, data.length - sent, MSG.NOSIGNAL)
-    sent += Math.max(0, count)
-    return sent === data.length && calls.unsent(server) === 0
-  })
+  await sendAll(server, data)
   raw.close(server)
   raw.send(client, 'one more')
   let received = 0
@@ -163,3 +153,14 @@ t.test('a whole answer arrives, though its reader says something late', async (t
   raw.close(client)
   await until(() => proxy.counters.active === 0)
 })
+
+/** Sends all of it, until the other end's kernel has it. */
+async function sendAll(fd: number, data: Buffer): Promise<void> {
+  const calls = requireCalls()
+  const address = requireFfi().addressOf(data)
+  let sent = 0
+  await until(() => {
+    sent += Math.max(0, calls.send(fd, address + sent, data.length - sent, MSG.NOSIGNAL))
+    return sent === data.length && calls.unsent(fd) === 0
+  })
+}
