@@ -55,8 +55,6 @@ export interface Calls {
   epollCreate(flags: number): number
   epollControl(epoll: number, operation: number, fd: number, event: number): number
   epollWait(epoll: number, events: number, count: number, milliseconds: number): number
-  /** eventfd(2). */
-  eventfd(flags: number): number
   /** Adds one to an eventfd: whoever waits for it wakes. */
   wake(eventfd: number): number
 }
@@ -102,7 +100,6 @@ function declareCalls(): Calls {
   const epollWait = declare(
     'int epoll_wait(int epoll, uintptr_t events, int count, int milliseconds)',
   )
-  const eventfd = declare('int eventfd(unsigned int start, int flags)')
   const write = declare('intptr_t write(int fd, uintptr_t buffer, size_t length)')
 
   const answer = (result: number): number => (result < 0 ? -errno() : result)
@@ -154,7 +151,6 @@ function declareCalls(): Calls {
       answer(epollControl(epoll, operation, fd, event)),
     epollWait: (epoll, events, count, milliseconds) =>
       answer(epollWait(epoll, events, count, milliseconds)),
-    eventfd: (flags) => answer(eventfd(0, flags)),
     wake: (fd) => answer(write(fd, oneAddress, one.byteLength)),
   }
 }

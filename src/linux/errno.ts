@@ -42,6 +42,11 @@ export function errnoCode(err: unknown): string | undefined {
     : undefined
 }
 
+/** Whether a connection that was made has been reset, or was written to in vain; one that never was is ECONNREFUSED. */
+export function isReset(err: unknown): boolean {
+  return ['ECONNRESET', 'EPIPE'].includes(errnoCode(err) ?? '')
+}
+
 /** The reason in one phrase: `address already in use`; an unknown error speaks for itself. */
 export function errnoReason(err: unknown): string {
   return REASONS[errnoCode(err) ?? ''] ?? (err instanceof Error ? err.message : String(err))

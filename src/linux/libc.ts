@@ -1,5 +1,5 @@
 import { requireCalls } from './calls.js'
-import { F, LOCK, OPTION, SYS, type SocketOption } from './constants.js'
+import { EFD, F, LOCK, OPTION, SYS, type SocketOption } from './constants.js'
 import { requireFfi } from './ffi.js'
 import { check } from './system-error.js'
 
@@ -28,6 +28,8 @@ export interface Libc {
   lock(fd: number): boolean
   /** A pipe with a path, see mkfifo(3). */
   makeFifo(path: string, mode: number): void
+  /** A descriptor by which one thread wakes another, see eventfd(2). */
+  openBell(): number
   /** A descriptor for a process, see pidfd_open(2). */
   openProcess(pid: number): number
   /** A copy of another process's descriptor, see pidfd_getfd(2). */
@@ -61,6 +63,7 @@ function openLibc(): Libc {
   const listen = declare('int listen(int fd, int backlog)')
   const bind = declare('int bind(int fd, uintptr_t address, uint32_t length)')
   const flock = declare('int flock(int fd, int operation)')
+  const eventfd = declare('int eventfd(unsigned int start, int flags)')
   const mkfifo = declare('int mkfifo(const char *path, uint32_t mode)')
   const syscall = declare('long syscall(long number, ...)')
 
@@ -86,6 +89,7 @@ function openLibc(): Libc {
     listen: (fd, backlog) => void checked('listen', listen(fd, backlog)),
     lock: (fd) => flock(fd, LOCK.EX | LOCK.NB) === 0,
     makeFifo: (path, mode) => void checked('mkfifo', mkfifo(path, mode)),
+    openBell: () => checked('eventfd', eventfd(0, EFD.NONBLOCK | EFD.CLOEXEC)),
     openProcess: (pid) => checked('pidfd_open', syscall(SYS.pidfd_open, 'int', pid, 'uint', 0)),
     takeDescriptor: (pidfd, fd) =>
       checked('pidfd_getfd', syscall(SYS.pidfd_getfd, 'int', pidfd, 'int', fd, 'uint', 0)),

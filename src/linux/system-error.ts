@@ -7,9 +7,14 @@ export interface SystemError extends Error {
 }
 
 /** The error that a call has given: `systemError('bind', 98)` has the code EADDRINUSE. */
-export function systemError(syscall: string, errno: number): SystemError {
+function systemError(syscall: string, errno: number): SystemError {
   const code = errnoName(errno)
   return Object.assign(new Error(`${syscall} ${code}`), { code, syscall })
+}
+
+/** The error that a socket has, whichever call told it. */
+export function socketError(errno: number): SystemError {
+  return systemError('socket', errno)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { deferred } from '../deferred.js'
-import { errnoReason } from '../linux/errno.js'
+import { errnoCode, errnoReason } from '../linux/errno.js'
 import { noCounters, type Proxy, type ProxyContext } from './engine.js'
 import { FlowTable, type TableEntry } from './flow-table.js'
 import { joinHostPort, type PublishedPort } from './published-port.js'
@@ -55,7 +55,7 @@ export interface Flow<Datagram> {
 export interface FlowEvents {
   /** The backend has answered with so many bytes. */
   readonly answered: (bytes: number) => void
-  /** Its socket can't be used any more. Not called before openFlow has returned, nor after `close`. */
+  /** Its socket has an error. Not called before openFlow has returned, nor after `close`. */
   readonly broken: (err: Error) => void
 }
 
@@ -97,6 +97,8 @@ export async function listenForDatagrams<Datagram>(
         flows.touch(entry, performance.now())
       },
       broken(err) {
+        // A backend that is down now may be up when the client asks again.
+        if (errnoCode(err) === 'ECONNREFUSED') return
         counters.failedDials++
         const backend = joinHostPort(port.containerIp, port.containerPort)
         log.error(`Can't proxy a datagram to udp/${backend}: ${errnoReason(err)}`)

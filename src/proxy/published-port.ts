@@ -20,6 +20,16 @@ export interface PublishedPort {
   readonly listenFd?: number
 }
 
+/** Where its proxy listens. */
+export function hostAddressOf({ hostIp }: PublishedPort): string {
+  return hostIp === '' ? '::' : hostIp
+}
+
+/** Where its backend is. */
+export function backendAddressOf({ containerIp }: PublishedPort): string {
+  return containerIp === '' ? '127.0.0.1' : containerIp
+}
+
 /** `127.0.0.1:80` or `[::1]:80`, as Go's net.JoinHostPort writes it. */
 export function joinHostPort(ip: string, port: number): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`

@@ -1,11 +1,10 @@
 import { EPOLL, ERRNO } from '../linux/constants.js'
 import { closerOf } from '../linux/descriptors.js'
 import type { NodePoller } from '../linux/node-poller.js'
-import { systemError } from '../linux/system-error.js'
+import { socketError } from '../linux/system-error.js'
 import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { ListenError, type Engine, type Proxy } from '../proxy/engine.js'
-import { parseFlags, portOfFlags } from '../proxy/flags.js'
 import { bindError, brokenListenerText } from '../proxy/listen-error.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { tellListening } from '../proxy/tell-listening.js'
@@ -97,7 +96,7 @@ export class LaunchedPorts {
       throw err
     }
     const listenFd = sockets.get(pid)
-    const port = readPort(launched.launcher, listenFd)
+    const port = launched.launcher.publishedPort(listenFd)
     if (!port) throw new Error(`launcher ${pid} has no port`)
     sockets.delete(pid)
     await this.#listen(launched, port)
@@ -155,7 +154,7 @@ export class LaunchedPorts {
 
   async #publish(launched: LaunchedPort): Promise<void> {
     const { launcher } = launched
-    const port = readPort(launcher)
+    const port = launcher.publishedPort()
     if (!port) {
       launcher.become()
       this.#end(launched)
@@ -163,7 +162,7 @@ export class LaunchedPorts {
     }
     try {
       // What is kept free is for telling this, and to be able to go on.
-      if (!launched.isAffordable) throw bindError(port, systemError('socket', ERRNO.EMFILE))
+      if (!launched.isAffordable) throw bindError(port, socketError(ERRNO.EMFILE))
       await this.#listen(launched, port)
     } catch (err) {
       const { message, hint = '' } = err as Error & { hint?: string }
@@ -209,22 +208,5 @@ export class LaunchedPorts {
     if (exitCode !== undefined) launcher.exit(exitCode)
     this.options.poller.forget(launcher.pidfd)
     launcher.close()
-  }
-}
-
-/**
- * The port that a launcher was started for; undefined where it is the program's to answer: help, versions, bad flags.
- * @param socket that listens for it already
- */
-function readPort(launcher: Launcher, socket?: number): PublishedPort | undefined {
-  const [, ...args] = launcher.command
-  try {
-    const flags = parseFlags(args)
-    if (flags.version) return undefined
-    const port = portOfFlags(flags)
-    const listenFd = socket ?? (flags.useListenFd ? launcher.takeListenFd() : undefined)
-    return port && listenFd !== undefined ? { ...port, listenFd } : port
-  } catch {
-    return undefined
   }
 }

@@ -3,6 +3,8 @@ import { basename } from 'node:path'
 import { errnoCode } from '../linux/errno.js'
 import { requireLibc } from '../linux/libc.js'
 import { processCommand, processIds } from '../linux/process.js'
+import { parseFlags, portOfFlags } from '../proxy/flags.js'
+import type { PublishedPort } from '../proxy/published-port.js'
 
 /** Descriptors of the launcher script. */
 const LISTEN_FD = 4
@@ -68,11 +70,21 @@ export class Launcher {
   }
 
   /**
-   * A copy of the listening socket that was handed to it.
-   * @throws SystemError `EBADF` when it has none, `EPERM` where we may not
+   * The port that it was started for, with a copy of the listening socket that was handed to it; undefined where it is the program's to
+   * answer: help, versions, bad flags, a socket that is missing or that we may not take.
+   * @param listening a socket that listens for it already
    */
-  takeListenFd(): number {
-    return requireLibc().takeDescriptor(this.pidfd, LISTEN_FD)
+  publishedPort(listening?: number): PublishedPort | undefined {
+    const [, ...args] = this.command
+    try {
+      const flags = parseFlags(args)
+      if (flags.version) return undefined
+      const port = portOfFlags(flags)
+      const listenFd = listening ?? (flags.useListenFd ? this.#takeListenFd() : undefined)
+      return port && listenFd !== undefined ? { ...port, listenFd } : port
+    } catch {
+      return undefined
+    }
   }
 
   /** The port is published. */
@@ -105,6 +117,10 @@ export class Launcher {
   close(): void {
     this.#stopNudging()
     closeSync(this.pidfd)
+  }
+
+  #takeListenFd(): number {
+    return requireLibc().takeDescriptor(this.pidfd, LISTEN_FD)
   }
 
   #answer(text: string): void {

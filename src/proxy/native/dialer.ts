@@ -2,9 +2,9 @@ import { ERRNO, SOCK } from '../../linux/constants.js'
 import { requireFfi } from '../../linux/ffi.js'
 import { SOCKET_KINDS } from '../../linux/port-socket.js'
 import { familyOf, socketAddress } from '../../linux/socket-address.js'
-import { check } from '../../linux/system-error.js'
+import { socketError } from '../../linux/system-error.js'
 import { invalidArgument, isPort } from '../listen-error.js'
-import type { PublishedPort } from '../published-port.js'
+import { backendAddressOf, type PublishedPort } from '../published-port.js'
 import { setConnectionOptions } from './connection-options.js'
 import type { Kernel } from './kernel.js'
 
@@ -16,7 +16,7 @@ export type Dial = () => number
 
 /** How to reach the backend of a port. */
 export function dialer({ calls }: Kernel, port: PublishedPort): Dial {
-  const ip = port.containerIp === '' ? '127.0.0.1' : port.containerIp
+  const ip = backendAddressOf(port)
   const family = familyOf(ip)
   const { type, number } = SOCKET_KINDS[port.protocol]
   // Whatever the flags said, the proxy lives: a port that can't be is refused connection by connection.
@@ -25,12 +25,12 @@ export function dialer({ calls }: Kernel, port: PublishedPort): Dial {
 
   return () => {
     if (!address || location === undefined) throw invalidArgument()
-    const fd = check('socket', calls.socket(family, type | SOCK.NONBLOCK | SOCK.CLOEXEC, number))
+    const fd = calls.socket(family, type | SOCK.NONBLOCK | SOCK.CLOEXEC, number)
+    if (fd < 0) throw socketError(-fd)
     setConnectionOptions(calls, fd, port.protocol)
     const answer = calls.connect(fd, location, address.length)
     if (answer === 0 || answer === -ERRNO.EINPROGRESS) return fd
     calls.close(fd)
-    check('connect', answer)
-    return fd
+    throw socketError(-answer)
   }
 }

@@ -1,7 +1,7 @@
 import { ERRNO, EPOLL, F, O_NONBLOCK, SOCK } from '../../linux/constants.js'
 import type { Pollable } from '../../linux/epoll.js'
 import type { SocketName } from '../../linux/socket-address.js'
-import { systemError } from '../../linux/system-error.js'
+import { socketError } from '../../linux/system-error.js'
 import type { Listener, ListenerEvents } from '../connection-proxy.js'
 import type { PublishedPort } from '../published-port.js'
 import { setConnectionOptions } from './connection-options.js'
@@ -83,7 +83,7 @@ export class NativeListener implements Listener, Pollable {
         this.#inheritsOptions = true
         return
       } else if (BROKEN.includes(-answer)) {
-        this.events.broken(systemError('accept', -answer))
+        this.events.broken(socketError(-answer))
         return
       } else if (EXHAUSTED.includes(-answer)) {
         this.events.exhausted()

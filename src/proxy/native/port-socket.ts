@@ -7,7 +7,7 @@ import type { SocketName } from '../../linux/socket-address.js'
 import { localAddress } from '../../linux/socket-name.js'
 import { bindError, invalidArgument, isPort } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
-import type { PublishedPort } from '../published-port.js'
+import { hostAddressOf, type PublishedPort } from '../published-port.js'
 import type { Kernel } from './kernel.js'
 
 /** A port's socket, bound, and listening but for UDP. */
@@ -47,10 +47,10 @@ export function watchPort(
 }
 
 function bind(port: PublishedPort): number {
-  const { protocol, hostIp, hostPort } = port
+  const { protocol, hostPort } = port
   try {
     if (!isPort(hostPort)) throw invalidArgument()
-    return openPortSocket(protocol, hostIp === '' ? '::' : hostIp, hostPort)
+    return openPortSocket(protocol, hostAddressOf(port), hostPort)
   } catch (err) {
     throw bindError(port, err)
   }

@@ -1,21 +1,12 @@
-import { EPOLL, ERRNO, OPTION, SHUT_WR } from '../../linux/constants.js'
-import type { Pollable } from '../../linux/epoll.js'
-import { systemError } from '../../linux/system-error.js'
+import { EPOLL, OPTION, SHUT_WR } from '../../linux/constants.js'
+import { isReset } from '../../linux/errno.js'
+import { socketError } from '../../linux/system-error.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
 import type { Dial } from './dialer.js'
-import { Direction, type Side } from './direction.js'
+import { Direction } from './direction.js'
 import type { Kernel } from './kernel.js'
-
-/** Edges of all that can happen to a socket: asked for once, and never changed. */
-const EVERYTHING = EPOLL.IN | EPOLL.OUT | EPOLL.PRI | EPOLL.RDHUP | EPOLL.ET
-const GONE = EPOLL.HUP | EPOLL.ERR
-const READABLE = EPOLL.IN | EPOLL.PRI | EPOLL.RDHUP | GONE
-const WRITABLE = EPOLL.OUT | GONE
-/** The end is near, or urgent data before which recv(2) stops short. */
-const READ_TO_THE_END = EPOLL.PRI | EPOLL.RDHUP | GONE
-
-/** What a reset leaves behind once the connection was made; before, it is ECONNREFUSED. */
-const WAS_CONNECTED: readonly number[] = [ERRNO.ECONNRESET, ERRNO.EPIPE]
+import { EVERYTHING, GONE, RelaySide, type RelaySideOwner } from './relay-side.js'
+import { Reset } from './reset.js'
 
 /** A backend that a client is joined to already, and what was moved so far. */
 export interface Joined {
@@ -39,14 +30,14 @@ export type NativeRelayEvents = Omit<RelayEvents, 'moved'> & {
  * A direction that is over shuts the other side down for writing. A side that is broken has the other one reset, once
  * that has been sent what came before.
  */
-export class NativeRelay implements Relay {
+export class NativeRelay implements Relay, RelaySideOwner {
   readonly #client: RelaySide
   readonly #backend: RelaySide
   readonly #up: Direction
   readonly #down: Direction
   #state: 'dialing' | 'joined' | 'resetting' | 'closed' = 'dialing'
   #isPutOff = false
-  #toReset: RelaySide | undefined
+  #reset: Reset | undefined
   #dialError: Error | undefined
 
   /**
@@ -115,12 +106,11 @@ export class NativeRelay implements Relay {
     return { client: this.#client.fd, fd: this.#backend.fd, bytesIn, bytesOut }
   }
 
-  /** Something has happened to one of the sockets, which has noted it. */
   ready(side: RelaySide, events: number): void {
     if (this.#state === 'closed') return
     if (events === 0) this.#isPutOff = false
     if (this.#state === 'dialing') this.#dial(side, events)
-    else if (this.#state === 'resetting') this.#goOnResetting(side, events)
+    else if (this.#reset) this.#goOnResetting(this.#reset, side, events)
     else if (events & EPOLL.ERR) this.#noteReset(side)
     if (this.#state === 'joined') this.#advance()
   }
@@ -139,11 +129,16 @@ export class NativeRelay implements Relay {
     this.destroy()
   }
 
-  #dial(side: Side, events: number): void {
+  #goOnResetting(reset: Reset, side: RelaySide, events: number): void {
+    reset.ready(side, events)
+    if (reset.isOver) this.destroy()
+  }
+
+  #dial(side: RelaySide, events: number): void {
     if (side === this.#backend) {
-      const error = events & GONE ? Math.abs(this.kernel.calls.option(side.fd, OPTION.SO_ERROR)) : 0
-      if (error !== 0 && !WAS_CONNECTED.includes(error)) {
-        this.#dialError = systemError('connect', error)
+      const error = events & GONE ? this.#errorOf(side) : undefined
+      if (error && !isReset(error)) {
+        this.#dialError = error
       } else if (events & (EPOLL.OUT | GONE)) {
         this.#state = 'joined'
         // It was there, and is gone already: its last words are delivered, and the reset.
@@ -160,7 +155,12 @@ export class NativeRelay implements Relay {
     }
   }
 
-  #hasWords({ fd }: Side): boolean {
+  #errorOf({ fd }: RelaySide): Error | undefined {
+    const error = Math.abs(this.kernel.calls.option(fd, OPTION.SO_ERROR))
+    return error === 0 ? undefined : socketError(error)
+  }
+
+  #hasWords({ fd }: RelaySide): boolean {
     return this.kernel.calls.peek(fd, this.kernel.buffer.address, 1) > 0
   }
 
@@ -221,64 +221,8 @@ export class NativeRelay implements Relay {
 
   /** Passes a reset on: a side that was reset must not look like one that ended well. */
   #resetAndClose(side: RelaySide): void {
-    const { calls, poller } = this.kernel
-    // What is held back for the end that was to follow goes out when the option is set anew, see tcp(7).
-    calls.setOption(side.fd, OPTION.TCP_NODELAY, 1)
     this.#state = 'resetting'
-    if (this.#resetOnceSent(side)) return
-    // It can be written to again when all is sent: so it is reported.
-    calls.setOption(side.fd, OPTION.TCP_NOTSENT_LOWAT, 1)
-    poller.change(side.fd, EPOLL.OUT | EPOLL.ET)
-    this.#toReset = side
-  }
-
-  #goOnResetting(side: RelaySide, events: number): void {
-    if (side !== this.#toReset) return // The other one has nothing more to tell.
-    if (events & GONE) this.destroy()
-    else void this.#resetOnceSent(side)
-  }
-
-  /**
-   * A reset discards what the kernel has not sent yet.
-   * @returns whether it is over
-   */
-  #resetOnceSent(side: RelaySide): boolean {
-    const { calls } = this.kernel
-    const isSent = calls.unsent(side.fd) <= 0
-    // After the end nothing tells when all is sent; but then it is whole, and the kernel goes on with it.
-    if (!isSent && !side.isShut) return false
-    if (isSent) calls.resetOnClose(side.fd)
-    this.destroy()
-    return true
-  }
-}
-
-class RelaySide implements Side, Pollable {
-  readable = false
-  writable = false
-  isBroken = false
-  isShut = false
-  endFollows = false
-  readToTheEnd: boolean
-
-  constructor(
-    private readonly relay: NativeRelay,
-    private readonly isSctp: boolean,
-    public fd = -1,
-  ) {
-    this.readToTheEnd = isSctp
-  }
-
-  ready(events: number): void {
-    if (events & READABLE) this.readable = true
-    if (events & WRITABLE) this.writable = true
-    if (events & READ_TO_THE_END) this.readToTheEnd = true
-    const isEnd = (events & (EPOLL.RDHUP | GONE)) === EPOLL.RDHUP
-    if (isEnd && !this.isSctp) this.endFollows = true
-    this.relay.ready(this, events)
-  }
-
-  fail(err: unknown): void {
-    this.relay.fail(err)
+    this.#reset = new Reset(this.kernel, side)
+    if (this.#reset.isOver) this.destroy()
   }
 }

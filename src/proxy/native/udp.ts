@@ -2,7 +2,7 @@ import { EPOLL, ERRNO, OPTION } from '../../linux/constants.js'
 import type { Pollable } from '../../linux/epoll.js'
 import type { Envelope, MessageBatch } from '../../linux/message-batch.js'
 import { isIpv6, type SocketName } from '../../linux/socket-address.js'
-import { systemError } from '../../linux/system-error.js'
+import { socketError } from '../../linux/system-error.js'
 import {
   MAX_RETRIES,
   type DatagramTransport,
@@ -89,7 +89,7 @@ class NativePortSocket implements PortSocket, Pollable {
     // Errors are of what was sent before, see ip(7), and not this socket's end; but one that somebody has shut down would come up at
     // once and again.
     if (count <= 0 && events & SHUT_DOWN) {
-      this.events.broken(systemError('recvmmsg', ERRNO.EINVAL))
+      this.events.broken(socketError(ERRNO.EINVAL))
     }
   }
 
@@ -145,8 +145,8 @@ class NativeFlow implements Flow<Run>, Pollable {
     if (count > 0) {
       this.events.answered(this.batch.dataLength(0, count))
       this.batch.answer(this.portFd, 0, count, this.client)
-    } else if (count < 0 && !HARMLESS.includes(-count)) {
-      this.events.broken(systemError('recvmmsg', -count))
+    } else if (count < 0 && !NOTHING.includes(-count)) {
+      this.events.broken(socketError(-count))
     }
   }
 
@@ -161,5 +161,5 @@ class NativeFlow implements Flow<Run>, Pollable {
   }
 }
 
-/** A backend that is down now may be up when the client asks again. */
-const HARMLESS: readonly number[] = [ERRNO.EAGAIN, ERRNO.EINTR, ERRNO.ECONNREFUSED]
+/** There is nothing to receive after all. */
+const NOTHING: readonly number[] = [ERRNO.EAGAIN, ERRNO.EINTR]

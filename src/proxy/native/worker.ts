@@ -1,7 +1,8 @@
 import { Worker as Thread } from 'node:worker_threads'
-import { EFD, EPOLL } from '../../linux/constants.js'
+import { EPOLL } from '../../linux/constants.js'
+import { requireLibc } from '../../linux/libc.js'
 import type { NodePoller } from '../../linux/node-poller.js'
-import { check, systemError } from '../../linux/system-error.js'
+import { socketError } from '../../linux/system-error.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
 import type { PublishedPort } from '../published-port.js'
 import type { Kernel } from './kernel.js'
@@ -14,9 +15,9 @@ import {
   parseMessage,
   REPORT,
   workerMemory,
-  type RelayTable,
   type WorkerMemory,
 } from './worker-memory.js'
+import { WorkerRelay } from './worker-relay.js'
 import type { PortNotice, WorkerNotice, WorkerStart } from './worker-thread.js'
 
 /** A port whose relays may be a worker's. */
@@ -57,10 +58,10 @@ export class Worker {
     private readonly events: WorkerEvents,
   ) {
     const { calls } = kernel
-    const bell = (): number => check('eventfd', calls.eventfd(EFD.NONBLOCK | EFD.CLOEXEC))
-    const ordersBell = bell()
+    const libc = requireLibc()
+    const ordersBell = libc.openBell()
     try {
-      this.#memory = workerMemory(ordersBell, bell())
+      this.#memory = workerMemory(ordersBell, libc.openBell())
     } catch (err) {
       calls.close(ordersBell)
       throw err
@@ -175,7 +176,7 @@ export class Worker {
 
   #tell(kind: number, place: number, relay: WorkerRelay): void {
     if (kind === REPORT.DIAL_FAILED) {
-      relay.events.dialFailed(systemError('connect', this.#memory.relays.errors[place] ?? 0))
+      relay.events.dialFailed(socketError(this.#memory.relays.errors[place] ?? 0))
     } else {
       this.#end(place, relay)
     }
@@ -208,30 +209,5 @@ export class Worker {
     const wanted = this.#isStopped
     this.#isStopped = true
     this.events.ended(wanted ? undefined : (this.#death ?? new Error('it ended by itself')))
-  }
-}
-
-class WorkerRelay implements Relay {
-  #isDestroyed = false
-
-  constructor(
-    readonly events: RelayEvents,
-    private readonly table: RelayTable,
-    private readonly place: number,
-    private readonly order: () => void,
-  ) {}
-
-  get bytesIn(): number {
-    return this.table.bytesIn[this.place] ?? 0
-  }
-
-  get bytesOut(): number {
-    return this.table.bytesOut[this.place] ?? 0
-  }
-
-  destroy(): void {
-    if (this.#isDestroyed) return
-    this.#isDestroyed = true
-    this.order()
   }
 }

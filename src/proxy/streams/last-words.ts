@@ -1,6 +1,6 @@
 import { readSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { errnoCode } from '../../linux/errno.js'
+import { errnoCode, isReset } from '../../linux/errno.js'
 import { descriptorOf } from './descriptor.js'
 
 const BLOCK = 64 * 1024
@@ -36,7 +36,7 @@ export function wasReset(socket: Socket): boolean {
 }
 
 function isFailedWrite(err: NodeJS.ErrnoException | null): boolean {
-  return err?.syscall === 'write' && (err.code === 'ECONNRESET' || err.code === 'EPIPE')
+  return err?.syscall === 'write' && isReset(err)
 }
 
 function* leftIn(socket: Socket): Generator<Buffer> {

@@ -6,7 +6,7 @@ import { BACKLOG } from '../../linux/port-socket.js'
 import type { Listener, ListenerEvents } from '../connection-proxy.js'
 import { bindError, invalidArgument, isPort } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
-import type { PublishedPort } from '../published-port.js'
+import { hostAddressOf, type PublishedPort } from '../published-port.js'
 import { watchListener } from './listener-watch.js'
 import { descriptorOf } from './descriptor.js'
 import { SOCKET_OPTIONS } from './tcp-relay.js'
@@ -70,7 +70,7 @@ async function bind(server: Server, port: PublishedPort): Promise<void> {
   if (!isPort(port.hostPort)) throw bindError(port, invalidArgument())
   try {
     await listen(server, {
-      host: port.hostIp === '' ? '::' : port.hostIp,
+      host: hostAddressOf(port),
       port: port.hostPort,
       // dockerd starts a proxy of its own for each family.
       ipv6Only: true,

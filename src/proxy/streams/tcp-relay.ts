@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import { KEEP_ALIVE_S, type Relay, type RelayEvents } from '../connection-proxy.js'
-import { errnoCode } from '../../linux/errno.js'
+import { isReset } from '../../linux/errno.js'
 import { isPort } from '../listen-error.js'
-import type { PublishedPort } from '../published-port.js'
+import { backendAddressOf, type PublishedPort } from '../published-port.js'
 import { saveLastWords, wasReset } from './last-words.js'
 
 /** What both sockets of a relay are set to. */
@@ -24,13 +24,13 @@ export const SOCKET_OPTIONS = {
  * @see Transport.openRelay
  */
 export function openRelay(client: Socket, port: PublishedPort, events: RelayEvents): Relay {
-  const { containerIp, containerPort } = port
+  const { containerPort } = port
   let isJoined = false
   let open = 2
 
   const backend = connect({
     ...SOCKET_OPTIONS,
-    host: containerIp === '' ? '127.0.0.1' : containerIp,
+    host: backendAddressOf(port),
     // Whatever the flags said, the proxy lives: a port that can't be is refused connection by connection.
     port: isPort(containerPort) ? containerPort : 0,
   })
@@ -56,8 +56,7 @@ export function openRelay(client: Socket, port: PublishedPort, events: RelayEven
   client.on('error', () => (backend.connecting ? backend.destroy() : reset(backend)))
   backend.on('error', (err) => {
     // The backend was there, but has reset before Node saw that it was.
-    const wasJoined = ['ECONNRESET', 'EPIPE'].includes(errnoCode(err) ?? '')
-    if (isJoined || wasJoined) return reset(client)
+    if (isJoined || isReset(err)) return reset(client)
     events.dialFailed(err)
     client.destroy()
   })

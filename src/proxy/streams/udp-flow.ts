@@ -3,19 +3,16 @@ import { isIPv6 } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
 import { MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
 import { isPort } from '../listen-error.js'
-import type { PublishedPort } from '../published-port.js'
+import { backendAddressOf, type PublishedPort } from '../published-port.js'
 import type { Received } from './udp.js'
 
 /** How many datagrams a flow keeps until its socket is ready. */
 const MAX_WAITING = 64
 
 /** @see DatagramTransport.openFlow */
-export function openFlow(
-  first: Received,
-  { containerIp, containerPort }: PublishedPort,
-  events: FlowEvents,
-): Flow<Received> {
-  const host = containerIp === '' ? '127.0.0.1' : containerIp
+export function openFlow(first: Received, port: PublishedPort, events: FlowEvents): Flow<Received> {
+  const { containerPort } = port
+  const host = backendAddressOf(port)
   const socket = createSocket({
     type: isIPv6(host) ? 'udp6' : 'udp4',
     // Nothing to look up: it is an address.
@@ -41,10 +38,7 @@ export function openFlow(
     events.answered(reply.length)
     first.answer(reply)
   })
-  // A backend that is down now may be up when the client asks again.
-  socket.on('error', (err) => {
-    if (errnoCode(err) !== 'ECONNREFUSED') fail(err)
-  })
+  socket.on('error', fail)
   if (isPort(containerPort) && containerPort > 0) {
     // Where it fails the listener of 'connect' is called with the error.
     socket.connect(containerPort, host, (err?: Error) => {

@@ -4,7 +4,7 @@ import type { Log } from '../../log/log.js'
 import type { DatagramTransport, PortSocket, PortSocketEvents } from '../datagram-proxy.js'
 import { bindError, invalidArgument, isPort } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
-import type { PublishedPort } from '../published-port.js'
+import { hostAddressOf, type PublishedPort } from '../published-port.js'
 import { descriptorOf } from './descriptor.js'
 import { openFlow } from './udp-flow.js'
 
@@ -37,7 +37,7 @@ async function openSocket(
   events: PortSocketEvents<Received>,
 ): Promise<PortSocket> {
   if (port.listenFd !== undefined) checkListenFd('udp', port.listenFd)
-  const host = port.hostIp === '' ? '::' : port.hostIp
+  const host = hostAddressOf(port)
   const socket = createSocket(isIPv6(host) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' })
   try {
     if (port.listenFd === undefined && !isPort(port.hostPort)) throw invalidArgument()

@@ -1,0 +1,28 @@
+import type { Relay, RelayEvents } from '../connection-proxy.js'
+import type { RelayTable } from './worker-memory.js'
+
+/** A relay of a worker, as the main thread sees it. */
+export class WorkerRelay implements Relay {
+  #isDestroyed = false
+
+  constructor(
+    readonly events: RelayEvents,
+    private readonly table: RelayTable,
+    private readonly place: number,
+    private readonly order: () => void,
+  ) {}
+
+  get bytesIn(): number {
+    return this.table.bytesIn[this.place] ?? 0
+  }
+
+  get bytesOut(): number {
+    return this.table.bytesOut[this.place] ?? 0
+  }
+
+  destroy(): void {
+    if (this.#isDestroyed) return
+    this.#isDestroyed = true
+    this.order()
+  }
+}
