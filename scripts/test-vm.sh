@@ -1,14 +1,23 @@
 #!/bin/sh
 # Runs tests under Debian's kernel in an emulated machine: it has SCTP, and lets 10,000 connections have their descriptors, where this
-# one may do neither. scripts/test-vm.sh [TEST…]
+# one may do neither; or, with --systemd, as a service of systemd's with a dockerd beside it. scripts/test-vm.sh [--systemd] [TEST…]
 #
 # The machine sees this one's files, and writes over them in its memory. Its kernel is fetched by apt-get, and not installed.
 set -eu
 cd "$(dirname "$0")/.."
+start_with='chroot /root /bin/sh /run/tests
+echo "status $?"
+echo o >/root/proc/sysrq-trigger
+sleep 60'
+if [ "${1-}" = --systemd ]; then
+  shift
+  start_with='exec switch_root /root /lib/systemd/systemd'
+  [ $# -gt 0 ] || set -- test/e2e/systemd.test.ts
+fi
 [ $# -gt 0 ] || set -- test/proxy/native/sctp.test.ts test/proxy/native/direction.test.ts test/proxy/native/relay.test.ts \
   test/e2e/many-connections.test.ts
 
-for program in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils apt-get:apt; do
+for program in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils apt-get:apt systemctl:systemd; do
   command -v "${program%:*}" >/dev/null || { echo "${program%:*} is missing: apt-get install ${program#*:}" >&2; exit 1; }
 done
 
@@ -54,14 +63,33 @@ mount -t tmpfs shm /root/dev/shm
 mount -t devpts pts /root/dev/pts
 ip link set lo up
 cp /tests /root/run/tests
-chroot /root /bin/sh /run/tests
-echo "status $?"
-echo o >/root/proc/sysrq-trigger
-sleep 60
+# For systemd and dockerd: the kernel's modules, a place for layers, which can't lie on an overlay, and nothing of this machine's own services.
+mkdir -p "/root/lib/modules/$(uname -r)" /root/var/lib/docker
+mount --bind "/files@FOLDER@/kernel/lib/modules/$(uname -r)" "/root/lib/modules/$(uname -r)"
+mount -t tmpfs docker /root/var/lib/docker
+mount -t tmpfs tmp /root/tmp
+rm -f /root/etc/docker/daemon.json
+cp /tests.service /tests.target /root/etc/systemd/system
+ln -sf tests.target /root/etc/systemd/system/default.target
+@START@
 END
+sed -i "s|@FOLDER@|$folder|" "$start/init"
+START=$start_with awk '{ if ($0 == "@START@") print ENVIRON["START"]; else print }' "$start/init" >"$start/init.tmp"
+mv "$start/init.tmp" "$start/init"
 chmod +x "$start/init"
+printf '[Unit]\nRequires=basic.target\nAfter=basic.target\nWants=tests.service\nAllowIsolate=yes\n' >"$start/tests.target"
+cat >"$start/tests.service" <<'END'
+[Unit]
+After=basic.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c '/bin/sh /run/tests; echo "status $$?"; echo o >/proc/sysrq-trigger; sleep 60'
+StandardOutput=file:/dev/console
+StandardError=inherit
+TimeoutStartSec=infinity
+END
 {
-  echo "export HOME=/root CI=true PATH='$PATH'"
+  echo "export HOME=/root CI=true OF_THIS_TEST_ALONE=1 PATH='$PATH'"
   echo 'ulimit -n 65536'
   echo "cd '$PWD'"
   echo "exec node_modules/.bin/tap --no-color --timeout=300 --jobs=1 --reporter=tap $*"

@@ -150,7 +150,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       if (this.#state === 'stopped') return
       if (performance.now() - started > STEADY_MS) this.#delay = 0
       const reason = describeExit(status)
-      this.#log.error(`Proxy for ${this.#port.name} ended: ${reason}`, { pid: proxy.pid })
+      this.#log.error(`Proxy for ${this.#port.name} ended: ${reason}`, { proxy: proxy.pid })
       this.emit('exited', reason)
       this.restart(reason)
     })

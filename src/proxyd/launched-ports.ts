@@ -74,10 +74,14 @@ export class LaunchedPorts {
       await launched.publishing
     } catch (err) {
       if (err instanceof NotALauncherError) {
-        this.options.log.warn(`Refused a request on the control pipe: ${err.message}`, { pid })
+        this.options.log.warn(`Refused a request on the control pipe: ${err.message}`, {
+          launcher: pid,
+        })
         return
       }
-      this.options.log.error(`Can't look at the launcher of a port yet: ${String(err)}`, { pid })
+      this.options.log.error(`Can't look at the launcher of a port yet: ${String(err)}`, {
+        launcher: pid,
+      })
       setTimeout(() => void this.start(pid), RETRY_MS)
     }
   }
@@ -106,7 +110,9 @@ export class LaunchedPorts {
   stop(pid: number): void {
     const launched = this.#ports.get(pid)
     if (!launched) {
-      this.options.log.warn('Refused a request on the control pipe: it has no port here', { pid })
+      this.options.log.warn('Refused a request on the control pipe: it has no port here', {
+        launcher: pid,
+      })
       return
     }
     const { accepted, failedDials } = launched.published?.proxy.counters ?? {}
@@ -140,7 +146,8 @@ export class LaunchedPorts {
     try {
       poller.add(launcher.pidfd, EPOLL.IN, {
         ready: () => this.#end(launched),
-        fail: (err) => log.error(`A fault with the launcher of a port: ${String(err)}`, { pid }),
+        fail: (err) =>
+          log.error(`A fault with the launcher of a port: ${String(err)}`, { launcher: pid }),
       })
     } catch (err) {
       launcher.close()

@@ -28,6 +28,6 @@ export async function openProxyd(
   const folder = openRunFolder(runDir, takeover?.lock)
   const proxyd = new Proxyd({ engine, poller: new NodePoller(), folder, descriptors, log })
   await proxyd.open(takeover)
-  if (takeover) log.info('Took the place of another', { pid: takeover.pid })
+  if (takeover) log.info('Took the place of another', { other: takeover.pid })
   return proxyd
 }

@@ -64,12 +64,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   let log = ''
   daemon.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()))
   const exit = once(daemon, 'exit')
-  const docker = async (...args: string[]): Promise<string> => {
-    // The newer client builds with a plugin that a plain machine does not have.
-    const env = { ...process.env, DOCKER_HOST: `unix://${socket}`, DOCKER_BUILDKIT: '0' }
-    const { stdout } = await run('docker', args, { env, maxBuffer: 64 * 1024 * 1024 })
-    return stdout.trim()
-  }
+  const docker = dockerOf(`unix://${socket}`)
   t.teardown(async () => {
     const containers = await docker('ps', '-aq').catch(() => '')
     if (containers) await docker('rm', '-f', ...containers.split('\n'))
@@ -86,6 +81,25 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   while (!(await docker('version').catch(() => ''))) {
     if (daemon.exitCode !== null) throw new Error(`dockerd ended: ${log}`)
   }
+  return dockerdWith(root, docker, proxydFolder)
+}
+
+/** The one that this machine runs as a service; for a machine that is the test's alone. */
+export function machinesDockerd(t: Test): Dockerd {
+  const root = t.testdir({})
+  return dockerdWith(root, dockerOf('unix:///run/docker.sock'), '/run/docker-proxy')
+}
+
+function dockerOf(host: string): Dockerd['docker'] {
+  return async (...args) => {
+    // The newer client builds with a plugin that a plain machine does not have.
+    const env = { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: '0' }
+    const { stdout } = await run('docker', args, { env, maxBuffer: 64 * 1024 * 1024 })
+    return stdout.trim()
+  }
+}
+
+function dockerdWith(root: string, docker: Dockerd['docker'], proxydFolder: string): Dockerd {
   return {
     docker,
     proxydFolder,

@@ -1,0 +1,137 @@
+import { execFile } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { processCommand, processIds } from '../../src/linux/process.js'
+import { machinesDockerd, makeWebImage } from '../lib/dockerd.js'
+import { publish } from '../lib/publish.js'
+import { dial, readAll } from '../lib/sockets.js'
+import { until } from '../lib/until.js'
+
+/*
+ * What the installer sets up, under a systemd and a dockerd of its own. It changes the machine's settings, and ends its services: only for
+ * a machine that is there for it alone, as `npm run test:systemd` makes one.
+ */
+
+const UNIT = 'docker-proxyd.service'
+const PORT = 8080
+const PAGE = /hello from a container/
+
+const run = promisify(execFile)
+const systemctl = async (...args: string[]): Promise<string> =>
+  (await run('systemctl', args)).stdout.trim()
+const property = (name: string, unit = UNIT): Promise<string> =>
+  systemctl('show', '--value', '--property', name, unit)
+const mainPid = async (): Promise<number> => Number(await property('MainPID'))
+
+/** Commands of all that are docker-proxies. */
+const proxies = (): string[] =>
+  processIds()
+    .map((pid) => processCommand(pid)?.join(' ') ?? '')
+    .filter((command) => /docker-proxy.* -host-port /.test(command))
+
+const isOfThisTestAlone =
+  process.env['OF_THIS_TEST_ALONE'] === '1' && existsSync('/run/systemd/system')
+
+t.test(
+  'docker-proxyd as a service, and dockerd with it',
+  {
+    skip:
+      !isOfThisTestAlone && 'it would change the services of this machine: npm run test:systemd',
+  },
+  async (t) => {
+    const dockerd = machinesDockerd(t)
+    const { docker } = dockerd
+    const page = async (port = PORT): Promise<string> => {
+      const socket = await dial(t, port)
+      socket.end('GET / HTTP/1.0\r\n\r\n')
+      return readAll(socket)
+    }
+    /** Waits for another main process than that one, and for the service to be up with it. */
+    const untilReplaced = async (before: number): Promise<number> => {
+      await until(async () => ![before, 0].includes(await mainPid()))
+      await until(async () => (await property('ActiveState')) === 'active')
+      return mainPid()
+    }
+
+    const installed = await publish(t, ['install-userland-proxy'])
+    t.equal(installed.code, 0)
+    // As it says that one should go on.
+    const next = [...installed.stdout.matchAll(/^ {2}systemctl ([^#\n]*)/gm)].map(([, args = '']) =>
+      args.trim().split(/ +/),
+    )
+    t.equal(next.length, 3)
+    for (const args of next) await systemctl(...args)
+    t.equal(await property('ActiveState'), 'active', 'it is ready when systemctl comes back')
+    for (const relation of ['After', 'Wants']) {
+      t.ok((await property(relation, 'docker.service')).split(' ').includes(UNIT), relation)
+    }
+    t.equal(await property('LimitNOFILE'), '1048576')
+
+    await makeWebImage(dockerd, 'web', Buffer.alloc(0))
+    const command = ['web', 'httpd', '-f', '-h', '/www']
+    await docker('run', '-d', '--restart', 'always', '-p', `${PORT}:80`, ...command)
+    t.match(await page(), PAGE)
+    const launcher = resolve('dist/docker-proxy')
+    const ours = `/bin/sh ${launcher} -proto tcp -host-ip `
+    t.not(proxies().length, 0)
+    t.ok(
+      proxies().every((command) => command.startsWith(ours)),
+      'its proxies are launchers',
+    )
+
+    const open = await dial(t, PORT)
+    const first = await mainPid()
+    await systemctl('reload', UNIT)
+    const second = await untilReplaced(first)
+    t.match(await page(), PAGE, 'after a reload its successor serves the port')
+    open.end('GET / HTTP/1.0\r\n\r\n')
+    t.match(await readAll(open), PAGE, 'and what was open goes on')
+    await until(() => !existsSync(`/proc/${first}`))
+    t.equal(await property('NRestarts'), '0', 'systemd has followed it')
+
+    process.kill(second, 'SIGKILL')
+    await untilReplaced(second)
+    await until(async () => PAGE.test(await page().catch(() => '')))
+    t.equal(await property('NRestarts'), '1', 'killed, it is started again, also as a successor')
+
+    await systemctl('restart', UNIT)
+    t.match(await page(), PAGE, 'restarted, it serves the ports that were there')
+    await systemctl('restart', 'docker')
+    await until(async () => PAGE.test(await page().catch(() => '')))
+    t.pass('dockerd restarted')
+
+    await systemctl('stop', UNIT)
+    await docker('run', '-d', '--name', 'alone', '-p', `${PORT + 1}:80`, ...command)
+    t.match(await page(PORT + 1), PAGE, 'where it is stopped, a new port has a process of its own')
+    await systemctl('start', UNIT)
+    t.match(await page(), PAGE, 'the others wait for it')
+
+    const ids = (await docker('ps', '-q')).split('\n')
+    await docker('rm', '-f', ...ids)
+    t.strictSame(proxies(), [], 'no docker-proxy is left')
+
+    const uninstalled = await publish(t, ['uninstall-userland-proxy'])
+    t.equal(uninstalled.code, 0)
+    await systemctl('daemon-reload')
+    await systemctl('restart', 'docker')
+    await systemctl('stop', UNIT)
+    await docker('run', '-d', '-p', `${PORT}:80`, ...command)
+    t.match(await page(), PAGE)
+    t.notMatch(proxies().join(), launcher, "Docker's own again")
+    t.notOk(existsSync('/etc/systemd/system/docker.service.wants/docker-proxyd.service'))
+
+    const { stdout: log } = await run('journalctl', [
+      '--unit',
+      UNIT,
+      '--output',
+      'cat',
+      '--no-pager',
+    ])
+    t.comment(log)
+    t.match(log, 'Replaced: ends with the last of its connections')
+    t.notMatch(log, /"level":[456]0/, 'no warning and no error')
+    t.match(readFileSync('/proc/1/comm', 'utf8'), 'systemd')
+  },
+)
