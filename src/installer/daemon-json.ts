@@ -9,6 +9,8 @@ import { errnoCode, errnoReason } from '../linux/errno.js'
 const KEY = 'userland-proxy-path'
 const SWITCH = 'userland-proxy'
 const EMPTY = '{}\n'
+/** Some editors begin a file with it, and newer dockerds skip it. */
+const BYTE_ORDER_MARK = '\uFEFF'
 /** Where nothing shows how the file is indented. */
 const INDENT = '  '
 
@@ -74,6 +76,9 @@ export function proxyOf(path: string, text: string | undefined): unknown {
 }
 
 function edit(text: string | undefined, value: unknown): string {
+  if (text?.startsWith(BYTE_ORDER_MARK)) {
+    return BYTE_ORDER_MARK + edit(text.slice(BYTE_ORDER_MARK.length), value)
+  }
   const base = text?.trim() ? text : EMPTY
   const object = parseTree(base)
   const properties = object?.children ?? []
@@ -84,7 +89,7 @@ function edit(text: string | undefined, value: unknown): string {
   const last = properties.at(-1)
   if (!object || !last) return `{\n${INDENT}${property}\n}\n`
   // On a line of its own where the last one has that.
-  const before = /\n[ \t]*$/.exec(base.slice(0, last.offset))?.[0] ?? ' '
+  const before = /\r?\n[ \t]*$/.exec(base.slice(0, last.offset))?.[0] ?? ' '
   const end = last.offset + last.length
   return `${base.slice(0, end)},${before}${property}${base.slice(end)}`
 }
@@ -93,7 +98,8 @@ function keysOf(object: Node | undefined): unknown[] {
   return (object?.children ?? []).map(({ children }) => children?.[0]?.value as unknown)
 }
 
-function parseSettings(path: string, text: string | undefined): Record<string, unknown> {
+function parseSettings(path: string, marked: string | undefined): Record<string, unknown> {
+  const text = marked?.replace(BYTE_ORDER_MARK, '')
   if (!text?.trim()) return {}
   const errors: ParseError[] = []
   const settings: unknown = parse(text, errors, { disallowComments: true })

@@ -36,12 +36,16 @@ t.test('all else in daemon.json stays to the letter, and comes back to the lette
     '{}',
     '{\n\t"userland-proxy-path": "/other/docker-proxy",\n\t"bip": "10.0.0.1/24"\n}\n',
     '',
+    '{\r\n  "debug": true\r\n}\r\n',
+    '\uFEFF{\n  "debug": true\n}\n',
   ]) {
     const places = placesIn(t, config)
     apply(installation(places))
-    const settings = JSON.parse(read(places.configFile)) as Record<string, unknown>
-    t.equal(settings['userland-proxy-path'], PROXY)
-    t.match(settings, { ...(JSON.parse(config || '{}') as object), 'userland-proxy-path': PROXY })
+    const parse = (text: string): object => JSON.parse(text.replace('\uFEFF', '')) as object
+    const text = read(places.configFile)
+    t.strictSame(parse(text), { ...parse(config || '{}'), 'userland-proxy-path': PROXY })
+    t.equal(text.startsWith('\uFEFF'), config.startsWith('\uFEFF'))
+    if (config.includes('\r')) t.notMatch(text, /[^\r]\n/, 'its lines end as they did')
     t.equal(read(places.unit), unitFile(places.proxyd))
     t.same(installation(places), [], 'a second time there is nothing to do')
     apply(removal(places))

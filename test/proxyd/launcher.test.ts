@@ -1,0 +1,80 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, openSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { requireLibc } from '../../src/linux/libc.js'
+import { Launcher, NotALauncherError, waitingLaunchers } from '../../src/proxyd/launcher.js'
+import { kill } from '../lib/proc.js'
+import { until } from '../lib/until.js'
+
+const CONTROL_FD = 9
+
+/** A script that waits, with a control pipe as its descriptor 9; named and called as asked for. */
+function startScript(t: Test, name: string, args: readonly string[] = []) {
+  const folder = t.testdir()
+  const controlPath = join(folder, 'control')
+  requireLibc().makeFifo(controlPath, 0o600)
+  const control = openSync(controlPath, constants.O_RDWR)
+  const script = join(folder, name)
+  writeFileSync(script, 'echo ready\nread -r line <&0\n')
+  const stdio: ('pipe' | 'ignore' | number)[] = ['pipe', 'pipe', 'ignore']
+  while (stdio.length < CONTROL_FD) stdio.push('ignore')
+  const child = spawn('/bin/sh', [script, ...args], { stdio: [...stdio, control] })
+  t.teardown(() => {
+    closeSync(control)
+    kill(child.pid)
+  })
+  return { child, pid: child.pid ?? 0, controlPath, folder }
+}
+
+const ready = (child: ChildProcess): Promise<unknown> => once(child.stdout ?? child, 'data')
+
+t.test('a launcher is known by its control pipe, its name and its flags', async (t) => {
+  const flags =
+    '-proto udp -host-ip 127.0.0.1 -host-port 53 -container-ip 127.0.0.2 -container-port 5353'
+  const { child, pid, controlPath } = startScript(t, 'docker-proxy', flags.split(' '))
+  await ready(child)
+  t.strictSame(waitingLaunchers(controlPath), [pid])
+  const launcher = Launcher.open(pid, controlPath)
+  t.teardown(() => launcher.close())
+  t.strictSame(launcher.publishedPort(), {
+    protocol: 'udp',
+    hostIp: '127.0.0.1',
+    hostPort: 53,
+    containerIp: '127.0.0.2',
+    containerPort: 5353,
+  })
+  const socket = { listenFd: 42 }
+  t.match(launcher.publishedPort(socket.listenFd), socket, 'a socket that is there already')
+})
+
+t.test('what is the program’s to answer is no port', async (t) => {
+  for (const args of [['-version'], ['-help'], ['-proto', 'icmp'], ['-use-listen-fd']]) {
+    await t.test(args.join(' '), async (t) => {
+      const { child, pid, controlPath } = startScript(t, 'docker-proxy', args)
+      await ready(child)
+      const launcher = Launcher.open(pid, controlPath)
+      t.teardown(() => launcher.close())
+      t.equal(launcher.publishedPort(), undefined)
+    })
+  }
+})
+
+t.test('nobody else is taken for one', async (t) => {
+  const refuses = (pid: number, path: string, message: string): void => {
+    t.throws(() => Launcher.open(pid, path), { message })
+    t.throws(() => Launcher.open(pid, path), NotALauncherError)
+  }
+  const { child, pid, controlPath, folder } = startScript(t, 'something-else')
+  await ready(child)
+  refuses(pid, controlPath, 'it is no docker-proxy')
+  refuses(pid, join(folder, 'other'), 'it does not have the control pipe open')
+  refuses(process.pid, controlPath, 'it does not have the control pipe open')
+  t.strictSame(waitingLaunchers(join(folder, 'other')), [])
+
+  child.stdin?.end('\n')
+  await once(child, 'exit')
+  await until(() => waitingLaunchers(controlPath).length === 0)
+  refuses(pid, controlPath, 'there is no such process')
+})

@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { ask, serveStatus } from '../../src/proxyd/status-socket.js'
+
+t.test('who asks is answered, and may ask again', async (t) => {
+  const path = join(t.testdir(), 'socket')
+  const server = await serveStatus(path, {
+    ports: () => ({ ports: [] }),
+    broken: () => Promise.reject(new Error('it is broken')),
+  })
+  t.teardown(() => server.close())
+  const words = { ports: { ports: [] }, broken: { error: 'Error: it is broken' } }
+  for (const [word, told] of Object.entries(words)) {
+    const answer = await ask(path, word)
+    t.strictSame(answer.told, told)
+    answer.connection.destroy()
+  }
+  const { told, connection } = await ask(path, 'constructor')
+  t.strictSame(told, { error: 'there is an answer to ports, broken' })
+  connection.destroy()
+})
+
+t.test('who sends what is no line is hung up on', async (t) => {
+  const path = join(t.testdir(), 'socket')
+  const server = await serveStatus(path, {})
+  t.teardown(() => server.close())
+  const socket = connect(path).on('error', () => undefined)
+  socket.write('x'.repeat(1000))
+  socket.resume()
+  await once(socket, 'close')
+  t.pass()
+})
+
+t.test('one that closes leaves the socket of its successor', async (t) => {
+  const folder = t.testdir()
+  const path = join(folder, 'socket')
+  const first = await serveStatus(path, { who: () => ['first'] })
+  const second = await serveStatus(path, { who: () => ['second'] })
+  t.teardown(() => second.close())
+  first.close()
+  await once(first, 'close')
+  const { told, connection } = await ask(path, 'who')
+  t.strictSame(told, ['second'])
+  connection.destroy()
+  t.strictSame(readdirSync(folder), ['socket'])
+})
+
+t.test('a path may be longer than a socket may have', async (t) => {
+  const folder = join(t.testdir(), 'x'.repeat(120))
+  mkdirSync(folder)
+  const path = join(folder, 'socket')
+  await t.rejects(ask(path, 'who'), { code: 'ENOENT' })
+  const server = await serveStatus(path, { who: () => ['it'] })
+  t.teardown(() => server.close())
+  t.ok(existsSync(path))
+  const { told, connection } = await ask(path, 'who')
+  t.strictSame(told, ['it'])
+  connection.destroy()
+})
+
+t.test('who does not answer is waited for no longer than told', async (t) => {
+  const path = join(t.testdir(), 'socket')
+  const server = await serveStatus(path, { never: () => new Promise<object>(() => undefined) })
+  t.teardown(() => server.close())
+  await t.rejects(ask(path, 'never', 20), { message: 'it does not answer' })
+})
