@@ -124,8 +124,16 @@ for (const script of [
   'src/cli/docker-publish-watchdog.sh',
 ]) {
   const path = join(NEXT, basename(script, '.sh'))
-  // The launcher of docker-proxy may be copied to elsewhere; what it finds by this is here.
-  writeFileSync(path, readFileSync(script, 'utf8').replace('@FOLDER@', resolve('dist')))
+  const text = readFileSync(script, 'utf8')
+    // The launcher of docker-proxy may be copied to elsewhere; what it finds by this is here.
+    .replace('@FOLDER@', resolve('dist'))
+    // A shell keeps what it has read of its script, a page more or less for each of a thousand launchers.
+    .replace(/^ *#(?!!).*\n/gm, '')
+  const [shebang, ...lines] = text.split('\n')
+  writeFileSync(
+    path,
+    [shebang, `# Made of ${script}, where its comments are.`, ...lines].join('\n'),
+  )
   chmodSync(path, 0o755)
 }
 

@@ -1,6 +1,7 @@
 import { closeSync, readFileSync, writeSync } from 'node:fs'
 import { stopSignal } from './cli/stop-signal.js'
 import { deferred } from './deferred.js'
+import { returnFreedMemory } from './linux/freed-memory.js'
 import { openStderrLog } from './log/log.js'
 import { chooseEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
@@ -62,6 +63,7 @@ async function main(): Promise<void> {
   }
   writeSync(STATUS_FD, '0\n')
   closeSync(STATUS_FD)
+  returnFreedMemory()
   await stop.promise
   for (const { proxy } of published) proxy.close()
   await log.flush()

@@ -1,5 +1,6 @@
 import { EPOLL, ERRNO } from '../linux/constants.js'
 import { closerOf } from '../linux/descriptors.js'
+import { returnFreedMemory } from '../linux/freed-memory.js'
 import type { NodePoller } from '../linux/node-poller.js'
 import { socketError } from '../linux/system-error.js'
 import type { Log } from '../log/log.js'
@@ -16,6 +17,8 @@ const EXIT_DONE = 0
 const EXIT_FAILED = 1
 /** When a launcher is looked at again that could not be, milliseconds. */
 const RETRY_MS = 500
+/** No port has come or gone for so long: a burst of them is over, milliseconds. */
+const QUIET_MS = 25
 
 /** A port that a launcher has handed over. */
 interface LaunchedPort {
@@ -45,6 +48,7 @@ export interface LaunchedPortsOptions {
  */
 export class LaunchedPorts {
   readonly #ports = new Map<number, LaunchedPort>()
+  readonly #whenQuiet = setTimeout(returnFreedMemory, QUIET_MS).unref()
 
   constructor(private readonly options: LaunchedPortsOptions) {}
 
@@ -156,6 +160,7 @@ export class LaunchedPorts {
     this.#ports.set(pid, launched)
     // Its listener and its launcher take as many descriptors as a relay; before it listens, since many may come at once.
     descriptors.take()
+    this.#whenQuiet.refresh()
     return launched
   }
 
@@ -210,6 +215,7 @@ export class LaunchedPorts {
     const { launcher, published } = launched
     if (this.#ports.get(launcher.pid) !== launched) return
     this.#ports.delete(launcher.pid)
+    this.#whenQuiet.refresh()
     published?.proxy.close()
     this.options.descriptors.give()
     if (exitCode !== undefined) launcher.exit(exitCode)

@@ -10,6 +10,7 @@ import { proxyd } from '../peers/docker-proxyd.js'
 import { builtProgram, loadProgram } from '../places.js'
 import { freePorts } from '../ports.js'
 import { scratchPath } from '../scratch.js'
+import { untilIdle } from '../ready.js'
 import { nothingMissing, type Bed, type Figures, type Start } from '../scenario.js'
 import { startPeers } from '../start-peers.js'
 import { GIB, MIB } from '../units.js'
@@ -103,10 +104,13 @@ async function measureRange(bed: Bed, count: number): Promise<Figures> {
   const ports = await freePorts(count)
   const range = await (bed.peer === native ? byPublish : byProcesses)(bed, ports)
   try {
+    const server = range.pids.at(-1) ?? 0
+    await untilIdle(server)
     const memory = proportionalMemory(range.pids) / MIB
     const [first = 0, last = 0] = [ports[0], ports.at(-1)]
     const touch = [loadProgram('touch'), first, last, USES].map(String)
     await output(bed.site.load(process.execPath, ...touch))
+    await untilIdle(server)
     const used = proportionalMemory(range.pids) / MIB
     return { [readyOf(count)]: range.ready, [memoryOf(count)]: memory, [usedOf(count)]: used }
   } finally {
