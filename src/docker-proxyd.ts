@@ -6,6 +6,7 @@ import { stopSignal } from './cli/stop-signal.js'
 import { errnoReason } from './linux/errno.js'
 import { notifySystemd } from './linux/systemd.js'
 import { openStderrLog, type Log } from './log/log.js'
+import { MAX_THREADS } from './proxy/descriptor-budget.js'
 import { readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
@@ -41,7 +42,7 @@ function parseOptions(): Options {
     .option('workers', {
       type: 'string',
       requiresArg: true,
-      describe: 'threads that may share the work, 1 to 4, or auto [DOCKER_PROXY_WORKERS]',
+      describe: `threads that may share the work, 1 to ${MAX_THREADS}, or auto [DOCKER_PROXY_WORKERS]`,
     })
     .option('replace', {
       type: 'boolean',

@@ -9,7 +9,7 @@ const PER_PIPE = 2
 const MAX_PIPES = 64
 const DESCRIPTORS_FOR_A_PIPE = 64
 /** Threads at most, of how many descriptors there may be one, and what it takes of them for itself. */
-const MAX_THREADS = 4
+export const MAX_THREADS = 16
 const DESCRIPTORS_FOR_A_THREAD = 256
 const PER_THREAD = 12
 /** A shortage that comes and goes is told this seldom, milliseconds. */

@@ -1,12 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import { MAX_THREADS } from './descriptor-budget.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
 
 const ENGINES = ['auto', 'streams', 'native'] as const
-const WORKERS = ['auto', '1', '2', '3', '4'] as const
-/** With `auto`, of as many cores as there are, so many at most. */
-const AUTO_WORKERS = 4
+const WORKERS = ['auto', ...Array.from({ length: MAX_THREADS }, (_, i) => String(i + 1))]
 type EngineChoice = (typeof ENGINES)[number]
 const ISOLATIONS = ['auto', 'process', 'shared'] as const
 type Isolation = (typeof ISOLATIONS)[number]
@@ -40,9 +39,24 @@ const DEFAULT_FILE = '/etc/docker/docker-proxy.json'
 
 /** Each setting: its key in the file, its environment variable, and what it may be. */
 const SETTINGS = {
-  engine: { variable: 'DOCKER_PROXY_ENGINE', choices: ENGINES, byDefault: 'auto' },
-  workers: { variable: 'DOCKER_PROXY_WORKERS', choices: WORKERS, byDefault: 'auto' },
-  'log-level': { variable: 'DOCKER_PROXY_LOG_LEVEL', choices: LOG_LEVELS, byDefault: 'info' },
+  engine: {
+    variable: 'DOCKER_PROXY_ENGINE',
+    choices: ENGINES,
+    byDefault: 'auto',
+    expected: undefined,
+  },
+  workers: {
+    variable: 'DOCKER_PROXY_WORKERS',
+    choices: WORKERS,
+    byDefault: 'auto',
+    expected: `auto, or 1 to ${MAX_THREADS}`,
+  },
+  'log-level': {
+    variable: 'DOCKER_PROXY_LOG_LEVEL',
+    choices: LOG_LEVELS,
+    byDefault: 'info',
+    expected: undefined,
+  },
 } as const
 type Key = keyof typeof SETTINGS
 
@@ -54,29 +68,32 @@ type Key = keyof typeof SETTINGS
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const file = readSettingsFile(env['DOCKER_PROXY_CONFIG'])
   const choose = <K extends Key>(key: K): (typeof SETTINGS)[K]['choices'][number] => {
-    const { variable, choices, byDefault } = SETTINGS[key]
+    const { variable, choices, byDefault, expected } = SETTINGS[key]
     const fromEnv = env[variable]
-    if (fromEnv) return oneOf(choices, fromEnv, variable)
+    if (fromEnv) return oneOf(choices, fromEnv, variable, expected)
     if (file && key in file.values) {
-      return oneOf(choices, file.values[key], `"${key}" in ${file.path}`)
+      return oneOf(choices, file.values[key], `"${key}" in ${file.path}`, expected)
     }
     return byDefault
   }
   const workers = choose('workers')
   return {
     engine: choose('engine'),
-    workers: workers === 'auto' ? Math.min(AUTO_WORKERS, availableParallelism()) : Number(workers),
+    workers: workers === 'auto' ? Math.min(MAX_THREADS, availableParallelism()) : Number(workers),
     logLevel: choose('log-level'),
   }
 }
 
-function oneOf<T extends string>(choices: readonly T[], value: unknown, source: string): T {
+function oneOf<T extends string>(
+  choices: readonly T[],
+  value: unknown,
+  source: string,
+  expected = `one of ${choices.join(', ')}`,
+): T {
   // In the file a number may stand as one.
   const choice = choices.find((c) => c === (typeof value === 'number' ? String(value) : value))
   if (choice !== undefined) return choice
-  throw new SettingError(
-    `invalid setting ${JSON.stringify(value)} for ${source}: use one of ${choices.join(', ')}`,
-  )
+  throw new SettingError(`invalid setting ${JSON.stringify(value)} for ${source}: use ${expected}`)
 }
 
 function readSettingsFile(

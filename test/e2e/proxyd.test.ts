@@ -311,8 +311,8 @@ t.test('the version, and options that can not be followed', async (t) => {
   )
   for (const [args, text] of [
     [
-      ['--workers', '9'],
-      'docker-proxyd: invalid setting "9" for DOCKER_PROXY_WORKERS: use one of auto, 1, 2, 3, 4\n',
+      ['--workers', '17'],
+      'docker-proxyd: invalid setting "17" for DOCKER_PROXY_WORKERS: use auto, or 1 to 16\n',
     ],
     [['--fast'], 'docker-proxyd: Unknown argument: fast\n'],
     [['now'], 'docker-proxyd: there are only options here\n'],

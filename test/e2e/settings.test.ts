@@ -8,7 +8,7 @@ import { dial, exchange, startEcho } from '../lib/sockets.js'
 t.test('a wrong setting is refused with one line, on stderr and to dockerd', async (t) => {
   const folder = t.testdir({
     'engine.json': '{"engine": "warp"}',
-    'workers.json': '{"workers": 9}',
+    'workers.json': '{"workers": 17}',
     'unknown.json': '{"color": "red"}',
     'broken.json': '{"engine": ',
     'list.json': '[]',
@@ -29,9 +29,12 @@ t.test('a wrong setting is refused with one line, on stderr and to dockerd', asy
     ],
     [
       { DOCKER_PROXY_WORKERS: '0' },
-      'invalid setting "0" for DOCKER_PROXY_WORKERS: use one of auto, 1, 2, 3, 4',
+      'invalid setting "0" for DOCKER_PROXY_WORKERS: use auto, or 1 to 16',
     ],
-    [file('workers.json'), `invalid setting 9 for "workers" in ${folder}/workers.json: use one of`],
+    [
+      file('workers.json'),
+      `invalid setting 17 for "workers" in ${folder}/workers.json: use auto, or 1 to 16`,
+    ],
     [
       file('unknown.json'),
       `unknown setting "color" in ${folder}/unknown.json: expected engine or workers or log-level`,
