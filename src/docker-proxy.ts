@@ -3,7 +3,7 @@ import { errnoReason } from './linux/errno.js'
 import { setProcessName } from './linux/process-name.js'
 import { openStderrLog, type StderrLog } from './log/log.js'
 import { openStderrSink } from './log/stderr-sink.js'
-import { chooseEngine } from './proxy/choose-engine.js'
+import { chooseEngine, openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { ListenError, type Proxy } from './proxy/engine.js'
 import { parseFlags, portOfFlags, usage, UsageError, type Flags } from './proxy/flags.js'
@@ -48,10 +48,11 @@ async function main(): Promise<void> {
     const settings = readSettings(process.env)
     if (readIsolation(process.env) === 'shared') throw noProxydError()
     log = openStderrLog(NAME, settings.logLevel)
-    const engine = chooseEngine(settings, (reason) =>
-      log.debug('The engine is streams: native does not load', { reason }),
-    )
-    proxy = await engine.listen(port, { log, descriptors: new DescriptorBudget() })
+    const engine = openEngine(settings, log)
+    proxy = await engine.listen(port, {
+      log,
+      descriptors: DescriptorBudget.ofProcess(settings.workers),
+    })
   } catch (err) {
     if (err instanceof SettingError) return fail(EXIT_USAGE, err.message)
     if (err instanceof ListenError) return fail(EXIT_FAILED, err.message, err.hint)
@@ -100,7 +101,7 @@ function noProxydError(): SettingError {
     process.env['DOCKER_PROXY_RUN_DIR'] ||
     (defaultRunFolder() ?? 'XDG_RUNTIME_DIR, which is not set')
   return new SettingError(
-    `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd answers in ${folder}: start docker-proxyd, or set it to auto`,
+    `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd in ${folder} serves this port: start docker-proxyd, see why in its log, or set it to auto`,
   )
 }
 

@@ -3,7 +3,7 @@ import { writeSync } from 'node:fs'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
 import { stopSignal } from './cli/stop-signal.js'
-import { errnoReason } from './linux/errno.js'
+import { errnoCode, errnoReason } from './linux/errno.js'
 import { notifySystemd } from './linux/systemd.js'
 import { openStderrLog, type Log } from './log/log.js'
 import { MAX_THREADS } from './proxy/descriptor-budget.js'
@@ -49,6 +49,7 @@ function parseOptions(): Options {
       default: false,
       describe: 'take the place of the one that runs, which ends with its last connection',
     })
+    .parserConfiguration({ 'duplicate-arguments-array': false })
     .demandCommand(0, 0, '', 'there are only options here')
     .strict()
     .locale('en')
@@ -66,6 +67,9 @@ function fail(exitCode: number, reason: string): never {
 
 async function main(): Promise<void> {
   keepYoungGenerationSmall()
+  let isReady = false
+  // Before it is ready, what starts is what is installed by now.
+  process.on('SIGUSR2', () => isReady && startSuccessor(log))
   const options = parseOptions()
   const runDir = options['run-dir']
   if (runDir === undefined) {
@@ -84,7 +88,7 @@ async function main(): Promise<void> {
   } catch (err) {
     log.warn(`Can't tell systemd that all is ready: ${errnoReason(err)}`)
   }
-  process.on('SIGUSR2', () => startSuccessor(log))
+  isReady = true
   const signal = await Promise.race([stop, proxyd.left])
   if (signal) {
     log.info('Stopped: its docker-proxies wait for the next', {
@@ -122,8 +126,13 @@ function startSuccessor(log: Log): void {
 }
 
 main().catch((err: unknown) => {
+  const isShort = ['EMFILE', 'ENFILE'].includes(errnoCode(err) ?? '')
   fail(
     err instanceof SettingError ? EXIT_USAGE : EXIT_FAILED,
-    err instanceof Error ? err.message : String(err),
+    isShort
+      ? `${errnoReason(err)}: raise the limit, as with ulimit -n 1048576`
+      : err instanceof Error
+        ? err.message
+        : String(err),
   )
 })

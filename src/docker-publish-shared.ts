@@ -3,7 +3,7 @@ import { stopSignal } from './cli/stop-signal.js'
 import { deferred } from './deferred.js'
 import { returnFreedMemory } from './linux/freed-memory.js'
 import { openStderrLog } from './log/log.js'
-import { chooseEngine } from './proxy/choose-engine.js'
+import { openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { brokenListenerText } from './proxy/listen-error.js'
 import type { PublishedPort } from './proxy/published-port.js'
@@ -34,10 +34,8 @@ async function main(): Promise<void> {
   const { socket, ports } = JSON.parse(readFileSync(0, 'utf8')) as Task
   const settings = readSettings(process.env)
   const log = openStderrLog('docker-publish-shared', settings.logLevel)
-  const engine = chooseEngine(settings, (reason) =>
-    log.debug('The engine is streams: native does not load', { reason }),
-  )
-  const descriptors = new DescriptorBudget()
+  const engine = openEngine(settings, log)
+  const descriptors = DescriptorBudget.ofProcess(settings.workers)
   const since = Date.now()
   const published = await Promise.all(
     ports.map(async (port, i) => {
@@ -71,9 +69,12 @@ async function main(): Promise<void> {
 }
 
 main().catch((err: unknown) => {
+  const reason = err instanceof Error ? err.message : String(err)
+  console.error(reason)
   try {
-    writeSync(STATUS_FD, `1\n${err instanceof Error ? err.message : String(err)}`)
-  } finally {
-    process.exit(1)
+    writeSync(STATUS_FD, `1\n${reason}`)
+  } catch {
+    // It has been told already that all is ready.
   }
+  process.exit(1)
 })

@@ -53,7 +53,9 @@ export function applyChange({ path, after, like }: FileChange): void {
     if (!existsSync(dirname(target))) mkdirSync(dirname(target))
     const fresh = `${target}.new`
     try {
-      writeFileSync(fresh, after, { mode: PRIVATE })
+      // What somebody has left there, a link perhaps, is not written to.
+      rmSync(fresh, { force: true })
+      writeFileSync(fresh, after, { mode: PRIVATE, flag: 'wx', flush: true })
       if (owner) chownSync(fresh, ...owner)
       chmodSync(fresh, mode)
       renameSync(fresh, target)

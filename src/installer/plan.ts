@@ -37,15 +37,13 @@ export function installation({ configFile, unitDir, proxy, proxyd }: Places): Fi
   const backup = backupOf(configFile)
   const kept = readText(backup)
   const changes: FileChange[] = [
-    // What was there before the first time stays kept.
     {
       path: backup,
       before: kept,
-      // An edit of ours is not what was there before us.
-      after:
-        kept ?? (isChange(config) && !isOurs(proxyOf(configFile, before)) ? before : undefined),
+      // What was there before us stays kept; with another's docker-proxy in it, that is what is there now.
+      after: isChange(config) && !isOurs(proxyOf(configFile, before)) ? before : kept,
       like: configFile,
-      note: `a copy of ${configFile} as it is now`,
+      note: before === undefined ? 'removed' : `a copy of ${configFile} as it is now`,
     },
     config,
   ]

@@ -23,6 +23,7 @@ ExecReload=/bin/kill -USR2 $MAINPID
 Restart=always
 RestartSec=100ms
 LimitNOFILE=1048576
+OOMScoreAdjust=-500
 
 [Install]
 WantedBy=${WANTED_BY.join(' ')}

@@ -97,7 +97,7 @@ export const EFD = { NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const
 export const LOCK = { EX: 2, NB: 4 } as const
 
 /** Numbers of calls that older C libraries have no wrapper for, see syscall(2). */
-export const SYS = { pidfd_open: 434, pidfd_getfd: 438 } as const
+export const SYS = { pidfd_send_signal: 424, pidfd_open: 434, pidfd_getfd: 438 } as const
 
 /** Sizes: `int`, and struct linger of socket(7), two of them. */
 export const SIZE_OF_INT = 4

@@ -9,6 +9,16 @@ const O_ACCMODE = 0o3
 const O_WRONLY = 0o1
 const O_RDWR = 0o2
 
+/** What tells a file from all others, whatever it is called; see inode(7). */
+export interface FileId {
+  readonly dev: number
+  readonly ino: number
+}
+
+export function isSameFile(one: FileId, other: FileId): boolean {
+  return one.dev === other.dev && one.ino === other.ino
+}
+
 /** How many descriptors are open now. */
 export function countOpenDescriptors(): number {
   // The folder's own descriptor is among them while it is read.
@@ -39,11 +49,10 @@ export function descriptorAccess(fd: number): 'read' | 'write' | 'both' | undefi
  * @returns does so
  */
 export function closerOf(fd: number): () => void {
-  const { dev, ino } = fstatSync(fd)
+  const before = fstatSync(fd)
   return () => {
     try {
-      const now = fstatSync(fd)
-      if (now.dev === dev && now.ino === ino) closeSync(fd)
+      if (isSameFile(fstatSync(fd), before)) closeSync(fd)
     } catch {
       // It is closed.
     }
@@ -52,13 +61,12 @@ export function closerOf(fd: number): () => void {
 
 /** Whether this process itself holds the reading end of the FIFO that `fd` writes to. */
 export function holdsReadingEnd(fd: number): boolean {
-  const { dev, ino } = fstatSync(fd)
+  const fifo = fstatSync(fd)
   return readdirSync('/proc/self/fd').some((name) => {
     const other = Number(name)
     if (other === fd) return false
     try {
-      const stat = fstatSync(other)
-      return stat.dev === dev && stat.ino === ino && descriptorAccess(other) !== 'write'
+      return isSameFile(fstatSync(other), fifo) && descriptorAccess(other) !== 'write'
     } catch {
       return false // It was the folder's own descriptor, closed by now.
     }

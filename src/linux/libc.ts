@@ -32,6 +32,8 @@ export interface Libc {
   openBell(): number
   /** A descriptor for a process, see pidfd_open(2). */
   openProcess(pid: number): number
+  /** Sends a signal to a process, or with 0 only asks whether it is there; see pidfd_send_signal(2). Throws `ESRCH` when it has ended. */
+  signalProcess(pidfd: number, signal: number): void
   /** A copy of another process's descriptor, see pidfd_getfd(2). */
   takeDescriptor(pidfd: number, fd: number): number
 }
@@ -91,6 +93,11 @@ function openLibc(): Libc {
     makeFifo: (path, mode) => void checked('mkfifo', mkfifo(path, mode)),
     openBell: () => checked('eventfd', eventfd(0, EFD.NONBLOCK | EFD.CLOEXEC)),
     openProcess: (pid) => checked('pidfd_open', syscall(SYS.pidfd_open, 'int', pid, 'uint', 0)),
+    signalProcess: (pidfd, signal) =>
+      void checked(
+        'pidfd_send_signal',
+        syscall(SYS.pidfd_send_signal, 'int', pidfd, 'int', signal, 'uintptr_t', 0, 'uint', 0),
+      ),
     takeDescriptor: (pidfd, fd) =>
       checked('pidfd_getfd', syscall(SYS.pidfd_getfd, 'int', pidfd, 'int', fd, 'uint', 0)),
   }

@@ -12,6 +12,7 @@ const TICKS_PER_SECOND = 100
 /** Fields of /proc/PID/stat after the name, counted from `state`, which is the third. */
 const STATE = 0
 const START_TIME = 19
+const IGNORED_SIGNALS = 30
 
 /** When the process began, in ticks since boot: with the pid it names a process for good. */
 export function processStartTime(pid: number): number | undefined {
@@ -26,6 +27,17 @@ export function processStartDate(pid: number): number | undefined {
   const boot = /^btime (\d+)$/m.exec(read('/proc/stat') ?? '')?.[1]
   if (ticks === undefined || boot === undefined) return undefined
   return (Number(boot) + ticks / TICKS_PER_SECOND) * 1000
+}
+
+/** Whether it ignores any of these signals, by their numbers. */
+export function ignoresSignal(pid: number, signals: readonly number[]): boolean {
+  const ignored = BigInt(statFields(pid)?.[IGNORED_SIGNALS] ?? 0)
+  return signals.some((signal) => (ignored >> BigInt(signal - 1)) & 1n)
+}
+
+/** Whether it has the network of this process, see network_namespaces(7). */
+export function sharesNetwork(pid: number): boolean {
+  return readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync('/proc/self/ns/net')
 }
 
 /** The arguments it was started with, the program first. */

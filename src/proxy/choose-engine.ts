@@ -1,3 +1,4 @@
+import type { Log } from '../log/log.js'
 import { openNativeEngine } from './native/engine.js'
 import type { Engine } from './engine.js'
 import { SettingError, type Settings } from './settings.js'
@@ -23,4 +24,11 @@ export function chooseEngine(settings: Settings, fellBack: (reason: string) => v
     fellBack(reason)
     return streamsEngine
   }
+}
+
+/** The same, for a program that runs it. @throws SettingError */
+export function openEngine(settings: Settings, log: Log): Engine {
+  return chooseEngine(settings, (reason) =>
+    log.debug('The engine is streams: native does not load', { reason }),
+  )
 }

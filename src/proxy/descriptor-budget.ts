@@ -25,14 +25,25 @@ export class DescriptorBudget {
   #toldAt = -Infinity
   #waiting: (() => void)[] = []
 
-  /** @param capacity relays at most; left out, it follows the process's limit of descriptors */
-  constructor(capacity?: number) {
+  /**
+   * @param capacity relays at most; left out, it follows the process's limit of descriptors
+   * @param threads that an engine of the process may have
+   */
+  constructor(
+    capacity?: number,
+    private readonly threads = 1,
+  ) {
     this.#capacity = capacity
+  }
+
+  /** That of a whole process, with as many threads at most. */
+  static ofProcess(threads: number): DescriptorBudget {
+    return new DescriptorBudget(undefined, threads)
   }
 
   get capacity(): number {
     // Read with the first relay, not at start-up.
-    return (this.#capacity ??= measureCapacity())
+    return (this.#capacity ??= measureCapacity(this.threads))
   }
 
   get exhausted(): boolean {
@@ -97,9 +108,9 @@ export function pipesOfThread(threads: number): number {
   return Math.floor(affordablePipes() / threads)
 }
 
-function measureCapacity(): number {
+function measureCapacity(threads: number): number {
   try {
-    const more = affordableThreads(MAX_THREADS) - 1
+    const more = affordableThreads(threads) - 1
     const ours = RESERVE + PER_PIPE * affordablePipes() + PER_THREAD * more
     const free = descriptorLimit() - countOpenDescriptors() - ours
     return Math.max(1, Math.floor(free / PER_RELAY))

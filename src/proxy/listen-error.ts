@@ -28,7 +28,8 @@ export function brokenListenerText(
   err: unknown,
 ): string {
   const address = joinHostPort(listening.ip, listening.port)
-  const reason = `accept ${port.protocol} ${address}: accept: ${errnoReason(err)}`
+  const [verb, call] = port.protocol === 'udp' ? ['read', 'recvfrom'] : ['accept', 'accept']
+  const reason = `${verb} ${port.protocol} ${address}: ${call}: ${errnoReason(err)}`
   return `Stopping proxy on ${routeOf(port, listening)} (${reason})`
 }
 

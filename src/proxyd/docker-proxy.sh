@@ -29,6 +29,8 @@ is_served() {
 }
 
 stop() {
+  # Whoever takes the port up after one that has died of it, or before it was asked to, is told again.
+  ending=yes
   # Without it nothing is forwarded, and nobody would answer.
   is_served "/proc/$$/fd/9" || exit 0
   printf '\nstop %s\n' $$ >&9
@@ -42,6 +44,8 @@ case $DOCKER_PROXY_ISOLATION in
 # What is neither is the program's to refuse.
 *) become "$@" ;;
 esac
+# docker-proxyd knows launchers by their name.
+[ "${0##*/}" = docker-proxy ] || become "$@"
 
 # A here-document of one line is a pipe, made without a fork; where it is a file, this can't be done.
 exec 7<<END
@@ -52,6 +56,7 @@ END
 command exec 7<>"/proc/$$/fd/7" 9<>"$run/control" || become "$@"
 read -r line <&7
 
+ending=
 trap stop INT TERM
 # A signal between the look for signals and the wait in read is not seen until read ends: docker-proxyd sends one of these after it.
 trap : USR1
@@ -65,6 +70,7 @@ while :; do
   ready)
     { echo 0 >&3; } 2>/dev/null
     exec 3>&-
+    [ -z "$ending" ] || stop
     ;;
   failed)
     read -r complaint <&7

@@ -124,6 +124,11 @@ export class LaunchedPorts {
     this.#end(launched, EXIT_DONE)
   }
 
+  /** Stops serving; the launchers wait for the next one, and their ports are free meanwhile. */
+  close(): void {
+    for (const { published } of this.#ports.values()) published?.proxy.close()
+  }
+
   /** Lets launchers see to their ports by themselves that were not published yet. */
   turnAway(): void {
     for (const launched of this.#ports.values()) {
@@ -144,7 +149,7 @@ export class LaunchedPorts {
   /** @throws NotALauncherError; Error when it can't be told whether it is one, or it can't be watched */
   #watch(pid: number): LaunchedPort {
     const { descriptors, folder, log, poller } = this.options
-    const launcher = Launcher.open(pid, folder.controlPath)
+    const launcher = Launcher.open(pid, folder.controlId)
     const isAffordable = !descriptors.exhausted
     const launched: LaunchedPort = { launcher, since: Date.now(), isAffordable }
     try {
@@ -166,7 +171,12 @@ export class LaunchedPorts {
 
   async #publish(launched: LaunchedPort): Promise<void> {
     const { launcher } = launched
-    const port = launcher.publishedPort()
+    const { log } = this.options
+    const reason = launcher.whyNotShared()
+    if (reason !== undefined) {
+      log.info(`A docker-proxy serves its port itself: ${reason}`, { launcher: launcher.pid })
+    }
+    const port = reason === undefined ? launcher.publishedPort() : undefined
     if (!port) {
       launcher.become()
       this.#end(launched)
@@ -182,7 +192,7 @@ export class LaunchedPorts {
       this.#end(launched)
       // All else is a fault of ours, and this port's alone.
       if (err instanceof ListenError) return
-      this.options.log.error(`A port can't be published: ${String(err)}`)
+      log.error(`A port can't be published: ${String(err)}`)
     }
   }
 

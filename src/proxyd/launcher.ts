@@ -1,8 +1,10 @@
 import { closeSync, constants, openSync, readlinkSync, statSync, writeSync } from 'node:fs'
+import { constants as os } from 'node:os'
 import { basename } from 'node:path'
-import { errnoCode } from '../linux/errno.js'
+import { isSameFile, type FileId } from '../linux/descriptors.js'
+import { errnoCode, errnoReason } from '../linux/errno.js'
 import { requireLibc } from '../linux/libc.js'
-import { processCommand, processIds } from '../linux/process.js'
+import { ignoresSignal, processCommand, processIds, sharesNetwork } from '../linux/process.js'
 import { parseFlags, portOfFlags } from '../proxy/flags.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 
@@ -10,8 +12,11 @@ import type { PublishedPort } from '../proxy/published-port.js'
 const LISTEN_FD = 4
 const ANSWER_FD = 7
 const CONTROL_FD = 9
+/** What it is told to end by. */
+const STOP_SIGNALS = [os.signals.SIGINT, os.signals.SIGTERM]
 
 const NAME = 'docker-proxy'
+const CONTROL_NAME = 'control'
 /** Where in its command line the script may stand: behind the shell, or behind `busybox ash`. */
 const SCRIPT_PLACES = [1, 2]
 
@@ -36,10 +41,10 @@ export class Launcher {
   ) {}
 
   /**
-   * @param controlPath the control pipe, which it must have open
+   * @param control the control pipe, which it must have open
    * @throws NotALauncherError when this is no launcher of our user's; Error when that can't be told, as without a descriptor left
    */
-  static open(pid: number, controlPath: string): Launcher {
+  static open(pid: number, control: FileId): Launcher {
     let pidfd: number
     try {
       pidfd = requireLibc().openProcess(pid)
@@ -52,7 +57,7 @@ export class Launcher {
       if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) {
         throw new NotALauncherError("it is another user's")
       }
-      if (!holdsControlPipe(pid, controlPath)) {
+      if (!holdsControlPipe(pid, control)) {
         throw new NotALauncherError('it does not have the control pipe open')
       }
       const command = processCommand(pid) ?? []
@@ -66,6 +71,17 @@ export class Launcher {
         throw new NotALauncherError('it has ended')
       }
       throw err
+    }
+  }
+
+  /** Why the port can't be served by another process than its own; undefined where it can. */
+  whyNotShared(): string | undefined {
+    try {
+      if (!sharesNetwork(this.pid)) return 'it is in another network'
+      if (!ignoresSignal(this.pid, STOP_SIGNALS)) return undefined
+      return 'it was started with SIGINT or SIGTERM ignored, which a shell can not undo'
+    } catch (err) {
+      return `it can't be looked at: ${errnoReason(err)}`
     }
   }
 
@@ -129,6 +145,8 @@ export class Launcher {
       const path = `/proc/${this.pid}/fd/${ANSWER_FD}`
       const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
       try {
+        // The number may be another's by now: then this throws.
+        requireLibc().signalProcess(this.pidfd, 0)
         writeSync(fd, `${text}\n`)
       } finally {
         closeSync(fd)
@@ -140,7 +158,7 @@ export class Launcher {
 
   #nudge(): void {
     try {
-      process.kill(this.pid, 'SIGUSR1')
+      requireLibc().signalProcess(this.pidfd, os.signals.SIGUSR1)
     } catch {
       // As above.
     }
@@ -152,13 +170,16 @@ export class Launcher {
 }
 
 /** Launchers that wait for a docker-proxyd of this control pipe. */
-export function waitingLaunchers(controlPath: string): number[] {
-  return processIds().filter((pid) => holdsControlPipe(pid, controlPath))
+export function waitingLaunchers(control: FileId): number[] {
+  return processIds().filter((pid) => holdsControlPipe(pid, control))
 }
 
-function holdsControlPipe(pid: number, controlPath: string): boolean {
+/** By what it is: in another mount namespace another pipe may have that name. */
+function holdsControlPipe(pid: number, control: FileId): boolean {
+  const path = `/proc/${pid}/fd/${CONTROL_FD}`
   try {
-    return readlinkSync(`/proc/${pid}/fd/${CONTROL_FD}`) === controlPath
+    // A look at what it is may take its time, where it is a file of another machine's.
+    return basename(readlinkSync(path)) === CONTROL_NAME && isSameFile(statSync(path), control)
   } catch {
     return false // It has ended, or is not ours to look at, or has no such descriptor.
   }

@@ -1,6 +1,7 @@
+import { rmSync } from 'node:fs'
 import { NodePoller } from '../linux/node-poller.js'
 import type { Log } from '../log/log.js'
-import { chooseEngine } from '../proxy/choose-engine.js'
+import { openEngine } from '../proxy/choose-engine.js'
 import { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Settings } from '../proxy/settings.js'
 import { Proxyd } from './proxyd.js'
@@ -18,16 +19,21 @@ export async function openProxyd(
   log: Log,
   replace: boolean,
 ): Promise<Proxyd> {
-  const engine = chooseEngine(settings, (reason) =>
-    log.debug('The engine is streams: native does not load', { reason }),
-  )
-  const descriptors = new DescriptorBudget()
+  const engine = openEngine(settings, log)
+  const descriptors = DescriptorBudget.ofProcess(settings.workers)
   // With what is taken over it would look as if there were less.
   log.debug('Room for ports and connections', { relays: descriptors.capacity })
   const takeover = replace ? await takeOver(statusSocketOf(runDir)) : undefined
   const folder = openRunFolder(runDir, takeover?.lock)
   const proxyd = new Proxyd({ engine, poller: new NodePoller(), folder, descriptors, log })
-  await proxyd.open(takeover)
+  try {
+    await proxyd.open(takeover)
+  } catch (err) {
+    // The socket of the one whose place this was to take is its own again.
+    if (!takeover) rmSync(folder.socketPath, { force: true })
+    folder.close()
+    throw err
+  }
   if (takeover) log.info('Took the place of another', { other: takeover.pid })
   return proxyd
 }

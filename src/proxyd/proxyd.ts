@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Server, Socket } from 'node:net'
 import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
@@ -10,6 +11,8 @@ import type { HandOver, Takeover } from './takeover.js'
 
 /** Who asks for our place has to take it within this time: launchers wait meanwhile; milliseconds. */
 const HAND_OVER_MS = 30_000
+/** As long as that is waited for when all is to end, milliseconds. */
+const LAST_HAND_OVER_MS = 5_000
 /** Who has just found us may ask yet, milliseconds. */
 const LAST_REQUESTS_MS = 50
 /** When it is tried again to be found, milliseconds. */
@@ -54,7 +57,7 @@ export class Proxyd {
   async open(takeover?: Takeover): Promise<void> {
     await this.#tellStatus()
     this.options.folder.announce()
-    const waiting = waitingLaunchers(this.options.folder.controlPath)
+    const waiting = waitingLaunchers(this.options.folder.controlId)
     const sockets = takeover?.sockets
     await Promise.all(
       waiting.map((pid) =>
@@ -73,18 +76,30 @@ export class Proxyd {
 
   /** Is found no more, and leaves the ports to the next one; launchers that were not told yet see to theirs by themselves. */
   async close(): Promise<void> {
-    this.options.folder.close()
-    // Launchers are another's by then, or are about to be.
-    if (!this.#isOpen || this.#successor) return
     this.#isClosing = true
+    await this.#untilHandedOver()
+    // Before launchers find nobody here: then they end at once, and their ports are to be free.
+    if (this.#isOpen) this.#ports.close()
+    this.options.folder.close()
+    // Where it is not open, launchers are another's, or were never ours.
+    if (!this.#isOpen) return
     this.#turnAway()
     await new Promise((done) => setTimeout(done, LAST_REQUESTS_MS))
     this.#turnAway()
   }
 
+  /** Waits for what becomes of one that is about to take our place. */
+  async #untilHandedOver(): Promise<void> {
+    const asker = this.#successor
+    if (!asker) return
+    const limit = setTimeout(() => asker.destroy(), LAST_HAND_OVER_MS)
+    await once(asker, 'close')
+    clearTimeout(limit)
+  }
+
   /** Some have found us, and have not asked yet. */
   #turnAway(): void {
-    for (const pid of waitingLaunchers(this.options.folder.controlPath)) void this.#ports.start(pid)
+    for (const pid of waitingLaunchers(this.options.folder.controlId)) void this.#ports.start(pid)
     this.#ports.turnAway()
   }
 
@@ -120,8 +135,9 @@ export class Proxyd {
   async #stay(): Promise<void> {
     this.#successor = undefined
     this.#control.resume()
+    if (this.#isClosing) return
     await this.#beFound()
-    const waiting = waitingLaunchers(this.options.folder.controlPath)
+    const waiting = waitingLaunchers(this.options.folder.controlId)
     await Promise.all(waiting.map((pid) => this.#ports.start(pid)))
   }
 

@@ -4,12 +4,12 @@ import {
   fstatSync,
   openSync,
   readFileSync,
-  realpathSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type { FileId } from '../linux/descriptors.js'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { lockFolder, type FolderLock } from '../linux/folder-lock.js'
 import { requireLibc } from '../linux/libc.js'
@@ -17,8 +17,9 @@ import { requireLibc } from '../linux/libc.js'
 /** Where launchers find a docker-proxyd. */
 export interface RunFolder {
   /** The FIFO that launchers write to; open for both, so that it never ends. */
-  readonly controlPath: string
   readonly control: number
+  /** Which FIFO it is, however it is called elsewhere. */
+  readonly controlId: FileId
   /** Where it tells what it serves, and hands it over. */
   readonly socketPath: string
   /** The descriptor that locks the folder. */
@@ -55,8 +56,7 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
     lock.unlock()
     throw new Error(`can't use the folder ${folder}: ${reason}`)
   }
-  // As /proc names it.
-  const controlPath = join(realpathSync(folder), 'control')
+  const controlPath = join(folder, 'control')
   let control: number
   try {
     control = openFifo(controlPath)
@@ -76,8 +76,8 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
     }
   }
   return {
-    controlPath,
     control,
+    controlId: fstatSync(control),
     socketPath,
     lock: lock.fd,
     announce() {

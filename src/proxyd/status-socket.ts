@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { chmodSync, closeSync, constants, openSync, renameSync, rmSync } from 'node:fs'
 import { createServer, Socket, type Server } from 'node:net'
 import { basename, dirname } from 'node:path'
+import { errnoReason } from '../linux/errno.js'
 
 /*
  * A unix socket on which a process tells what it serves: who connects sends a line with a word, and is answered with a
@@ -49,9 +50,14 @@ export async function serveStatus(path: string, answers: Answers): Promise<Serve
   // It has a name of its own first: a server that closes removes its socket, and by then another's may stand there.
   const own = `${path}.${process.pid}`
   rmSync(own, { force: true })
-  await withShortPath(own, (path) => once(server.listen(path), 'listening'))
-  chmodSync(own, OWNER_ONLY)
-  renameSync(own, path)
+  try {
+    await withShortPath(own, (path) => once(server.listen(path), 'listening'))
+    chmodSync(own, OWNER_ONLY)
+    renameSync(own, path)
+  } catch (err) {
+    server.close()
+    throw new Error(`can't use ${path}: ${errnoReason(err)}; remove it`, { cause: err })
+  }
   // Out of descriptors: who asks has to ask again.
   server.on('error', () => undefined)
   return server

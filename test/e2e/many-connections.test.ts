@@ -10,8 +10,8 @@ import { dial, readAll } from '../lib/sockets.js'
 import { ENGINES, serverOf } from '../lib/through-proxyd.js'
 import { until } from '../lib/until.js'
 
-/** A proxy holds two sockets for each connection, and needs some descriptors itself. */
-const COUNT = Math.min(10_000, Math.floor((descriptorLimit() - 240) / 2))
+/** A proxy holds two sockets for each connection, and needs some descriptors itself, the more the more cores there are. */
+const COUNT = Math.min(10_000, Math.floor((descriptorLimit() - 440) / 2))
 /** As many as wait in a backlog of the usual length without being dropped. */
 const AT_A_TIME = 500
 

@@ -139,7 +139,8 @@ t.test(
     // dockerd asks for a signal when it ends, see PR_SET_PDEATHSIG of prctl(2).
     const commands = ports.map((port) => {
       const flags = proxyFlags(echo, { port }).join(' ')
-      return `setpriv --pdeathsig TERM ${PROGRAM} ${flags} 3>/dev/null &`
+      // In the background of a script a shell has SIGINT ignored, which dockerd does not.
+      return `env --default-signal=INT setpriv --pdeathsig TERM ${PROGRAM} ${flags} 3>/dev/null &`
     })
     const parent = run(t, ['-c', `${commands.join('\n')}\nwait`], {
       program: '/bin/sh',

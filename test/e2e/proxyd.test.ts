@@ -4,13 +4,18 @@ import {
   appendFileSync,
   chmodSync,
   chownSync,
+  closeSync,
   copyFileSync,
   existsSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
 import { openDescriptors } from '../lib/proc.js'
@@ -121,7 +126,7 @@ t.test('what must share one is refused without a docker-proxyd', async (t) => {
   for (const [isolation, text] of [
     [
       'shared',
-      `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd answers in ${folder}: start docker-proxyd, or set it to auto`,
+      `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd in ${folder} serves this port: start docker-proxyd, see why in its log, or set it to auto`,
     ],
     [
       'alone',
@@ -293,6 +298,126 @@ for (const [shell, path, packageName] of [
     },
   )
 }
+
+t.test('a launcher of another name serves its port itself', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  const folder = t.testdir()
+  symlinkSync(PROGRAM, join(folder, 'my-proxy'))
+  copyFileSync(PROGRAM, join(folder, 'docker-proxy-copy'))
+  for (const name of ['my-proxy', 'docker-proxy-copy']) {
+    const env = { DOCKER_PROXY_RUN_DIR: proxyd.folder }
+    const running = run(t, proxyFlags(echo), { program: join(folder, name), env })
+    t.equal(await running.status, READY, name)
+    t.notMatch(commandOf(running.pid), /^\/bin\/sh/)
+    t.match(await stop(running), { code: 0 })
+  }
+})
+
+t.test(
+  'one that was started with a signal ignored, which a shell can not undo, is the program',
+  async (t) => {
+    const proxyd = await startProxyd(t)
+    const echo = await startEcho(t)
+    const running = run(t, ['-c', `trap '' INT; exec "$@"`, 'sh', PROGRAM, ...proxyFlags(echo)], {
+      program: '/bin/sh',
+      env: { DOCKER_PROXY_RUN_DIR: proxyd.folder },
+    })
+    t.equal(await running.status, READY)
+    running.child.kill('SIGINT')
+    t.same(await running.exit, { code: 0, signal: null })
+  },
+)
+
+/** A launcher in which a command is run at a place of its own. */
+function launcherWith(t: Test, before: string, command: string): string {
+  const script = join(t.testdir(), 'docker-proxy')
+  const text = readFileSync(PROGRAM, 'utf8')
+  t.ok(text.includes(before))
+  writeFileSync(
+    script,
+    text.replace(before, () => `${command}\n${before}`),
+    { mode: 0o755 },
+  )
+  return script
+}
+
+for (const shell of [['dash'], ['bash'], ['busybox', 'ash']]) {
+  t.test(`${shell.join(' ')}: a signal just before it has asked is not lost`, async (t) => {
+    const proxyd = await startProxyd(t)
+    const echo = await startEcho(t)
+    const script = launcherWith(t, "printf '\\nstart %s\\n' $$ >&9", 'kill -INT $$')
+    const [program = '', ...args] = [...shell, script, ...proxyFlags(echo)]
+    const launcher = run(t, args, { program, env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
+    t.same(await launcher.exit, { code: 0, signal: null })
+  })
+}
+
+t.test('a stop that docker-proxyd has read and not answered is heard by the next', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  const launcher = await proxyd.publish(echo)
+  process.kill(proxyd.pid, 'SIGSTOP')
+  launcher.child.kill('SIGTERM')
+  const control = openSync(join(proxyd.folder, 'control'), 'r+')
+  const request = Buffer.alloc(64)
+  const length = readSync(control, request)
+  t.equal(request.toString('latin1', 0, length), `\nstop ${launcher.pid}\n`)
+  closeSync(control)
+  proxyd.child.kill('SIGKILL')
+  await proxyd.exit
+  await startProxyd(t, { folder: proxyd.folder })
+  t.same(await launcher.exit, { code: 0, signal: null })
+  await refused(t, launcher.port)
+})
+
+t.test('a launcher that ends while docker-proxyd does leaves its port free', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  const launcher = await proxyd.publish(echo)
+  proxyd.child.kill('SIGTERM')
+  await until(() => !existsSync(join(proxyd.folder, 'pid')))
+  if (existsSync(`/proc/${proxyd.pid}`)) process.kill(proxyd.pid, 'SIGSTOP')
+  launcher.child.kill('SIGTERM')
+  t.same(await launcher.exit, { code: 0, signal: null })
+  await refused(t, launcher.port)
+  process.kill(proxyd.pid, 'SIGCONT')
+  await proxyd.exit
+})
+
+t.test('a reload of one that only starts does not end it', async (t) => {
+  const first = await startProxyd(t)
+  // For as long as that does not answer, the next one does not get further.
+  process.kill(first.pid, 'SIGSTOP')
+  const next = run(t, ['--run-dir', first.folder, '--replace'], { program: PROXYD })
+  const status = (): string => readFileSync(`/proc/${next.pid}/status`, 'utf8')
+  await until(() => /^SigCgt:\s+\w*[8-9a-f]\w\w$/m.test(status()))
+  process.kill(next.pid, 'SIGUSR2')
+  process.kill(first.pid, 'SIGCONT')
+  await once(next.child.stdout as Readable, 'data')
+  t.match(await first.exit, { code: 0 })
+  t.match(await stop(next), { code: 0 })
+})
+
+t.test(
+  'a port of another network is served there, by the program',
+  { skip: notRoot('namespaces') },
+  async (t) => {
+    const proxyd = await startProxyd(t)
+    const inside = ['-n', 'sh', '-c', 'ip link set lo up; exec "$@"', 'sh', PROGRAM]
+    const flags = proxyFlags({ ip: '127.0.0.1', port: 9 })
+    const running = run(t, [...inside, ...flags], {
+      program: 'unshare',
+      env: { DOCKER_PROXY_RUN_DIR: proxyd.folder },
+    })
+    t.equal(await running.status, READY)
+    t.notMatch(commandOf(running.pid), /^\/bin\/sh/)
+    t.match(await stop(running), { code: 0 })
+    t.match(proxyd.lines, [
+      { msg: 'A docker-proxy serves its port itself: it is in another network' },
+    ])
+  },
+)
 
 t.test('systemd is told', { skip: missing('/usr/bin/socat', 'socat') }, async (t) => {
   const path = join(t.testdir(), 'notify')

@@ -1,6 +1,7 @@
 import {
   chmodSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -91,6 +92,26 @@ t.test('what was changed since is kept', async (t) => {
   writeFileSync(other.configFile, '{ "userland-proxy-path": "/third" }')
   apply(removal(other))
   t.equal(read(other.configFile), '{ "userland-proxy-path": "/third" }', "another's is left")
+})
+
+t.test('another docker-proxy that was set since is what comes back', async (t) => {
+  const places = placesIn(t, '{ "userland-proxy-path": "/old" }')
+  apply(installation(places))
+  const newer = '{ "userland-proxy-path": "/newer", "debug": true }'
+  writeFileSync(places.configFile, newer)
+  apply(installation(places))
+  apply(removal(places))
+  t.equal(read(places.configFile), newer)
+})
+
+t.test('what lies in the way of the new file is not written to', async (t) => {
+  const places = placesIn(t, '{}')
+  const victim = join(t.testdirName, 'victim')
+  writeFileSync(victim, 'untouched')
+  symlinkSync(victim, `${places.configFile}.new`)
+  apply(installation(places))
+  t.equal(read(victim), 'untouched')
+  t.notOk(lstatSync(places.configFile).isSymbolicLink())
 })
 
 t.test('rights and links stay', async (t) => {

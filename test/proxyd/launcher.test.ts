@@ -1,8 +1,17 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, openSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { FileId } from '../../src/linux/descriptors.js'
 import { requireLibc } from '../../src/linux/libc.js'
 import { Launcher, NotALauncherError, waitingLaunchers } from '../../src/proxyd/launcher.js'
 import { kill } from '../lib/proc.js'
@@ -25,7 +34,7 @@ function startScript(t: Test, name: string, args: readonly string[] = []) {
     closeSync(control)
     kill(child.pid)
   })
-  return { child, pid: child.pid ?? 0, controlPath, folder }
+  return { child, pid: child.pid ?? 0, control: fstatSync(control), folder }
 }
 
 const ready = (child: ChildProcess): Promise<unknown> => once(child.stdout ?? child, 'data')
@@ -33,10 +42,10 @@ const ready = (child: ChildProcess): Promise<unknown> => once(child.stdout ?? ch
 t.test('a launcher is known by its control pipe, its name and its flags', async (t) => {
   const flags =
     '-proto udp -host-ip 127.0.0.1 -host-port 53 -container-ip 127.0.0.2 -container-port 5353'
-  const { child, pid, controlPath } = startScript(t, 'docker-proxy', flags.split(' '))
+  const { child, pid, control } = startScript(t, 'docker-proxy', flags.split(' '))
   await ready(child)
-  t.strictSame(waitingLaunchers(controlPath), [pid])
-  const launcher = Launcher.open(pid, controlPath)
+  t.strictSame(waitingLaunchers(control), [pid])
+  const launcher = Launcher.open(pid, control)
   t.teardown(() => launcher.close())
   t.strictSame(launcher.publishedPort(), {
     protocol: 'udp',
@@ -52,9 +61,9 @@ t.test('a launcher is known by its control pipe, its name and its flags', async 
 t.test('what is the program’s to answer is no port', async (t) => {
   for (const args of [['-version'], ['-help'], ['-proto', 'icmp'], ['-use-listen-fd']]) {
     await t.test(args.join(' '), async (t) => {
-      const { child, pid, controlPath } = startScript(t, 'docker-proxy', args)
+      const { child, pid, control } = startScript(t, 'docker-proxy', args)
       await ready(child)
-      const launcher = Launcher.open(pid, controlPath)
+      const launcher = Launcher.open(pid, control)
       t.teardown(() => launcher.close())
       t.equal(launcher.publishedPort(), undefined)
     })
@@ -62,19 +71,24 @@ t.test('what is the program’s to answer is no port', async (t) => {
 })
 
 t.test('nobody else is taken for one', async (t) => {
-  const refuses = (pid: number, path: string, message: string): void => {
-    t.throws(() => Launcher.open(pid, path), { message })
-    t.throws(() => Launcher.open(pid, path), NotALauncherError)
+  const refuses = (pid: number, pipe: FileId, message: string): void => {
+    t.throws(() => Launcher.open(pid, pipe), { message })
+    t.throws(() => Launcher.open(pid, pipe), NotALauncherError)
   }
-  const { child, pid, controlPath, folder } = startScript(t, 'something-else')
+  const { child, pid, control, folder } = startScript(t, 'something-else')
   await ready(child)
-  refuses(pid, controlPath, 'it is no docker-proxy')
-  refuses(pid, join(folder, 'other'), 'it does not have the control pipe open')
-  refuses(process.pid, controlPath, 'it does not have the control pipe open')
-  t.strictSame(waitingLaunchers(join(folder, 'other')), [])
+  // Another pipe of that name.
+  mkdirSync(join(folder, 'other'))
+  const path = join(folder, 'other/control')
+  requireLibc().makeFifo(path, 0o600)
+  const other = statSync(path)
+  refuses(pid, control, 'it is no docker-proxy')
+  refuses(pid, other, 'it does not have the control pipe open')
+  refuses(process.pid, control, 'it does not have the control pipe open')
+  t.strictSame(waitingLaunchers(other), [])
 
   child.stdin?.end('\n')
   await once(child, 'exit')
-  await until(() => waitingLaunchers(controlPath).length === 0)
-  refuses(pid, controlPath, 'there is no such process')
+  await until(() => waitingLaunchers(control).length === 0)
+  refuses(pid, control, 'there is no such process')
 })

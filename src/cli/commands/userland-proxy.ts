@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Argv, CommandModule } from 'yargs'
@@ -7,6 +7,9 @@ import { installation, removal, type Places } from '../../installer/plan.js'
 import { UNIT } from '../../installer/systemd-unit.js'
 import { canAccess } from '../can-access.js'
 import { print } from '../output.js'
+
+const RESTART_DOCKER =
+  'systemctl restart docker    # its containers restart as well, but for those under live-restore'
 
 interface Args {
   'dry-run': boolean
@@ -24,15 +27,18 @@ export const installCommand: CommandModule<object, Args> = {
     withPlaces(yargs).example('$0 install-userland-proxy --dry-run', 'see what it would change'),
   handler: async (args) => {
     const changes = installation(placesOf(args))
-    await carryOut(args, changes, 'all is installed already', [
-      ...(isUnitThere(changes, args)
-        ? [
-            'systemctl daemon-reload',
-            `systemctl enable --now ${UNIT}`,
-            'systemctl restart docker    # its containers restart as well, but for those under live-restore',
-          ]
-        : ['start docker-proxyd, then restart dockerd: there is no systemd here']),
-    ])
+    const isNewUnit = isChanged(changes, join(args['unit-dir'], UNIT))
+    const isNewConfig = isChanged(changes, args['config-file'])
+    const next = existsSync(args['unit-dir'])
+      ? [
+          ...(isNewUnit ? ['systemctl daemon-reload'] : []),
+          `systemctl enable --now ${UNIT}`,
+          isNewConfig
+            ? RESTART_DOCKER
+            : `systemctl restart ${UNIT}    # where it ran already: its connections end`,
+        ]
+      : ['start docker-proxyd, then restart dockerd: there is no systemd here']
+    await carryOut(args, changes, 'all is installed already', next)
     if (!SYSTEM_PATH.some((folder) => canAccess(join(folder, 'node'), constants.X_OK))) {
       await print(
         `\ndockerd finds no node in ${SYSTEM_PATH.join(':')}: ln -s ${process.execPath} /usr/local/bin/node`,
@@ -47,10 +53,11 @@ export const uninstallCommand: CommandModule<object, Args> = {
   builder: withPlaces,
   handler: async (args) => {
     const changes = removal(placesOf(args))
+    const hadUnit = isChanged(changes, join(args['unit-dir'], UNIT))
     await carryOut(args, changes, 'nothing of it is installed', [
-      ...(isUnitThere(changes, args) ? ['systemctl daemon-reload'] : []),
-      'systemctl restart docker    # its containers restart as well, but for those under live-restore',
-      ...(isUnitThere(changes, args)
+      ...(hadUnit ? ['systemctl daemon-reload'] : []),
+      ...(isChanged(changes, args['config-file']) ? [RESTART_DOCKER] : []),
+      ...(hadUnit
         ? [`systemctl stop ${UNIT}    # afterwards: it serves the ports until then`]
         : []),
     ])
@@ -103,11 +110,12 @@ async function carryOut(
       await print(`${change.after === undefined ? 'removed' : 'wrote'} ${change.path}`)
     }
   }
+  if (next.length === 0) return
   await print(
     `\n${args['dry-run'] ? 'Nothing was changed. After it' : 'Now'}:\n  ${next.join('\n  ')}`,
   )
 }
 
-function isUnitThere(changes: readonly FileChange[], args: Args): boolean {
-  return changes.some(({ path }) => path === join(args['unit-dir'], UNIT))
+function isChanged(changes: readonly FileChange[], path: string): boolean {
+  return changes.some((change) => change.path === path)
 }
