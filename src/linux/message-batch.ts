@@ -101,11 +101,11 @@ export class MessageBatch {
       // The kernel has put in the lengths of what it gave.
       view.setUint32(i * HEADER.size + HEADER.nameLength, ENVELOPE.nameSize, true)
       view.setUint32(i * HEADER.size + HEADER.controlLength, ENVELOPE.controlSize, true)
-      // An address of IPv4 leaves the end of one of IPv6 that was there before.
+      // An address of IPv4 leaves the end of one of IPv6 that was there before, and a socket that is told no local address leaves another's.
       this.#envelopes.bytes.fill(
         0,
         i * ENVELOPE.size + SIZE_OF_SOCKADDR_IN,
-        i * ENVELOPE.size + ENVELOPE.nameSize,
+        (i + 1) * ENVELOPE.size,
       )
     }
     const count = this.#calls.receiveMessages(fd, this.#incoming.address, COUNT, MSG.DONTWAIT)
@@ -130,7 +130,7 @@ export class MessageBatch {
   /** What tells its way from all others: the sender, and the local address where that is received. */
   key(place: number): string {
     const at = place * ENVELOPE.size
-    // Of a socket that receives no local addresses the rest is always empty.
+    // What was not received is empty.
     return this.#envelopes.bytes.toString('latin1', at, at + ENVELOPE.size)
   }
 

@@ -140,24 +140,17 @@ export async function listenForConnections<Client>(
       transport.drop(client)
       throw err
     }
-    if (descriptors.exhausted) waitForDescriptors()
   }
 
-  const waitForDescriptors = (): void => {
-    const paused = listener.pause()
-    descriptors.wait(paused ? wake : () => undefined)
-    tellShortage(paused ? 'new connections wait' : 'new connections may be dropped')
-  }
   const tellShortage = (what: string): void => {
     if (!descriptors.isShortageWorthAWord()) return
     log.warn(`Out of file descriptors: ${what} until others end`, {
       connections: descriptors.capacity,
     })
   }
-  const wake = (): void => listener.resume()
 
   const close = (reason?: Error): void => {
-    descriptors.forget(wake)
+    ungovern()
     listener.close()
     for (const relay of relays.keys()) relay.destroy()
     if (reason) reject(reason)
@@ -169,6 +162,13 @@ export async function listenForConnections<Client>(
     broken: close,
     failed: tellFault,
     exhausted: () => tellShortage('new connections wait'),
+  })
+  const ungovern = descriptors.govern({
+    pause() {
+      const isPaused = listener.pause()
+      tellShortage(isPaused ? 'new connections wait' : 'new connections may be dropped')
+    },
+    resume: () => listener.resume(),
   })
   return {
     address: listener.address,
@@ -185,7 +185,7 @@ export async function listenForConnections<Client>(
     },
     drain() {
       isDraining = true
-      descriptors.forget(wake)
+      ungovern()
       listener.close()
       if (counters.active === 0) resolve()
     },

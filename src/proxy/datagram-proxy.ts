@@ -1,13 +1,17 @@
 import { deferred } from '../deferred.js'
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import { Seldom } from '../log/seldom.js'
 import { noCounters, type Proxy, type ProxyContext } from './engine.js'
 import { FlowTable, type TableEntry } from './flow-table.js'
+import { isPort } from './listen-error.js'
 import { joinHostPort, type PublishedPort } from './published-port.js'
 
 /** A flow on which nothing has come from either side for so long is over, milliseconds; as the original's. */
 const IDLE_MS = 90_000
 /** A datagram that met the backend's refusal of an earlier one is sent so many times again. */
 export const MAX_RETRIES = 3
+/** How often failures are told, milliseconds. */
+const TELL_AGAIN_MS = 1_000
 /** Where the original's table grows with whoever sends, ours ends. */
 const MAX_FLOWS = 16_384
 /** A flow has one socket, and a relay has two. */
@@ -72,8 +76,11 @@ export async function listenForDatagrams<Datagram>(
   { log, descriptors, udpIdleMs = IDLE_MS }: ProxyContext,
 ): Promise<Proxy> {
   const counters = noCounters()
+  /** Whoever sends could fill the log with them. */
+  const failures = new Seldom(TELL_AGAIN_MS)
   const flows = new FlowTable<Flow<Datagram>>()
   const { promise: closed, resolve, reject } = deferred()
+  const hasBackend = isPort(port.containerPort) && port.containerPort > 0
   let isClosed = false
   let isDraining = false
 
@@ -100,9 +107,10 @@ export async function listenForDatagrams<Datagram>(
         // A backend that is down now may be up when the client asks again.
         if (errnoCode(err) === 'ECONNREFUSED') return
         counters.failedDials++
+        end(entry)
+        if (!failures.isDue()) return
         const backend = joinHostPort(port.containerIp, port.containerPort)
         log.error(`Can't proxy a datagram to udp/${backend}: ${errnoReason(err)}`)
-        end(entry)
       },
     })
     const entry = flows.add(sender, flow)
@@ -131,6 +139,11 @@ export async function listenForDatagrams<Datagram>(
     .openSocket(port, {
       received(sender, datagram, bytes) {
         counters.bytesIn += bytes
+        // Nobody is there, as the log said when the port was published.
+        if (!hasBackend) {
+          counters.failedDials++
+          return
+        }
         const entry = flows.get(sender) ?? begin(sender, datagram)
         flows.touch(entry, performance.now())
         entry.flow.send(datagram)

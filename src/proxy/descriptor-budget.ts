@@ -1,3 +1,4 @@
+import { Seldom } from '../log/seldom.js'
 import { countOpenDescriptors, descriptorLimit } from '../linux/descriptors.js'
 
 /** Kept free for the runtime, the log and whatever opens a file for a moment. */
@@ -15,15 +16,22 @@ const PER_THREAD = 12
 /** A shortage that comes and goes is told this seldom, milliseconds. */
 const TELL_AGAIN_MS = 60_000
 
+/** What takes in relays, one after another, until it is told to wait. */
+export interface Intake {
+  pause(): void
+  resume(): void
+}
+
 /**
  * How many relays a process can afford. Accepting without a descriptor left would fail, and libuv then
- * drops all that wait in the backlog; so listeners stop accepting before, and wait here.
+ * drops all that wait in the backlog; so all listeners of the process are paused before.
  */
 export class DescriptorBudget {
   #capacity: number | undefined
   #relays = 0
-  #toldAt = -Infinity
-  #waiting: (() => void)[] = []
+  readonly #shortages = new Seldom(TELL_AGAIN_MS)
+  readonly #intakes = new Set<Intake>()
+  #isShort = false
 
   /**
    * @param capacity relays at most; left out, it follows the process's limit of descriptors
@@ -53,34 +61,35 @@ export class DescriptorBudget {
   /** Counts a relay in, or what takes only a share of its descriptors. */
   take(relays = 1): void {
     this.#relays += relays
+    if (this.#isShort || !this.exhausted) return
+    this.#isShort = true
+    for (const intake of this.#intakes) intake.pause()
   }
 
-  /** Counts out what was counted in, and wakes those who wait for it. */
+  /** Counts out what was counted in, and lets the listeners have the place. */
   give(relays = 1): void {
     this.#relays -= relays
-    while (!this.exhausted) {
-      const wake = this.#waiting.shift()
-      if (!wake) break
-      wake()
-    }
+    if (!this.#isShort || this.exhausted) return
+    this.#isShort = false
+    const [first] = this.#intakes
+    for (const intake of this.#intakes) intake.resume()
+    // Who is first may be quickest: each has its turn.
+    if (first && this.#intakes.delete(first)) this.#intakes.add(first)
   }
 
-  /** Calls back once there is room for a relay. */
-  wait(wake: () => void): void {
-    this.#waiting.push(wake)
+  /**
+   * Pauses it whenever there is no room for one more relay.
+   * @returns ends that
+   */
+  govern(intake: Intake): () => void {
+    this.#intakes.add(intake)
+    if (this.#isShort) intake.pause()
+    return () => void this.#intakes.delete(intake)
   }
 
   /** Whether a shortage should be told: not again and again while it lasts. */
   isShortageWorthAWord(): boolean {
-    const now = performance.now()
-    if (now - this.#toldAt < TELL_AGAIN_MS) return false
-    this.#toldAt = now
-    return true
-  }
-
-  /** Takes a waiting call back. */
-  forget(wake: () => void): void {
-    this.#waiting = this.#waiting.filter((w) => w !== wake)
+    return this.#shortages.isDue()
   }
 }
 

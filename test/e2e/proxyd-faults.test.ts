@@ -7,7 +7,14 @@ import { openDescriptors } from '../lib/proc.js'
 import { notRoot, PROGRAM, proxyFlags, READY, run, stop, type Running } from '../lib/program.js'
 import { freeRow } from '../lib/free-row.js'
 import { PROXYD, runFolder, startProxyd, type RunningProxyd } from '../lib/proxyd.js'
-import { dial, exchange, listeningDescriptor, readAll, startEcho } from '../lib/sockets.js'
+import {
+  dial,
+  exchange,
+  listeningDescriptor,
+  readAll,
+  readBytes,
+  startEcho,
+} from '../lib/sockets.js'
 import { mountSmallDisk } from '../lib/small-disk.js'
 import { until } from '../lib/until.js'
 
@@ -99,6 +106,37 @@ t.test('out of descriptors, new ports are refused and those that are there go on
   t.equal(await exchange(t, again.port, 'again'), 'again')
   t.equal(await exchange(t, launchers[0]?.port ?? 0, 'still'), 'still')
 })
+
+for (const engine of ['native', 'streams'] as const) {
+  t.test(
+    `out of descriptors, clients of all ports wait, and have their turn: ${engine}`,
+    async (t) => {
+      const PORTS = 30
+      const CLIENTS_OF_A_PORT = 6
+      const echo = await startEcho(t)
+      const env = { DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_WORKERS: '1' }
+      const proxyd = await startProxyd(t, { descriptors: 256, env })
+      const ports = await Promise.all(Array.from({ length: PORTS }, () => proxyd.publish(echo)))
+      const isShort = (): boolean =>
+        proxyd.lines.some(({ msg }) => String(msg).startsWith('Out of file descriptors'))
+      const answers = await Promise.all(
+        Array.from({ length: CLIENTS_OF_A_PORT }, () => ports)
+          .flat()
+          .map(async ({ port }) => {
+            const client = await dial(t, port)
+            client.write('x')
+            const answer = await readBytes(client, 1)
+            // Whoever is served at first stays, until there is no room for others.
+            await until(isShort)
+            client.end()
+            return answer
+          }),
+      )
+      t.ok(answers.every((answer) => answer === 'x'))
+      t.notOk(proxyd.lines.some(({ msg }) => String(msg).startsWith("Can't forward")))
+    },
+  )
+}
 
 t.test(
   'with sockets that dockerd hands over, no connection is refused while it is down',

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { descriptorLimit } from '../../src/linux/descriptors.js'
-import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
+import { DescriptorBudget, type Intake } from '../../src/proxy/descriptor-budget.js'
 
 t.test('the capacity follows the limit of the process', async (t) => {
   const { capacity } = new DescriptorBudget()
@@ -8,36 +8,65 @@ t.test('the capacity follows the limit of the process', async (t) => {
   t.ok(capacity < descriptorLimit() / 2)
 })
 
-t.test('those who wait are woken one for each place, the first first', async (t) => {
-  const budget = new DescriptorBudget(2)
-  const woken: string[] = []
-  const wake = (name: string) => () => {
-    woken.push(name)
-    budget.take()
+/** One that tells what it was told last. */
+function intake(): Intake & { isPaused: boolean } {
+  return {
+    isPaused: false,
+    pause() {
+      this.isPaused = true
+    },
+    resume() {
+      this.isPaused = false
+    },
   }
+}
+
+t.test('all are paused while there is no room', async (t) => {
+  const budget = new DescriptorBudget(2)
+  const all = [intake(), intake()]
+  for (const each of all) budget.govern(each)
+  const paused = (): boolean[] => all.map(({ isPaused }) => isPaused)
   budget.take()
-  t.notOk(budget.exhausted)
+  t.same(paused(), [false, false])
   budget.take()
-  t.ok(budget.exhausted)
-  budget.wait(wake('a'))
-  budget.wait(wake('b'))
-  t.same(woken, [])
+  t.same(paused(), [true, true])
+  const late = intake()
+  budget.govern(late)
+  t.ok(late.isPaused, 'also who comes later')
+  budget.take()
   budget.give()
-  t.same(woken, ['a'])
+  t.same(paused(), [true, true], 'there is no room yet')
   budget.give()
-  t.same(woken, ['a', 'b'])
-  budget.give()
-  budget.give()
-  t.same(woken, ['a', 'b'])
+  t.same(paused(), [false, false])
+  t.notOk(late.isPaused)
 })
 
-t.test('who has left is not woken', async (t) => {
+t.test('the first that is resumed is another each time', async (t) => {
   const budget = new DescriptorBudget(1)
+  const order: string[] = []
+  for (const name of ['a', 'b', 'c']) {
+    budget.govern({
+      pause: () => undefined,
+      resume() {
+        // As one does for whom a client waits: the others are paused again at once.
+        if (!budget.exhausted) {
+          order.push(name)
+          budget.take()
+        }
+      },
+    })
+  }
   budget.take()
-  const wake = () => t.fail('woken')
-  budget.wait(wake)
-  budget.forget(wake)
-  budget.give()
+  for (let i = 0; i < 4; i++) budget.give()
+  t.same(order, ['a', 'b', 'c', 'a'])
+})
+
+t.test('who has left is told nothing', async (t) => {
+  const budget = new DescriptorBudget(1)
+  const gone = intake()
+  budget.govern(gone)()
+  budget.take()
+  t.notOk(gone.isPaused)
 })
 
 t.test('a shortage that comes and goes is told once', async (t) => {

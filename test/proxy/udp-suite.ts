@@ -57,6 +57,37 @@ export function udpSuite(engine: Engine): void {
     })
   }
 
+  t.test('UDP: what other ports of the process do splits no client’s flow', async (t) => {
+    const echo = await startUdpEcho(t)
+    const others = await Promise.all(
+      ['0.0.0.0', '::'].map((hostIp) => publish(t, echo, { hostIp })),
+    )
+    const { port, proxy } = await publish(t, echo)
+    const [client, v4, v6] = await Promise.all([bindUdp(t), bindUdp(t), bindUdp(t, '::1')])
+    for (const text of ['one', 'two', 'three', 'four']) {
+      t.equal(String(await ask(client, port, text)), text)
+      for (const [other, sender] of [
+        [others[0], v4],
+        [others[1], v6],
+      ] as const) {
+        t.equal(String(await ask(sender, other?.port ?? 0, text)), text)
+      }
+    }
+    t.equal(proxy.counters.accepted, 1)
+    for (const other of others) t.equal(other.proxy.counters.accepted, 1)
+  })
+
+  t.test('UDP: for a port that can not be, nothing is opened', async (t) => {
+    for (const port of [0, 70_000]) {
+      const { proxy, port: own, log } = await publish(t, { ip: '127.0.0.1', port })
+      const client = await bindUdp(t)
+      for (let i = 0; i < 3; i++) client.socket.send('x', own, client.ip)
+      await until(() => proxy.counters.failedDials > 0)
+      t.equal(proxy.counters.accepted, 0)
+      t.notOk(log.lines.some((line) => line.startsWith("Can't")))
+    }
+  })
+
   t.test('UDP: 0.0.0.0 and :: share a port, and each serves its own family', async (t) => {
     const echo = await startUdpEcho(t)
     const v4 = await publish(t, echo, { hostIp: '0.0.0.0' })

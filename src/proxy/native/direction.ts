@@ -1,5 +1,6 @@
 import { ERRNO, MSG, SPLICE } from '../../linux/constants.js'
 import { requireFfi } from '../../linux/ffi.js'
+import { socketError } from '../../linux/system-error.js'
 import type { Kernel } from './kernel.js'
 import type { Pipe } from './pipe-pool.js'
 
@@ -167,6 +168,7 @@ export class Direction {
     if (answer === -ERRNO.EINTR) return
     this.from.readable = false
     if (answer === -ERRNO.EAGAIN) return
+    throwShortage(answer)
     // What is known to be broken stays so, though the next read says end.
     if (answer < 0) this.from.isBroken = true
     this.state = 'ending'
@@ -179,7 +181,13 @@ export class Direction {
       this.to.writable = false
       return
     }
+    throwShortage(answer)
     this.to.isBroken = true
     this.abandon()
   }
+}
+
+/** The system has run out of memory, which says nothing of the socket: this connection ends by a fault. */
+function throwShortage(answer: number): void {
+  if (answer === -ERRNO.ENOMEM || answer === -ERRNO.ENOBUFS) throw socketError(-answer)
 }

@@ -39,6 +39,8 @@ export class NativeRelay implements Relay, RelaySideOwner {
   #isPutOff = false
   #reset: Reset | undefined
   #dialError: Error | undefined
+  /** What has failed here, and not with the backend. */
+  #fault: unknown
 
   /**
    * @param client connected; it belongs to the relay from now on
@@ -63,13 +65,13 @@ export class NativeRelay implements Relay, RelaySideOwner {
         this.#up.bytes = backend.bytesIn
         this.#down.bytes = backend.bytesOut
       } else {
-        this.#backend.fd = backend()
+        this.#backend.fd = this.#reach(backend)
       }
       kernel.poller.add(this.#backend.fd, EVERYTHING, this.#backend)
       if (isJoined) this.#state = 'joined'
     } catch (err) {
       // Told from the event loop, as every failure.
-      this.#dialError = err as Error
+      this.#fault = this.#dialError ? undefined : err
       kernel.poller.putOff(this.#client)
     }
   }
@@ -108,6 +110,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
 
   ready(side: RelaySide, events: number): void {
     if (this.#state === 'closed') return
+    if (this.#fault) return this.fail(this.#fault)
     if (events === 0) this.#isPutOff = false
     if (this.#state === 'dialing') this.#dial(side, events)
     else if (this.#reset) this.#goOnResetting(this.#reset, side, events)
@@ -127,6 +130,16 @@ export class NativeRelay implements Relay, RelaySideOwner {
     const { calls } = this.kernel
     for (const { fd } of [this.#client, this.#backend]) if (fd >= 0) calls.resetOnClose(fd)
     this.destroy()
+  }
+
+  /** @throws Error, which is kept */
+  #reach(dial: Dial): number {
+    try {
+      return dial()
+    } catch (err) {
+      this.#dialError = err as Error
+      throw err
+    }
   }
 
   #goOnResetting(reset: Reset, side: RelaySide, events: number): void {

@@ -2,7 +2,6 @@ import { createSocket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
 import { MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
-import { isPort } from '../listen-error.js'
 import { backendAddressOf, type PublishedPort } from '../published-port.js'
 import type { Received } from './udp.js'
 
@@ -11,7 +10,6 @@ const MAX_WAITING = 64
 
 /** @see DatagramTransport.openFlow */
 export function openFlow(first: Received, port: PublishedPort, events: FlowEvents): Flow<Received> {
-  const { containerPort } = port
   const host = backendAddressOf(port)
   const socket = createSocket({
     type: isIPv6(host) ? 'udp6' : 'udp4',
@@ -24,7 +22,10 @@ export function openFlow(first: Received, port: PublishedPort, events: FlowEvent
   let isClosed = false
 
   const fail = (err: Error): void => {
-    if (!isClosed) events.broken(err)
+    // Not before the flow is known: Node tells at once of a socket that can't be bound.
+    process.nextTick(() => {
+      if (!isClosed) events.broken(err)
+    })
   }
   const send = (data: Buffer, retries = MAX_RETRIES): void => {
     if (isClosed) return
@@ -39,16 +40,14 @@ export function openFlow(first: Received, port: PublishedPort, events: FlowEvent
     first.answer(reply)
   })
   socket.on('error', fail)
-  if (isPort(containerPort) && containerPort > 0) {
-    // Where it fails the listener of 'connect' is called with the error.
-    socket.connect(containerPort, host, (err?: Error) => {
-      if (isClosed) return
-      if (err) return fail(err)
-      isConnected = true
-      for (const data of waiting) send(data)
-      waiting = []
-    })
-  }
+  // Where it fails the listener of 'connect' is called with the error.
+  socket.connect(port.containerPort, host, (err?: Error) => {
+    if (isClosed) return
+    if (err) return fail(err)
+    isConnected = true
+    for (const data of waiting) send(data)
+    waiting = []
+  })
   return {
     send({ data }) {
       if (isConnected) send(data)

@@ -5,7 +5,8 @@ import type { DatagramTransport, PortSocket, PortSocketEvents } from '../datagra
 import { bindError, invalidArgument, isPort } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
 import { hostAddressOf, type PublishedPort } from '../published-port.js'
-import { descriptorOf } from './descriptor.js'
+import { loadLibc } from '../../linux/libc.js'
+import { openPortSocket } from '../../linux/port-socket.js'
 import { openFlow } from './udp-flow.js'
 
 /** A datagram of a client, and how to answer it. */
@@ -31,6 +32,19 @@ export function udpTransport(log: Log): DatagramTransport<Received> {
   }
 }
 
+/**
+ * Binds the port so that its descriptor is known, which Node does not tell; undefined where there is no FFI.
+ * @throws ListenError
+ */
+function bindByLibc(port: PublishedPort): number | undefined {
+  if (!loadLibc() || !isPort(port.hostPort)) return undefined
+  try {
+    return openPortSocket('udp', hostAddressOf(port), port.hostPort)
+  } catch (err) {
+    throw bindError(port, err)
+  }
+}
+
 /** Rejects with ListenError. */
 async function openSocket(
   port: PublishedPort,
@@ -38,17 +52,18 @@ async function openSocket(
 ): Promise<PortSocket> {
   if (port.listenFd !== undefined) checkListenFd('udp', port.listenFd)
   const host = hostAddressOf(port)
+  const fd = port.listenFd ?? bindByLibc(port)
   const socket = createSocket(isIPv6(host) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' })
   try {
-    if (port.listenFd === undefined && !isPort(port.hostPort)) throw invalidArgument()
+    if (!isPort(port.hostPort) && fd === undefined) throw invalidArgument()
     await new Promise<void>((resolve, reject) => {
       socket.once('error', reject)
       const done = (): void => {
         socket.off('error', reject)
         resolve()
       }
-      if (port.listenFd === undefined) socket.bind({ address: host, port: port.hostPort }, done)
-      else socket.bind({ fd: port.listenFd }, done)
+      if (fd === undefined) socket.bind({ address: host, port: port.hostPort }, done)
+      else socket.bind({ fd }, done)
     })
   } catch (err) {
     socket.close()
@@ -56,13 +71,15 @@ async function openSocket(
     throw listenFdError('udp')
   }
 
-  socket.on('message', (data: Buffer, from: RemoteInfo) =>
-    events.received(
-      `${from.address} ${from.port}`,
-      { data, answer: (reply) => socket.send(reply, from.port, from.address, () => undefined) },
-      data.length,
-    ),
-  )
+  socket.on('message', (data: Buffer, from: RemoteInfo) => {
+    const answer = (reply: Buffer): void =>
+      socket.send(reply, from.port, from.address, () => undefined)
+    try {
+      events.received(`${from.address} ${from.port}`, { data, answer }, data.length)
+    } catch (err) {
+      events.failed(err) // It is this client's, and the others go on.
+    }
+  })
   let isClosed = false
   socket.on('error', (err) => {
     if (!isClosed) events.broken(err)
@@ -70,7 +87,7 @@ async function openSocket(
   const { address: ip, port: bound } = socket.address()
   return {
     address: { ip, port: bound },
-    fd: descriptorOf(socket),
+    fd,
     pause: () => false,
     close() {
       if (isClosed) return
