@@ -1,5 +1,8 @@
 import {
+  F,
   MSG,
+  O_CLOEXEC,
+  O_NONBLOCK,
   OPTION,
   SIOCOUTQNSD,
   SIZE_OF_INT,
@@ -36,10 +39,14 @@ export interface Calls {
   shutdown(fd: number, how: number): number
   /** close(2). */
   close(fd: number): number
-  /** pipe2(2); the two descriptors go into `ends`, two numbers of 32 bits. */
-  pipe(ends: number, flags: number): number
+  /** pipe2(2), not blocking: its ends to read from and to write to; undefined when there are no descriptors for them. */
+  pipe(): readonly [readEnd: number, writeEnd: number] | undefined
   /** fcntl(2). */
   fcntl(fd: number, command: number, argument: number): number
+  /** Has calls on it return rather than wait. */
+  setNonBlocking(fd: number): number
+  /** Room in a pipe, bytes; others than root get less once they have many, see pipe(7). */
+  setPipeSize(fd: number, bytes: number): number
   /** getsockname(2) and getpeername(2); `length` is the address of a number of 32 bits. */
   socketName(fd: number, address: number, length: number): number
   peerName(fd: number, address: number, length: number): number
@@ -103,7 +110,9 @@ function declareCalls(): Calls {
   const write = declare('intptr_t write(int fd, uintptr_t buffer, size_t length)')
 
   const answer = (result: number): number => (result < 0 ? -errno() : result)
-  /** The value and the length of an option, or the two members of struct linger: `l_onoff`, `l_linger`. */
+  const control = (fd: number, command: number, argument: number): number =>
+    answer(fcntl(fd, command, 'int', argument))
+  /** The value and the length of an option, the ends of a pipe, or the two members of struct linger: `l_onoff`, `l_linger`. */
   const numbers = new Int32Array(new ArrayBuffer(2 * SIZE_OF_INT))
   const first = addressOf(numbers)
   const second = first + SIZE_OF_INT
@@ -123,8 +132,14 @@ function declareCalls(): Calls {
     splice: (from, to, length, flags) => answer(splice(from, 0, to, 0, length, flags)),
     shutdown: (fd, how) => answer(shutdown(fd, how)),
     close: (fd) => answer(close(fd)),
-    pipe: (ends, flags) => answer(pipe2(ends, flags)),
-    fcntl: (fd, command, argument) => answer(fcntl(fd, command, 'int', argument)),
+    pipe() {
+      if (pipe2(first, O_CLOEXEC | O_NONBLOCK) < 0) return undefined
+      const [readEnd = -1, writeEnd = -1] = numbers
+      return [readEnd, writeEnd]
+    },
+    fcntl: control,
+    setNonBlocking: (fd) => control(fd, F.SETFL, control(fd, F.GETFL, 0) | O_NONBLOCK),
+    setPipeSize: (fd, bytes) => control(fd, F.SETPIPE_SZ, bytes),
     socketName: (fd, address, length) => answer(getsockname(fd, address, length)),
     peerName: (fd, address, length) => answer(getpeername(fd, address, length)),
     setOption(fd, [level, name], value) {

@@ -21,6 +21,23 @@ export const ERRNO = {
   EINPROGRESS: 115,
 } as const
 
+/** The system has run out of descriptors or memory, which says nothing of the socket; see accept(2) and send(2). */
+export const SHORTAGES: readonly number[] = [
+  ERRNO.EMFILE,
+  ERRNO.ENFILE,
+  ERRNO.ENOBUFS,
+  ERRNO.ENOMEM,
+]
+/** What accept(2) answers of a socket that does not listen any more. */
+export const LISTENS_NO_MORE: readonly number[] = [ERRNO.EINVAL, ERRNO.EBADF]
+/** What splice(2) answers of itself; every other error is the socket's. */
+export const SPLICE_REFUSALS: readonly number[] = [
+  ERRNO.EAGAIN,
+  ERRNO.EINTR,
+  ERRNO.EINVAL,
+  ERRNO.ENOMEM,
+]
+
 /** socket(2). */
 export const AF_UNIX = 1
 export const AF_INET = 2

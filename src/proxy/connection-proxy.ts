@@ -2,8 +2,7 @@ import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
 import { keepYoungGenerationSmall } from '../young-generation.js'
 import { noCounters, type Counters, type Proxy, type ProxyContext } from './engine.js'
-import { isPort } from './listen-error.js'
-import { joinHostPort, type PublishedPort } from './published-port.js'
+import { isPort, joinHostPort, type PublishedPort } from './published-port.js'
 
 /** Go's default, seconds: idle connections whose other end has vanished are found out. */
 export const KEEP_ALIVE_S = 15

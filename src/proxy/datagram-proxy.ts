@@ -3,8 +3,7 @@ import { errnoCode, errnoReason } from '../linux/errno.js'
 import { Seldom } from '../log/seldom.js'
 import { noCounters, type Proxy, type ProxyContext } from './engine.js'
 import { FlowTable, type TableEntry } from './flow-table.js'
-import { isPort } from './listen-error.js'
-import { joinHostPort, type PublishedPort } from './published-port.js'
+import { hasBackend, joinHostPort, type PublishedPort } from './published-port.js'
 
 /** A flow on which nothing has come from either side for so long is over, milliseconds; as the original's. */
 const IDLE_MS = 90_000
@@ -12,6 +11,8 @@ const IDLE_MS = 90_000
 export const MAX_RETRIES = 3
 /** How often failures are told, milliseconds. */
 const TELL_AGAIN_MS = 1_000
+/** Room for a burst of datagrams, bytes; the kernel cuts it down to net.core.rmem_max, see socket(7). */
+export const RECEIVE_BUFFER = 2 * 1024 * 1024
 /** Where the original's table grows with whoever sends, ours ends. */
 const MAX_FLOWS = 16_384
 /** A flow has one socket, and a relay has two. */
@@ -80,7 +81,6 @@ export async function listenForDatagrams<Datagram>(
   const failures = new Seldom(TELL_AGAIN_MS)
   const flows = new FlowTable<Flow<Datagram>>()
   const { promise: closed, resolve, reject } = deferred()
-  const hasBackend = isPort(port.containerPort) && port.containerPort > 0
   let isClosed = false
   let isDraining = false
 
@@ -140,7 +140,7 @@ export async function listenForDatagrams<Datagram>(
       received(sender, datagram, bytes) {
         counters.bytesIn += bytes
         // Nobody is there, as the log said when the port was published.
-        if (!hasBackend) {
+        if (!hasBackend(port)) {
           counters.failedDials++
           return
         }

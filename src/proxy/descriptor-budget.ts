@@ -1,18 +1,11 @@
 import { Seldom } from '../log/seldom.js'
 import { countOpenDescriptors, descriptorLimit } from '../linux/descriptors.js'
+import { descriptorsOfEngine } from './engine-share.js'
 
 /** Kept free for the runtime, the log and whatever opens a file for a moment. */
 const RESERVE = 16
-/** A relay holds two sockets, and a pipe has two ends. */
+/** A relay holds two sockets. */
 const PER_RELAY = 2
-const PER_PIPE = 2
-/** Pipes for bulk transfers at once, and of how many descriptors one may be for a pipe. */
-const MAX_PIPES = 64
-const DESCRIPTORS_FOR_A_PIPE = 64
-/** Threads at most, of how many descriptors there may be one, and what it takes of them for itself. */
-export const MAX_THREADS = 16
-const DESCRIPTORS_FOR_A_THREAD = 256
-const PER_THREAD = 12
 /** A shortage that comes and goes is told this seldom, milliseconds. */
 const TELL_AGAIN_MS = 60_000
 
@@ -93,34 +86,9 @@ export class DescriptorBudget {
   }
 }
 
-/** How many pipes an engine may open beside its relays: no connection is turned away for one. */
-export function affordablePipes(): number {
-  try {
-    return Math.min(MAX_PIPES, Math.floor(descriptorLimit() / DESCRIPTORS_FOR_A_PIPE))
-  } catch {
-    return 0 // As below.
-  }
-}
-
-/** How many threads an engine may have of those wanted. */
-export function affordableThreads(wanted: number): number {
-  try {
-    const affordable = Math.floor(descriptorLimit() / DESCRIPTORS_FOR_A_THREAD)
-    return Math.max(1, Math.min(wanted, MAX_THREADS, affordable))
-  } catch {
-    return 1 // As below.
-  }
-}
-
-/** How many pipes each of an engine's threads may open. */
-export function pipesOfThread(threads: number): number {
-  return Math.floor(affordablePipes() / threads)
-}
-
 function measureCapacity(threads: number): number {
   try {
-    const more = affordableThreads(threads) - 1
-    const ours = RESERVE + PER_PIPE * affordablePipes() + PER_THREAD * more
+    const ours = RESERVE + descriptorsOfEngine(threads)
     const free = descriptorLimit() - countOpenDescriptors() - ours
     return Math.max(1, Math.floor(free / PER_RELAY))
   } catch {

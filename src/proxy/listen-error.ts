@@ -1,12 +1,13 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { ListenError } from './engine.js'
-import { joinHostPort, networkName, routeOf, type PublishedPort } from './published-port.js'
-
-const MAX_PORT = 65_535
-
-export function isPort(port: number): boolean {
-  return port >= 0 && port <= MAX_PORT
-}
+import {
+  isPort,
+  joinHostPort,
+  MAX_PORT,
+  networkName,
+  routeOf,
+  type PublishedPort,
+} from './published-port.js'
 
 /** The error of a bind or listen that failed, in the form dockerd's users know. */
 export function bindError(port: PublishedPort, err: unknown): ListenError {

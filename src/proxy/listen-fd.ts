@@ -27,6 +27,11 @@ export function checkListenFd(protocol: Protocol, fd: number): void {
   )
 }
 
+/** The error of one that has no address of a host. */
+export function unixSocketError(protocol: Protocol): ListenError {
+  return listenFdError(protocol, 'EINVAL', 'unexpected socket type for listener fd: unix')
+}
+
 /** The error of a listening socket handed over that can't be used. */
 export function listenFdError(
   protocol: Protocol,

@@ -20,6 +20,17 @@ export interface PublishedPort {
   readonly listenFd?: number
 }
 
+export const MAX_PORT = 65_535
+
+export function isPort(port: number): boolean {
+  return port >= 0 && port <= MAX_PORT
+}
+
+/** Whether anybody can be reached there; whatever the flags said, the proxy lives. */
+export function hasBackend({ containerPort }: PublishedPort): boolean {
+  return isPort(containerPort) && containerPort !== 0
+}
+
 /** Where its proxy listens. */
 export function hostAddressOf({ hostIp }: PublishedPort): string {
   return hostIp === '' ? '::' : hostIp

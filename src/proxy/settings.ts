@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { MAX_THREADS } from './descriptor-budget.js'
+import { MAX_THREADS } from './engine-share.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
 
 const ENGINES = ['auto', 'streams', 'native'] as const

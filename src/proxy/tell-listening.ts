@@ -1,7 +1,5 @@
 import type { Log } from '../log/log.js'
-import { routeOf, type PublishedPort } from './published-port.js'
-
-const MAX_PORT = 65_535
+import { hasBackend, MAX_PORT, routeOf, type PublishedPort } from './published-port.js'
 
 /**
  * Logs that a port is published, and what nobody will get through with.
@@ -14,10 +12,9 @@ export function tellListening(
   fields: Record<string, unknown> = {},
 ): void {
   log.info(`Proxy listening on ${routeOf(port, address)}`, fields)
-  const { containerPort } = port
-  if (containerPort >= 1 && containerPort <= MAX_PORT) return
+  if (hasBackend(port)) return
   log.warn(
-    `-container-port ${containerPort} is not from 1 to ${MAX_PORT}: no client will get through`,
+    `-container-port ${port.containerPort} is not from 1 to ${MAX_PORT}: no client will get through`,
     fields,
   )
 }

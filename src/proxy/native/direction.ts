@@ -1,4 +1,4 @@
-import { ERRNO, MSG, SPLICE } from '../../linux/constants.js'
+import { ERRNO, MSG, SHORTAGES, SPLICE, SPLICE_REFUSALS } from '../../linux/constants.js'
 import { requireFfi } from '../../linux/ffi.js'
 import { socketError } from '../../linux/system-error.js'
 import type { Kernel } from './kernel.js'
@@ -28,8 +28,6 @@ const MIN_SPLICE = 16 * 1024
 /** As much as is moved by one splice, bytes; a small pipe takes less. */
 const MAX_SPLICE = 512 * 1024
 const SPLICE_FLAGS = SPLICE.MOVE | SPLICE.NONBLOCK
-/** What splice(2) answers of itself; every other error is the socket's. */
-const SPLICE_REFUSALS: readonly number[] = [ERRNO.EAGAIN, ERRNO.EINTR, ERRNO.EINVAL, ERRNO.ENOMEM]
 
 /**
  * One direction of a relay.
@@ -189,5 +187,5 @@ export class Direction {
 
 /** The system has run out of memory, which says nothing of the socket: this connection ends by a fault. */
 function throwShortage(answer: number): void {
-  if (answer === -ERRNO.ENOMEM || answer === -ERRNO.ENOBUFS) throw socketError(-answer)
+  if (SHORTAGES.includes(-answer)) throw socketError(-answer)
 }

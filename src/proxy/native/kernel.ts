@@ -1,7 +1,7 @@
 import { requireCalls, type Calls } from '../../linux/calls.js'
 import type { Poller } from '../../linux/epoll.js'
 import { requireFfi } from '../../linux/ffi.js'
-import { affordablePipes } from '../descriptor-budget.js'
+import { affordablePipes } from '../engine-share.js'
 import { PipePool } from './pipe-pool.js'
 
 /** Bytes of one read; what is bulk fills it more than once. */

@@ -1,4 +1,4 @@
-import { ERRNO, EPOLL, F, O_NONBLOCK, SOCK } from '../../linux/constants.js'
+import { EPOLL, ERRNO, LISTENS_NO_MORE, SHORTAGES, SOCK } from '../../linux/constants.js'
 import type { Pollable } from '../../linux/epoll.js'
 import type { SocketName } from '../../linux/socket-address.js'
 import { socketError } from '../../linux/system-error.js'
@@ -12,10 +12,6 @@ import { bindPort, watchPort } from './port-socket.js'
 const BATCH = 4
 /** How long to wait after a shortage or another trouble of the system's, milliseconds. */
 const RETRY_MS = 100
-
-/** Errors of accept(2): of a socket that does not listen any more, and of a system that has run out. */
-const BROKEN: readonly number[] = [ERRNO.EINVAL, ERRNO.EBADF]
-const EXHAUSTED: readonly number[] = [ERRNO.EMFILE, ERRNO.ENFILE, ERRNO.ENOBUFS, ERRNO.ENOMEM]
 
 /** The port's listening socket. */
 export class NativeListener implements Listener, Pollable {
@@ -43,7 +39,7 @@ export class NativeListener implements Listener, Pollable {
     this.address = address
     const { calls } = kernel
     // The parent shares this flag, as it does with every proxy that does not block.
-    calls.fcntl(fd, F.SETFL, calls.fcntl(fd, F.GETFL, 0) | O_NONBLOCK)
+    calls.setNonBlocking(fd)
     setConnectionOptions(calls, fd, port.protocol)
     this.#inheritsOptions = port.listenFd === undefined
     watchPort(kernel, port, fd, EPOLL.IN, this)
@@ -82,10 +78,10 @@ export class NativeListener implements Listener, Pollable {
       } else if (answer === -ERRNO.EAGAIN) {
         this.#inheritsOptions = true
         return
-      } else if (BROKEN.includes(-answer)) {
+      } else if (LISTENS_NO_MORE.includes(-answer)) {
         this.events.broken(socketError(-answer))
         return
-      } else if (EXHAUSTED.includes(-answer)) {
+      } else if (SHORTAGES.includes(-answer)) {
         this.events.exhausted()
         this.#waitAWhile()
         return

@@ -1,6 +1,4 @@
 import type { Calls } from '../../linux/calls.js'
-import { F, O_CLOEXEC, O_NONBLOCK, SIZE_OF_INT } from '../../linux/constants.js'
-import { requireFfi } from '../../linux/ffi.js'
 
 /** What splice(2) brings data through: the kernel passes pages, and no byte is copied to this process. */
 export interface Pipe {
@@ -10,15 +8,13 @@ export interface Pipe {
   held: number
 }
 
-/** Room in a pipe, bytes; others than root get less once they have many, see pipe(7). */
+/** Room in a pipe, bytes. */
 const PIPE_SIZE = 512 * 1024
 /** Empty pipes kept for the next who needs one. */
 const MAX_SPARE = 8
 
 /** Pipes, lent out while a bulk transfer moves. */
 export class PipePool {
-  readonly #ends = new Int32Array(new ArrayBuffer(2 * SIZE_OF_INT))
-  readonly #endsAddress: number
   readonly #spare: Pipe[] = []
   #max: number | undefined
   #open = 0
@@ -28,19 +24,18 @@ export class PipePool {
   constructor(
     private readonly calls: Calls,
     private readonly limit: () => number,
-  ) {
-    this.#endsAddress = requireFfi().addressOf(this.#ends)
-  }
+  ) {}
 
   /** An empty pipe; undefined when there are too many, or no descriptors for it. */
   take(): Pipe | undefined {
     this.#taken++
     const spare = this.#spare.pop()
     if (spare || this.#open >= (this.#max ??= this.limit())) return spare
-    if (this.calls.pipe(this.#endsAddress, O_CLOEXEC | O_NONBLOCK) < 0) return undefined
-    const [readEnd = -1, writeEnd = -1] = this.#ends
+    const ends = this.calls.pipe()
+    if (!ends) return undefined
+    const [readEnd, writeEnd] = ends
     // Where it is refused, the pipe is a small one.
-    this.calls.fcntl(writeEnd, F.SETPIPE_SZ, PIPE_SIZE)
+    this.calls.setPipeSize(writeEnd, PIPE_SIZE)
     this.#open++
     return { readEnd, writeEnd, held: 0 }
   }

@@ -5,9 +5,9 @@ import { requireLibc } from '../../linux/libc.js'
 import { BACKLOG, openPortSocket, SOCKET_KINDS } from '../../linux/port-socket.js'
 import type { SocketName } from '../../linux/socket-address.js'
 import { localAddress } from '../../linux/socket-name.js'
-import { bindError, invalidArgument, isPort } from '../listen-error.js'
-import { checkListenFd, listenFdError } from '../listen-fd.js'
-import { hostAddressOf, type PublishedPort } from '../published-port.js'
+import { bindError, invalidArgument } from '../listen-error.js'
+import { checkListenFd, listenFdError, unixSocketError } from '../listen-fd.js'
+import { hostAddressOf, isPort, type PublishedPort } from '../published-port.js'
 import type { Kernel } from './kernel.js'
 
 /** A port's socket, bound, and listening but for UDP. */
@@ -59,7 +59,7 @@ function bind(port: PublishedPort): number {
 function adopt({ calls }: Kernel, { protocol }: PublishedPort, fd: number): number {
   checkListenFd(protocol, fd)
   if (localAddress(fd) === undefined) {
-    throw listenFdError(protocol, 'EINVAL', 'unexpected socket type for listener fd: unix')
+    throw unixSocketError(protocol)
   }
   const { type, number } = SOCKET_KINDS[protocol]
   if (

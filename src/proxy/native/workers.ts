@@ -1,7 +1,7 @@
 import type { NodePoller } from '../../linux/node-poller.js'
 import type { Log } from '../../log/log.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
-import { affordableThreads, pipesOfThread } from '../descriptor-budget.js'
+import { affordableThreads, pipesOfThread } from '../engine-share.js'
 import type { PublishedPort } from '../published-port.js'
 import { dialer } from './dialer.js'
 import type { Kernel } from './kernel.js'

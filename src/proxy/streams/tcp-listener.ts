@@ -4,9 +4,9 @@ import { errnoCode } from '../../linux/errno.js'
 import { loadLibc } from '../../linux/libc.js'
 import { BACKLOG } from '../../linux/port-socket.js'
 import type { Listener, ListenerEvents } from '../connection-proxy.js'
-import { bindError, invalidArgument, isPort } from '../listen-error.js'
-import { checkListenFd, listenFdError } from '../listen-fd.js'
-import { hostAddressOf, type PublishedPort } from '../published-port.js'
+import { bindError, invalidArgument } from '../listen-error.js'
+import { checkListenFd, listenFdError, unixSocketError } from '../listen-fd.js'
+import { hostAddressOf, isPort, type PublishedPort } from '../published-port.js'
 import { watchListener } from './listener-watch.js'
 import { descriptorOf } from './descriptor.js'
 import { SOCKET_OPTIONS } from './tcp-relay.js'
@@ -28,7 +28,7 @@ export async function openListener(
   const address = server.address()
   if (address === null || typeof address === 'string') {
     server.close()
-    throw listenFdError('tcp', 'EINVAL', 'unexpected socket type for listener fd: unix')
+    throw unixSocketError('tcp')
   }
 
   const endWatch = watchListener(

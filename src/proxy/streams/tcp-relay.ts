@@ -1,8 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { KEEP_ALIVE_S, type Relay, type RelayEvents } from '../connection-proxy.js'
 import { isReset } from '../../linux/errno.js'
-import { isPort } from '../listen-error.js'
-import { backendAddressOf, type PublishedPort } from '../published-port.js'
+import { backendAddressOf, isPort, type PublishedPort } from '../published-port.js'
 import { saveLastWords, wasReset } from './last-words.js'
 
 /** What both sockets of a relay are set to. */

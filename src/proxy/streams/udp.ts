@@ -1,10 +1,15 @@
 import { createSocket, type RemoteInfo } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import type { Log } from '../../log/log.js'
-import type { DatagramTransport, PortSocket, PortSocketEvents } from '../datagram-proxy.js'
-import { bindError, invalidArgument, isPort } from '../listen-error.js'
+import {
+  RECEIVE_BUFFER,
+  type DatagramTransport,
+  type PortSocket,
+  type PortSocketEvents,
+} from '../datagram-proxy.js'
+import { bindError, invalidArgument } from '../listen-error.js'
 import { checkListenFd, listenFdError } from '../listen-fd.js'
-import { hostAddressOf, type PublishedPort } from '../published-port.js'
+import { hostAddressOf, isPort, type PublishedPort } from '../published-port.js'
 import { loadLibc } from '../../linux/libc.js'
 import { openPortSocket } from '../../linux/port-socket.js'
 import { openFlow } from './udp-flow.js'
@@ -53,7 +58,10 @@ async function openSocket(
   if (port.listenFd !== undefined) checkListenFd('udp', port.listenFd)
   const host = hostAddressOf(port)
   const fd = port.listenFd ?? bindByLibc(port)
-  const socket = createSocket(isIPv6(host) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' })
+  const socket = createSocket({
+    ...(isIPv6(host) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' }),
+    recvBufferSize: RECEIVE_BUFFER,
+  })
   try {
     if (!isPort(port.hostPort) && fd === undefined) throw invalidArgument()
     await new Promise<void>((resolve, reject) => {
