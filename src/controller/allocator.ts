@@ -18,6 +18,10 @@ export interface BoundPort extends Claim {
   readonly release: () => void
 }
 
+/** What to do where there is no descriptor left; the line before is dockerd's. */
+const LIMIT_HINT =
+  '\nThe daemon may not open more files: start it with a higher limit, as by ulimit -n 1048576'
+
 /** What stands for a socket where a port is only asked about. */
 const NO_FD = -1
 
@@ -120,7 +124,8 @@ export class Allocator {
           bound.push({ ...claim, containerPort, fd, release })
         } catch (err) {
           if (errnoCode(err) === 'EADDRINUSE') throw new PortTaken(claim, claims, undefined)
-          throw new Refusal('bind-failed', bindText(claim, errnoReason(err)))
+          const hint = errnoCode(err) === 'EMFILE' ? LIMIT_HINT : ''
+          throw new Refusal('bind-failed', bindText(claim, errnoReason(err)) + hint)
         }
       }
       return bound

@@ -1,16 +1,9 @@
 import { Type, type Static } from 'typebox'
 import { Value } from 'typebox/value'
-import {
-  closeSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import { replaceFile } from '../linux/replace-file.js'
 import { ProtocolSchema } from './api/types.js'
 import { Refusal } from './conflict.js'
 import { lockFolder, type FolderLock } from '../linux/folder-lock.js'
@@ -92,19 +85,10 @@ export class StateFile {
 
   /** @throws Refusal; the file is as it was then */
   save(publications: readonly SavedPublication[]): void {
-    const next = `${this.path}.new`
     try {
-      const file = openSync(next, 'w', 0o600)
-      try {
-        writeFileSync(file, JSON.stringify({ version: VERSION, publications }, null, 2) + '\n')
-        fsyncSync(file)
-      } finally {
-        closeSync(file)
-      }
-      renameSync(next, this.path)
+      replaceFile(this.path, JSON.stringify({ version: VERSION, publications }, null, 2) + '\n')
       syncFolder(dirname(this.path))
     } catch (err) {
-      rmSync(next, { force: true })
       throw new Refusal(
         'state-not-saved',
         `can't save the state in ${this.#folder}: ${errnoReason(err)}`,

@@ -1,17 +1,8 @@
 import { createTwoFilesPatch } from 'diff'
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import { replaceFile } from '../linux/replace-file.js'
 
 /** A file as it is and as it is to be; undefined where there is none, or is to be none. */
 export interface FileChange {
@@ -25,8 +16,6 @@ export interface FileChange {
 }
 
 const READABLE = 0o644
-/** Until it has the rights of the one that it replaces. */
-const PRIVATE = 0o600
 const NOTHING = '/dev/null'
 
 export function isChange({ before, after }: FileChange): boolean {
@@ -51,18 +40,7 @@ export function applyChange({ path, after, like }: FileChange): void {
     const { target, mode, owner } = existing(path, like)
     // dockerd makes its own folder when it first starts; more than that one is missing where a path is misspelt.
     if (!existsSync(dirname(target))) mkdirSync(dirname(target))
-    const fresh = `${target}.new`
-    try {
-      // What somebody has left there, a link perhaps, is not written to.
-      rmSync(fresh, { force: true })
-      writeFileSync(fresh, after, { mode: PRIVATE, flag: 'wx', flush: true })
-      if (owner) chownSync(fresh, ...owner)
-      chmodSync(fresh, mode)
-      renameSync(fresh, target)
-    } catch (err) {
-      rmSync(fresh, { force: true })
-      throw err
-    }
+    replaceFile(target, after, { mode, ...(owner ? { owner } : {}) })
   } catch (err) {
     throw new Error(`can't write ${path}: ${errnoReason(err)}`, { cause: err })
   }

@@ -1,16 +1,8 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FileId } from '../linux/descriptors.js'
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import { replaceFile } from '../linux/replace-file.js'
 import { lockFolder, type FolderLock } from '../linux/folder-lock.js'
 import { requireLibc } from '../linux/libc.js'
 
@@ -82,13 +74,10 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
     lock: lock.fd,
     announce() {
       if (isOurs()) return
-      // At once and whole, since launchers may read it any time.
-      const fresh = `${pidPath}.new`
       try {
-        writeFileSync(fresh, announcement, { mode: OWNER_ONLY })
-        renameSync(fresh, pidPath)
+        // Launchers may read it any time.
+        replaceFile(pidPath, announcement)
       } catch (err) {
-        rmSync(fresh, { force: true })
         throw new Error(`can't write ${pidPath}: ${errnoReason(err)}`, { cause: err })
       }
     },
