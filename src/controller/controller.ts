@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { mkdirSync, realpathSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { REASONS } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import { parseIp } from '../proxy/go-values.js'
 import { joinHostPort } from '../proxy/published-port.js'
@@ -12,7 +13,7 @@ import type { Claim } from './claim.js'
 import { Refusal } from './conflict.js'
 import { connectionCounter } from './connections.js'
 import type { Holder } from './holder.js'
-import { parsePortSpec } from './port-spec.js'
+import { parsePortSpec, type PortRequest } from './port-spec.js'
 import { PortTable } from './port-table.js'
 import { endLeftovers } from './proxy-process.js'
 import type { ProxyProgram } from './proxy-program.js'
@@ -36,6 +37,9 @@ type Description = Omit<SavedPublication, 'ports'>
 /** So many ports have a process each, where nothing else was asked for. */
 const MAX_APART = 16
 /** As docker names its containers. */
+/** As often as dockerd tries to find a port for which a proxy can start. */
+const MAX_TRIES = 10
+
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
 
 /** All that is published here. */
@@ -86,9 +90,23 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
         `invalid name ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, "_", "." or "-", 128 in all at most`,
       )
     }
-    this.#refuseTakenName(name)
     const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#publish(requests, name, backend, isShared)
+      } catch (err) {
+        if (tries === MAX_TRIES || !hasLostRace(err) || !requests.some(leavesChoice)) throw err
+      }
+    }
+  }
 
+  async #publish(
+    requests: readonly PortRequest[],
+    name: string,
+    backend: string,
+    isShared: boolean,
+  ): Promise<PublicationView> {
+    this.#refuseTakenName(name)
     const description: Description = {
       ...{ name, backend, created: new Date().toISOString() },
       ...(isShared ? { shared: randomUUID() } : {}),
@@ -218,6 +236,20 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   #event(what: Omit<PublicationEvent, 'time'>): void {
     this.emit('event', { time: new Date().toISOString(), ...what })
   }
+}
+
+/** Whether another may do: any port, or one of several. */
+function leavesChoice({ hostPorts }: PortRequest): boolean {
+  return hostPorts === undefined || hostPorts.first < hostPorts.last
+}
+
+/** Whether a proxy that binds its port itself has found it taken by then, as by a connection that goes out. */
+function hasLostRace(err: unknown): boolean {
+  return (
+    err instanceof Refusal &&
+    err.code === 'proxy-failed' &&
+    err.message.includes(REASONS['EADDRINUSE'] ?? '')
+  )
 }
 
 function readBackend(text: string): string {

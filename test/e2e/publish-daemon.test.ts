@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,7 +9,7 @@ import type { PublicationEvent } from '../../src/controller/api/types.js'
 import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
 import { freeRow } from '../lib/free-row.js'
 import { kill, openDescriptors } from '../lib/proc.js'
-import { notRoot, ORIGINAL } from '../lib/program.js'
+import { notRoot, ORIGINAL, PROGRAM } from '../lib/program.js'
 import { leftovers, publish, startDaemon } from '../lib/publish.js'
 import { mountSmallDisk } from '../lib/small-disk.js'
 import { dial, exchange, readAll, startBackend, startEcho } from '../lib/sockets.js'
@@ -393,6 +393,36 @@ t.test(
     t.equal(await readAll(await dial(t, hostPort)), 'hello')
     await daemon.client.remove('a')
     t.same(leftovers(daemon.folder), [])
+  },
+)
+
+t.test(
+  'a port that is lost to another before the child has bound it gives way to the next',
+  async (t) => {
+    const folder = t.testdir()
+    const tried = join(folder, 'tried')
+    const child = join(folder, 'child')
+    // The first time it finds what the kernel may have given to a connection meanwhile.
+    const script = `#!/bin/sh
+if [ -e '${tried}' ] || [ "$#" -lt 5 ]; then exec '${PROGRAM}-process' "$@"; fi
+: >'${tried}'
+printf '1\\nlisten tcp4 127.0.0.1:1: bind: address already in use' >&3
+exit 1
+`
+    writeFileSync(child, script, { mode: 0o755 })
+    const daemon = await startDaemon(t, {}, '--proxy-path', child)
+    const backend = await startBackend(t, (socket: Socket) => socket.end('hello'))
+    const add = (name: string, hostPort: string) =>
+      daemon.client.add({
+        name,
+        backend: '127.0.0.1',
+        ports: [`127.0.0.1:${hostPort}:${backend.port}`],
+      })
+    const { ports } = await add('any', '')
+    t.equal(await readAll(await dial(t, ports[0]?.hostPort ?? 0)), 'hello')
+    rmSync(tried)
+    await t.rejects(add('one', String(freeRow(1))), { message: 'address already in use' })
+    await daemon.client.remove('any')
   },
 )
 
