@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ask } from '../../src/proxyd/status-socket.js'
@@ -124,6 +124,28 @@ t.test('one that asks for the place and goes again changes nothing', async (t) =
   const again = await startProxyd(t, { folder: proxyd.folder, args: ['--replace'] })
   t.match(await proxyd.exit, { code: 0 })
   t.match(await stop(again), { code: 0 })
+})
+
+t.test('stopped while another is about to take its place, it leaves nobody waiting', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  const { connection } = await ask(join(proxyd.folder, 'socket'), 'replace')
+  t.teardown(() => connection.destroy())
+  const env = { DOCKER_PROXY_RUN_DIR: proxyd.folder }
+  const launcher = run(t, proxyFlags(echo), { env })
+  const hasAsked = (): boolean => readlinkSync(`/proc/${launcher.pid}/fd/9`).endsWith('/control')
+  await until(() => {
+    try {
+      return hasAsked()
+    } catch {
+      return false // Not yet.
+    }
+  })
+  proxyd.child.kill('SIGTERM')
+  connection.destroy()
+  t.equal(await launcher.status, READY, 'it serves its port itself')
+  t.match(await proxyd.exit, { code: 0 })
+  t.match(await stop(launcher), { code: 0 })
 })
 
 t.test('one that does not answer is not replaced, nor waited for for ever', async (t) => {
