@@ -21,6 +21,7 @@ import { until } from '../lib/until.js'
 /** 200 ports: those that a test may have in a row, on several addresses. */
 const HOSTS = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5']
 const PORTS_OF_A_HOST = 40
+const PORTS = HOSTS.length * PORTS_OF_A_HOST
 
 const SHUT_RD = 0
 const shutdown = koffi.load(null).func('int shutdown(int fd, int how)') as (
@@ -111,12 +112,14 @@ for (const engine of ['native', 'streams'] as const) {
   t.test(
     `out of descriptors, clients of all ports wait, and have their turn: ${engine}`,
     async (t) => {
-      const PORTS = 30
+      const SHORT_PORTS = 30
       const CLIENTS_OF_A_PORT = 6
       const echo = await startEcho(t)
       const env = { DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_WORKERS: '1' }
       const proxyd = await startProxyd(t, { descriptors: 256, env })
-      const ports = await Promise.all(Array.from({ length: PORTS }, () => proxyd.publish(echo)))
+      const ports = await Promise.all(
+        Array.from({ length: SHORT_PORTS }, () => proxyd.publish(echo)),
+      )
       const isShort = (): boolean =>
         proxyd.lines.some(({ msg }) => String(msg).startsWith('Out of file descriptors'))
       const answers = await Promise.all(
@@ -145,7 +148,7 @@ t.test(
     let proxyd = await startProxyd(t)
     const flags = [...proxyFlags(echo, { port: 1 }), '-use-listen-fd']
     const ports = await Promise.all(
-      Array.from({ length: 40 }, async () => {
+      Array.from({ length: PORTS }, async () => {
         const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
         await proxyd.publish(echo, { flags, listenFd: fd })
         closeSync(fd)
@@ -173,10 +176,12 @@ t.test(
     const echo = await startEcho(t)
     const proxyd = await startProxyd(t)
     const first = freeRow(PORTS_OF_A_HOST)
-    const ports = Array.from({ length: PORTS_OF_A_HOST }, (_, i) => first + i)
+    const ports = HOSTS.flatMap((ip) =>
+      Array.from({ length: PORTS_OF_A_HOST }, (_, i) => ({ ip, port: first + i })),
+    )
     // dockerd asks for a signal when it ends, see PR_SET_PDEATHSIG of prctl(2).
     const commands = ports.map((port) => {
-      const flags = proxyFlags(echo, { port }).join(' ')
+      const flags = proxyFlags(echo, port).join(' ')
       // In the background of a script a shell has SIGINT ignored, which dockerd does not.
       return `env --default-signal=INT setpriv --pdeathsig TERM ${PROGRAM} ${flags} 3>/dev/null &`
     })
@@ -187,12 +192,14 @@ t.test(
     const listening = (): number =>
       proxyd.lines.filter(({ msg }) => String(msg).startsWith('Proxy listening')).length
     await until(() => listening() === ports.length)
-    for (const port of ports) t.equal(await exchange(t, port, 'x'), 'x')
+    for (const { ip, port } of ports) t.equal(await exchange(t, port, 'x', ip), 'x')
     parent.child.kill('SIGKILL')
     await until(
       () => proxyd.lines.filter(({ msg }) => msg === 'Proxy stopped').length === ports.length,
     )
-    for (const port of ports) await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+    for (const { ip, port } of ports) {
+      await t.rejects(dial(t, port, ip), { code: 'ECONNREFUSED' })
+    }
   },
 )
 
