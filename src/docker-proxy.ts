@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs'
 import { errnoReason } from './linux/errno.js'
 import { setProcessName } from './linux/process-name.js'
-import { openStderrLog, type StderrLog } from './log/log.js'
+import { StderrLog } from './log/log.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { chooseEngine, openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   try {
     const settings = readSettings(process.env)
     if (readIsolation(process.env) === 'shared') throw noProxydError()
-    log = openStderrLog(NAME, settings.logLevel)
+    log = StderrLog.open(NAME, settings.logLevel)
     const engine = openEngine(settings, log)
     proxy = await engine.listen(port, {
       log,

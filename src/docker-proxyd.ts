@@ -5,7 +5,7 @@ import { hideBin } from 'yargs/helpers'
 import { stopSignal } from './cli/stop-signal.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
 import { notifySystemd } from './linux/systemd.js'
-import { openStderrLog, type Log } from './log/log.js'
+import { StderrLog, type Log } from './log/log.js'
 import { MAX_THREADS } from './proxy/engine-share.js'
 import { readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
@@ -80,7 +80,7 @@ async function main(): Promise<void> {
   const settings = readSettings(
     workers === undefined ? process.env : { ...process.env, DOCKER_PROXY_WORKERS: workers },
   )
-  const log = openStderrLog(NAME, settings.logLevel)
+  const log = StderrLog.open(NAME, settings.logLevel)
   const proxyd = await openProxyd(runDir, settings, log, options.replace)
   tellReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
   try {

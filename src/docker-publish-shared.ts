@@ -2,7 +2,7 @@ import { closeSync, readFileSync, writeSync } from 'node:fs'
 import { stopSignal } from './cli/stop-signal.js'
 import { deferred } from './deferred.js'
 import { returnFreedMemory } from './linux/freed-memory.js'
-import { openStderrLog } from './log/log.js'
+import { StderrLog } from './log/log.js'
 import { openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { brokenListenerText } from './proxy/listen-error.js'
@@ -33,7 +33,7 @@ async function main(): Promise<void> {
   void stopSignal().then(() => stop.resolve())
   const { socket, ports } = JSON.parse(readFileSync(0, 'utf8')) as Task
   const settings = readSettings(process.env)
-  const log = openStderrLog('docker-publish-shared', settings.logLevel)
+  const log = StderrLog.open('docker-publish-shared', settings.logLevel)
   const engine = openEngine(settings, log)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   const since = Date.now()

@@ -46,12 +46,18 @@ export function processCommand(pid: number): string[] | undefined {
   return text ? text.replace(/\0+$/, '').split('\0') : undefined
 }
 
-/** A variable of the environment it was started with. */
-export function processVariable(pid: number, name: string): string | undefined {
-  const entry = read(`/proc/${pid}/environ`)
-    ?.split('\0')
-    .find((line) => line.startsWith(`${name}=`))
-  return entry?.slice(name.length + 1)
+/** The environment it was started with. */
+export function processEnvironment(pid: number): NodeJS.ProcessEnv | undefined {
+  const entries = read(`/proc/${pid}/environ`)?.split('\0')
+  return (
+    entries &&
+    Object.fromEntries(
+      entries.map((entry) => {
+        const end = entry.indexOf('=')
+        return [entry.slice(0, end), entry.slice(end + 1)]
+      }),
+    )
+  )
 }
 
 /** The id of the container it runs in, 64 hex digits, by the names that Docker and podman give their cgroups. */

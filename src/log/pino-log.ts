@@ -1,13 +1,15 @@
 import { pino } from 'pino'
-import type { Log, LogLevel } from './log.js'
+import type { Log } from './log.js'
 import type { LineSink } from './stderr-sink.js'
 
-/** pino, writing its lines to the sink: as JSON, or as text for people where the sink is a terminal. */
-export async function createPinoLog(name: string, level: LogLevel, sink: LineSink): Promise<Log> {
+/**
+ * pino, writing its lines to the sink: as JSON, or as text for people where the sink is a terminal. It writes all it is given.
+ */
+export async function createPinoLog(name: string, sink: LineSink): Promise<Log> {
   const format = sink.isTerminal ? await loadPretty() : (line: string) => line
   const logger = pino(
     // Each line brings the time it was made, which is earlier than the time pino was loaded.
-    { name, level, timestamp: false },
+    { name, level: 'trace', timestamp: false },
     { write: (line: string) => sink.write(format(line)) },
   )
   return {
@@ -15,7 +17,7 @@ export async function createPinoLog(name: string, level: LogLevel, sink: LineSin
     warn: (message, fields) => logger.warn(fields, message),
     info: (message, fields) => logger.info(fields, message),
     debug: (message, fields) => logger.debug(fields, message),
-    debugEnabled: logger.isLevelEnabled('debug'),
+    debugEnabled: true,
   }
 }
 

@@ -32,3 +32,20 @@ export function openEngine(settings: Settings, log: Log): Engine {
     log.debug('The engine is streams: native does not load', { reason }),
   )
 }
+
+/** Those of a process whose ports may each want another, opened with the first that does. */
+export class Engines {
+  readonly #opened = new Map<Engine['name'], Engine>()
+
+  constructor(private readonly log: Log) {}
+
+  /** @throws SettingError */
+  of(settings: Settings): Engine {
+    const wanted = settings.engine === 'auto' ? 'native' : settings.engine
+    const known = this.#opened.get(wanted)
+    if (known) return known
+    const engine = openEngine(settings, this.log)
+    this.#opened.set(engine.name, engine)
+    return engine
+  }
+}

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { MAX_THREADS } from './engine-share.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
@@ -35,6 +36,7 @@ export class SettingError extends Error {
   readonly code = 'EBADSETTING'
 }
 
+const FILE_VARIABLE = 'DOCKER_PROXY_CONFIG'
 const DEFAULT_FILE = '/etc/docker/docker-proxy.json'
 
 /** Each setting: its key in the file, its environment variable, and what it may be. */
@@ -42,23 +44,21 @@ const SETTINGS = {
   engine: {
     variable: 'DOCKER_PROXY_ENGINE',
     choices: ENGINES,
-    byDefault: 'auto',
     expected: undefined,
   },
   workers: {
     variable: 'DOCKER_PROXY_WORKERS',
     choices: WORKERS,
-    byDefault: 'auto',
     expected: `auto, or 1 to ${MAX_THREADS}`,
   },
   'log-level': {
     variable: 'DOCKER_PROXY_LOG_LEVEL',
     choices: LOG_LEVELS,
-    byDefault: 'info',
     expected: undefined,
   },
 } as const
 type Key = keyof typeof SETTINGS
+const VARIABLES = [FILE_VARIABLE, ...Object.values(SETTINGS).map(({ variable }) => variable)]
 
 /**
  * The environment's settings, then the file's, then the defaults. An empty variable counts as unset.
@@ -66,22 +66,51 @@ type Key = keyof typeof SETTINGS
  * @throws SettingError
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
-  const file = readSettingsFile(env['DOCKER_PROXY_CONFIG'])
-  const choose = <K extends Key>(key: K): (typeof SETTINGS)[K]['choices'][number] => {
-    const { variable, choices, byDefault, expected } = SETTINGS[key]
+  return chooseSettings(env, readSettingsFile(env[FILE_VARIABLE]), {
+    engine: 'auto',
+    logLevel: 'info',
+    workers: maxWorkers(),
+  })
+}
+
+/**
+ * The settings of a port that another process was started for: those of its environment and of the file that this names, and else ours.
+ * @param folder that process's own, which the file's name may start from
+ * @throws SettingError
+ */
+export function readPortSettings(env: NodeJS.ProcessEnv, folder: string, ours: Settings): Settings {
+  if (!VARIABLES.some((name) => env[name])) return ours
+  const name = env[FILE_VARIABLE]
+  const path = name && resolve(folder, name)
+  // The read of a FIFO would hold up all other ports.
+  if (path && statSync(path, { throwIfNoEntry: false })?.isFile() !== true) {
+    throw new SettingError(`the settings file ${path} is no file`)
+  }
+  return chooseSettings(env, path ? readSettingsFile(path) : undefined, ours)
+}
+
+function chooseSettings(
+  env: NodeJS.ProcessEnv,
+  file: SettingsFile | undefined,
+  byDefault: Settings,
+): Settings {
+  const choose = <K extends Key>(key: K): (typeof SETTINGS)[K]['choices'][number] | undefined => {
+    const { variable, choices, expected } = SETTINGS[key]
     const fromEnv = env[variable]
     if (fromEnv) return oneOf(choices, fromEnv, variable, expected)
-    if (file && key in file.values) {
-      return oneOf(choices, file.values[key], `"${key}" in ${file.path}`, expected)
-    }
-    return byDefault
+    if (!file || !(key in file.values)) return undefined
+    return oneOf(choices, file.values[key], `"${key}" in ${file.path}`, expected)
   }
-  const workers = choose('workers')
+  const workers = choose('workers') ?? byDefault.workers
   return {
-    engine: choose('engine'),
-    workers: workers === 'auto' ? Math.min(MAX_THREADS, availableParallelism()) : Number(workers),
-    logLevel: choose('log-level'),
+    engine: choose('engine') ?? byDefault.engine,
+    workers: workers === 'auto' ? maxWorkers() : Number(workers),
+    logLevel: choose('log-level') ?? byDefault.logLevel,
   }
+}
+
+function maxWorkers(): number {
+  return Math.min(MAX_THREADS, availableParallelism())
 }
 
 function oneOf<T extends string>(
@@ -96,9 +125,12 @@ function oneOf<T extends string>(
   throw new SettingError(`invalid setting ${JSON.stringify(value)} for ${source}: use ${expected}`)
 }
 
-function readSettingsFile(
-  chosen: string | undefined,
-): { path: string; values: Record<string, unknown> } | undefined {
+interface SettingsFile {
+  readonly path: string
+  readonly values: Record<string, unknown>
+}
+
+function readSettingsFile(chosen: string | undefined): SettingsFile | undefined {
   const path = chosen ? chosen : DEFAULT_FILE
   let text: string
   try {
@@ -108,7 +140,7 @@ function readSettingsFile(
     if (!chosen && ['ENOENT', 'EACCES', 'ENOTDIR'].includes(errnoCode(err) ?? '')) return undefined
     throw new SettingError(
       `can't read the settings file ${JSON.stringify(path)}: ${errnoReason(err)}; ` +
-        `mend or remove it${chosen ? ', or unset DOCKER_PROXY_CONFIG' : ''}`,
+        `mend or remove it${chosen ? `, or unset ${FILE_VARIABLE}` : ''}`,
     )
   }
   const values = parseObject(path, text)

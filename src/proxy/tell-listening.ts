@@ -9,12 +9,10 @@ export function tellListening(
   log: Log,
   port: PublishedPort,
   address: { readonly ip: string; readonly port: number },
-  fields: Record<string, unknown> = {},
 ): void {
-  log.info(`Proxy listening on ${routeOf(port, address)}`, fields)
+  log.info(`Proxy listening on ${routeOf(port, address)}`)
   if (hasBackend(port)) return
   log.warn(
     `-container-port ${port.containerPort} is not from 1 to ${MAX_PORT}: no client will get through`,
-    fields,
   )
 }

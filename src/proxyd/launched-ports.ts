@@ -1,13 +1,16 @@
 import { EPOLL, ERRNO } from '../linux/constants.js'
 import { closerOf } from '../linux/descriptors.js'
+import { errnoReason } from '../linux/errno.js'
 import { returnFreedMemory } from '../linux/freed-memory.js'
 import type { NodePoller } from '../linux/node-poller.js'
 import { socketError } from '../linux/system-error.js'
-import type { Log } from '../log/log.js'
+import type { Log, StderrLog } from '../log/log.js'
+import type { Engines } from '../proxy/choose-engine.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { ListenError, type Engine, type Proxy } from '../proxy/engine.js'
 import { bindError, brokenListenerText } from '../proxy/listen-error.js'
 import type { PublishedPort } from '../proxy/published-port.js'
+import { SettingError, type Settings } from '../proxy/settings.js'
 import { tellListening } from '../proxy/tell-listening.js'
 import { Launcher, NotALauncherError } from './launcher.js'
 import { statusOf, type PortStatus } from './port-status.js'
@@ -27,6 +30,8 @@ interface LaunchedPort {
   readonly since: number
   /** Whether there was room for it. */
   readonly isAffordable: boolean
+  engine: Engine
+  log: Log
   /** Resolves when it is published, or can't be. */
   publishing?: Promise<void>
   /** Not there yet while it is being bound. */
@@ -34,13 +39,15 @@ interface LaunchedPort {
 }
 
 export interface LaunchedPortsOptions {
-  readonly engine: Engine
+  /** Of a port that was not started with others. */
+  readonly settings: Settings
+  readonly engines: Engines
   /** Tells when launchers end. */
   readonly poller: NodePoller
   readonly folder: RunFolder
   /** Of the whole process, measured before any port was taken over. */
   readonly descriptors: DescriptorBudget
-  readonly log: Log
+  readonly log: StderrLog
 }
 
 /**
@@ -103,6 +110,8 @@ export class LaunchedPorts {
       if (err instanceof NotALauncherError) return // It has ended meanwhile.
       throw err
     }
+    const reason = this.#whyNotHere(launched)
+    if (reason !== undefined) throw new Error(`launcher ${pid} has to serve its port: ${reason}`)
     const listenFd = sockets.get(pid)
     const port = launched.launcher.publishedPort(listenFd)
     if (!port) throw new Error(`launcher ${pid} has no port`)
@@ -120,7 +129,7 @@ export class LaunchedPorts {
       return
     }
     const { accepted, failedDials } = launched.published?.proxy.counters ?? {}
-    this.options.log.info('Proxy stopped', { launcher: pid, accepted, failedDials })
+    launched.log.info('Proxy stopped', { accepted, failedDials })
     this.#end(launched, EXIT_DONE)
   }
 
@@ -148,15 +157,19 @@ export class LaunchedPorts {
 
   /** @throws NotALauncherError; Error when it can't be told whether it is one, or it can't be watched */
   #watch(pid: number): LaunchedPort {
-    const { descriptors, folder, log, poller } = this.options
+    const { descriptors, engines, folder, log, poller, settings } = this.options
     const launcher = Launcher.open(pid, folder.controlId)
-    const isAffordable = !descriptors.exhausted
-    const launched: LaunchedPort = { launcher, since: Date.now(), isAffordable }
+    const launched: LaunchedPort = {
+      launcher,
+      since: Date.now(),
+      isAffordable: !descriptors.exhausted,
+      engine: engines.of(settings),
+      log: log.child({ launcher: pid }),
+    }
     try {
       poller.add(launcher.pidfd, EPOLL.IN, {
         ready: () => this.#end(launched),
-        fail: (err) =>
-          log.error(`A fault with the launcher of a port: ${String(err)}`, { launcher: pid }),
+        fail: (err) => launched.log.error(`A fault with the launcher of a port: ${String(err)}`),
       })
     } catch (err) {
       launcher.close()
@@ -171,10 +184,9 @@ export class LaunchedPorts {
 
   async #publish(launched: LaunchedPort): Promise<void> {
     const { launcher } = launched
-    const { log } = this.options
-    const reason = launcher.whyNotShared()
+    const reason = this.#whyNotHere(launched)
     if (reason !== undefined) {
-      log.info(`A docker-proxy serves its port itself: ${reason}`, { launcher: launcher.pid })
+      launched.log.info(`A docker-proxy serves its port itself: ${reason}`)
     }
     const port = reason === undefined ? launcher.publishedPort() : undefined
     if (!port) {
@@ -192,14 +204,35 @@ export class LaunchedPorts {
       this.#end(launched)
       // All else is a fault of ours, and this port's alone.
       if (err instanceof ListenError) return
-      log.error(`A port can't be published: ${String(err)}`)
+      launched.log.error(`A port can't be published: ${String(err)}`)
+    }
+  }
+
+  /** Follows a port's own settings. @returns why its own process has to serve it; undefined where that is not so */
+  #whyNotHere(launched: LaunchedPort): string | undefined {
+    const { launcher } = launched
+    const { engines, log, settings: ours } = this.options
+    try {
+      const reason = launcher.whyNotShared()
+      if (reason !== undefined) return reason
+      const settings = launcher.settings(ours)
+      launched.engine = engines.of(settings)
+      if (settings.logLevel !== ours.logLevel) {
+        launched.log = log.child({ launcher: launcher.pid }, settings.logLevel)
+      }
+      return undefined
+    } catch (err) {
+      // The program refuses it in its own words.
+      return err instanceof SettingError
+        ? err.message
+        : `it can't be looked at: ${errnoReason(err)}`
     }
   }
 
   /** Rejects with ListenError; a socket that was handed over is closed then. */
   async #listen(launched: LaunchedPort, port: PublishedPort): Promise<void> {
-    const { engine, log, descriptors } = this.options
-    const { launcher } = launched
+    const { descriptors } = this.options
+    const { launcher, engine, log } = launched
     // An engine that refuses a socket may have closed it, or not.
     const closeSocket = port.listenFd === undefined ? undefined : closerOf(port.listenFd)
     try {
@@ -210,9 +243,9 @@ export class LaunchedPorts {
       }
       launched.published = { port, proxy }
       launcher.ready()
-      tellListening(log, port, proxy.address, { launcher: launcher.pid })
+      tellListening(log, port, proxy.address)
       proxy.closed.catch((err: unknown) => {
-        log.error(brokenListenerText(port, proxy.address, err), { launcher: launcher.pid })
+        log.error(brokenListenerText(port, proxy.address, err))
         this.#end(launched, EXIT_FAILED)
       })
     } finally {

@@ -2,11 +2,18 @@ import { closeSync, constants, openSync, readlinkSync, statSync, writeSync } fro
 import { constants as os } from 'node:os'
 import { basename } from 'node:path'
 import { isSameFile, type FileId } from '../linux/descriptors.js'
-import { errnoCode, errnoReason } from '../linux/errno.js'
+import { errnoCode } from '../linux/errno.js'
 import { requireLibc } from '../linux/libc.js'
-import { ignoresSignal, processCommand, processIds, sharesNetwork } from '../linux/process.js'
+import {
+  ignoresSignal,
+  processCommand,
+  processEnvironment,
+  processIds,
+  sharesNetwork,
+} from '../linux/process.js'
 import { parseFlags, portOfFlags } from '../proxy/flags.js'
 import type { PublishedPort } from '../proxy/published-port.js'
+import { readPortSettings, type Settings } from '../proxy/settings.js'
 
 /** Descriptors of the launcher script. */
 const LISTEN_FD = 4
@@ -74,15 +81,19 @@ export class Launcher {
     }
   }
 
-  /** Why the port can't be served by another process than its own; undefined where it can. */
+  /** Why the port can't be served by another process than its own; undefined where it can. @throws SystemError where that can't be told */
   whyNotShared(): string | undefined {
-    try {
-      if (!sharesNetwork(this.pid)) return 'it is in another network'
-      if (!ignoresSignal(this.pid, STOP_SIGNALS)) return undefined
-      return 'it was started with SIGINT or SIGTERM ignored, which a shell can not undo'
-    } catch (err) {
-      return `it can't be looked at: ${errnoReason(err)}`
-    }
+    if (!sharesNetwork(this.pid)) return 'it is in another network'
+    if (!ignoresSignal(this.pid, STOP_SIGNALS)) return undefined
+    return 'it was started with SIGINT or SIGTERM ignored, which a shell can not undo'
+  }
+
+  /**
+   * Those of its port: what it was started with, and else ours.
+   * @throws SettingError
+   */
+  settings(ours: Settings): Settings {
+    return readPortSettings(processEnvironment(this.pid) ?? {}, `/proc/${this.pid}/cwd`, ours)
   }
 
   /**

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import { NodePoller } from '../linux/node-poller.js'
-import type { Log } from '../log/log.js'
-import { openEngine } from '../proxy/choose-engine.js'
+import type { StderrLog } from '../log/log.js'
+import { Engines } from '../proxy/choose-engine.js'
 import { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Settings } from '../proxy/settings.js'
 import { Proxyd } from './proxyd.js'
@@ -16,16 +16,19 @@ import { takeOver } from './takeover.js'
 export async function openProxyd(
   runDir: string,
   settings: Settings,
-  log: Log,
+  log: StderrLog,
   replace: boolean,
 ): Promise<Proxyd> {
-  const engine = openEngine(settings, log)
+  const engines = new Engines(log)
+  // What it can't have is told before anything is taken over.
+  engines.of(settings)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   // With what is taken over it would look as if there were less.
   log.debug('Room for ports and connections', { relays: descriptors.capacity })
   const takeover = replace ? await takeOver(statusSocketOf(runDir)) : undefined
   const folder = openRunFolder(runDir, takeover?.lock)
-  const proxyd = new Proxyd({ engine, poller: new NodePoller(), folder, descriptors, log })
+  const poller = new NodePoller()
+  const proxyd = new Proxyd({ settings, engines, poller, folder, descriptors, log })
   try {
     await proxyd.open(takeover)
   } catch (err) {

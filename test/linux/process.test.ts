@@ -5,10 +5,10 @@ import {
   bootId,
   processCommand,
   processContainer,
+  processEnvironment,
   processIds,
   processStartDate,
   processStartTime,
-  processVariable,
   socketsOf,
 } from '../../src/linux/process.js'
 import { listeningDescriptor } from '../lib/sockets.js'
@@ -17,8 +17,8 @@ t.test('this process', async (t) => {
   const { pid } = process
   t.ok(processIds().includes(pid))
   t.equal(processCommand(pid)?.[0], process.execPath)
-  t.equal(processVariable(pid, 'PATH'), process.env['PATH'])
-  t.equal(processVariable(pid, 'NO_SUCH_VARIABLE'), undefined)
+  t.equal(processEnvironment(pid)?.['PATH'], process.env['PATH'])
+  t.equal(processEnvironment(pid)?.['NO_SUCH_VARIABLE'], undefined)
   t.equal(processContainer(pid), undefined)
   t.match(bootId(), /^[0-9a-f-]{36}$/)
   const age = Date.now() - (processStartDate(pid) ?? 0)

@@ -4,7 +4,7 @@ import { formatHost, parseHost } from '../../controller/api/host.js'
 import { serve } from '../../controller/api/listen.js'
 import { Controller } from '../../controller/controller.js'
 import { lockFolder } from '../../linux/folder-lock.js'
-import { openStderrLog, type Log, type LogLevel } from '../../log/log.js'
+import { StderrLog, type Log, type LogLevel } from '../../log/log.js'
 import { deferred } from '../../deferred.js'
 import { tlsFiles, withProxy, withTls, type ClientOptions } from '../options.js'
 import { defaultPaths } from '../paths.js'
@@ -71,7 +71,7 @@ export const daemonCommand: CommandModule<object, Args> = {
       .example('$0 daemon -H fd:// -H tcp://127.0.0.1:2385', "systemd's sockets, and one more"),
   handler: async (args) => {
     const stop = stopSignal()
-    const log = openStderrLog('docker-publish', args['log-level'])
+    const log = StderrLog.open('docker-publish', args['log-level'])
     const hosts = args.host.map(parseHost)
     const tls = tlsFiles(args)
     const program = await findProxyProgram(args['proxy-path'])
@@ -116,7 +116,7 @@ export const daemonCommand: CommandModule<object, Args> = {
 }
 
 /** One piece of code with docker-proxyd, and none of what other daemons load. */
-async function startProxyd(runDir: string | undefined, log: Log): Promise<Proxyd> {
+async function startProxyd(runDir: string | undefined, log: StderrLog): Promise<Proxyd> {
   if (runDir === undefined) {
     throw new UsageError('there is no XDG_RUNTIME_DIR: name a folder with --proxyd-run-dir')
   }

@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs'
 import { Controller } from '../../controller/controller.js'
 import { runDemo } from '../../demo/demo.js'
-import { openStderrLog } from '../../log/log.js'
+import { StderrLog } from '../../log/log.js'
 import { reportRefusal } from '../conflict-report.js'
 import { print } from '../output.js'
 import { formatPorts } from '../ports-column.js'
@@ -19,7 +19,7 @@ export const demoCommand: CommandModule = {
     process.env['DOCKER_PROXY_LOG_LEVEL'] ??= 'error'
     const controller = new Controller({
       program: await findProxyProgram(undefined),
-      log: openStderrLog('docker-publish', 'warn'),
+      log: StderrLog.open('docker-publish', 'warn'),
       runFolder: makePrivateFolder(),
     })
     try {

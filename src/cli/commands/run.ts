@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs'
 import { Controller } from '../../controller/controller.js'
-import { openStderrLog, type LogLevel } from '../../log/log.js'
+import { StderrLog, type LogLevel } from '../../log/log.js'
 import { withFormat, withProxy, withPublication } from '../options.js'
 import { print, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
@@ -28,7 +28,7 @@ export const runCommand: CommandModule<object, Args> = {
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
   handler: async (args) => {
     const stop = stopSignal()
-    const log = openStderrLog('docker-publish', args['log-level'])
+    const log = StderrLog.open('docker-publish', args['log-level'])
     const program = await findProxyProgram(args['proxy-path'])
     const controller = new Controller({ program, log, runFolder: makePrivateFolder() })
     const publication = await Promise.race([controller.add(publicationRequest(args)), stop])
