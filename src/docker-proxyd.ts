@@ -6,6 +6,7 @@ import { stopSignal } from './cli/stop-signal.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
 import { notifySystemd } from './linux/systemd.js'
 import { StderrLog, type Log } from './log/log.js'
+import { openStderrSink } from './log/stderr-sink.js'
 import { MAX_THREADS } from './proxy/engine-share.js'
 import { readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
@@ -61,7 +62,8 @@ function parseOptions(): Options {
 }
 
 function fail(exitCode: number, reason: string): never {
-  process.stderr.write(`${NAME}: ${reason}\n`)
+  // Whether anybody takes it or not.
+  openStderrSink()?.write(`${NAME}: ${reason}\n`)
   process.exit(exitCode)
 }
 

@@ -75,7 +75,8 @@ while :; do
   failed)
     read -r complaint <&7
     { printf '1\n%s' "$reason" >&3; } 2>/dev/null
-    echo "$complaint" >&2
+    # docker-proxyd may have told it already.
+    [ -z "$complaint" ] || echo "$complaint" >&2
     exit "$code"
     ;;
   exit) exit "$code" ;;

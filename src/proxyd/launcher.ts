@@ -16,6 +16,7 @@ import type { PublishedPort } from '../proxy/published-port.js'
 import { readPortSettings, type Settings } from '../proxy/settings.js'
 
 /** Descriptors of the launcher script. */
+const STDERR_FD = 2
 const LISTEN_FD = 4
 const ANSWER_FD = 7
 const CONTROL_FD = 9
@@ -128,7 +129,8 @@ export class Launcher {
    * @param complaint for stderr
    */
   failed(exitCode: number, reason: string, complaint: string): void {
-    this.#answer(`failed ${exitCode} ${oneLine(reason)}\n${oneLine(complaint)}`)
+    const line = oneLine(complaint)
+    this.#answer(`failed ${exitCode} ${oneLine(reason)}\n${this.#complain(line) ? '' : line}`)
   }
 
   /** It is to end. */
@@ -153,17 +155,34 @@ export class Launcher {
   #answer(text: string): void {
     this.#stopNudging()
     try {
-      const path = `/proc/${this.pid}/fd/${ANSWER_FD}`
-      const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
-      try {
-        // The number may be another's by now: then this throws.
-        requireLibc().signalProcess(this.pidfd, 0)
-        writeSync(fd, `${text}\n`)
-      } finally {
-        closeSync(fd)
-      }
+      this.#write(ANSWER_FD, text)
     } catch {
       // It has ended, which its pidfd tells.
+    }
+  }
+
+  /** Writes to its stderr where that is a pipe, since one that nobody reads would hold up a shell. @returns whether that is done */
+  #complain(line: string): boolean {
+    try {
+      if (!statSync(`/proc/${this.pid}/fd/${STDERR_FD}`).isFIFO()) return false
+      this.#write(STDERR_FD, line)
+      return true
+    } catch (err) {
+      // Where it is full, nobody wants it.
+      return errnoCode(err) === 'EAGAIN'
+    }
+  }
+
+  /** Writes a line to a pipe of its. @throws SystemError */
+  #write(pipe: number, line: string): void {
+    const path = `/proc/${this.pid}/fd/${pipe}`
+    const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+    try {
+      // The number may be another's by now: then this throws.
+      requireLibc().signalProcess(this.pidfd, 0)
+      writeSync(fd, `${line}\n`)
+    } finally {
+      closeSync(fd)
     }
   }
 

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t from 'tap'
-import { listeningPort, openDescriptors } from '../lib/proc.js'
-import { PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
+import { openDescriptors } from '../lib/proc.js'
+import { portOf, PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
 import { dial, exchange, readAll, startBackend } from '../lib/sockets.js'
+import { serverOf } from '../lib/through-proxyd.js'
 
 /** Under the limit it starts with, hard and soft, since Node raises the soft one to the hard one. */
 const limited = (limit: number, args: string[]): string[] => [
@@ -23,8 +24,8 @@ t.test('out of descriptors it says so once, waits, and goes on as they free up',
   const args = limited(64, proxyFlags(backend))
   const running = run(t, args, { program: '/bin/sh' })
   t.equal(await running.status, READY)
-  const port = listeningPort(running.pid)
-  const idle = openDescriptors(running.pid)
+  const port = await portOf(running)
+  const idle = openDescriptors(serverOf(running.pid))
 
   let stderr = ''
   const told = new Promise<void>((resolve) => {
@@ -38,7 +39,7 @@ t.test('out of descriptors it says so once, waits, and goes on as they free up',
   await told
   // All are connected, the greater part of them to the backlog alone.
   t.ok(accepted.length < count / 2)
-  t.ok(openDescriptors(running.pid) < 64)
+  t.ok(openDescriptors(serverOf(running.pid)) < 64)
   // Those that got in are served while the others wait.
   const [first, ...rest] = clients
   first?.end('first')
@@ -72,7 +73,7 @@ t.test('bulk at the limit: pipes take no descriptor from connections', async (t)
   })
   const running = run(t, limited(64, proxyFlags(backend)), { program: '/bin/sh' })
   t.equal(await running.status, READY)
-  const port = listeningPort(running.pid)
+  const port = await portOf(running)
   const clients = await Promise.all(Array.from({ length: 60 }, () => dial(t, port)))
   for (const client of clients) client.end(Buffer.alloc(size))
   const answers = await Promise.all(clients.map((client) => readAll(client)))
@@ -85,7 +86,7 @@ t.test('stopped while clients wait, it lets go of the port', async (t) => {
   const backend = await startBackend(t, () => undefined)
   const running = run(t, limited(64, proxyFlags(backend)), { program: '/bin/sh' })
   t.equal(await running.status, READY)
-  const port = listeningPort(running.pid)
+  const port = await portOf(running)
   const told = once(running.child.stderr as NodeJS.ReadableStream, 'data')
   const clients = await Promise.all(Array.from({ length: 60 }, () => dial(t, port)))
   await told
@@ -97,12 +98,12 @@ t.test('stopped while clients wait, it lets go of the port', async (t) => {
 t.test('a limit that leaves room for next to nothing', async (t) => {
   const backend = await startBackend(t, (socket) => socket.pipe(socket))
   const roomy = await startProxy(t, backend)
-  const idle = openDescriptors(roomy.pid)
+  const idle = openDescriptors(serverOf(roomy.pid))
   // With fewer it is Node that does not start.
   for (const spare of [4, 5, 7, 11]) {
     const running = run(t, limited(idle + spare, proxyFlags(backend)), { program: '/bin/sh' })
     t.equal(await running.status, READY, `starts with ${spare} to spare`)
-    const port = listeningPort(running.pid)
+    const port = await portOf(running)
     const clients = await Promise.all(Array.from({ length: 20 }, () => dial(t, port)))
     for (const client of clients) client.destroy()
     t.equal(running.child.exitCode, null, `lives with ${spare} to spare`)

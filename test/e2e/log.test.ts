@@ -6,6 +6,8 @@ import { makeFifo } from '../lib/fifo.js'
 import { childrenOf, listeningPort } from '../lib/proc.js'
 import {
   copyAlone,
+  logOf,
+  portOf,
   PROGRAM,
   proxyFlags,
   READY,
@@ -15,6 +17,7 @@ import {
   type Running,
 } from '../lib/program.js'
 import { dial, startEcho, type Backend } from '../lib/sockets.js'
+import { isShared } from '../lib/through-proxyd.js'
 
 /** A backend that was there and is gone, so each connection makes a line. */
 async function deadBackend(t: Test): Promise<Backend> {
@@ -45,7 +48,7 @@ t.test('start, faults and stop as JSON lines, in the words of the original', asy
   const running = await startProxy(t, backend)
   await fail(t, running.port)
   await stop(running)
-  const lines = (await running.stderr)
+  const lines = (await logOf(running))
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as { level: number; msg: string; name: string; time: number })
@@ -61,7 +64,8 @@ t.test('start, faults and stop as JSON lines, in the words of the original', asy
       [30, 'Proxy stopped'],
     ],
   )
-  t.ok(lines.every(({ name, time }) => name === 'docker-proxy' && time <= Date.now()))
+  const program = isShared ? 'docker-proxyd' : 'docker-proxy'
+  t.ok(lines.every(({ name, time }) => name === program && time <= Date.now()))
 })
 
 t.test('a file', async (t) => {
@@ -121,8 +125,10 @@ t.test('a start that fails tells the parent and ends, though nobody reads stderr
 })
 
 t.test('the program alone, without the files beside it, logs the same lines', async (t) => {
-  const running = await startProxy(t, await deadBackend(t), { program: copyAlone(t) })
-  await fail(t, running.port)
+  const args = proxyFlags(await deadBackend(t))
+  const running = run(t, args, { program: copyAlone(t) })
+  t.equal(await running.status, READY)
+  await fail(t, listeningPort(running.pid))
   await stop(running)
   const lines = (await running.stderr).trim().split('\n')
   t.match(
@@ -162,7 +168,7 @@ t.test('no stderr at all', async (t) => {
   const args = ['-c', 'exec 2>&-; exec "$@"', 'sh', PROGRAM, ...proxyFlags(backend)]
   const running = run(t, args, { program: '/bin/sh' })
   t.equal(await running.status, READY)
-  await survives(t, { ...running, port: listeningPort(running.pid) })
+  await survives(t, { ...running, port: await portOf(running) })
 })
 
 t.test('on a terminal the lines are for people', async (t) => {

@@ -14,10 +14,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
+import { requireLibc } from '../../src/linux/libc.js'
 import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
+import { makeFifo } from '../lib/fifo.js'
 import { openDescriptors } from '../lib/proc.js'
 import {
   missing,
@@ -102,6 +105,65 @@ t.test('what is refused, is so in the words of the program', async (t) => {
     t.equal(await handed.stderr, await alone.stderr)
     t.equal(await handed.stdout, await alone.stdout)
   }
+})
+
+t.test('who is refused ends, whether anybody reads its stderr or not', async (t) => {
+  const proxyd = await startProxyd(t)
+  const taken = await startEcho(t)
+  const flags = proxyFlags(taken, { port: taken.port })
+  const fifo = makeFifo(t)
+  const refuse = async (): Promise<void> => {
+    const env = { DOCKER_PROXY_RUN_DIR: proxyd.folder }
+    const launcher = run(t, flags, { env, stderr: fifo.writeFd })
+    t.match(await launcher.status, /^1\nfailed to listen/)
+    t.same(await launcher.exit, { code: 1, signal: null })
+  }
+  await refuse()
+  t.match(fifo.drain(), /^failed to listen on .*: bind: address already in use\n$/)
+  fifo.fill()
+  await refuse()
+})
+
+t.test('the settings that a docker-proxy was started with hold for its port', async (t) => {
+  const proxyd = await startProxyd(t, { env: { DOCKER_PROXY_LOG_LEVEL: 'error' } })
+  const { folder } = proxyd
+  const echo = await startEcho(t)
+  const config = join(t.testdir({ 'settings.json': '{"log-level": "debug"}' }), 'settings.json')
+  // Its own folder is where a name may start from.
+  const program = ['-c', `cd ${join(config, '..')} && exec ${PROGRAM} "$@"`, 'sh']
+  const env = { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_CONFIG: 'settings.json' }
+  const launcher = run(t, [...program, ...proxyFlags(echo)], { program: '/bin/sh', env })
+  t.equal(await launcher.status, READY)
+  const port = await proxyd.portOf(launcher.pid)
+  t.equal(await exchange(t, port, 'x'), 'x')
+  const closed = (): boolean => proxyd.lines.some(({ msg }) => msg === 'Connection closed')
+  await until(closed)
+  t.ok(proxyd.lines.every((line) => line['launcher'] === launcher.pid))
+
+  for (const [text, settings] of [
+    ['"warp" for DOCKER_PROXY_ENGINE', { DOCKER_PROXY_ENGINE: 'warp' }],
+    ['"0" for DOCKER_PROXY_WORKERS', { DOCKER_PROXY_WORKERS: '0' }],
+  ] as const) {
+    const refused = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: folder, ...settings } })
+    t.match(await refused.status, text)
+    t.match(await refused.exit, { code: 2 })
+  }
+  t.match(await stop(launcher), { code: 0 })
+})
+
+t.test('a settings file that is none holds up nobody else', async (t) => {
+  const proxyd = await startProxyd(t)
+  const echo = await startEcho(t)
+  const path = join(t.testdir(), 'settings')
+  requireLibc().makeFifo(path, 0o600)
+  const env = { DOCKER_PROXY_RUN_DIR: proxyd.folder, DOCKER_PROXY_CONFIG: path }
+  const waiting = run(t, proxyFlags(echo), { env })
+  const { port } = await proxyd.publish(echo)
+  t.equal(await exchange(t, port, 'x'), 'x')
+  // It is the program by now that reads it.
+  await writeFile(path, 'nonsense')
+  t.match(await waiting.status, 'is not JSON')
+  t.match(await waiting.exit, { code: 2 })
 })
 
 t.test('without a docker-proxyd it is the program itself', async (t) => {

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { listeningPort } from '../lib/proc.js'
-import { copyAlone, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
+import { copyAlone, logOf, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
 import { dial, exchange, startEcho } from '../lib/sockets.js'
 
 t.test('a wrong setting is refused with one line, on stderr and to dockerd', async (t) => {
@@ -65,12 +65,12 @@ t.test('the environment wins over the file, and an empty variable is none', asyn
     env: { DOCKER_PROXY_CONFIG: path, DOCKER_PROXY_LOG_LEVEL: '' },
   })
   await stop(quiet)
-  t.equal(await quiet.stderr, '')
+  t.equal(await logOf(quiet), '')
   const loud = await startProxy(t, echo, {
     env: { DOCKER_PROXY_CONFIG: path, DOCKER_PROXY_LOG_LEVEL: 'info' },
   })
   await stop(loud)
-  t.match(await loud.stderr, /Proxy listening/)
+  t.match(await logOf(loud), /Proxy listening/)
 })
 
 t.test('at debug level each connection has a line', async (t) => {
@@ -82,7 +82,7 @@ t.test('at debug level each connection has a line', async (t) => {
   client.resume()
   await new Promise((resolve) => client.once('end', resolve))
   await stop(running)
-  const lines = (await running.stderr).trim().split('\n')
+  const lines = (await logOf(running)).trim().split('\n')
   const line = lines
     .map((l) => JSON.parse(l) as { msg: string })
     .find((l) => l.msg === 'Connection closed')

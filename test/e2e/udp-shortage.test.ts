@@ -44,7 +44,7 @@ for (const engine of ['streams', 'native'] as const) {
         ['-n', 'sh', '-ec', inside, 'sh', process.execPath, '-e', SCRIPT, PROGRAM],
         {
           program: 'unshare',
-          env: { DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_ISOLATION: 'process' },
+          env: { DOCKER_PROXY_ENGINE: engine },
         },
       )
       const told = JSON.parse(await running.stdout) as Record<string, unknown>

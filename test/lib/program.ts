@@ -7,10 +7,9 @@ import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { listeningPort } from './proc.js'
-import { isShared, SHARED_ENVIRONMENT, sharedLog, sharedPort } from './through-proxyd.js'
+import { isShared, PROGRAM, SHARED_ENVIRONMENT, sharedLog, sharedPort } from './through-proxyd.js'
 
-/** The built drop-in. */
-export const PROGRAM = resolve('dist/docker-proxy')
+export { PROGRAM }
 /** What it becomes where no docker-proxyd runs. */
 const PROCESS = resolve('dist/docker-proxy-process')
 /** Docker's own, where it is installed. */
@@ -126,9 +125,9 @@ export async function untilListening(running: Running): Promise<number> {
   return portOf(running)
 }
 
-/** What a proxy that has ended has logged. */
+/** What a proxy that has ended has logged; of one in a docker-proxyd its own lines alone. */
 export async function logOf({ stderr, pid }: Running): Promise<string> {
-  return isShared ? sharedLog(pid) : stderr
+  return isShared ? sharedLog(pid, stderr) : stderr
 }
 
 /** A copy of the program without the files beside it, its node_modules among them. */

@@ -1,33 +1,46 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { appendFileSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { ask } from '../../src/proxyd/status-socket.js'
 import type { PortStatus } from '../../src/proxyd/port-status.js'
 import { until } from './until.js'
 
 /*
- * The suite of the drop-in runs a second time with all ports handed over to one docker-proxyd: then what belongs to a proxy is
- * found there, by the launcher's pid.
+ * The suite of the drop-in runs once more with its ports handed over: then what belongs to a proxy is found in a docker-proxyd, by the
+ * launcher's pid. That is one for all of them, or, for tests of what surrounds a process, one for each.
  */
 
-/** Of the run folder, with the log in it; undefined where each docker-proxy is by itself. */
-const FOLDER = process.env['TEST_PROXYD']
+/** The run folder of the one, with its log in it. */
+const SHARED = process.env['TEST_PROXYD']
+/** The folder with those of all, by launcher. */
+const OWN = process.env['TEST_PROXYDS']
 const ENGINE = process.env['TEST_PROXYD_ENGINE']
 
 /** Whether docker-proxies hand their ports over. */
-export const isShared = FOLDER !== undefined
+export const isShared = SHARED !== undefined || OWN !== undefined
 
 /** Engines to test with: docker-proxyd's, or both. */
 export const ENGINES: readonly string[] = ENGINE === undefined ? ['native', 'streams'] : [ENGINE]
 
-/** The environment that has a docker-proxy find it. */
-export const SHARED_ENVIRONMENT: NodeJS.ProcessEnv =
-  FOLDER === undefined ? {} : { DOCKER_PROXY_RUN_DIR: FOLDER }
+/** The drop-in as it is built. */
+const LAUNCHER = resolve('dist/docker-proxy')
+/** What tests start for it. */
+export const PROGRAM = OWN === undefined ? LAUNCHER : resolve('test/lib/with-own-proxyd.sh')
+
+/** The environment that has a docker-proxy find its docker-proxyd. */
+export const SHARED_ENVIRONMENT: NodeJS.ProcessEnv = {
+  ...(SHARED === undefined ? {} : { DOCKER_PROXY_RUN_DIR: SHARED }),
+  ...(OWN === undefined ? {} : { TEST_PROXYDS: OWN }),
+}
+
+function folderOf(launcher: number): string {
+  return SHARED ?? join(OWN ?? '', String(launcher), 'run')
+}
 
 /** Waits until a launcher's port is published, and returns its number. */
 export async function sharedPort(launcher: number): Promise<number> {
   let port: number | undefined
   await until(async () => {
-    const { told, connection } = await ask(join(FOLDER ?? '', 'socket'), 'ports')
+    const { told, connection } = await ask(join(folderOf(launcher), 'socket'), 'ports')
     connection.destroy()
     port = (told as PortStatus[]).find(({ pid }) => pid === launcher)?.hostPort
     return port !== undefined
@@ -37,17 +50,29 @@ export async function sharedPort(launcher: number): Promise<number> {
 
 /** The process that serves what a docker-proxy was started for. */
 export function serverOf(pid: number): number {
-  if (FOLDER === undefined) return pid
-  return Number(readFileSync(join(FOLDER, 'pid'), 'utf8').split(' ')[0])
+  if (!isShared) return pid
+  return Number(readFileSync(join(folderOf(pid), 'pid'), 'utf8').split(' ')[0])
 }
 
-/** What docker-proxyd has logged of a launcher that has ended. */
-export async function sharedLog(launcher: number): Promise<string> {
-  const read = (): string =>
-    readFileSync(join(FOLDER ?? '', 'log'), 'utf8')
-      .split('\n')
-      .filter((line) => line.includes(`"launcher":${launcher},`))
-      .join('\n')
-  await until(() => /Proxy stopped|Stopping proxy/.test(read()))
+let marks = 0
+
+/**
+ * What docker-proxyd has logged of a launcher that has ended.
+ * @param stderr of a docker-proxyd of its own
+ */
+export async function sharedLog(launcher: number, stderr: Promise<string>): Promise<string> {
+  const text = SHARED === undefined ? await stderr : await readSharedLog(SHARED)
+  return text
+    .split('\n')
+    .filter((line) => line.includes(`"launcher":${launcher},`))
+    .join('\n')
+}
+
+/** Lines are in order: with the answer to what we ask for by now, all before it are there. */
+async function readSharedLog(folder: string): Promise<string> {
+  const mark = `mark ${process.pid} ${marks++}`
+  appendFileSync(join(folder, 'control'), `${mark}\n`)
+  const read = (): string => readFileSync(join(folder, 'log'), 'utf8')
+  await until(() => read().includes(`"line":"${mark}"`))
   return read()
 }
