@@ -1,60 +1,16 @@
 import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ask } from '../../src/proxyd/status-socket.js'
 import { bindUdp, receive, startUdpEcho } from '../lib/datagrams.js'
 import { kill } from '../lib/proc.js'
 import { inCleanEnvironment, proxyFlags, READY, run, stop } from '../lib/program.js'
-import { PROXYD, startProxyd } from '../lib/proxyd.js'
+import { PROXYD, startProxyd, untilAsked } from '../lib/proxyd.js'
 import { dial, exchange, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
-
-const PORTS = 200
-
-t.test('replaced under load again and again: no connection is refused or lost', async (t) => {
-  const echo = await startEcho(t)
-  let proxyd = await startProxyd(t)
-  const launchers = await Promise.all(Array.from({ length: PORTS }, () => proxyd.publish(echo)))
-  let isOver = false
-  let answered = 0
-  const load = Array.from({ length: 4 }, async (_, i) => {
-    for (let turn = i; !isOver; turn++, answered++) {
-      const text = `connection ${turn}`
-      const answer = await exchange(t, launchers[turn % PORTS]?.port ?? 0, text)
-      if (answer !== text) throw new Error(`${text} was lost: ${answer}`)
-    }
-  })
-  for (let times = 0; times < 3; times++) {
-    const held = await dial(t, launchers[times]?.port ?? 0)
-    const before = answered
-    await until(() => answered > before + 50)
-    const next = await startProxyd(t, { folder: proxyd.folder, args: ['--replace'] })
-    await until(() => next.lines.some(({ msg }) => msg === 'Took the place of another'))
-    await until(() => proxyd.lines.some(({ msg }) => String(msg).startsWith('Replaced')))
-    const later = answered
-    await until(() => answered > later + 50)
-    // One that was open is still served, and is what the old one waits for.
-    held.write('still there')
-    t.equal(String((await once(held, 'data'))[0]), 'still there')
-    t.equal(proxyd.child.exitCode, null)
-    held.end()
-    t.match(await proxyd.exit, { code: 0 })
-    proxyd = next
-  }
-  isOver = true
-  await Promise.all(load)
-  t.comment(`${answered} connections`)
-
-  const more = await proxyd.publish(echo)
-  t.equal(await exchange(t, more.port, 'a new port'), 'a new port')
-  for (const launcher of [more, ...launchers]) t.match(await stop(launcher), { code: 0 })
-  await t.rejects(exchange(t, more.port, 'x'), { code: 'ECONNREFUSED' })
-  t.match(await stop(proxyd), { code: 0 })
-  t.same(readdirSync(proxyd.folder), ['control'])
-})
 
 t.test('a port that is withdrawn while the old one waits ends there as well', async (t) => {
   const echo = await startEcho(t)
@@ -133,14 +89,7 @@ t.test('stopped while another is about to take its place, it leaves nobody waiti
   t.teardown(() => connection.destroy())
   const env = { DOCKER_PROXY_RUN_DIR: proxyd.folder }
   const launcher = run(t, proxyFlags(echo), { env })
-  const hasAsked = (): boolean => readlinkSync(`/proc/${launcher.pid}/fd/9`).endsWith('/control')
-  await until(() => {
-    try {
-      return hasAsked()
-    } catch {
-      return false // Not yet.
-    }
-  })
+  await untilAsked([launcher])
   proxyd.child.kill('SIGTERM')
   connection.destroy()
   t.equal(await launcher.status, READY, 'it serves its port itself')

@@ -213,14 +213,6 @@ t.test('a copy of the launcher alone finds its program', async (t) => {
   await stop(running)
 })
 
-t.test('the port of a launcher that is killed is free', async (t) => {
-  const proxyd = await startProxyd(t)
-  const launcher = await proxyd.publish(await startEcho(t))
-  launcher.child.kill('SIGKILL')
-  await launcher.exit
-  await until(async () => (await dial(t, launcher.port).catch(() => undefined)) === undefined)
-})
-
 t.test('a docker-proxyd that dies is followed by one that goes on', async (t) => {
   const first = await startProxyd(t)
   const echo = await startEcho(t)
@@ -249,28 +241,6 @@ t.test('a launcher without a docker-proxyd ends when it is told to', async (t) =
   const launcher = await proxyd.publish(await startEcho(t))
   t.match(await stop(proxyd), { code: 0 })
   t.match(await stop(launcher), { code: 0, signal: null })
-})
-
-t.test('what is no request is refused, and changes nothing', async (t) => {
-  const proxyd = await startProxyd(t)
-  const echo = await startEcho(t)
-  const launcher = await proxyd.publish(echo)
-  const foreign = await startProxy(t, echo)
-  const garbage = [
-    'rubbish',
-    'start',
-    'start -1',
-    `stop ${foreign.pid}`,
-    `start ${foreign.pid}`,
-    'start 1',
-  ]
-  appendFileSync(join(proxyd.folder, 'control'), `${garbage.join('\n')}\n${'x'.repeat(2_000)}\n`)
-  const refusals = (): unknown[] =>
-    proxyd.lines.filter(({ msg }) => String(msg).startsWith('Refused a request'))
-  await until(() => refusals().length >= garbage.length + 1)
-  t.equal(await exchange(t, launcher.port, 'still'), 'still')
-  t.equal(await exchange(t, foreign.port, 'still'), 'still')
-  await stop(foreign)
 })
 
 t.test('there is one docker-proxyd for a folder', async (t) => {

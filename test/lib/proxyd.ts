@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -36,6 +36,18 @@ export function runFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'proxyd-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   return folder
+}
+
+/** Waits until launchers are about to ask the docker-proxyd that they have found. */
+export async function untilAsked(launchers: readonly Running[]): Promise<void> {
+  const hasControlPipe = ({ pid }: Running): boolean => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/9`).endsWith('/control')
+    } catch {
+      return false // Not yet.
+    }
+  }
+  await until(() => launchers.every(hasControlPipe))
 }
 
 /** Starts a docker-proxyd, and waits until docker-proxies find it. */
