@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errnoCode } from '../linux/errno.js'
-import { bootId, processEnvironment, processStartTime } from '../linux/process.js'
+import { bootId, processStartTime, processVariables } from '../linux/process.js'
 
 /*
  * What runs for each port, noted in the run folder, so that a daemon that comes later finds it:
@@ -80,7 +80,7 @@ export class RuntimeFiles {
 
   /** Whether a process was started for this port; ids are never given twice, so it is the one. */
   #isOurs(pid: number): boolean {
-    return processEnvironment(pid)?.[PORT_VARIABLE] === this.base
+    return processVariables(pid, [PORT_VARIABLE])[PORT_VARIABLE] === this.base
   }
 
   #number(kind: string): number | undefined {

@@ -58,7 +58,11 @@ const SETTINGS = {
   },
 } as const
 type Key = keyof typeof SETTINGS
-const VARIABLES = [FILE_VARIABLE, ...Object.values(SETTINGS).map(({ variable }) => variable)]
+/** All variables that settings may come from. */
+export const SETTING_VARIABLES = [
+  FILE_VARIABLE,
+  ...Object.values(SETTINGS).map(({ variable }) => variable),
+]
 
 /**
  * The environment's settings, then the file's, then the defaults. An empty variable counts as unset.
@@ -79,7 +83,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
  * @throws SettingError
  */
 export function readPortSettings(env: NodeJS.ProcessEnv, folder: string, ours: Settings): Settings {
-  if (!VARIABLES.some((name) => env[name])) return ours
+  if (!SETTING_VARIABLES.some((name) => env[name])) return ours
   const name = env[FILE_VARIABLE]
   const path = name && resolve(folder, name)
   // The read of a FIFO would hold up all other ports.

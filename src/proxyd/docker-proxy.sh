@@ -28,14 +28,6 @@ is_served() {
     [ "/proc/$host_pid/fd/$host_fd" -ef "$1" ]
 }
 
-stop() {
-  # Whoever takes the port up after one that has died of it, or before it was asked to, is told again.
-  ending=yes
-  # Without it nothing is forwarded, and nobody would answer.
-  is_served "/proc/$$/fd/9" || exit 0
-  printf '\nstop %s\n' $$ >&9
-}
-
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
 # Others than root have theirs; theirs may not be looked into.
 [ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -O "$run" ] || run=$XDG_RUNTIME_DIR/docker-proxy
@@ -56,8 +48,12 @@ END
 command exec 7<>"/proc/$$/fd/7" 9<>"$run/control" || become "$@"
 read -r line <&7
 
+# Whoever takes the port up after one that has died of it, or before it was asked to, is told again. Without one nothing is forwarded, and
+# nobody would answer. Traps are kept as text: a function more, or a test in the loop, would take 4 KB of each of a thousand shells.
 ending=
-trap stop INT TERM
+trap 'ending=yes
+is_served "/proc/$$/fd/9" || exit 0
+printf "\nstop %s\n" $$ >&9' INT TERM
 # A signal between the look for signals and the wait in read is not seen until read ends: docker-proxyd sends one of these after it.
 trap : USR1
 # Whoever started us may not listen any more.
@@ -70,7 +66,7 @@ while :; do
   ready)
     { echo 0 >&3; } 2>/dev/null
     exec 3>&-
-    [ -z "$ending" ] || stop
+    case $ending in yes) kill -TERM $$ ;; esac
     ;;
   failed)
     read -r complaint <&7

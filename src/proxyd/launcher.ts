@@ -7,13 +7,13 @@ import { requireLibc } from '../linux/libc.js'
 import {
   ignoresSignal,
   processCommand,
-  processEnvironment,
   processIds,
+  processVariables,
   sharesNetwork,
 } from '../linux/process.js'
 import { parseFlags, portOfFlags } from '../proxy/flags.js'
 import type { PublishedPort } from '../proxy/published-port.js'
-import { readPortSettings, type Settings } from '../proxy/settings.js'
+import { readPortSettings, SETTING_VARIABLES, type Settings } from '../proxy/settings.js'
 
 /** Descriptors of the launcher script. */
 const STDERR_FD = 2
@@ -94,7 +94,11 @@ export class Launcher {
    * @throws SettingError
    */
   settings(ours: Settings): Settings {
-    return readPortSettings(processEnvironment(this.pid) ?? {}, `/proc/${this.pid}/cwd`, ours)
+    return readPortSettings(
+      processVariables(this.pid, SETTING_VARIABLES),
+      `/proc/${this.pid}/cwd`,
+      ours,
+    )
   }
 
   /**

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
 import { Client } from '../../src/controller/client.js'
-import { processEnvironment, processIds } from '../../src/linux/process.js'
+import { processIds, processVariables } from '../../src/linux/process.js'
 import { kill } from './proc.js'
 import { run, type Running } from './program.js'
 import { until } from './until.js'
@@ -103,6 +103,8 @@ function limited(descriptors: number): string[] {
 /** Shims and proxies of a daemon on this folder, the shims first. */
 export function leftovers(folder: string): number[] {
   return processIds().filter((pid) =>
-    processEnvironment(pid)?.['DOCKER_PUBLISH_PORT']?.startsWith(`${folder}/exec/`),
+    processVariables(pid, ['DOCKER_PUBLISH_PORT']).DOCKER_PUBLISH_PORT?.startsWith(
+      `${folder}/exec/`,
+    ),
   )
 }
