@@ -1,6 +1,7 @@
 import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
 import { keepYoungGenerationSmall } from '../young-generation.js'
+import type { Intake } from './descriptor-budget.js'
 import { noCounters, type Counters, type Proxy, type ProxyContext } from './engine.js'
 import { isPort, joinHostPort, type PublishedPort } from './published-port.js'
 
@@ -43,13 +44,13 @@ export interface Listener {
 }
 
 export interface ListenerEvents<Client> {
-  readonly connection: (client: Client) => void
+  connection(client: Client): void
   /** It stopped listening, though nobody closed it. */
-  readonly broken: (err: Error) => void
+  broken(err: Error): void
   /** The engine is at fault; the listener lives on. */
-  readonly failed: (err: unknown) => void
+  failed(err: unknown): void
   /** The system has no descriptor, or no memory, for one more; the listener asks again before long. */
-  readonly exhausted: () => void
+  exhausted(): void
 }
 
 /** A client and the backend, joined. */
@@ -63,13 +64,13 @@ export interface Relay {
 
 export interface RelayEvents {
   /** The backend can't be reached. */
-  readonly dialFailed: (err: Error) => void
+  dialFailed(err: Error): void
   /** The engine is at fault, and has ended this relay. */
-  readonly failed: (err: unknown) => void
+  failed(err: unknown): void
   /** The relay goes on as another. */
-  readonly moved: (relay: Relay, as: Relay) => void
+  moved(relay: Relay, as: Relay): void
   /** Called once for each relay, when both its sockets are closed. */
-  readonly ended: (relay: Relay) => void
+  ended(relay: Relay): void
 }
 
 /** From so many open connections on, more of them are likely. */
@@ -79,116 +80,166 @@ const MANY_AT_ONCE = 1_000
 export async function listenForConnections<Client>(
   transport: Transport<Client>,
   port: PublishedPort,
-  { log, descriptors }: ProxyContext,
+  context: ProxyContext,
 ): Promise<Proxy> {
-  /** Bytes are those of relays that have ended. */
-  const counters = noCounters()
-  let isDraining = false
-  const relays = new Map<Relay, { readonly client: string; readonly started: number } | undefined>()
-  const { promise: closed, resolve, reject } = deferred()
+  const proxy = new ConnectionProxy(transport, port, context)
+  await proxy.open()
+  return proxy
+}
 
-  const tellFault = (err: unknown): void =>
-    log.error(`A connection was ended by a fault of the proxy: ${String(err)}`)
+/** One object, and hardly a closure, for each of what may be thousands of ports. */
+class ConnectionProxy<Client> implements Proxy, ListenerEvents<Client>, RelayEvents, Intake {
+  /** Of bytes those of relays that have ended. */
+  readonly #counters = noCounters()
+  readonly #relays = new Map<Relay, ToldClient | undefined>()
+  readonly #closed = deferred()
+  #listener!: Listener
+  #ungovern!: () => void
+  #isDraining = false
 
-  const relayEvents: RelayEvents = {
-    dialFailed(err) {
-      counters.failedDials++
-      const address = joinHostPort(port.containerIp, port.containerPort)
-      const reason = isPort(port.containerPort) ? errnoReason(err) : 'invalid port'
-      log.error(
-        `Can't forward traffic to backend ${port.protocol}/${address}: dial ${port.protocol} ${address}: connect: ${reason}`,
-      )
-    },
-    failed: tellFault,
-    moved(relay, as) {
-      relays.set(as, relays.get(relay))
-      relays.delete(relay)
-    },
-    ended(relay) {
-      const told = relays.get(relay)
-      relays.delete(relay)
-      counters.active--
-      counters.bytesIn += relay.bytesIn
-      counters.bytesOut += relay.bytesOut
-      if (told) {
-        log.debug('Connection closed', {
-          client: told.client,
-          bytesIn: relay.bytesIn,
-          bytesOut: relay.bytesOut,
-          durationMs: Date.now() - told.started,
-        })
-      }
-      descriptors.give()
-      if (isDraining && counters.active === 0) resolve()
-    },
+  constructor(
+    private readonly transport: Transport<Client>,
+    private readonly port: PublishedPort,
+    private readonly context: ProxyContext,
+  ) {}
+
+  /** Rejects with ListenError. */
+  async open(): Promise<void> {
+    this.#listener = await this.transport.openListener(this.port, this)
+    this.#ungovern = this.context.descriptors.govern(this)
   }
 
-  const connection = (client: Client): void => {
+  get address(): Proxy['address'] {
+    return this.#listener.address
+  }
+
+  get listenFd(): number | undefined {
+    return this.#listener.fd
+  }
+
+  get counters(): Readonly<Counters> {
+    const now: Counters = { ...this.#counters }
+    for (const { bytesIn, bytesOut } of this.#relays.keys()) {
+      now.bytesIn += bytesIn
+      now.bytesOut += bytesOut
+    }
+    return now
+  }
+
+  get closed(): Promise<void> {
+    return this.#closed.promise
+  }
+
+  drain(): void {
+    this.#isDraining = true
+    this.#stopListening()
+    if (this.#counters.active === 0) this.#closed.resolve()
+  }
+
+  close(): void {
+    this.#end()
+    this.#closed.resolve()
+  }
+
+  broken(reason: Error): void {
+    this.#end()
+    this.#closed.reject(reason)
+  }
+
+  connection(client: Client): void {
+    const { log, descriptors } = this.context
+    const counters = this.#counters
     counters.accepted++
     counters.active++
     if (counters.active === MANY_AT_ONCE) keepYoungGenerationSmall()
     descriptors.take()
     const told = log.debugEnabled
-      ? { client: transport.addressOf(client), started: Date.now() }
+      ? { address: this.transport.addressOf(client), since: Date.now() }
       : undefined
     try {
-      relays.set(transport.openRelay(client, port, relayEvents), told)
+      this.#relays.set(this.transport.openRelay(client, this.port, this), told)
     } catch (err) {
       counters.active--
       descriptors.give()
-      transport.drop(client)
+      this.transport.drop(client)
       throw err
     }
   }
 
-  const tellShortage = (what: string): void => {
+  exhausted(): void {
+    this.#tellShortage('new connections wait')
+  }
+
+  pause(): void {
+    const isPaused = this.#listener.pause()
+    this.#tellShortage(isPaused ? 'new connections wait' : 'new connections may be dropped')
+  }
+
+  resume(): void {
+    this.#listener.resume()
+  }
+
+  dialFailed(err: Error): void {
+    this.#counters.failedDials++
+    const { protocol, containerIp, containerPort } = this.port
+    const address = joinHostPort(containerIp, containerPort)
+    const reason = isPort(containerPort) ? errnoReason(err) : 'invalid port'
+    this.context.log.error(
+      `Can't forward traffic to backend ${protocol}/${address}: dial ${protocol} ${address}: connect: ${reason}`,
+    )
+  }
+
+  failed(err: unknown): void {
+    this.context.log.error(`A connection was ended by a fault of the proxy: ${String(err)}`)
+  }
+
+  moved(relay: Relay, as: Relay): void {
+    this.#relays.set(as, this.#relays.get(relay))
+    this.#relays.delete(relay)
+  }
+
+  ended(relay: Relay): void {
+    const client = this.#relays.get(relay)
+    this.#relays.delete(relay)
+    const { bytesIn, bytesOut } = relay
+    const counters = this.#counters
+    counters.active--
+    counters.bytesIn += bytesIn
+    counters.bytesOut += bytesOut
+    if (client) {
+      this.context.log.debug('Connection closed', {
+        client: client.address,
+        bytesIn,
+        bytesOut,
+        durationMs: Date.now() - client.since,
+      })
+    }
+    this.context.descriptors.give()
+    if (this.#isDraining && counters.active === 0) this.#closed.resolve()
+  }
+
+  #end(): void {
+    this.#stopListening()
+    for (const relay of this.#relays.keys()) relay.destroy()
+  }
+
+  #stopListening(): void {
+    this.#ungovern()
+    this.#listener.close()
+  }
+
+  #tellShortage(what: string): void {
+    const { log, descriptors } = this.context
     if (!descriptors.isShortageWorthAWord()) return
     log.warn(`Out of file descriptors: ${what} until others end`, {
       connections: descriptors.capacity,
     })
   }
+}
 
-  const close = (reason?: Error): void => {
-    ungovern()
-    listener.close()
-    for (const relay of relays.keys()) relay.destroy()
-    if (reason) reject(reason)
-    else resolve()
-  }
-
-  const listener = await transport.openListener(port, {
-    connection,
-    broken: close,
-    failed: tellFault,
-    exhausted: () => tellShortage('new connections wait'),
-  })
-  const ungovern = descriptors.govern({
-    pause() {
-      const isPaused = listener.pause()
-      tellShortage(isPaused ? 'new connections wait' : 'new connections may be dropped')
-    },
-    resume: () => listener.resume(),
-  })
-  return {
-    address: listener.address,
-    get listenFd() {
-      return listener.fd
-    },
-    get counters() {
-      const now: Counters = { ...counters }
-      for (const { bytesIn, bytesOut } of relays.keys()) {
-        now.bytesIn += bytesIn
-        now.bytesOut += bytesOut
-      }
-      return now
-    },
-    drain() {
-      isDraining = true
-      ungovern()
-      listener.close()
-      if (counters.active === 0) resolve()
-    },
-    close: () => close(),
-    closed,
-  }
+/** A client whose end is to be told. */
+interface ToldClient {
+  readonly address: string
+  /** Milliseconds since the epoch. */
+  readonly since: number
 }

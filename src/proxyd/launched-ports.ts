@@ -1,4 +1,5 @@
 import { EPOLL, ERRNO } from '../linux/constants.js'
+import type { Pollable } from '../linux/epoll.js'
 import { closerOf } from '../linux/descriptors.js'
 import { errnoReason } from '../linux/errno.js'
 import { returnFreedMemory } from '../linux/freed-memory.js'
@@ -24,18 +25,34 @@ const RETRY_MS = 500
 const QUIET_MS = 25
 
 /** A port that a launcher has handed over. */
-interface LaunchedPort {
-  readonly launcher: Launcher
+class LaunchedPort implements Pollable {
   /** When it was, milliseconds since the epoch. */
-  readonly since: number
-  /** Whether there was room for it. */
-  readonly isAffordable: boolean
-  engine: Engine
-  log: Log
+  readonly since = Date.now()
   /** Resolves when it is published, or can't be. */
   publishing?: Promise<void>
   /** Not there yet while it is being bound. */
   published?: { readonly port: PublishedPort; readonly proxy: Proxy }
+
+  /**
+   * @param isAffordable whether there was room for it
+   * @param ended called when the launcher has
+   */
+  constructor(
+    readonly launcher: Launcher,
+    readonly isAffordable: boolean,
+    public engine: Engine,
+    public log: Log,
+    private readonly ended: (port: LaunchedPort) => void,
+  ) {}
+
+  /** Its launcher's pidfd tells that this has ended. */
+  ready(): void {
+    this.ended(this)
+  }
+
+  fail(err: unknown): void {
+    this.log.error(`A fault with the launcher of a port: ${String(err)}`)
+  }
 }
 
 export interface LaunchedPortsOptions {
@@ -159,18 +176,15 @@ export class LaunchedPorts {
   #watch(pid: number): LaunchedPort {
     const { descriptors, engines, folder, log, poller, settings } = this.options
     const launcher = Launcher.open(pid, folder.controlId)
-    const launched: LaunchedPort = {
+    const launched = new LaunchedPort(
       launcher,
-      since: Date.now(),
-      isAffordable: !descriptors.exhausted,
-      engine: engines.of(settings),
-      log: log.child({ launcher: pid }),
-    }
+      !descriptors.exhausted,
+      engines.of(settings),
+      log.child({ launcher: pid }),
+      this.#launcherEnded,
+    )
     try {
-      poller.add(launcher.pidfd, EPOLL.IN, {
-        ready: () => this.#end(launched),
-        fail: (err) => launched.log.error(`A fault with the launcher of a port: ${String(err)}`),
-      })
+      poller.add(launcher.pidfd, EPOLL.IN, launched)
     } catch (err) {
       launcher.close()
       throw err
@@ -252,6 +266,8 @@ export class LaunchedPorts {
       if (!launched.published) closeSocket?.()
     }
   }
+
+  readonly #launcherEnded = (launched: LaunchedPort): void => this.#end(launched)
 
   /** Closes a port, and only then lets the launcher end: it is free when the launcher's parent hears of it. */
   #end(launched: LaunchedPort, exitCode?: number): void {

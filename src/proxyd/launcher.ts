@@ -28,8 +28,8 @@ const CONTROL_NAME = 'control'
 /** Where in its command line the script may stand: behind the shell, or behind `busybox ash`. */
 const SCRIPT_PLACES = [1, 2]
 
-/** When a launcher is woken so that no signal waits, milliseconds after it was told something. */
-const NUDGES = [200, 3_000]
+/** When a launcher is woken so that no signal waits, milliseconds after it was told that all is ready, and after that. */
+const NUDGES = [200, 2_800]
 
 /** Why a process is not taken for a launcher. */
 export class NotALauncherError extends Error {
@@ -38,7 +38,7 @@ export class NotALauncherError extends Error {
 
 /** A process that has handed its port over, and waits for what becomes of it. */
 export class Launcher {
-  readonly #nudges: NodeJS.Timeout[] = []
+  #nudge: NodeJS.Timeout | undefined
 
   private constructor(
     readonly pid: number,
@@ -122,9 +122,7 @@ export class Launcher {
   /** The port is published. */
   ready(): void {
     this.#answer('ready')
-    for (const delay of NUDGES) {
-      this.#nudges.push(setTimeout(() => this.#nudge(), delay).unref())
-    }
+    this.#nudgeAfter(0)
   }
 
   /**
@@ -148,7 +146,7 @@ export class Launcher {
   }
 
   close(): void {
-    this.#stopNudging()
+    clearTimeout(this.#nudge)
     closeSync(this.pidfd)
   }
 
@@ -157,7 +155,7 @@ export class Launcher {
   }
 
   #answer(text: string): void {
-    this.#stopNudging()
+    clearTimeout(this.#nudge)
     try {
       this.#write(ANSWER_FD, text)
     } catch {
@@ -190,16 +188,18 @@ export class Launcher {
     }
   }
 
-  #nudge(): void {
-    try {
-      requireLibc().signalProcess(this.pidfd, os.signals.SIGUSR1)
-    } catch {
-      // As above.
-    }
-  }
-
-  #stopNudging(): void {
-    for (const timer of this.#nudges.splice(0)) clearTimeout(timer)
+  /** @param turn one of NUDGES, and then the next */
+  #nudgeAfter(turn: number): void {
+    const delay = NUDGES[turn]
+    if (delay === undefined) return
+    this.#nudge = setTimeout(() => {
+      this.#nudgeAfter(turn + 1)
+      try {
+        requireLibc().signalProcess(this.pidfd, os.signals.SIGUSR1)
+      } catch {
+        // It has ended, which its pidfd tells.
+      }
+    }, delay).unref()
   }
 }
 

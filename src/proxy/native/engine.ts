@@ -1,7 +1,14 @@
 import { MessageBatch } from '../../linux/message-batch.js'
 import { NodePoller } from '../../linux/node-poller.js'
 import { peerAddress } from '../../linux/socket-name.js'
-import { listenForConnections, type Transport } from '../connection-proxy.js'
+import {
+  listenForConnections,
+  type Listener,
+  type ListenerEvents,
+  type Relay,
+  type RelayEvents,
+  type Transport,
+} from '../connection-proxy.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
 import { affordableThreads, pipesOfThread } from '../engine-share.js'
 import type { Engine } from '../engine.js'
@@ -31,7 +38,7 @@ export function nativeEngine(kernel: Kernel<NodePoller>, workers: Workers): Engi
         case 'tcp':
         case 'sctp':
           return listenForConnections(
-            transportOf(kernel, port, workers.opener(port, context.log)),
+            new NativeTransport(kernel, port, workers.opener(port, context.log)),
             port,
             context,
           )
@@ -46,22 +53,33 @@ export function nativeEngine(kernel: Kernel<NodePoller>, workers: Workers): Engi
   }
 }
 
-function transportOf(kernel: Kernel, port: PublishedPort, opener: Opener): Transport<number> {
-  return {
-    // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
-    openListener: async (_, events) =>
-      new NativeListener(kernel, port, events, () => opener.close()),
-    openRelay: (client, _, events) => opener.open(client, events),
-    drop(client) {
-      kernel.poller.close(client)
-    },
-    addressOf(client) {
-      try {
-        const { ip, port } = peerAddress(client) ?? { ip: '?', port: 0 }
-        return joinHostPort(ip, port)
-      } catch {
-        return '?' // It is gone already.
-      }
-    },
+/** How the connections of a port come in, and go on. */
+class NativeTransport implements Transport<number> {
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly port: PublishedPort,
+    private readonly opener: Opener,
+  ) {}
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
+  async openListener(_: PublishedPort, events: ListenerEvents<number>): Promise<Listener> {
+    return new NativeListener(this.kernel, this.port, events, () => this.opener.close())
+  }
+
+  openRelay(client: number, _: PublishedPort, events: RelayEvents): Relay {
+    return this.opener.open(client, events)
+  }
+
+  drop(client: number): void {
+    this.kernel.poller.close(client)
+  }
+
+  addressOf(client: number): string {
+    try {
+      const { ip, port } = peerAddress(client) ?? { ip: '?', port: 0 }
+      return joinHostPort(ip, port)
+    } catch {
+      return '?' // It is gone already.
+    }
   }
 }

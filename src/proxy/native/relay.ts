@@ -15,9 +15,9 @@ export interface Joined {
   readonly bytesOut: number
 }
 
-export type NativeRelayEvents = Omit<RelayEvents, 'moved'> & {
+export interface NativeRelayEvents extends Omit<RelayEvents, 'moved'> {
   /** Some bytes have been moved. */
-  readonly advanced?: (relay: Relay) => void
+  advanced?(relay: Relay): void
 }
 
 /**

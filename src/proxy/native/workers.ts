@@ -3,9 +3,9 @@ import type { Log } from '../../log/log.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
 import { affordableThreads, pipesOfThread } from '../engine-share.js'
 import type { PublishedPort } from '../published-port.js'
-import { dialer } from './dialer.js'
+import { dialer, type Dial } from './dialer.js'
 import type { Kernel } from './kernel.js'
-import { NativeRelay } from './relay.js'
+import { NativeRelay, type NativeRelayEvents } from './relay.js'
 import { Worker, type SharedPort } from './worker.js'
 import { Workload } from './workload.js'
 
@@ -63,21 +63,24 @@ export class Workers {
       if (this.#hasRoom && this.#workload.gainsByThread()) this.add(log)
     }
     const number = this.#ports++
-    const dial = dialer(this.kernel, port)
     const isSctp = port.protocol === 'sctp'
+    // Made with the first client: many ports wait for theirs for ever.
     let shared: SharedPort | undefined
-    let here: RelayEvents | undefined
+    let here: NativeRelayEvents | undefined
+    let dial: Dial | undefined
     const open = (client: number, events: RelayEvents): Relay => {
       shared ??= { number, port, events }
       const worker = this.#choose()
       if (worker) return worker.open(shared, client)
       here ??= {
-        ...events,
+        dialFailed: (err) => events.dialFailed(err),
+        failed: (err) => events.failed(err),
         ended: (relay) => {
           this.#relays.delete(relay as OwnRelay)
           events.ended(relay)
         },
       }
+      dial ??= dialer(this.kernel, port)
       const relay = new NativeRelay(this.kernel, here, client, dial, isSctp)
       this.#relays.set(relay, shared)
       return relay

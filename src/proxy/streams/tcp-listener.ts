@@ -23,7 +23,7 @@ export async function openListener(
     events.connection(client)
   })
   await (port.listenFd === undefined ? bind(server, port) : adopt(server, port.listenFd))
-  server.on('error', events.broken)
+  server.on('error', (err) => events.broken(err))
 
   const address = server.address()
   if (address === null || typeof address === 'string') {
