@@ -12,7 +12,7 @@ import { readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
 import { versionLine } from './version.js'
-import { keepYoungGenerationSmall } from './young-generation.js'
+import { keepYoungGenerationSmall } from './heap.js'
 
 /*
  * One process for the ports of many docker-proxies, which hand theirs over.

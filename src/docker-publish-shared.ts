@@ -10,7 +10,7 @@ import type { PublishedPort } from './proxy/published-port.js'
 import { readSettings } from './proxy/settings.js'
 import { statusOf } from './proxyd/port-status.js'
 import { serveStatus } from './proxyd/status-socket.js'
-import { keepYoungGenerationSmall } from './young-generation.js'
+import { keepYoungGenerationSmall } from './heap.js'
 
 /*
  * All ports of a publication in one process, for docker-publish: it is given them on stdin, their sockets from descriptor

@@ -35,9 +35,13 @@ export function ignoresSignal(pid: number, signals: readonly number[]): boolean 
   return signals.some((signal) => (ignored >> BigInt(signal - 1)) & 1n)
 }
 
+/** It stays the same, as long as nobody calls setns(2). */
+let ourNetwork: string | undefined
+
 /** Whether it has the network of this process, see network_namespaces(7). */
 export function sharesNetwork(pid: number): boolean {
-  return readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync('/proc/self/ns/net')
+  ourNetwork ??= readlinkSync('/proc/self/ns/net')
+  return readlinkSync(`/proc/${pid}/ns/net`) === ourNetwork
 }
 
 /** The arguments it was started with, the program first. */

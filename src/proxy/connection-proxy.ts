@@ -1,6 +1,6 @@
 import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
-import { keepYoungGenerationSmall } from '../young-generation.js'
+import { keepYoungGenerationSmall } from '../heap.js'
 import type { Intake } from './descriptor-budget.js'
 import { noCounters, type Counters, type Proxy, type ProxyContext } from './engine.js'
 import { isPort, joinHostPort, type PublishedPort } from './published-port.js'

@@ -1,3 +1,4 @@
+import { collectGarbage } from '../heap.js'
 import { EPOLL, ERRNO } from '../linux/constants.js'
 import type { Pollable } from '../linux/epoll.js'
 import { closerOf } from '../linux/descriptors.js'
@@ -23,6 +24,8 @@ const EXIT_FAILED = 1
 const RETRY_MS = 500
 /** No port has come or gone for so long: a burst of them is over, milliseconds. */
 const QUIET_MS = 25
+/** After so many that have come or gone a collection of garbage is worth its time. */
+const MANY = 100
 
 /** A port that a launcher has handed over. */
 class LaunchedPort implements Pollable {
@@ -72,7 +75,8 @@ export interface LaunchedPortsOptions {
  */
 export class LaunchedPorts {
   readonly #ports = new Map<number, LaunchedPort>()
-  readonly #whenQuiet = setTimeout(returnFreedMemory, QUIET_MS).unref()
+  readonly #whenQuiet = setTimeout(() => this.#tidyUp(), QUIET_MS).unref()
+  #changes = 0
 
   constructor(private readonly options: LaunchedPortsOptions) {}
 
@@ -192,7 +196,7 @@ export class LaunchedPorts {
     this.#ports.set(pid, launched)
     // Its listener and its launcher take as many descriptors as a relay; before it listens, since many may come at once.
     descriptors.take()
-    this.#whenQuiet.refresh()
+    this.#noteChange()
     return launched
   }
 
@@ -274,11 +278,24 @@ export class LaunchedPorts {
     const { launcher, published } = launched
     if (this.#ports.get(launcher.pid) !== launched) return
     this.#ports.delete(launcher.pid)
-    this.#whenQuiet.refresh()
+    this.#noteChange()
     published?.proxy.close()
     this.options.descriptors.give()
     if (exitCode !== undefined) launcher.exit(exitCode)
     this.options.poller.forget(launcher.pidfd)
     launcher.close()
+  }
+
+  #noteChange(): void {
+    this.#changes++
+    this.#whenQuiet.refresh()
+  }
+
+  #tidyUp(): void {
+    if (this.#changes >= MANY) {
+      this.#changes = 0
+      collectGarbage()
+    }
+    returnFreedMemory()
   }
 }
