@@ -50,18 +50,15 @@ export class ControlPipe {
     this.#isWatched = false
   }
 
+  /** Once for each event: what is left has its own, and to be told by an error that nothing is takes long. */
   #read(): void {
-    // One of the requests may be what pauses us.
-    while (this.#isWatched) {
-      const length = this.#readBlock()
-      if (length === 0) return
-      const lines = (this.#rest + this.#buffer.toString('latin1', 0, length)).split('\n')
-      this.#rest = lines.pop() ?? ''
-      for (const line of lines) this.#take(line)
-      if (this.#rest.length <= MAX_LINE) continue
-      this.events.refused(this.#rest)
-      this.#rest = ''
-    }
+    const length = this.#readBlock()
+    const lines = (this.#rest + this.#buffer.toString('latin1', 0, length)).split('\n')
+    this.#rest = lines.pop() ?? ''
+    for (const line of lines) this.#take(line)
+    if (this.#rest.length <= MAX_LINE) return
+    this.events.refused(this.#rest)
+    this.#rest = ''
   }
 
   #readBlock(): number {
