@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { usesMusl } from './c-library.js'
 
 /*
  * The foreign function interface: how a program in JavaScript calls functions of C. By koffi, which comes prebuilt.
@@ -43,20 +44,22 @@ export function requireFfi(): Ffi {
 
 /**
  * koffi's own loader reads many small files to find out which of its binaries fits, which takes as long as all else that
- * a start needs. Its binaries by name first, then; the one for another C library does not load.
+ * a start needs. The one that fits by name first, then. One for another C library may load, and then end the process.
  */
 function loadKoffi(): Koffi {
   const require = createRequire(import.meta.url)
-  const folder = `@koromix/koffi-${process.platform}-${process.arch}`
-  for (const libc of ['linux', 'musl']) {
-    try {
-      const binary = { exports: {} }
-      process.dlopen(binary, require.resolve(`${folder}/${libc}_${process.arch}/koffi.node`))
-      return binary.exports as Koffi
-    } catch {
-      continue
-    }
+  try {
+    const folder = `@koromix/koffi-${process.platform}-${process.arch}`
+    const kind = usesMusl() ? 'musl' : 'linux'
+    const binary = { exports: {} }
+    process.dlopen(binary, require.resolve(`${folder}/${kind}_${process.arch}/koffi.node`))
+    return binary.exports as Koffi
+  } catch {
+    return loadByItsOwnLoader(require)
   }
+}
+
+function loadByItsOwnLoader(require: NodeJS.Require): Koffi {
   try {
     return require('koffi') as Koffi
   } catch (err) {
