@@ -3,6 +3,7 @@ import { writeSync } from 'node:fs'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
 import { stopSignal } from './cli/stop-signal.js'
+import { keepYoungGenerationSmall } from './heap.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
 import { notifySystemd } from './linux/systemd.js'
 import { StderrLog, type Log } from './log/log.js'
@@ -12,7 +13,6 @@ import { readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
 import { versionLine } from './version.js'
-import { keepYoungGenerationSmall } from './heap.js'
 
 /*
  * One process for the ports of many docker-proxies, which hand theirs over.

@@ -1,6 +1,7 @@
 import { closeSync, readFileSync, writeSync } from 'node:fs'
 import { stopSignal } from './cli/stop-signal.js'
 import { deferred } from './deferred.js'
+import { keepYoungGenerationSmall } from './heap.js'
 import { returnFreedMemory } from './linux/freed-memory.js'
 import { StderrLog } from './log/log.js'
 import { openEngine } from './proxy/choose-engine.js'
@@ -10,7 +11,6 @@ import type { PublishedPort } from './proxy/published-port.js'
 import { readSettings } from './proxy/settings.js'
 import { statusOf } from './proxyd/port-status.js'
 import { serveStatus } from './proxyd/status-socket.js'
-import { keepYoungGenerationSmall } from './heap.js'
 
 /*
  * All ports of a publication in one process, for docker-publish: it is given them on stdin, their sockets from descriptor

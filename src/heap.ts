@@ -21,10 +21,10 @@ let collect: (() => void) | undefined
 let heldAfterwards: number | undefined
 
 /**
- * Has V8 free what has become unreachable since it was asked last, where that may be much: left alone it lets the heap of a process that
- * starts small grow to several times of what is used. Takes about half a millisecond for each MB in use.
+ * Has V8 free what is unreachable, where much has come since it was last asked: left alone it lets a heap that starts small grow to several
+ * times of what is used. Takes about half a millisecond for each MB in use.
  */
-export function collectGarbage(): void {
+export function collectMuchGarbage(): void {
   const { heapUsed } = memoryUsage()
   heldAfterwards ??= heapUsed
   if (heapUsed < heldAfterwards + WORTH_COLLECTING) return

@@ -1,4 +1,4 @@
-import { collectGarbage } from '../heap.js'
+import { collectMuchGarbage } from '../heap.js'
 import { EPOLL, ERRNO } from '../linux/constants.js'
 import type { Pollable } from '../linux/epoll.js'
 import { closerOf } from '../linux/descriptors.js'
@@ -24,8 +24,6 @@ const EXIT_FAILED = 1
 const RETRY_MS = 500
 /** No port has come or gone for so long: a burst of them is over, milliseconds. */
 const QUIET_MS = 25
-/** After so many that have come or gone a collection of garbage is worth its time. */
-const MANY = 100
 
 /** A port that a launcher has handed over. */
 class LaunchedPort implements Pollable {
@@ -75,8 +73,7 @@ export interface LaunchedPortsOptions {
  */
 export class LaunchedPorts {
   readonly #ports = new Map<number, LaunchedPort>()
-  readonly #whenQuiet = setTimeout(() => this.#tidyUp(), QUIET_MS).unref()
-  #changes = 0
+  readonly #whenQuiet = setTimeout(tidyUp, QUIET_MS).unref()
 
   constructor(private readonly options: LaunchedPortsOptions) {}
 
@@ -196,7 +193,7 @@ export class LaunchedPorts {
     this.#ports.set(pid, launched)
     // Its listener and its launcher take as many descriptors as a relay; before it listens, since many may come at once.
     descriptors.take()
-    this.#noteChange()
+    this.#whenQuiet.refresh()
     return launched
   }
 
@@ -278,24 +275,16 @@ export class LaunchedPorts {
     const { launcher, published } = launched
     if (this.#ports.get(launcher.pid) !== launched) return
     this.#ports.delete(launcher.pid)
-    this.#noteChange()
+    this.#whenQuiet.refresh()
     published?.proxy.close()
     this.options.descriptors.give()
     if (exitCode !== undefined) launcher.exit(exitCode)
     this.options.poller.forget(launcher.pidfd)
     launcher.close()
   }
+}
 
-  #noteChange(): void {
-    this.#changes++
-    this.#whenQuiet.refresh()
-  }
-
-  #tidyUp(): void {
-    if (this.#changes >= MANY) {
-      this.#changes = 0
-      collectGarbage()
-    }
-    returnFreedMemory()
-  }
+function tidyUp(): void {
+  collectMuchGarbage()
+  returnFreedMemory()
 }
