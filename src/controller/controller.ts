@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
-import { mkdirSync, realpathSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { REASONS } from '../linux/errno.js'
+import { makeFolder } from '../linux/make-folder.js'
 import type { Log } from '../log/log.js'
 import { parseIp } from '../proxy/go-values.js'
 import { joinHostPort } from '../proxy/published-port.js'
@@ -55,7 +56,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     super()
     // Each reader of the events is one.
     this.setMaxListeners(0)
-    mkdirSync(options.runFolder, { recursive: true, mode: 0o700 })
+    makeFolder(options.runFolder, 0o700)
     // However it is spelled, the proxies in it must be found again.
     this.#options = { ...options, runFolder: realpathSync(options.runFolder) }
   }

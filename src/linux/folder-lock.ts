@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { errnoReason } from './errno.js'
 import { requireLibc } from './libc.js'
+import { makeFolder } from './make-folder.js'
 
 /** A folder that is a process's alone. */
 export interface FolderLock {
@@ -21,7 +22,7 @@ export interface FolderLock {
 export function lockFolder(folder: string, owner: string, flag: string): FolderLock {
   let fd: number
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeFolder(folder, 0o700)
     fd = openSync(folder, 'r')
   } catch (err) {
     throw new Error(

@@ -1,0 +1,21 @@
+import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { errnoCode } from './errno.js'
+
+/**
+ * Makes a folder, and those above it that are missing. mkdirSync has a way to do this, which goes on for ever where a folder is refused
+ * with ENOENT though the one above it is there, as in /proc.
+ * @throws SystemError
+ */
+export function makeFolder(folder: string, mode: number): void {
+  try {
+    mkdirSync(folder, { mode })
+  } catch (err) {
+    const code = errnoCode(err)
+    if (code === 'EEXIST' && statSync(folder).isDirectory()) return
+    const above = dirname(folder)
+    if (code !== 'ENOENT' || existsSync(above)) throw err
+    makeFolder(above, mode)
+    mkdirSync(folder, { mode })
+  }
+}
