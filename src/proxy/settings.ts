@@ -1,6 +1,6 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, readlinkSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { resolve } from 'node:path'
+import { isAbsolute } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { MAX_THREADS } from './engine-share.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
@@ -38,6 +38,8 @@ export class SettingError extends Error {
 
 const FILE_VARIABLE = 'DOCKER_PROXY_CONFIG'
 const DEFAULT_FILE = '/etc/docker/docker-proxy.json'
+/** No settings need as much, bytes. */
+const MAX_FILE = 64 * 1024
 
 /** Each setting: its key in the file, its environment variable, and what it may be. */
 const SETTINGS = {
@@ -79,18 +81,28 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
 
 /**
  * The settings of a port that another process was started for: those of its environment and of the file that this names, and else ours.
- * @param folder that process's own, which the file's name may start from
+ * @param process its folder in /proc
  * @throws SettingError
  */
-export function readPortSettings(env: NodeJS.ProcessEnv, folder: string, ours: Settings): Settings {
+export function readPortSettings(
+  env: NodeJS.ProcessEnv,
+  process: string,
+  ours: Settings,
+): Settings {
   if (!SETTING_VARIABLES.some((name) => env[name])) return ours
   const name = env[FILE_VARIABLE]
-  const path = name && resolve(folder, name)
-  // The read of a FIFO would hold up all other ports.
-  if (path && statSync(path, { throwIfNoEntry: false })?.isFile() !== true) {
-    throw new SettingError(`the settings file ${path} is no file`)
+  return chooseSettings(env, name ? readForeignFile(name, process) : undefined, ours)
+}
+
+/** A file as another process names it, where it is none that would hold up all other ports. */
+function readForeignFile(name: string, process: string): SettingsFile | undefined {
+  const path = isAbsolute(name) ? name : `${process}/cwd/${name}`
+  const [theirs, ours] = [process, '/proc/self'].map((each) => readlinkSync(`${each}/ns/mnt`))
+  const stats = statSync(path, { throwIfNoEntry: false })
+  if (theirs !== ours || !stats?.isFile() || stats.size > MAX_FILE) {
+    throw new SettingError(`its own settings file ${JSON.stringify(name)} is to be read by itself`)
   }
-  return chooseSettings(env, path ? readSettingsFile(path) : undefined, ours)
+  return readSettingsFile(path)
 }
 
 function chooseSettings(

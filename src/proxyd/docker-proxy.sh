@@ -6,7 +6,6 @@
 #   4  listening socket, of dockerd 9  control pipe of docker-proxyd
 
 become() {
-  trap - INT TERM USR1 PIPE
   path=$(readlink -f "$0")
   program=${path%/*}/docker-proxy-process
   # A copy of this script alone has nothing beside it.
@@ -19,6 +18,9 @@ become() {
   fi
   DOCKER_PROXY_COMMAND=$0
   export DOCKER_PROXY_COMMAND
+  # Who was told to end meanwhile does.
+  ${ending:+exit 0}
+  trap - INT TERM USR1 PIPE
   exec "$program" "$@" 7>&- 9>&-
 }
 
@@ -28,6 +30,7 @@ is_served() {
     [ "/proc/$host_pid/fd/$host_fd" -ef "$1" ]
 }
 
+ending=
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
 # Others than root have theirs; theirs may not be looked into.
 [ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -O "$run" ] || run=$XDG_RUNTIME_DIR/docker-proxy
@@ -50,7 +53,6 @@ read -r line <&7
 
 # Whoever takes the port up after one that has died of it, or before it was asked to, is told again. Without one nothing is forwarded, and
 # nobody would answer. Traps are kept as text: a function more, or a test in the loop, would take 4 KB of each of a thousand shells.
-ending=
 trap 'ending=yes
 is_served "/proc/$$/fd/9" || exit 0
 printf "\nstop %s\n" $$ >&9' INT TERM
@@ -66,7 +68,7 @@ while :; do
   ready)
     { echo 0 >&3; } 2>/dev/null
     exec 3>&-
-    case $ending in yes) kill -TERM $$ ;; esac
+    ${ending:+kill -TERM $$}
     ;;
   failed)
     read -r complaint <&7

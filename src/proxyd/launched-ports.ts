@@ -4,6 +4,7 @@ import type { Pollable } from '../linux/epoll.js'
 import { closerOf } from '../linux/descriptors.js'
 import { errnoReason } from '../linux/errno.js'
 import { returnFreedMemory } from '../linux/freed-memory.js'
+import { requireLibc } from '../linux/libc.js'
 import type { NodePoller } from '../linux/node-poller.js'
 import { socketError } from '../linux/system-error.js'
 import type { Log, StderrLog } from '../log/log.js'
@@ -14,13 +15,13 @@ import { bindError, brokenListenerText } from '../proxy/listen-error.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { SettingError, type Settings } from '../proxy/settings.js'
 import { tellListening } from '../proxy/tell-listening.js'
-import { Launcher, NotALauncherError } from './launcher.js'
+import { Launcher, LauncherGoneError, NotALauncherError } from './launcher.js'
 import { statusOf, type PortStatus } from './port-status.js'
 import type { RunFolder } from './run-folder.js'
 
 const EXIT_DONE = 0
 const EXIT_FAILED = 1
-/** When a launcher is looked at again that could not be, milliseconds. */
+/** When what could not be done for a launcher is tried again, milliseconds. */
 const RETRY_MS = 500
 /** No port has come or gone for so long: a burst of them is over, milliseconds. */
 const QUIET_MS = 25
@@ -73,6 +74,9 @@ export interface LaunchedPortsOptions {
  */
 export class LaunchedPorts {
   readonly #ports = new Map<number, LaunchedPort>()
+  /** Launchers for which something could not be done yet, and whether they were there before us. */
+  readonly #putOff = new Map<number, boolean>()
+  #retry: NodeJS.Timeout | undefined
   readonly #whenQuiet = setTimeout(tidyUp, QUIET_MS).unref()
 
   constructor(private readonly options: LaunchedPortsOptions) {}
@@ -93,26 +97,44 @@ export class LaunchedPorts {
     })
   }
 
-  /** Publishes the port of a launcher, and tells it how that went. */
-  async start(pid: number): Promise<void> {
+  /**
+   * Publishes the port of a launcher, and tells it how that went.
+   * @param isFound whether it was there before us: where another has served it, it waits for what can't be done yet
+   */
+  async start(pid: number, isFound = false): Promise<void> {
     // One that was found waiting has also asked.
-    if (this.#ports.has(pid)) return
+    if (this.#ports.has(pid) || this.#putOff.has(pid)) return
+    await this.#start(pid, isFound)
+  }
+
+  async #start(pid: number, isFound: boolean): Promise<void> {
     try {
       const launched = this.#watch(pid)
-      launched.publishing = this.#publish(launched)
+      launched.publishing = this.#publish(launched, isFound)
       await launched.publishing
     } catch (err) {
-      if (err instanceof NotALauncherError) {
+      if (!(err instanceof NotALauncherError)) {
+        this.#tryLater(pid, isFound, `Can't look at the launcher of a port yet: ${String(err)}`)
+      } else if (!this.#putOff.delete(pid)) {
         this.options.log.warn(`Refused a request on the control pipe: ${err.message}`, {
           launcher: pid,
         })
-        return
       }
-      this.options.log.error(`Can't look at the launcher of a port yet: ${String(err)}`, {
-        launcher: pid,
-      })
-      setTimeout(() => void this.start(pid), RETRY_MS)
     }
+  }
+
+  /** @param reason told once */
+  #tryLater(pid: number, isFound: boolean, reason: string): void {
+    if (!this.#putOff.has(pid)) this.options.log.error(reason, { launcher: pid })
+    this.#putOff.set(pid, isFound)
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      for (const [again, wasFound] of this.#putOff) {
+        // Nobody waits to be told of it.
+        if (wasFound && this.options.descriptors.exhausted) this.#tryLater(again, wasFound, reason)
+        else void this.#start(again, wasFound)
+      }
+    }, RETRY_MS)
   }
 
   /**
@@ -131,28 +153,39 @@ export class LaunchedPorts {
     const reason = this.#whyNotHere(launched)
     if (reason !== undefined) throw new Error(`launcher ${pid} has to serve its port: ${reason}`)
     const listenFd = sockets.get(pid)
-    const port = launched.launcher.publishedPort(listenFd)
-    if (!port) throw new Error(`launcher ${pid} has no port`)
+    const port = launched.launcher.publishedPort()
+    if (!port || listenFd === undefined) throw new Error(`launcher ${pid} has no port`)
     sockets.delete(pid)
-    await this.#listen(launched, port)
+    await this.#listen(launched, { ...port, listenFd })
   }
 
   /** Ends the port of a launcher that was told to end. */
   stop(pid: number): void {
     const launched = this.#ports.get(pid)
-    if (!launched) {
-      this.options.log.warn('Refused a request on the control pipe: it has no port here', {
-        launcher: pid,
-      })
-      return
-    }
+    if (!launched) return this.#stopUnserved(pid)
     const { accepted, failedDials } = launched.published?.proxy.counters ?? {}
     launched.log.info('Proxy stopped', { accepted, failedDials })
     this.#end(launched, EXIT_DONE)
   }
 
+  /** One that waits for its port, or that was told to end already. */
+  #stopUnserved(pid: number): void {
+    try {
+      const launcher = Launcher.open(pid, this.options.folder.controlId)
+      launcher.exit(EXIT_DONE)
+      launcher.close()
+      this.#putOff.delete(pid)
+    } catch (err) {
+      if (err instanceof LauncherGoneError) return
+      this.options.log.warn(`Refused a request on the control pipe: ${(err as Error).message}`, {
+        launcher: pid,
+      })
+    }
+  }
+
   /** Stops serving; the launchers wait for the next one, and their ports are free meanwhile. */
   close(): void {
+    clearTimeout(this.#retry)
     for (const { published } of this.#ports.values()) published?.proxy.close()
   }
 
@@ -165,12 +198,46 @@ export class LaunchedPorts {
     }
   }
 
-  /** Stops listening everywhere, which is another's now; resolves when the last connection has ended. */
-  async drain(): Promise<void> {
+  /**
+   * Stops listening everywhere, which is another's now; resolves when the last connection has ended.
+   * @param successor the process that has the ports by now
+   */
+  async drain(successor: number | undefined): Promise<void> {
+    clearTimeout(this.#retry)
     const all = [...this.#ports.values()]
     for (const { published } of all) published?.proxy.drain()
+    const forget = successor === undefined ? undefined : this.#freeAfter(successor)
     await Promise.allSettled(all.flatMap(({ published }) => published?.proxy.closed ?? []))
-    for (const { launcher } of all) this.options.poller.forget(launcher.pidfd)
+    forget?.()
+    for (const { launcher } of this.#ports.values()) this.options.poller.forget(launcher.pidfd)
+  }
+
+  /**
+   * When another process ends, no port is to be held here any more, for who binds it next: those of UDP have one socket for what comes
+   * and for answers that are under way.
+   */
+  #freeAfter(successor: number): () => void {
+    const { log, poller } = this.options
+    const free = (): void => {
+      for (const { published } of this.#ports.values()) {
+        if (published?.port.protocol === 'udp') published.proxy.close()
+      }
+    }
+    try {
+      const pidfd = requireLibc().openProcess(successor)
+      const forget = (): void => poller.forget(pidfd)
+      poller.add(pidfd, EPOLL.IN, {
+        ready() {
+          forget()
+          free()
+        },
+        fail: (err) => log.error(`A fault with the end of another: ${String(err)}`),
+      })
+      return forget
+    } catch {
+      free() // It has ended already, or there is no descriptor to wait with.
+      return () => undefined
+    }
   }
 
   /** @throws NotALauncherError; Error when it can't be told whether it is one, or it can't be watched */
@@ -197,30 +264,45 @@ export class LaunchedPorts {
     return launched
   }
 
-  async #publish(launched: LaunchedPort): Promise<void> {
+  async #publish(launched: LaunchedPort, isFound: boolean): Promise<void> {
     const { launcher } = launched
     const reason = this.#whyNotHere(launched)
     if (reason !== undefined) {
       launched.log.info(`A docker-proxy serves its port itself: ${reason}`)
     }
     const port = reason === undefined ? launcher.publishedPort() : undefined
-    if (!port) {
-      launcher.become()
-      this.#end(launched)
-      return
-    }
+    if (!port) return this.#become(launched)
     try {
       // What is kept free is for telling this, and to be able to go on.
       if (!launched.isAffordable) throw bindError(port, socketError(ERRNO.EMFILE))
-      await this.#listen(launched, port)
+      const handed = handedSocket(launcher)
+      if (!handed) return this.#become(launched)
+      await this.#listen(launched, { ...port, ...handed })
+      this.#putOff.delete(launcher.pid)
     } catch (err) {
-      const { message, hint = '' } = err as Error & { hint?: string }
-      launcher.failed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
-      this.#end(launched)
-      // All else is a fault of ours, and this port's alone.
-      if (err instanceof ListenError) return
-      launched.log.error(`A port can't be published: ${String(err)}`)
+      this.#failed(launched, isFound, err as Error & { hint?: string })
     }
+  }
+
+  #become(launched: LaunchedPort): void {
+    launched.launcher.become()
+    this.#putOff.delete(launched.launcher.pid)
+    this.#end(launched)
+  }
+
+  #failed(launched: LaunchedPort, isFound: boolean, err: Error & { hint?: string }): void {
+    const { launcher, log } = launched
+    const { message, hint = '' } = err
+    // All else is a fault of ours, and this port's alone.
+    if (!(err instanceof ListenError)) log.error(`A port can't be published: ${String(err)}`)
+    if (isFound && !launcher.isWaitedFor) {
+      this.#end(launched)
+      this.#tryLater(launcher.pid, isFound, `A port can't be published yet: ${message}`)
+      return
+    }
+    launcher.failed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
+    this.#putOff.delete(launcher.pid)
+    this.#end(launched)
   }
 
   /** Follows a port's own settings. @returns why its own process has to serve it; undefined where that is not so */
@@ -281,6 +363,16 @@ export class LaunchedPorts {
     if (exitCode !== undefined) launcher.exit(exitCode)
     this.options.poller.forget(launcher.pidfd)
     launcher.close()
+  }
+}
+
+/** The listening socket that comes with a port, where one does; undefined where it can't be taken. */
+function handedSocket(launcher: Launcher): { listenFd?: number } | undefined {
+  try {
+    const listenFd = launcher.takeListenFd()
+    return listenFd === undefined ? {} : { listenFd }
+  } catch {
+    return undefined
   }
 }
 

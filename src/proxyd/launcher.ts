@@ -1,4 +1,12 @@
-import { closeSync, constants, openSync, readlinkSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readlinkSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { constants as os } from 'node:os'
 import { basename } from 'node:path'
 import { isSameFile, type FileId } from '../linux/descriptors.js'
@@ -17,6 +25,7 @@ import { readPortSettings, SETTING_VARIABLES, type Settings } from '../proxy/set
 
 /** Descriptors of the launcher script. */
 const STDERR_FD = 2
+const STATUS_FD = 3
 const LISTEN_FD = 4
 const ANSWER_FD = 7
 const CONTROL_FD = 9
@@ -36,9 +45,17 @@ export class NotALauncherError extends Error {
   override readonly name = 'NotALauncherError'
 }
 
+/** It has ended. */
+export class LauncherGoneError extends NotALauncherError {
+  constructor() {
+    super('there is no such process')
+  }
+}
+
 /** A process that has handed its port over, and waits for what becomes of it. */
 export class Launcher {
   #nudge: NodeJS.Timeout | undefined
+  #hasListenFd = false
 
   private constructor(
     readonly pid: number,
@@ -58,7 +75,7 @@ export class Launcher {
       pidfd = requireLibc().openProcess(pid)
     } catch (err) {
       if (errnoCode(err) !== 'ESRCH') throw err
-      throw new NotALauncherError('there is no such process')
+      throw new LauncherGoneError()
     }
     // From here on the number is this process's, or nobody's.
     try {
@@ -76,7 +93,7 @@ export class Launcher {
     } catch (err) {
       closeSync(pidfd)
       if (['ENOENT', 'ESRCH'].includes(errnoCode(err) ?? '')) {
-        throw new NotALauncherError('it has ended')
+        throw new LauncherGoneError()
       }
       throw err
     }
@@ -89,34 +106,38 @@ export class Launcher {
     return 'it was started with SIGINT or SIGTERM ignored, which a shell can not undo'
   }
 
+  /** Whether whoever started it waits to be told how that went. */
+  get isWaitedFor(): boolean {
+    return existsSync(`/proc/${this.pid}/fd/${STATUS_FD}`)
+  }
+
   /**
    * Those of its port: what it was started with, and else ours.
    * @throws SettingError
    */
   settings(ours: Settings): Settings {
-    return readPortSettings(
-      processVariables(this.pid, SETTING_VARIABLES),
-      `/proc/${this.pid}/cwd`,
-      ours,
-    )
+    const own = processVariables(this.pid, SETTING_VARIABLES)
+    return readPortSettings(own, `/proc/${this.pid}`, ours)
   }
 
-  /**
-   * The port that it was started for, with a copy of the listening socket that was handed to it; undefined where it is the program's to
-   * answer: help, versions, bad flags, a socket that is missing or that we may not take.
-   * @param listening a socket that listens for it already
-   */
-  publishedPort(listening?: number): PublishedPort | undefined {
+  /** The port that it was started for; undefined where it is the program's to answer: help, versions, bad flags. */
+  publishedPort(): PublishedPort | undefined {
     const [, ...args] = this.command
     try {
       const flags = parseFlags(args)
-      if (flags.version) return undefined
-      const port = portOfFlags(flags)
-      const listenFd = listening ?? (flags.useListenFd ? this.#takeListenFd() : undefined)
-      return port && listenFd !== undefined ? { ...port, listenFd } : port
+      this.#hasListenFd = flags.useListenFd
+      return flags.version ? undefined : portOfFlags(flags)
     } catch {
       return undefined
     }
+  }
+
+  /**
+   * A copy of the listening socket that was handed to it for its port; undefined where none was.
+   * @throws SystemError where it is missing, or we may not take it
+   */
+  takeListenFd(): number | undefined {
+    return this.#hasListenFd ? requireLibc().takeDescriptor(this.pidfd, LISTEN_FD) : undefined
   }
 
   /** The port is published. */
@@ -148,10 +169,6 @@ export class Launcher {
   close(): void {
     clearTimeout(this.#nudge)
     closeSync(this.pidfd)
-  }
-
-  #takeListenFd(): number {
-    return requireLibc().takeDescriptor(this.pidfd, LISTEN_FD)
   }
 
   #answer(text: string): void {

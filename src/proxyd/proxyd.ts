@@ -61,7 +61,7 @@ export class Proxyd {
     const sockets = takeover?.sockets
     await Promise.all(
       waiting.map((pid) =>
-        sockets?.has(pid) ? this.#ports.takeOver(pid, sockets) : this.#ports.start(pid),
+        sockets?.has(pid) ? this.#ports.takeOver(pid, sockets) : this.#ports.start(pid, true),
       ),
     )
     await takeover?.done()
@@ -162,7 +162,7 @@ export class Proxyd {
     this.#isOpen = false
     const connections = this.ports().reduce((sum, { active }) => sum + active, 0)
     log.info('Replaced: ends with the last of its connections', { connections })
-    const drained = this.#ports.drain()
+    const drained = this.#ports.drain(folder.found())
     this.#status?.close()
     folder.close()
     // Now that nothing listens here: the other one may tell launchers that their ports are free.

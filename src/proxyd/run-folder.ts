@@ -18,6 +18,8 @@ export interface RunFolder {
   readonly lock: number
   /** Has launchers find us from now on. */
   announce(): void
+  /** The process that launchers find; undefined where there is none. */
+  found(): number | undefined
   /**
    * Gives it back, but for what is another's by now; the FIFO stays, since launchers have it open. May be called again.
    */
@@ -60,13 +62,14 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
   const socketPath = statusSocketOf(folder)
   let isClosed = false
   const announcement = `${process.pid} ${control}\n`
-  const isOurs = (): boolean => {
+  const announced = (): string => {
     try {
-      return readFileSync(pidPath, 'utf8') === announcement
+      return readFileSync(pidPath, 'utf8')
     } catch {
-      return false
+      return ''
     }
   }
+  const isOurs = (): boolean => announced() === announcement
   return {
     control,
     controlId: fstatSync(control),
@@ -80,6 +83,9 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
       } catch (err) {
         throw new Error(`can't write ${pidPath}: ${errnoReason(err)}`, { cause: err })
       }
+    },
+    found() {
+      return Number(/^[1-9]\d*/.exec(announced())?.[0]) || undefined
     },
     close() {
       if (isClosed) return

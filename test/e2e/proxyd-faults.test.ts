@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, closeSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { notRoot, proxyFlags, READY, run, stop, type Running } from '../lib/program.js'
 import { PROXYD, runFolder, startProxyd, untilAsked } from '../lib/proxyd.js'
-import { exchange, startEcho } from '../lib/sockets.js'
+import { exchange, listeningDescriptor, startEcho } from '../lib/sockets.js'
 import { mountSmallDisk } from '../lib/small-disk.js'
+import { until } from '../lib/until.js'
 
 t.test('out of descriptors, new ports are refused and those that are there go on', async (t) => {
   const echo = await startEcho(t)
@@ -44,6 +45,50 @@ t.test('a burst beyond the descriptors is refused, each with the reason', async 
   for (const answer of answers.filter((each) => each !== READY)) {
     t.match(answer, /^1\n.*: too many open files$/)
   }
+})
+
+t.test('started anew with too few descriptors, it lets launchers wait for room', async (t) => {
+  const COUNT = 60
+  const echo = await startEcho(t)
+  const first = await startProxyd(t)
+  const { folder } = first
+  const handed = [...proxyFlags(echo, { port: 1 }), '-use-listen-fd']
+  const launchers = await Promise.all(
+    Array.from({ length: COUNT }, async (_, i) => {
+      if (i % 2 === 0) return first.publish(echo)
+      const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+      const launcher = await first.publish(echo, { flags: handed, listenFd: fd })
+      closeSync(fd)
+      return { ...launcher, port }
+    }),
+  )
+  first.child.kill('SIGKILL')
+  await first.exit
+  const short = await startProxyd(t, { folder, descriptors: 80 })
+  const told = (text: string): Set<unknown> =>
+    new Set(
+      short.lines.filter(({ msg }) => String(msg).startsWith(text)).map(({ launcher }) => launcher),
+    )
+  const served = (): Set<unknown> => told('Proxy listening')
+  const putOff = (): Set<unknown> => told("A port can't be published yet")
+  await until(() => served().size + putOff().size >= COUNT)
+  const before = served()
+  t.ok(before.size > 0 && before.size < COUNT, `${before.size} of ${COUNT}`)
+  // Those that wait end when they are told to, and the others make room for more of them.
+  const waiting = launchers.filter(({ pid }) => !before.has(pid))
+  for (const launcher of waiting.splice(0, 5)) t.match(await stop(launcher), { code: 0 })
+  const ended = launchers.filter(({ pid }) => before.has(pid))
+  for (const launcher of ended) t.match(await stop(launcher), { code: 0 })
+  await until(() => served().size > before.size)
+  t.ok(waiting.every(({ child }) => child.exitCode === null))
+  const errors = short.lines.filter(({ level }) => level === 50)
+  t.equal(errors.length, COUNT - before.size, 'each is told once')
+  t.match(await stop(short), { code: 0 })
+
+  const roomy = await startProxyd(t, { folder })
+  for (const { pid } of waiting) t.equal(await exchange(t, await roomy.portOf(pid), 'x'), 'x')
+  for (const launcher of waiting) t.match(await stop(launcher), { code: 0 })
+  t.match(await stop(roomy), { code: 0 })
 })
 
 t.test('who asks while it ends is answered, and becomes the program', async (t) => {

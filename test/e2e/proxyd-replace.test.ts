@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { ask } from '../../src/proxyd/status-socket.js'
 import { bindUdp, receive, startUdpEcho } from '../lib/datagrams.js'
+import { freeRow } from '../lib/free-row.js'
 import { kill } from '../lib/proc.js'
 import { inCleanEnvironment, proxyFlags, READY, run, stop } from '../lib/program.js'
 import { PROXYD, startProxyd, untilAsked } from '../lib/proxyd.js'
@@ -43,6 +44,33 @@ t.test('datagrams go on through the new one', async (t) => {
   await say('to the new one')
   await until(async () => (await portsOf(next.folder))[0]?.bytesOut === 'to the new one'.length)
   t.match(await stop(old), { code: 0 })
+})
+
+t.test('datagrams: killed soon after it took the place, the next one has the port', async (t) => {
+  const echo = await startUdpEcho(t)
+  const old = await startProxyd(t)
+  const [port] = [freeRow(1)]
+  const flags = proxyFlags(echo, { port }).map((flag) => (flag === 'tcp' ? 'udp' : flag))
+  const launcher = run(t, flags, { env: { DOCKER_PROXY_RUN_DIR: old.folder } })
+  t.equal(await launcher.status, READY)
+  const client = await bindUdp(t)
+  const say = async (text: string): Promise<void> => {
+    const answer = receive(client.socket)
+    client.socket.send(text, port, '127.0.0.1')
+    t.equal(String((await answer).data), text)
+  }
+  // A flow that the old one waits for.
+  await say('to the old one')
+  const next = await startProxyd(t, { folder: old.folder, args: ['--replace'] })
+  await until(() => old.lines.some(({ msg }) => String(msg).startsWith('Replaced')))
+  t.equal(old.child.exitCode, null)
+  next.child.kill('SIGKILL')
+  await next.exit
+  const third = await startProxyd(t, { folder: old.folder })
+  t.equal(await third.portOf(launcher.pid), port)
+  await say('to the third')
+  t.match(await old.exit, { code: 0 })
+  t.match(await stop(launcher), { code: 0 })
 })
 
 async function portsOf(folder: string): Promise<{ bytesOut: number }[]> {

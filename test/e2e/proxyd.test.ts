@@ -32,7 +32,7 @@ import {
   startProxy,
   stop,
 } from '../lib/program.js'
-import { PROXYD, runFolder, startProxyd } from '../lib/proxyd.js'
+import { PROXYD, runFolder, startProxyd, untilAsked } from '../lib/proxyd.js'
 import { dial, exchange, listeningDescriptor, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
@@ -164,6 +164,12 @@ t.test('a settings file that is none holds up nobody else', async (t) => {
   await writeFile(path, 'nonsense')
   t.match(await waiting.status, 'is not JSON')
   t.match(await waiting.exit, { code: 2 })
+
+  const large = join(t.testdir({ large: ' '.repeat(100_000) }), 'large')
+  const refused = run(t, proxyFlags(echo), { env: { ...env, DOCKER_PROXY_CONFIG: large } })
+  t.match(await refused.status, 'is not JSON')
+  const told = `A docker-proxy serves its port itself: its own settings file "${large}" is to be read by itself`
+  t.ok(proxyd.lines.some(({ msg }) => msg === told))
 })
 
 t.test('without a docker-proxyd it is the program itself', async (t) => {
@@ -360,6 +366,25 @@ t.test(
     t.same(await running.exit, { code: 0, signal: null })
   },
 )
+
+t.test('who was told to end before it becomes the program does not become it', async (t) => {
+  const proxyd = await startProxyd(t)
+  proxyd.child.kill('SIGSTOP')
+  const [echo, env] = [await startEcho(t), { DOCKER_PROXY_RUN_DIR: proxyd.folder }]
+  const launchers = Array.from({ length: 20 }, () =>
+    run(t, ['-c', `trap '' INT; exec "$@"`, 'sh', PROGRAM, ...proxyFlags(echo)], {
+      program: '/bin/sh',
+      env,
+    }),
+  )
+  await untilAsked(launchers)
+  for (const { child } of launchers) child.kill('SIGTERM')
+  proxyd.child.kill('SIGCONT')
+  for (const { exit, status } of launchers) {
+    t.same(await exit, { code: 0, signal: null })
+    t.equal(await status, '')
+  }
+})
 
 /** A launcher in which a command is run at a place of its own. */
 function launcherWith(t: Test, before: string, command: string): string {

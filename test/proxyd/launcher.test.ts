@@ -54,12 +54,11 @@ t.test('a launcher is known by its control pipe, its name and its flags', async 
     containerIp: '127.0.0.2',
     containerPort: 5353,
   })
-  const socket = { listenFd: 42 }
-  t.match(launcher.publishedPort(socket.listenFd), socket, 'a socket that is there already')
+  t.equal(launcher.takeListenFd(), undefined)
 })
 
 t.test('what is the program’s to answer is no port', async (t) => {
-  for (const args of [['-version'], ['-help'], ['-proto', 'icmp'], ['-use-listen-fd']]) {
+  for (const args of [['-version'], ['-help'], ['-proto', 'icmp']]) {
     await t.test(args.join(' '), async (t) => {
       const { child, pid, control } = startScript(t, 'docker-proxy', args)
       await ready(child)
