@@ -77,6 +77,7 @@ async function main(): Promise<void> {
   if (runDir === undefined) {
     fail(EXIT_USAGE, 'there is no XDG_RUNTIME_DIR: name a folder with --run-dir')
   }
+  if (runDir === '') fail(EXIT_USAGE, '--run-dir "": name a folder')
   const stop = stopSignal()
   const workers = options.workers
   const settings = readSettings(

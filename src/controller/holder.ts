@@ -8,7 +8,7 @@ import {
   socketsOf,
 } from '../linux/process.js'
 import { readSocketTable, STATE, type SocketRow } from '../linux/socket-table.js'
-import { parseFlags } from '../proxy/flags.js'
+import { parseFlags, type Flags } from '../proxy/flags.js'
 import { joinHostPort } from '../proxy/published-port.js'
 import { isWildcard, type Claim } from './claim.js'
 
@@ -61,7 +61,10 @@ export function findHolder(claim: Claim): Holder | undefined {
     .filter((pid) => [...socketsOf(pid).values()].includes(first.inode))
     .map((pid) => describeProcess(pid, first))
   // Whoever started a proxy has its socket as well, but the proxy knows the container.
-  const holder = holders.find(({ backend }) => backend !== undefined) ?? holders[0]
+  const holder =
+    holders.find(({ backend }) => backend !== undefined) ??
+    (holders.some(servesLaunchers) ? describeLauncher(claim, first) : undefined) ??
+    holders[0]
   return holder ?? { kind: 'unknown', address: addressOf(first), user: userName(first.uid) }
 }
 
@@ -93,14 +96,33 @@ function describeProcess(pid: number, row: SocketRow): ProcessHolder {
   }
 }
 
+/** Whether it may have the ports of docker-proxies that have handed theirs over. */
+function servesLaunchers({ command }: ProcessHolder): boolean {
+  return /\bdocker-(proxyd|publish)\b/.test(command)
+}
+
+/** The docker-proxy that has handed its port over. */
+function describeLauncher({ protocol }: Claim, row: SocketRow): ProcessHolder | undefined {
+  const launcher = processIds().find((pid) => {
+    const flags = proxyFlags((processCommand(pid) ?? []).join(' '))
+    const { proto, hostIp, hostPort } = flags ?? {}
+    return proto === protocol && hostIp === row.localIp && hostPort === row.localPort
+  })
+  return launcher === undefined ? undefined : describeProcess(launcher, row)
+}
+
 /** The container's side of a docker-proxy. */
 function proxyBackend(command: string): string | undefined {
+  const flags = proxyFlags(command)
+  return flags && joinHostPort(flags.containerIp, flags.containerPort)
+}
+
+function proxyFlags(command: string): Flags | undefined {
   // Its interpreter may come first.
   const flags = /^(?:\S+ )?\S*\bdocker-proxy (-.*)$/.exec(command)?.[1]
   if (flags === undefined) return undefined
   try {
-    const { containerIp, containerPort } = parseFlags(flags.split(' '))
-    return joinHostPort(containerIp, containerPort)
+    return parseFlags(flags.split(' '))
   } catch {
     return undefined
   }

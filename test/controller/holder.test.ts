@@ -6,7 +6,8 @@ import t, { type Test } from 'tap'
 import { findHolder } from '../../src/controller/holder.js'
 import { bindUdp } from '../lib/datagrams.js'
 import { freeRow } from '../lib/free-row.js'
-import { notRoot, proxyFlags, startProxy } from '../lib/program.js'
+import { notRoot, PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
+import { startProxyd } from '../lib/proxyd.js'
 
 const NOBODY = 65_534
 const skip = notRoot('to be another user')
@@ -130,4 +131,25 @@ t.test('a process in another network namespace has another port', { skip }, asyn
   execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up'])
   const { port } = await startListener(t, { prefix: ['ip', 'netns', 'exec', name] })
   t.equal(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), undefined)
+})
+
+t.test('a docker-proxy that has handed its port to a docker-proxyd', async (t) => {
+  const proxyd = await startProxyd(t)
+  const port = freeRow(1)
+  const flags = proxyFlags({ ip: '127.0.0.9', port: 80 }, { port })
+  const launcher = run(t, flags, { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
+  t.equal(await launcher.status, READY)
+  t.match(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), {
+    kind: 'process',
+    pid: launcher.pid,
+    backend: '127.0.0.9:80',
+    command: `/bin/sh ${PROGRAM} ${flags.join(' ')}`,
+  })
+  // One that waits for its port does not have it.
+  await stop(proxyd)
+  const other = createServer().listen(port, '127.0.0.1')
+  t.teardown(() => other.close())
+  await once(other, 'listening')
+  t.match(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), { pid: process.pid })
+  t.match(await stop(launcher), { code: 0 })
 })
