@@ -10,7 +10,7 @@ libraries=/usr/lib/x86_64-linux-gnu
 [ "$(uname -m)" = x86_64 ] || { echo "there is no Node for musl to fetch for $(uname -m)" >&2; exit 1; }
 command -v musl-gcc >/dev/null || { echo 'musl-gcc is missing: install musl-tools' >&2; exit 1; }
 [ $# -gt 0 ] || set -- $(printf 'test/e2e/%s.test.ts\n' \
-  flags listen-fd status-pipe process settings log descriptors workers storm proxyd proxyd-replace)
+  flags listen-fd status-pipe process settings log descriptors workers proxyd)
 
 folder=$(mktemp -d)
 # Some tests become another user.
