@@ -130,6 +130,7 @@ export class LaunchedPorts {
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined
       for (const [again, wasFound] of this.#putOff) {
+        if (this.#ports.has(again)) continue // It is being bound.
         // Nobody waits to be told of it.
         if (wasFound && this.options.descriptors.exhausted) this.#tryLater(again, wasFound, reason)
         else void this.#start(again, wasFound)
