@@ -83,9 +83,12 @@ export class Launcher {
         throw new NotALauncherError("it is another user's")
       }
       if (!holdsControlPipe(pid, control)) {
+        // One that ends gives up its memory, and its command with it, before its descriptors.
+        if (processCommand(pid) === undefined) throw new LauncherGoneError()
         throw new NotALauncherError('it does not have the control pipe open')
       }
-      const command = processCommand(pid) ?? []
+      const command = processCommand(pid)
+      if (!command) throw new LauncherGoneError()
       const script = SCRIPT_PLACES.find((place) => basename(command[place] ?? '') === NAME)
       if (script === undefined) throw new NotALauncherError(`it is no ${NAME}`)
       const [path = NAME, ...args] = command.slice(script)

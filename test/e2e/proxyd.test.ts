@@ -36,6 +36,9 @@ import { PROXYD, runFolder, startProxyd, untilAsked } from '../lib/proxyd.js'
 import { dial, exchange, listeningDescriptor, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
+/** pino's number of the level. */
+const INFO = 30
+
 const commandOf = (pid: number): string =>
   readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trimEnd()
 
@@ -306,6 +309,11 @@ t.test('a signal right after the start is never lost', async (t) => {
     const { code } = await launcher.exit
     if (code !== 0) t.equal(code, 0, `launcher ${i}`)
   }
+  // Some have said it twice, which is no fault of anybody's.
+  t.strictSame(
+    proxyd.lines.filter(({ level }) => level !== INFO),
+    [],
+  )
 })
 
 for (const [shell, path, packageName] of [
@@ -497,6 +505,7 @@ t.test('the version, and options that can not be followed', async (t) => {
       'docker-proxyd: invalid setting "17" for DOCKER_PROXY_WORKERS: use auto, or 1 to 16\n',
     ],
     [['--fast'], 'docker-proxyd: Unknown argument: fast\n'],
+    [['--run-dir='], 'docker-proxyd: --run-dir "": name a folder\n'],
     [['now'], 'docker-proxyd: there are only options here\n'],
   ] as const) {
     const running = run(t, ['--run-dir', runFolder(t), ...args], { program })
