@@ -42,11 +42,11 @@ export interface TestDaemon {
 
 /**
  * @param options `dataRoot` lies in the test's own folder, unless it is named; `descriptors` is the most that the
- *   daemon may have open
+ *   daemon may have open; `env` is what it gets beside PATH
  */
 export async function startDaemon(
   t: Test,
-  options: { dataRoot?: string; descriptors?: number } = {},
+  options: { dataRoot?: string; descriptors?: number; env?: NodeJS.ProcessEnv } = {},
   ...args: string[]
 ): Promise<TestDaemon> {
   const folder = mkdtempSync(join(tmpdir(), 'publish-test-'))
@@ -55,22 +55,23 @@ export async function startDaemon(
     await until(() => leftovers(folder).length === 0)
     rmSync(folder, { recursive: true, force: true })
   })
-  const { dataRoot = join(folder, 'data'), descriptors } = options
+  const { dataRoot = join(folder, 'data'), descriptors, env = {} } = options
   const command = descriptors === undefined ? [PUBLISH] : limited(descriptors)
-  return startDaemonIn(t, folder, command, ['--data-root', dataRoot, ...args])
+  return startDaemonIn(t, folder, command, env, ['--data-root', dataRoot, ...args])
 }
 
 async function startDaemonIn(
   t: Test,
   folder: string,
   command: readonly string[],
+  env: NodeJS.ProcessEnv,
   more: readonly string[],
 ): Promise<TestDaemon> {
   const path = join(folder, 'socket')
   const host = `unix://${path}`
   const args = [...['daemon', '-H', host], ...['--exec-root', join(folder, 'exec'), ...more]]
   const [program = PUBLISH, ...before] = command
-  const running = run(t, [...before, ...args], { program, status: 'ignore' })
+  const running = run(t, [...before, ...args], { program, env, status: 'ignore' })
   const client = new Client({ kind: 'unix', path })
   let ended = false
   void running.exit.then(() => (ended = true))
@@ -87,7 +88,7 @@ async function startDaemonIn(
     folder,
     host,
     cli: (...cliArgs) => publish(t, cliArgs, { DOCKER_PUBLISH_HOST: host }),
-    again: (...extra) => startDaemonIn(t, folder, command, [...more, ...extra]),
+    again: (...extra) => startDaemonIn(t, folder, command, env, [...more, ...extra]),
     end(signal) {
       running.child.kill(signal)
       return running.exit

@@ -3,6 +3,7 @@ import type { CommandModule } from 'yargs'
 import { formatHost, parseHost } from '../../controller/api/host.js'
 import { serve } from '../../controller/api/listen.js'
 import { Controller } from '../../controller/controller.js'
+import { keepYoungGenerationSmall } from '../../heap.js'
 import { lockFolder } from '../../linux/folder-lock.js'
 import { StderrLog, type Log, type LogLevel } from '../../log/log.js'
 import { deferred } from '../../deferred.js'
@@ -70,6 +71,7 @@ export const daemonCommand: CommandModule<object, Args> = {
       .example('$0 daemon --live-restore', 'ports stay up while the daemon is upgraded')
       .example('$0 daemon -H fd:// -H tcp://127.0.0.1:2385', "systemd's sockets, and one more"),
   handler: async (args) => {
+    keepYoungGenerationSmall()
     const stop = stopSignal()
     const log = StderrLog.open('docker-publish', args['log-level'])
     const hosts = args.host.map(parseHost)
