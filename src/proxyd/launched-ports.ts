@@ -17,12 +17,11 @@ import { SettingError, type Settings } from '../proxy/settings.js'
 import { tellListening } from '../proxy/tell-listening.js'
 import { Launcher, LauncherGoneError, NotALauncherError } from './launcher.js'
 import { statusOf, type PortStatus } from './port-status.js'
+import { PutOffLaunchers } from './put-off-launchers.js'
 import type { RunFolder } from './run-folder.js'
 
 const EXIT_DONE = 0
 const EXIT_FAILED = 1
-/** When what could not be done for a launcher is tried again, milliseconds. */
-const RETRY_MS = 500
 /** No port has come or gone for so long: a burst of them is over, milliseconds. */
 const QUIET_MS = 25
 
@@ -74,9 +73,7 @@ export interface LaunchedPortsOptions {
  */
 export class LaunchedPorts {
   readonly #ports = new Map<number, LaunchedPort>()
-  /** Launchers for which something could not be done yet, and whether they were there before us. */
-  readonly #putOff = new Map<number, boolean>()
-  #retry: NodeJS.Timeout | undefined
+  readonly #putOff = new PutOffLaunchers((pid, isFound) => this.#tryAgain(pid, isFound))
   readonly #whenQuiet = setTimeout(tidyUp, QUIET_MS).unref()
 
   constructor(private readonly options: LaunchedPortsOptions) {}
@@ -115,7 +112,7 @@ export class LaunchedPorts {
     } catch (err) {
       if (!(err instanceof NotALauncherError)) {
         this.#tryLater(pid, isFound, `Can't look at the launcher of a port yet: ${String(err)}`)
-      } else if (!this.#putOff.delete(pid)) {
+      } else if (!this.#putOff.remove(pid)) {
         this.options.log.warn(`Refused a request on the control pipe: ${err.message}`, {
           launcher: pid,
         })
@@ -125,17 +122,14 @@ export class LaunchedPorts {
 
   /** @param reason told once */
   #tryLater(pid: number, isFound: boolean, reason: string): void {
-    if (!this.#putOff.has(pid)) this.options.log.error(reason, { launcher: pid })
-    this.#putOff.set(pid, isFound)
-    this.#retry ??= setTimeout(() => {
-      this.#retry = undefined
-      for (const [again, wasFound] of this.#putOff) {
-        if (this.#ports.has(again)) continue // It is being bound.
-        // Nobody waits to be told of it.
-        if (wasFound && this.options.descriptors.exhausted) this.#tryLater(again, wasFound, reason)
-        else void this.#start(again, wasFound)
-      }
-    }, RETRY_MS)
+    if (this.#putOff.add(pid, isFound)) this.options.log.error(reason, { launcher: pid })
+  }
+
+  #tryAgain(pid: number, isFound: boolean): void {
+    if (this.#ports.has(pid)) return // It is being bound.
+    // Nobody waits to be told of it.
+    if (isFound && this.options.descriptors.exhausted) this.#putOff.add(pid, isFound)
+    else void this.#start(pid, isFound)
   }
 
   /**
@@ -175,7 +169,7 @@ export class LaunchedPorts {
       const launcher = Launcher.open(pid, this.options.folder.controlId)
       launcher.exit(EXIT_DONE)
       launcher.close()
-      this.#putOff.delete(pid)
+      this.#putOff.remove(pid)
     } catch (err) {
       if (err instanceof LauncherGoneError) return
       this.options.log.warn(`Refused a request on the control pipe: ${(err as Error).message}`, {
@@ -186,7 +180,7 @@ export class LaunchedPorts {
 
   /** Stops serving; the launchers wait for the next one, and their ports are free meanwhile. */
   close(): void {
-    clearTimeout(this.#retry)
+    this.#putOff.close()
     for (const { published } of this.#ports.values()) published?.proxy.close()
   }
 
@@ -204,7 +198,7 @@ export class LaunchedPorts {
    * @param successor the process that has the ports by now
    */
   async drain(successor: number | undefined): Promise<void> {
-    clearTimeout(this.#retry)
+    this.#putOff.close()
     const all = [...this.#ports.values()]
     for (const { published } of all) published?.proxy.drain()
     const forget = successor === undefined ? undefined : this.#freeAfter(successor)
@@ -224,9 +218,13 @@ export class LaunchedPorts {
         if (published?.port.protocol === 'udp') published.proxy.close()
       }
     }
+    let pidfd = -1
+    const forget = (): void => {
+      poller.close(pidfd)
+      pidfd = -1
+    }
     try {
-      const pidfd = requireLibc().openProcess(successor)
-      const forget = (): void => poller.forget(pidfd)
+      pidfd = requireLibc().openProcess(successor)
       poller.add(pidfd, EPOLL.IN, {
         ready() {
           forget()
@@ -234,11 +232,12 @@ export class LaunchedPorts {
         },
         fail: (err) => log.error(`A fault with the end of another: ${String(err)}`),
       })
-      return forget
     } catch {
-      free() // It has ended already, or there is no descriptor to wait with.
-      return () => undefined
+      // It has ended already, or can't be watched.
+      forget()
+      free()
     }
+    return forget
   }
 
   /** @throws NotALauncherError; Error when it can't be told whether it is one, or it can't be watched */
@@ -279,7 +278,7 @@ export class LaunchedPorts {
       const handed = handedSocket(launcher)
       if (!handed) return this.#become(launched)
       await this.#listen(launched, { ...port, ...handed })
-      this.#putOff.delete(launcher.pid)
+      this.#putOff.remove(launcher.pid)
     } catch (err) {
       this.#failed(launched, isFound, err as Error & { hint?: string })
     }
@@ -287,7 +286,7 @@ export class LaunchedPorts {
 
   #become(launched: LaunchedPort): void {
     launched.launcher.become()
-    this.#putOff.delete(launched.launcher.pid)
+    this.#putOff.remove(launched.launcher.pid)
     this.#end(launched)
   }
 
@@ -302,7 +301,7 @@ export class LaunchedPorts {
       return
     }
     launcher.failed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
-    this.#putOff.delete(launcher.pid)
+    this.#putOff.remove(launcher.pid)
     this.#end(launched)
   }
 

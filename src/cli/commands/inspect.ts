@@ -36,9 +36,12 @@ async function find(client: Client, name: string): Promise<PublicationView | Doc
     return await client.get(name)
   } catch (err) {
     if (!(err instanceof Refusal && err.code === 'no-such-publication')) throw err
-    const port = (await client.dockerPorts()).find((each) => nameOf(each) === name)
+    const ports = await client.dockerPorts()
+    const port = ports.find((each) => nameOf(each) === name)
     if (port) return port
-    throw err
+    if (ports.length === 0) throw err
+    const hint = "nor a port of dockerd's: docker-publish ls --all shows those"
+    throw new Refusal(err.code, `${err.message}, ${hint}`)
   }
 }
 

@@ -1,0 +1,37 @@
+/** When what could not be done for a launcher is tried again, milliseconds. */
+const RETRY_MS = 500
+
+/** Launchers for which something could not be done yet, and is tried again. */
+export class PutOffLaunchers {
+  /** Whether they were there before us, by process id. */
+  readonly #isFound = new Map<number, boolean>()
+  #retry: NodeJS.Timeout | undefined
+
+  /** @param tryAgain called for each of them; it stays among them until it is removed */
+  constructor(private readonly tryAgain: (pid: number, isFound: boolean) => void) {}
+
+  has(pid: number): boolean {
+    return this.#isFound.has(pid)
+  }
+
+  /** It is tried again, once. @returns whether it was not among them yet */
+  add(pid: number, isFound: boolean): boolean {
+    const isNew = !this.has(pid)
+    this.#isFound.set(pid, isFound)
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      for (const [each, wasFound] of [...this.#isFound]) this.tryAgain(each, wasFound)
+    }, RETRY_MS)
+    return isNew
+  }
+
+  /** @returns whether it was among them */
+  remove(pid: number): boolean {
+    return this.#isFound.delete(pid)
+  }
+
+  /** Tries no more. */
+  close(): void {
+    clearTimeout(this.#retry)
+  }
+}
