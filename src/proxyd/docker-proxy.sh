@@ -5,6 +5,9 @@
 #   3  status pipe, of dockerd      7  a pipe of our own, on which docker-proxyd answers
 #   4  listening socket, of dockerd 9  control pipe of docker-proxyd
 
+# Where sh is bash, these may come with the environment.
+set +eu
+
 become() {
   path=$(readlink -f "$0")
   program=${path%/*}/docker-proxy-process

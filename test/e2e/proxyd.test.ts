@@ -329,13 +329,15 @@ for (const [shell, path, packageName] of [
       const echo = await startEcho(t)
       const [program, ...args] = shell
       const flags = [...args, PROGRAM, ...proxyFlags(echo)]
-      const launcher = await proxyd.publish(echo, { program, flags })
+      // Of use to bash alone.
+      const env = { SHELLOPTS: 'nounset:errexit' }
+      const launcher = await proxyd.publish(echo, { program, flags, env })
       t.equal(await exchange(t, launcher.port, 'hello'), 'hello')
       t.match(await stop(launcher), { code: 0 })
 
       const taken = run(t, [...args, PROGRAM, ...proxyFlags(echo, { port: echo.port })], {
         program,
-        env: { DOCKER_PROXY_RUN_DIR: proxyd.folder },
+        env: { DOCKER_PROXY_RUN_DIR: proxyd.folder, ...env },
       })
       t.match(await taken.exit, { code: 1 })
       const reason = `failed to listen on 127.0.0.1:${echo.port}: listen tcp4 127.0.0.1:${echo.port}: bind: address already in use`
