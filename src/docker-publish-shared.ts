@@ -2,7 +2,6 @@ import { closeSync, readFileSync, writeSync } from 'node:fs'
 import { stopSignal } from './cli/stop-signal.js'
 import { deferred } from './deferred.js'
 import { keepYoungGenerationSmall } from './heap.js'
-import { returnFreedMemory } from './linux/freed-memory.js'
 import { StderrLog } from './log/log.js'
 import { openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
@@ -11,6 +10,7 @@ import type { PublishedPort } from './proxy/published-port.js'
 import { readSettings } from './proxy/settings.js'
 import { statusOf } from './proxyd/port-status.js'
 import { serveStatus } from './proxyd/status-socket.js'
+import { tidyUpSoon } from './tidy-up.js'
 
 /*
  * All ports of a publication in one process, for docker-publish: it is given them on stdin, their sockets from descriptor
@@ -61,7 +61,7 @@ async function main(): Promise<void> {
   }
   writeSync(STATUS_FD, '0\n')
   closeSync(STATUS_FD)
-  returnFreedMemory()
+  tidyUpSoon()
   await stop.promise
   for (const { proxy } of published) proxy.close()
   await log.flush()

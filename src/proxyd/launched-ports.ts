@@ -1,9 +1,7 @@
-import { collectMuchGarbage } from '../heap.js'
 import { EPOLL, ERRNO } from '../linux/constants.js'
 import type { Pollable } from '../linux/epoll.js'
 import { closerOf } from '../linux/descriptors.js'
 import { errnoReason } from '../linux/errno.js'
-import { returnFreedMemory } from '../linux/freed-memory.js'
 import { requireLibc } from '../linux/libc.js'
 import type { NodePoller } from '../linux/node-poller.js'
 import { socketError } from '../linux/system-error.js'
@@ -15,6 +13,7 @@ import { bindError, brokenListenerText } from '../proxy/listen-error.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { SettingError, type Settings } from '../proxy/settings.js'
 import { tellListening } from '../proxy/tell-listening.js'
+import { tidyUpSoon } from '../tidy-up.js'
 import { Launcher, LauncherGoneError, NotALauncherError } from './launcher.js'
 import { statusOf, type PortStatus } from './port-status.js'
 import { PutOffLaunchers } from './put-off-launchers.js'
@@ -22,8 +21,6 @@ import type { RunFolder } from './run-folder.js'
 
 const EXIT_DONE = 0
 const EXIT_FAILED = 1
-/** No port has come or gone for so long: a burst of them is over, milliseconds. */
-const QUIET_MS = 25
 
 /** A port that a launcher has handed over. */
 class LaunchedPort implements Pollable {
@@ -74,7 +71,6 @@ export interface LaunchedPortsOptions {
 export class LaunchedPorts {
   readonly #ports = new Map<number, LaunchedPort>()
   readonly #putOff = new PutOffLaunchers((pid, isFound) => this.#tryAgain(pid, isFound))
-  readonly #whenQuiet = setTimeout(tidyUp, QUIET_MS).unref()
 
   constructor(private readonly options: LaunchedPortsOptions) {}
 
@@ -260,7 +256,7 @@ export class LaunchedPorts {
     this.#ports.set(pid, launched)
     // Its listener and its launcher take as many descriptors as a relay; before it listens, since many may come at once.
     descriptors.take()
-    this.#whenQuiet.refresh()
+    tidyUpSoon()
     return launched
   }
 
@@ -357,7 +353,7 @@ export class LaunchedPorts {
     const { launcher, published } = launched
     if (this.#ports.get(launcher.pid) !== launched) return
     this.#ports.delete(launcher.pid)
-    this.#whenQuiet.refresh()
+    tidyUpSoon()
     published?.proxy.close()
     this.options.descriptors.give()
     if (exitCode !== undefined) launcher.exit(exitCode)
@@ -374,9 +370,4 @@ function handedSocket(launcher: Launcher): { listenFd?: number } | undefined {
   } catch {
     return undefined
   }
-}
-
-function tidyUp(): void {
-  collectMuchGarbage()
-  returnFreedMemory()
 }

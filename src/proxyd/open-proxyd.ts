@@ -6,6 +6,7 @@ import { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Settings } from '../proxy/settings.js'
 import { Proxyd } from './proxyd.js'
 import { openRunFolder, statusSocketOf } from './run-folder.js'
+import { tidyUpSoon } from '../tidy-up.js'
 import { takeOver } from './takeover.js'
 
 /**
@@ -38,5 +39,6 @@ export async function openProxyd(
     throw err
   }
   if (takeover) log.info('Took the place of another', { other: takeover.pid })
+  tidyUpSoon()
   return proxyd
 }

@@ -12,6 +12,7 @@ import { defaultPaths } from '../paths.js'
 import { findProxyProgram } from '../find-proxy-program.js'
 import { stopSignal } from '../stop-signal.js'
 import { UsageError } from '../usage-error.js'
+import { tidyUpSoon } from '../../tidy-up.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
 import type { Proxyd } from '../../proxyd/proxyd.js'
 
@@ -101,6 +102,8 @@ export const daemonCommand: CommandModule<object, Args> = {
     )
     await controller.restore()
     restored.resolve()
+    controller.on('event', tidyUpSoon)
+    tidyUpSoon()
     log.info(`Daemon listens on ${hosts.map(formatHost).join(', ')}`)
 
     const signal = await stop
