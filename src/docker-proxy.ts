@@ -97,11 +97,10 @@ function readFlags(path: string, args: readonly string[]): Flags {
 
 /** The launcher has become this program, though it was told to share one. */
 function noProxydError(): SettingError {
-  const folder =
-    process.env['DOCKER_PROXY_RUN_DIR'] ||
-    (defaultRunFolder() ?? 'XDG_RUNTIME_DIR, which is not set')
+  const folder = process.env['DOCKER_PROXY_RUN_DIR'] || defaultRunFolder()
+  const where = folder === undefined ? '' : ` in ${folder}`
   return new SettingError(
-    `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd in ${folder} serves this port: start docker-proxyd, see why in its log, or set it to auto`,
+    `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd${where} serves this port: start docker-proxyd, see why in its log, or set it to auto`,
   )
 }
 
@@ -118,6 +117,8 @@ function stopOnSignal(proxy: Proxy, log: StderrLog): void {
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
+  // Nothing to a program in Go; Node would end, or listen for a debugger.
+  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGALRM']) process.on(signal, () => undefined)
 }
 
 /** The version, and the engine that the settings and this machine come to. */

@@ -5,11 +5,11 @@ import { hideBin } from 'yargs/helpers'
 import { stopSignal } from './cli/stop-signal.js'
 import { keepYoungGenerationSmall } from './heap.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
-import { notifySystemd } from './linux/systemd.js'
+import { notifySystemd, tellSystemdOfLife } from './linux/systemd.js'
 import { StderrLog, type Log } from './log/log.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { MAX_THREADS } from './proxy/engine-share.js'
-import { readSettings, SettingError } from './proxy/settings.js'
+import { parseWorkers, readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
 import { versionLine } from './version.js'
@@ -43,6 +43,7 @@ function parseOptions(): Options {
     .option('workers', {
       type: 'string',
       requiresArg: true,
+      coerce: (given: string) => parseWorkers(given, '--workers'),
       describe: `threads that may share the work, 1 to ${MAX_THREADS}, or auto [DOCKER_PROXY_WORKERS]`,
     })
     .option('replace', {
@@ -84,13 +85,14 @@ async function main(): Promise<void> {
     workers === undefined ? process.env : { ...process.env, DOCKER_PROXY_WORKERS: workers },
   )
   const log = StderrLog.open(NAME, settings.logLevel)
-  const proxyd = await openProxyd(runDir, settings, log, options.replace)
+  const proxyd = await openProxyd(runDir, settings, log, options)
   tellReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
   try {
     notifySystemd(`MAINPID=${process.pid}\nREADY=1`)
   } catch (err) {
     log.warn(`Can't tell systemd that all is ready: ${errnoReason(err)}`)
   }
+  tellSystemdOfLife(() => proxyd.isOpen)
   isReady = true
   const signal = await Promise.race([stop, proxyd.left])
   if (signal) {

@@ -53,7 +53,7 @@ async function main(): Promise<void> {
     }),
   )
   try {
-    await serveStatus(socket, {
+    await serveStatus(socket, descriptors, {
       ports: () => published.map(({ port, proxy }) => statusOf(process.pid, port, proxy, since)),
     })
   } catch (err) {

@@ -22,6 +22,7 @@ export type RefusalCode =
   | 'proxy-failed'
   | 'state-not-saved'
   | 'busy'
+  | 'no-answer'
 
 /** A request that can't be followed; the message's first line is the one that scripts match. */
 export class Refusal extends Error {

@@ -90,7 +90,7 @@ export class PortServer {
 
   /** What a process of several ports tells of each, in their order; undefined where it can't be asked. */
   async counters(): Promise<readonly PortStatus[] | undefined> {
-    return this.isShared ? askPorts(this.#files.socketPath) : undefined
+    return this.isShared ? askPorts(this.#files.socketPath).catch(() => undefined) : undefined
   }
 
   get #files(): RuntimeFiles {

@@ -27,12 +27,14 @@ export interface Places {
  * What installing changes; nothing where all is as it is to be.
  * @throws Error with a sentence for the user
  */
-export function installation({ configFile, unitDir, proxy, proxyd }: Places): FileChange[] {
+export function installation(places: Places): FileChange[] {
+  const { configFile, unitDir, proxy, proxyd } = places
   const before = readDaemonJson(configFile)
+  const named = proxyOf(configFile, before)
   const config: FileChange = {
     path: configFile,
     before,
-    after: proxyOf(configFile, before) === proxy ? before : withProxy(configFile, before, proxy),
+    after: named === proxy ? before : withProxy(configFile, before, proxy),
   }
   const backup = backupOf(configFile)
   const kept = readText(backup)
@@ -41,7 +43,7 @@ export function installation({ configFile, unitDir, proxy, proxyd }: Places): Fi
       path: backup,
       before: kept,
       // What was there before us stays kept; with another's docker-proxy in it, that is what is there now.
-      after: isChange(config) && !isOurs(proxyOf(configFile, before)) ? before : kept,
+      after: isChange(config) && !isOurs(named) && !wasOurs(named, places) ? before : kept,
       like: configFile,
       note: before === undefined ? 'removed' : `a copy of ${configFile} as it is now`,
     },
@@ -58,7 +60,8 @@ export function installation({ configFile, unitDir, proxy, proxyd }: Places): Fi
  * What taking it back changes.
  * @throws Error with a sentence for the user
  */
-export function removal({ configFile, unitDir, proxy }: Places): FileChange[] {
+export function removal(places: Places): FileChange[] {
+  const { configFile, unitDir, proxy } = places
   const before = readDaemonJson(configFile)
   const backup = backupOf(configFile)
   const kept = readText(backup)
@@ -70,8 +73,8 @@ export function removal({ configFile, unitDir, proxy }: Places): FileChange[] {
     )
   }
   // Another docker-proxy is not ours to take out.
-  if (before !== undefined && named === proxy) {
-    const wasInstalled = kept !== undefined && before === withProxy(configFile, kept, proxy)
+  if (before !== undefined && (named === proxy || wasOurs(named, places))) {
+    const wasInstalled = kept !== undefined && before === withProxy(configFile, kept, named)
     const after = wasInstalled ? kept : withoutProxy(configFile, before, kept)
     changes.push({ path: configFile, before, after })
   }
@@ -86,4 +89,12 @@ export function removal({ configFile, unitDir, proxy }: Places): FileChange[] {
 /** Whether it is a docker-proxy of this project, this one or another: that has a docker-proxyd beside it. */
 function isOurs(proxy: unknown): boolean {
   return typeof proxy === 'string' && existsSync(join(dirname(proxy), 'docker-proxyd'))
+}
+
+/** Whether it is one that an installation of ours has put in, and that is gone from its folder by now. */
+function wasOurs(proxy: unknown, { configFile, unitDir }: Places): proxy is string {
+  if (typeof proxy !== 'string' || existsSync(proxy)) return false
+  const started = readText(join(unitDir, UNIT))?.split(/[\s"]+/) ?? []
+  if (started.includes(join(dirname(proxy), 'docker-proxyd'))) return true
+  return readText(configFile) === withProxy(configFile, readText(backupOf(configFile)), proxy)
 }

@@ -22,6 +22,8 @@ ExecStart=${command.map(quote).join(' ')}
 ExecReload=/bin/kill -USR2 $MAINPID
 Restart=always
 RestartSec=100ms
+WatchdogSec=20
+WatchdogSignal=SIGKILL
 LimitNOFILE=1048576
 OOMScoreAdjust=-500
 

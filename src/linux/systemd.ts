@@ -4,6 +4,28 @@ import { requireFfi } from './ffi.js'
 import { unixAddress } from './socket-address.js'
 import { check } from './system-error.js'
 
+/** In a millisecond. */
+const MICROSECONDS = 1_000
+
+/**
+ * Tells systemd that we are not hung, as long as `isSo`, where it wants to know, see WatchdogSec= in systemd.service(5). Its variable
+ * WATCHDOG_PID may name the one whose place we have taken.
+ */
+export function tellSystemdOfLife(isSo: () => boolean): void {
+  const limit = Number(process.env['WATCHDOG_USEC'])
+  if (!(limit > 0)) return
+  setInterval(
+    () => {
+      try {
+        if (isSo()) notifySystemd('WATCHDOG=1')
+      } catch {
+        // It starts us again, if it does not hear the next either.
+      }
+    },
+    limit / MICROSECONDS / 2,
+  ).unref()
+}
+
 /**
  * Tells systemd of a change, where it is what started us, see sd_notify(3).
  *

@@ -54,14 +54,29 @@ export class DescriptorBudget {
   /** Counts a relay in, or what takes only a share of its descriptors. */
   take(relays = 1): void {
     this.#relays += relays
-    if (this.#isShort || !this.exhausted) return
-    this.#isShort = true
-    for (const intake of this.#intakes) intake.pause()
+    this.#pause()
   }
 
   /** Counts out what was counted in, and lets the listeners have the place. */
   give(relays = 1): void {
     this.#relays -= relays
+    this.#resume()
+  }
+
+  /** Looks again how many there can be: others in the process have opened descriptors, or closed some. */
+  measureAgain(): void {
+    this.#capacity = measureCapacity(this.threads, this.#relays)
+    this.#pause()
+    this.#resume()
+  }
+
+  #pause(): void {
+    if (this.#isShort || !this.exhausted) return
+    this.#isShort = true
+    for (const intake of this.#intakes) intake.pause()
+  }
+
+  #resume(): void {
     if (!this.#isShort || this.exhausted) return
     this.#isShort = false
     const [first] = this.#intakes
@@ -86,11 +101,12 @@ export class DescriptorBudget {
   }
 }
 
-function measureCapacity(threads: number): number {
+/** @param relays that there are already */
+function measureCapacity(threads: number, relays = 0): number {
   try {
     const ours = RESERVE + descriptorsOfEngine(threads)
     const free = descriptorLimit() - countOpenDescriptors() - ours
-    return Math.max(1, Math.floor(free / PER_RELAY))
+    return Math.max(1, Math.floor(relays + free / PER_RELAY))
   } catch {
     return 1 // Not even /proc can be opened: there is no descriptor left.
   }

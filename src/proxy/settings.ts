@@ -125,6 +125,14 @@ function chooseSettings(
   }
 }
 
+/**
+ * How many threads may share the work, as an option of the command line says it.
+ * @throws SettingError
+ */
+export function parseWorkers(given: string, option: string): string {
+  return oneOf(WORKERS, given, option, SETTINGS.workers.expected)
+}
+
 function maxWorkers(): number {
   return Math.min(MAX_THREADS, availableParallelism())
 }

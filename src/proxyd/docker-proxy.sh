@@ -60,7 +60,7 @@ trap 'ending=yes
 is_served "/proc/$$/fd/9" || exit 0
 printf "\nstop %s\n" $$ >&9' INT TERM
 # A signal between the look for signals and the wait in read is not seen until read ends: docker-proxyd sends one of these after it.
-trap : USR1
+trap : USR1 USR2 ALRM
 # Whoever started us may not listen any more.
 trap '' PIPE
 # The first end is for what somebody may have left there without one.

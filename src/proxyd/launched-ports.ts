@@ -26,8 +26,8 @@ const EXIT_FAILED = 1
 class LaunchedPort implements Pollable {
   /** When it was, milliseconds since the epoch. */
   readonly since = Date.now()
-  /** Resolves when it is published, or can't be. */
-  publishing?: Promise<void>
+  /** Resolves when it is published, or can't be; undefined afterwards. */
+  publishing: Promise<void> | undefined
   /** Not there yet while it is being bound. */
   published?: { readonly port: PublishedPort; readonly proxy: Proxy }
 
@@ -103,7 +103,9 @@ export class LaunchedPorts {
   async #start(pid: number, isFound: boolean): Promise<void> {
     try {
       const launched = this.#watch(pid)
-      launched.publishing = this.#publish(launched, isFound)
+      launched.publishing = this.#publish(launched, isFound).finally(() => {
+        launched.publishing = undefined
+      })
       await launched.publishing
     } catch (err) {
       if (!(err instanceof NotALauncherError)) {
@@ -153,17 +155,22 @@ export class LaunchedPorts {
   /** Ends the port of a launcher that was told to end. */
   stop(pid: number): void {
     const launched = this.#ports.get(pid)
-    if (!launched) return this.#stopUnserved(pid)
+    if (!launched) return this.#tell(pid, (launcher) => launcher.exit(EXIT_DONE))
+    if (launched.publishing) {
+      // What is being bound can't be closed before it is.
+      void launched.publishing.then(() => this.#ports.get(pid) === launched && this.stop(pid))
+      return
+    }
     const { accepted, failedDials } = launched.published?.proxy.counters ?? {}
     launched.log.info('Proxy stopped', { accepted, failedDials })
     this.#end(launched, EXIT_DONE)
   }
 
   /** One that waits for its port, or that was told to end already. */
-  #stopUnserved(pid: number): void {
+  #tell(pid: number, answer: (launcher: Launcher) => void): void {
     try {
       const launcher = Launcher.open(pid, this.options.folder.controlId)
-      launcher.exit(EXIT_DONE)
+      answer(launcher)
       launcher.close()
       this.#putOff.remove(pid)
     } catch (err) {
@@ -180,13 +187,12 @@ export class LaunchedPorts {
     for (const { published } of this.#ports.values()) published?.proxy.close()
   }
 
-  /** Lets launchers see to their ports by themselves that were not published yet. */
-  turnAway(): void {
-    for (const launched of this.#ports.values()) {
-      if (launched.published) continue
-      launched.launcher.become()
-      this.#end(launched)
-    }
+  /** Lets a launcher see to its port by itself, where that was not published yet. */
+  turnAway(pid: number): void {
+    const launched = this.#ports.get(pid)
+    if (launched?.published || this.#putOff.isFound(pid)) return
+    if (launched) return this.#become(launched)
+    this.#tell(pid, (launcher) => launcher.become())
   }
 
   /**

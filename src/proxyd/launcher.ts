@@ -161,7 +161,9 @@ export class Launcher {
 
   /** It is to end. */
   exit(exitCode: number): void {
-    this.#answer(`exit ${exitCode}`)
+    if (this.#answer(`exit ${exitCode}`)) return
+    // Without a descriptor left to say it with, it would wait for ever.
+    this.#signal(os.signals.SIGKILL)
   }
 
   /** It is to see to it by itself. */
@@ -174,10 +176,20 @@ export class Launcher {
     closeSync(this.pidfd)
   }
 
-  #answer(text: string): void {
+  /** @returns whether it has heard it; it may have ended, which its pidfd tells */
+  #answer(text: string): boolean {
     clearTimeout(this.#nudge)
     try {
       this.#write(ANSWER_FD, text)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #signal(signal: number): void {
+    try {
+      requireLibc().signalProcess(this.pidfd, signal)
     } catch {
       // It has ended, which its pidfd tells.
     }
@@ -214,11 +226,7 @@ export class Launcher {
     if (delay === undefined) return
     this.#nudge = setTimeout(() => {
       this.#nudgeAfter(turn + 1)
-      try {
-        requireLibc().signalProcess(this.pidfd, os.signals.SIGUSR1)
-      } catch {
-        // It has ended, which its pidfd tells.
-      }
+      this.#signal(os.signals.SIGUSR1)
     }, delay).unref()
   }
 }

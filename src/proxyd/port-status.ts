@@ -39,15 +39,12 @@ export function statusOf(
 }
 
 /**
- * What the process at a status socket serves; undefined where none answers, or it is not ours to ask.
+ * What the process at a status socket serves.
  * @param path of the socket
+ * Rejects where none answers, or it is not ours to ask.
  */
-export async function askPorts(path: string): Promise<readonly PortStatus[] | undefined> {
-  try {
-    const { told, connection } = await ask(path, 'ports', ANSWER_MS)
-    connection.destroy()
-    return told as PortStatus[]
-  } catch {
-    return undefined
-  }
+export async function askPorts(path: string): Promise<readonly PortStatus[]> {
+  const { told, connection } = await ask(path, 'ports', ANSWER_MS)
+  connection.destroy()
+  return told as PortStatus[]
 }

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import { statSync } from 'node:fs'
 import type { Server, Socket } from 'node:net'
 import { deferred } from '../deferred.js'
+import { isSameFile, type FileId } from '../linux/descriptors.js'
 import { errnoReason } from '../linux/errno.js'
 import { ControlPipe } from './control-pipe.js'
 import { LaunchedPorts, type LaunchedPortsOptions } from './launched-ports.js'
@@ -31,7 +33,7 @@ export class Proxyd {
   readonly #control: ControlPipe
   #isOpen = false
   #isClosing = false
-  #status: Server | undefined
+  #status: { readonly server: Server; readonly id: FileId } | undefined
   /** The connection of the one that is about to take our place. */
   #successor: Socket | undefined
 
@@ -41,8 +43,8 @@ export class Proxyd {
     this.#control = new ControlPipe(poller, folder.control, {
       request: ({ kind, pid }) => {
         if (kind === 'stop') return this.#ports.stop(pid)
-        void this.#ports.start(pid)
-        if (this.#isClosing) this.#ports.turnAway()
+        if (this.#isClosing) this.#ports.turnAway(pid)
+        else void this.#ports.start(pid)
       },
       refused: (line) => log.warn('Refused a request on the control pipe: it is none', { line }),
       failed: (err) => log.error(`A fault with the control pipe: ${String(err)}`),
@@ -55,9 +57,15 @@ export class Proxyd {
    * Rejects when the folder can't be used, or not all could be taken over: then all of it is the other one's still.
    */
   async open(takeover?: Takeover): Promise<void> {
+    const { controlId } = this.options.folder
+    if (takeover && !isSameFile(takeover.control, controlId)) {
+      throw new Error(
+        `docker-proxyd ${takeover.pid} can't be replaced: its control pipe was removed, and its docker-proxies have no other; restart it once their containers are stopped`,
+      )
+    }
     await this.#tellStatus()
     this.options.folder.announce()
-    const waiting = waitingLaunchers(this.options.folder.controlId)
+    const waiting = waitingLaunchers(controlId)
     const sockets = takeover?.sockets
     await Promise.all(
       waiting.map((pid) =>
@@ -69,9 +77,19 @@ export class Proxyd {
     this.#control.resume()
   }
 
+  /** Whether launchers are served here, and not by one that has taken our place. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
   /** Those that are published. */
   ports(): PortStatus[] {
     return this.#ports.statuses()
+  }
+
+  /** Others in this process have opened descriptors, or closed some. */
+  noteDescriptors(): void {
+    this.options.descriptors.measureAgain()
   }
 
   /** Is found no more, and leaves the ports to the next one; launchers that were not told yet see to theirs by themselves. */
@@ -99,8 +117,7 @@ export class Proxyd {
 
   /** Some have found us, and have not asked yet. */
   #turnAway(): void {
-    for (const pid of waitingLaunchers(this.options.folder.controlId)) void this.#ports.start(pid)
-    this.#ports.turnAway()
+    for (const pid of waitingLaunchers(this.options.folder.controlId)) this.#ports.turnAway(pid)
   }
 
   /** Resolves when another has taken our place, and the last connection has ended. */
@@ -109,11 +126,14 @@ export class Proxyd {
   }
 
   async #tellStatus(): Promise<void> {
-    this.#status = await serveStatus(this.options.folder.socketPath, {
+    const { descriptors, folder } = this.options
+    const server = await serveStatus(folder.socketPath, descriptors, {
       ports: () => this.ports(),
       replace: (asker) => this.#handOver(asker),
       done: (asker) => this.#leave(asker),
     })
+    this.#status?.server.close()
+    this.#status = { server, id: statSync(folder.socketPath) }
   }
 
   /** Tells all that another needs to go on with; what launchers ask for from now on is left to it. */
@@ -129,7 +149,9 @@ export class Proxyd {
       void this.#stay()
     })
     this.#control.pause()
-    return { pid: process.pid, lock: folder.lock, ports: await this.#ports.sockets() }
+    const { dev, ino } = folder.controlId
+    const ports = await this.#ports.sockets()
+    return { pid: process.pid, lock: folder.lock, control: { dev, ino }, ports }
   }
 
   async #stay(): Promise<void> {
@@ -146,12 +168,17 @@ export class Proxyd {
     const { folder, log } = this.options
     try {
       folder.announce()
-      this.#status?.close()
-      await this.#tellStatus()
+      if (!this.#hasSocket()) await this.#tellStatus()
     } catch (err) {
       log.error(`Can't be found by all any more, and tries again: ${errnoReason(err)}`)
       setTimeout(() => void this.#beFound(), RETRY_MS).unref()
     }
+  }
+
+  /** Whether it can be asked still, and no other in its place. */
+  #hasSocket(): boolean {
+    const found = statSync(this.options.folder.socketPath, { throwIfNoEntry: false })
+    return found !== undefined && this.#status !== undefined && isSameFile(found, this.#status.id)
   }
 
   /** Another has all ports: this one ends with its connections. */
@@ -163,7 +190,7 @@ export class Proxyd {
     const connections = this.ports().reduce((sum, { active }) => sum + active, 0)
     log.info('Replaced: ends with the last of its connections', { connections })
     const drained = this.#ports.drain(folder.found())
-    this.#status?.close()
+    this.#status?.server.close()
     folder.close()
     // Now that nothing listens here: the other one may tell launchers that their ports are free.
     asker.destroy()

@@ -37,15 +37,16 @@ export function statusSocketOf(folder: string): string {
 
 /**
  * Takes a folder for this process alone.
+ * @param option the one that names another folder
  * @param locked a descriptor that locks it already
  * @throws Error with a sentence for the user
  */
-export function openRunFolder(folder: string, locked?: number): RunFolder {
+export function openRunFolder(folder: string, option: string, locked?: number): RunFolder {
   const lock: FolderLock =
     locked === undefined
-      ? lockFolder(folder, 'docker-proxyd', '--run-dir')
+      ? lockFolder(folder, 'docker-proxyd', option)
       : { fd: locked, unlock: () => closeSync(locked) }
-  const reason = whyUnsafe(lock.fd)
+  const reason = whyUnsafe(lock.fd, option)
   if (reason !== undefined) {
     lock.unlock()
     throw new Error(`can't use the folder ${folder}: ${reason}`)
@@ -56,7 +57,7 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
     control = openFifo(controlPath)
   } catch (err) {
     lock.unlock()
-    throw new Error(`can't use ${controlPath}: ${errnoReason(err)}; remove it`, { cause: err })
+    throw new Error(`can't use ${controlPath}: ${errnoReason(err)}`, { cause: err })
   }
   const pidPath = join(folder, 'pid')
   const socketPath = statusSocketOf(folder)
@@ -100,13 +101,13 @@ export function openRunFolder(folder: string, locked?: number): RunFolder {
 }
 
 /** Who may write to the folder could take the ports of our launchers. */
-function whyUnsafe(folder: number): string | undefined {
+function whyUnsafe(folder: number, option: string): string | undefined {
   const { uid, mode } = fstatSync(folder)
   if (uid !== process.geteuid?.()) {
-    return `it belongs to user ${uid}, not to the one that runs this; name another with --run-dir`
+    return `it belongs to user ${uid}, not to the one that runs this; name another with ${option}`
   }
   if ((mode & WRITABLE_BY_OTHERS) === 0) return undefined
-  return `others may write to it; take that away with chmod go-w, or name another with --run-dir`
+  return `others may write to it; take that away with chmod go-w, or name another with ${option}`
 }
 
 /** Opens the FIFO, or makes it: one that is there may hold what launchers have asked for meanwhile. */
@@ -122,5 +123,5 @@ function openFifo(path: string): number {
     return fd
   }
   closeSync(fd)
-  throw new Error(stats.isFIFO() ? 'others may use it' : 'it is no FIFO')
+  throw new Error(`${stats.isFIFO() ? 'others may use it' : 'it is no FIFO'}; remove it`)
 }

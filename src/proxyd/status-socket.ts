@@ -3,6 +3,7 @@ import { chmodSync, closeSync, constants, openSync, renameSync, rmSync } from 'n
 import { createServer, Socket, type Server } from 'node:net'
 import { basename, dirname } from 'node:path'
 import { errnoReason } from '../linux/errno.js'
+import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 
 /*
  * A unix socket on which a process tells what it serves: who connects sends a line with a word, and is answered with a
@@ -11,6 +12,12 @@ import { errnoReason } from '../linux/errno.js'
 
 /** No word is longer, bytes. */
 const MAX_WORD = 64
+/** So many may ask at once, and so many where descriptors are short; and each for so long, milliseconds. */
+const MAX_ASKERS = 64
+const MAX_ASKERS_IN_SHORTAGE = 8
+const ASKER_MS = 30_000
+/** It has one socket, where a relay has two. */
+const SHARE_OF_ASKER = 0.5
 /** How long an answer may take where nothing else is said, milliseconds. */
 const ANSWER_MS = 5_000
 
@@ -23,10 +30,24 @@ export type Answers = Readonly<Record<string, (asker: Socket) => object | Promis
 
 /**
  * Answers at a path, and at no other's: what is there already is replaced.
+ * @param descriptors of the process
  * Rejects when the path can't be used.
  */
-export async function serveStatus(path: string, answers: Answers): Promise<Server> {
+export async function serveStatus(
+  path: string,
+  descriptors: DescriptorBudget,
+  answers: Answers,
+): Promise<Server> {
+  let askers = 0
   const server = createServer((asker) => {
+    if (askers >= MAX_ASKERS_IN_SHORTAGE && descriptors.exhausted) return void asker.destroy()
+    askers++
+    descriptors.take(SHARE_OF_ASKER)
+    asker.once('close', () => {
+      askers--
+      descriptors.give(SHARE_OF_ASKER)
+    })
+    asker.setTimeout(ASKER_MS, () => asker.destroy())
     const tell = (what: object): void => void asker.write(`${JSON.stringify(what)}\n`)
     let text = ''
     asker.on('error', () => asker.destroy())
@@ -47,6 +68,7 @@ export async function serveStatus(path: string, answers: Answers): Promise<Serve
         .then(tell, (err: unknown) => tell({ error: String(err) }))
     })
   })
+  server.maxConnections = MAX_ASKERS
   // It has a name of its own first: a server that closes removes its socket, and by then another's may stand there.
   const own = `${path}.${process.pid}`
   rmSync(own, { force: true })
@@ -56,7 +78,7 @@ export async function serveStatus(path: string, answers: Answers): Promise<Serve
     renameSync(own, path)
   } catch (err) {
     server.close()
-    throw new Error(`can't use ${path}: ${errnoReason(err)}; remove it`, { cause: err })
+    throw new Error(`can't use ${path}: ${errnoReason(err)}`, { cause: err })
   }
   // Out of descriptors: who asks has to ask again.
   server.on('error', () => undefined)

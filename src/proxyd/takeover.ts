@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import type { FileId } from '../linux/descriptors.js'
 import { errnoCode } from '../linux/errno.js'
 import { requireLibc } from '../linux/libc.js'
 import { ask } from './status-socket.js'
@@ -20,6 +21,8 @@ export interface HandOver {
   readonly pid: number
   /** The folder's lock. */
   readonly lock: number
+  /** The control pipe that its launchers have open. */
+  readonly control: FileId
   /** Listening sockets, by their launchers. */
   readonly ports: readonly { readonly launcher: number; readonly fd: number }[]
 }
@@ -28,6 +31,7 @@ export interface HandOver {
 export interface Takeover {
   readonly pid: number
   readonly lock: number
+  readonly control: FileId
   /** Listening sockets by launcher, as our own descriptors; what is not taken out is closed in the end. */
   readonly sockets: Map<number, number>
   /** The old one is to leave; resolves when it has stopped listening, or has ended. */
@@ -49,8 +53,8 @@ export async function takeOver(path: string): Promise<Takeover | undefined> {
   } catch {
     return undefined
   }
-  const { pid, lock, ports } = told
-  if (pid === undefined || lock === undefined || !ports) {
+  const { pid, lock, control, ports } = told
+  if (pid === undefined || lock === undefined || !control || !ports) {
     connection.destroy()
     throw new Error(`the docker-proxyd that runs can't be replaced: ${told.error ?? 'it is older'}`)
   }
@@ -71,6 +75,7 @@ export async function takeOver(path: string): Promise<Takeover | undefined> {
       return {
         pid,
         lock: taken,
+        control,
         sockets,
         async done() {
           for (const fd of sockets.values()) closeSync(fd)

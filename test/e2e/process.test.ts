@@ -79,6 +79,15 @@ t.test('a signal that comes twice, as Ctrl-C through a parent does, is one', asy
   t.match(await logOf(running), /Proxy stopped/)
 })
 
+t.test('signals that are nothing to a program in Go are nothing to it', async (t) => {
+  const running = await startProxy(t, await startEcho(t))
+  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const) {
+    running.child.kill(signal)
+    t.equal(await exchange(t, running.port, signal), signal)
+  }
+  t.match(await stop(running), { code: 0 })
+})
+
 t.test('the port can be bound again at once, connections in TIME_WAIT or not', async (t) => {
   // The backend ends first, so that it is the proxy's sockets that wait out 2 MSL.
   const backend = await startBackend(t, (socket) => socket.end('bye'))

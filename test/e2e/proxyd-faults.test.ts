@@ -1,10 +1,13 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, closeSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
+import { askPorts } from '../../src/proxyd/port-status.js'
 import { notRoot, proxyFlags, READY, run, stop, type Running } from '../lib/program.js'
 import { PROXYD, runFolder, startProxyd, untilAsked } from '../lib/proxyd.js'
-import { exchange, listeningDescriptor, startEcho } from '../lib/sockets.js'
+import { dial, exchange, listeningDescriptor, startEcho } from '../lib/sockets.js'
 import { mountSmallDisk } from '../lib/small-disk.js'
 import { until } from '../lib/until.js'
 
@@ -26,6 +29,30 @@ t.test('out of descriptors, new ports are refused and those that are there go on
   const again = await proxyd.publish(echo)
   t.equal(await exchange(t, again.port, 'again'), 'again')
   t.equal(await exchange(t, launchers[0]?.port ?? 0, 'still'), 'still')
+})
+
+t.test('without a single descriptor left it goes on, and so do its connections', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  const launchers = await Promise.all(Array.from({ length: 5 }, () => proxyd.publish(echo)))
+  const [withdrawn, busy] = launchers
+  if (!withdrawn || !busy) throw new Error('there are five')
+  const client = await dial(t, busy.port)
+  const echoed = async (text: string): Promise<string> => {
+    client.write(text)
+    const [data] = (await once(client, 'data')) as [Buffer]
+    return data.toString()
+  }
+  t.equal(await echoed('before'), 'before')
+  execFileSync('prlimit', [`--pid=${proxyd.pid}`, '--nofile=3:'])
+  withdrawn.child.kill('SIGTERM')
+  // Whatever it does once all is quiet must not end it, and nothing tells that it has been done.
+  t.equal(await Promise.race([proxyd.exit, delay(200, 'it runs')]), 'it runs')
+  t.equal(await echoed('after'), 'after')
+  t.match(await withdrawn.exit, { signal: 'SIGKILL' }, 'it could not be told to end')
+  await t.rejects(dial(t, withdrawn.port), { code: 'ECONNREFUSED' })
+  execFileSync('prlimit', [`--pid=${proxyd.pid}`, '--nofile=1000:'])
+  t.match(await stop(proxyd), { code: 0 })
 })
 
 t.test('a burst beyond the descriptors is refused, each with the reason', async (t) => {
@@ -119,6 +146,7 @@ t.test(
     t.match(await next.exit, { code: 1 })
     const launcher = await proxyd.publish(echo)
     t.equal(await exchange(t, launcher.port, 'still'), 'still')
+    t.match(await askPorts(join(disk.folder, 'socket')), [{ pid: launcher.pid }])
     t.match(await stop(launcher), { code: 0 })
     t.match(await stop(proxyd), { code: 0 })
   },
@@ -135,6 +163,23 @@ t.test('a launcher whose control pipe was removed ends when it is told to', asyn
   const next = await startProxyd(t, { folder })
   t.match(await stop(launcher), { code: 0 })
   t.match(await stop(next), { code: 0 })
+})
+
+t.test('without the control pipe of its launchers no other takes its place', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  const launcher = await proxyd.publish(echo)
+  rmSync(join(proxyd.folder, 'control'))
+  const next = run(t, ['--run-dir', proxyd.folder, '--replace'], { program: PROXYD })
+  t.match(await next.exit, { code: 1 })
+  t.equal(
+    await next.stderr,
+    `docker-proxyd: docker-proxyd ${proxyd.pid} can't be replaced: its control pipe was removed, and its docker-proxies have no other; restart it once their containers are stopped\n`,
+  )
+  t.equal(await exchange(t, launcher.port, 'still'), 'still')
+  t.match(await askPorts(join(proxyd.folder, 'socket')), [{ pid: launcher.pid }])
+  t.match(await stop(launcher), { code: 0 })
+  t.match(await stop(proxyd), { code: 0 })
 })
 
 t.test('a control pipe that others may write to is not used', async (t) => {

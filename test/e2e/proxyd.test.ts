@@ -21,7 +21,7 @@ import t, { type Test } from 'tap'
 import { requireLibc } from '../../src/linux/libc.js'
 import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
 import { makeFifo } from '../lib/fifo.js'
-import { openDescriptors } from '../lib/proc.js'
+import { listeningPort, openDescriptors } from '../lib/proc.js'
 import {
   missing,
   notRoot,
@@ -438,6 +438,25 @@ t.test('a stop that docker-proxyd has read and not answered is heard by the next
   await refused(t, launcher.port)
 })
 
+for (const engine of ['native', 'streams']) {
+  t.test(
+    `told to end while it is being bound, its port is free when it has, ${engine}`,
+    async (t) => {
+      const proxyd = await startProxyd(t, { env: { DOCKER_PROXY_ENGINE: engine } })
+      const echo = await startEcho(t)
+      for (let i = 0; i < 20; i++) {
+        proxyd.child.kill('SIGSTOP')
+        const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
+        await untilAsked([launcher])
+        launcher.child.kill('SIGTERM')
+        proxyd.child.kill('SIGCONT')
+        t.same(await launcher.exit, { code: 0, signal: null })
+        t.throws(() => listeningPort(proxyd.pid), { message: 'does not listen' })
+      }
+    },
+  )
+}
+
 t.test('a launcher that ends while docker-proxyd does leaves its port free', async (t) => {
   const proxyd = await startProxyd(t)
   const echo = await startEcho(t)
@@ -495,6 +514,24 @@ t.test('systemd is told', { skip: missing('/usr/bin/socat', 'socat') }, async (t
   t.equal(said.toString(), `MAINPID=${pid}\nREADY=1`)
 })
 
+t.test(
+  'systemd is told again and again that it is not hung',
+  { skip: missing('/usr/bin/socat', 'socat') },
+  async (t) => {
+    const path = join(t.testdir(), 'notify')
+    const systemd = run(t, ['-u', `UNIX-RECV:${path}`, '-'], { program: 'socat' })
+    await until(() => existsSync(path))
+    let said = ''
+    systemd.child.stdout?.on('data', (text: Buffer) => (said += text.toString()))
+    const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: '20000', WATCHDOG_PID: '1' }
+    const first = await startProxyd(t, { env })
+    await until(() => said.split('WATCHDOG=1').length > 3)
+    const second = await startProxyd(t, { folder: first.folder, args: ['--replace'] })
+    t.match(await first.exit, { code: 0 })
+    t.match(await stop(second), { code: 0 })
+  },
+)
+
 t.test('the version, and options that can not be followed', async (t) => {
   const program = PROXYD
   t.match(
@@ -504,7 +541,7 @@ t.test('the version, and options that can not be followed', async (t) => {
   for (const [args, text] of [
     [
       ['--workers', '17'],
-      'docker-proxyd: invalid setting "17" for DOCKER_PROXY_WORKERS: use auto, or 1 to 16\n',
+      'docker-proxyd: invalid setting "17" for --workers: use auto, or 1 to 16\n',
     ],
     [['--fast'], 'docker-proxyd: Unknown argument: fast\n'],
     [['--run-dir='], 'docker-proxyd: --run-dir "": name a folder\n'],

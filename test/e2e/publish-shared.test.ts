@@ -203,6 +203,23 @@ t.test("dockerd's ports stand beside ours", async (t) => {
   )
 })
 
+t.test('a docker-proxyd that does not answer is not taken for none', async (t) => {
+  const proxyd = await startProxyd(t)
+  const { folder } = proxyd
+  const daemon = await startDaemon(t, {}, '--proxyd-run-dir', folder)
+  await daemon.client.add({ name: 'ours', backend: '127.0.0.1', ports: ['127.0.0.1::80'] })
+  proxyd.child.kill('SIGSTOP')
+  const hung = await daemon.cli('ls', '--all')
+  t.match(hung, { code: 125, stdout: /^ours /m })
+  t.equal(hung.stderr, `docker-proxyd does not answer on ${folder}/socket: it does not answer\n`)
+  proxyd.child.kill('SIGKILL')
+  await proxyd.exit
+  t.equal(
+    (await daemon.cli('ls', '--all')).stderr,
+    `docker-proxyd does not answer on ${folder}/socket: connection refused\n`,
+  )
+})
+
 t.test('a daemon can be the docker-proxyd itself', async (t) => {
   const echo = await startEcho(t)
   const folder = t.testdir()

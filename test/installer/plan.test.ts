@@ -195,6 +195,21 @@ t.test('what another installation of ours has put in is its own to take out', as
   t.notOk(existsSync(a.configFile), 'there was none before either')
 })
 
+t.test('one that is gone from its folder leaves what was there before it', async (t) => {
+  const original = '{ "userland-proxy-path": "/usr/sbin/docker-proxy" }'
+  const places = placesIn(t, original)
+  const gone = { ...places, proxy: join(t.testdirName, 'gone/docker-proxy') }
+  apply(installation(gone))
+  apply(installation(places))
+  apply(removal(places))
+  t.equal(read(places.configFile), original)
+
+  apply(installation(gone))
+  apply(removal(places))
+  t.equal(read(places.configFile), original)
+  t.same(removal(places), [])
+})
+
 t.test('the copy has the rights of what it is a copy of', async (t) => {
   const places = placesIn(t, '{ "debug": true }')
   chmodSync(places.configFile, 0o600)

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs'
 import t from 'tap'
 import { descriptorLimit } from '../../src/linux/descriptors.js'
 import { DescriptorBudget, type Intake } from '../../src/proxy/descriptor-budget.js'
@@ -6,6 +7,18 @@ t.test('the capacity follows the limit of the process', async (t) => {
   const { capacity } = new DescriptorBudget()
   t.ok(capacity > 0)
   t.ok(capacity < descriptorLimit() / 2)
+})
+
+t.test('measured again, it makes room for what others have opened', async (t) => {
+  const budget = new DescriptorBudget()
+  const before = budget.capacity
+  const opened = Array.from({ length: 40 }, () => openSync('/dev/null', 'r'))
+  budget.take(5)
+  budget.measureAgain()
+  t.equal(before + 5 - budget.capacity, 20)
+  for (const fd of opened) closeSync(fd)
+  budget.measureAgain()
+  t.equal(budget.capacity, before + 5, 'of these 5 no descriptor is open')
 })
 
 /** One that tells what it was told last. */

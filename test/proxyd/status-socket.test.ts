@@ -4,11 +4,15 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { ask, serveStatus } from '../../src/proxyd/status-socket.js'
+import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
 import { runFolder } from '../lib/proxyd.js'
+import { until } from '../lib/until.js'
+
+const roomy = new DescriptorBudget(1_000)
 
 t.test('who asks is answered, and may ask again', async (t) => {
   const path = join(t.testdir(), 'socket')
-  const server = await serveStatus(path, {
+  const server = await serveStatus(path, roomy, {
     ports: () => ({ ports: [] }),
     broken: () => Promise.reject(new Error('it is broken')),
   })
@@ -27,7 +31,7 @@ t.test('who asks is answered, and may ask again', async (t) => {
 t.test('who sends what is no line is hung up on', async (t) => {
   // Short wherever the tests are, since connect() is our own here.
   const path = join(runFolder(t), 'socket')
-  const server = await serveStatus(path, {})
+  const server = await serveStatus(path, roomy, {})
   t.teardown(() => server.close())
   const socket = connect(path).on('error', () => undefined)
   socket.write('x'.repeat(1000))
@@ -39,8 +43,8 @@ t.test('who sends what is no line is hung up on', async (t) => {
 t.test('one that closes leaves the socket of its successor', async (t) => {
   const folder = t.testdir()
   const path = join(folder, 'socket')
-  const first = await serveStatus(path, { who: () => ['first'] })
-  const second = await serveStatus(path, { who: () => ['second'] })
+  const first = await serveStatus(path, roomy, { who: () => ['first'] })
+  const second = await serveStatus(path, roomy, { who: () => ['second'] })
   t.teardown(() => second.close())
   first.close()
   await once(first, 'close')
@@ -55,7 +59,7 @@ t.test('a path may be longer than a socket may have', async (t) => {
   mkdirSync(folder)
   const path = join(folder, 'socket')
   await t.rejects(ask(path, 'who'), { code: 'ENOENT' })
-  const server = await serveStatus(path, { who: () => ['it'] })
+  const server = await serveStatus(path, roomy, { who: () => ['it'] })
   t.teardown(() => server.close())
   t.ok(existsSync(path))
   const { told, connection } = await ask(path, 'who')
@@ -65,7 +69,27 @@ t.test('a path may be longer than a socket may have', async (t) => {
 
 t.test('who does not answer is waited for no longer than told', async (t) => {
   const path = join(t.testdir(), 'socket')
-  const server = await serveStatus(path, { never: () => new Promise<object>(() => undefined) })
+  const server = await serveStatus(path, roomy, {
+    never: () => new Promise<object>(() => undefined),
+  })
   t.teardown(() => server.close())
   await t.rejects(ask(path, 'never', 20), { message: 'it does not answer' })
+})
+
+t.test('where descriptors are short, those who ask are few', async (t) => {
+  const path = join(runFolder(t), 'socket')
+  const descriptors = new DescriptorBudget(1)
+  descriptors.take()
+  const server = await serveStatus(path, descriptors, { who: () => ['it'] })
+  t.teardown(() => server.close())
+  const askers = await Promise.all(
+    Array.from({ length: 20 }, () => ask(path, 'who').catch(() => undefined)),
+  )
+  t.equal(askers.filter((each) => each !== undefined).length, 8)
+  for (const asker of askers) asker?.connection.destroy()
+  await until(async () => {
+    const again = await ask(path, 'who').catch(() => undefined)
+    again?.connection.destroy()
+    return again !== undefined
+  })
 })

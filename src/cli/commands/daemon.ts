@@ -102,7 +102,10 @@ export const daemonCommand: CommandModule<object, Args> = {
     )
     await controller.restore()
     restored.resolve()
-    controller.on('event', tidyUpSoon)
+    controller.on('event', () => {
+      proxyd?.noteDescriptors()
+      tidyUpSoon()
+    })
     tidyUpSoon()
     log.info(`Daemon listens on ${hosts.map(formatHost).join(', ')}`)
 
@@ -131,7 +134,8 @@ async function startProxyd(runDir: string | undefined, log: StderrLog): Promise<
   ])
   // It is replaced with the daemon, or by a docker-proxyd.
   process.on('SIGUSR2', () => log.warn('To be replaced, this one is to be restarted'))
-  const proxyd = await openProxyd(runDir, readSettings(process.env), log, false)
+  const settings = readSettings(process.env)
+  const proxyd = await openProxyd(runDir, settings, log, { option: '--proxyd-run-dir' })
   log.info(`Serves the ports of docker-proxies, in ${runDir}`)
   return proxyd
 }

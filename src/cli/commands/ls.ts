@@ -1,4 +1,5 @@
 import type { CommandModule } from 'yargs'
+import type { DockerPortView } from '../../controller/api/types.js'
 import { formatAll, formatPublications } from '../publication-table.js'
 import { openClient, withClient, withFormat, type ClientOptions } from '../options.js'
 import { print, printJson } from '../output.js'
@@ -32,7 +33,14 @@ export const lsCommand: CommandModule<object, Args> = {
       else await print(formatPublications(publications))
       return
     }
-    const dockerPorts = await client.dockerPorts()
+    let dockerPorts: DockerPortView[]
+    try {
+      dockerPorts = await client.dockerPorts()
+    } catch (err) {
+      // Ours are to be seen all the same.
+      if (args.format === 'table') await print(formatPublications(publications))
+      throw err
+    }
     if (args.format === 'json') return printJson({ publications, dockerPorts })
     await print(formatAll(publications, dockerPorts))
     if (dockerPorts.length === 0) process.stderr.write(NO_DOCKER_PORTS)

@@ -32,6 +32,7 @@ const STATUS: Partial<Record<Refusal['code'], number>> = {
   'bind-failed': 500,
   'proxy-failed': 500,
   'state-not-saved': 507,
+  'no-answer': 503,
 }
 const BAD_REQUEST = 400
 /** Longer than any name, escapes included. */
