@@ -91,10 +91,21 @@ t.test(
     await until(() => !existsSync(`/proc/${first}`))
     t.equal(await property('NRestarts'), '0', 'systemd has followed it')
 
+    const heard = (): Promise<string> => property('WatchdogTimestampMonotonic')
+    const before = await heard()
+    await until(async () => (await heard()) !== before)
+    t.pass('it tells systemd that it is not hung, also as a successor')
+
     process.kill(second, 'SIGKILL')
     await untilReplaced(second)
     await until(async () => PAGE.test(await page().catch(() => '')))
     t.equal(await property('NRestarts'), '1', 'killed, it is started again, also as a successor')
+
+    const hung = await mainPid()
+    process.kill(hung, 'SIGSTOP')
+    await untilReplaced(hung)
+    await until(async () => PAGE.test(await page().catch(() => '')))
+    t.equal(await property('NRestarts'), '2', 'hung, it is started again')
 
     await systemctl('restart', UNIT)
     t.match(await page(), PAGE, 'restarted, it serves the ports that were there')
