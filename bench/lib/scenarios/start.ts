@@ -78,11 +78,13 @@ const startUp: Start = {
       await stopChild(child)
     }
     const server = serverOf(bed.peer)
+    // What it frees of the starts before this one is not to be counted.
+    await Promise.all(server.map(untilIdle))
     const before = privateMemory(...server)
     const { child, port, milliseconds } = await startPeer(bed)
     try {
       return await whileRunning([child], async () => {
-        await untilIdle(child.pid ?? 0)
+        await Promise.all([child.pid ?? 0, ...server].map(untilIdle))
         // Where all share a process, what that has grown by is this one's.
         const memory = (privateMemory(child.pid ?? 0, ...server) - before) / MIB
         await bed.backends.check('echo', port, child)
