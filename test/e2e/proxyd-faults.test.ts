@@ -11,6 +11,10 @@ import { dial, exchange, listeningDescriptor, startEcho } from '../lib/sockets.j
 import { mountSmallDisk } from '../lib/small-disk.js'
 import { until } from '../lib/until.js'
 
+function limitDescriptors({ pid }: Running, limit: number): void {
+  execFileSync('prlimit', [`--pid=${pid}`, `--nofile=${limit}:`])
+}
+
 t.test('out of descriptors, new ports are refused and those that are there go on', async (t) => {
   const echo = await startEcho(t)
   const proxyd = await startProxyd(t, { descriptors: 64 })
@@ -44,15 +48,31 @@ t.test('without a single descriptor left it goes on, and so do its connections',
     return data.toString()
   }
   t.equal(await echoed('before'), 'before')
-  execFileSync('prlimit', [`--pid=${proxyd.pid}`, '--nofile=3:'])
+  limitDescriptors(proxyd, 3)
   withdrawn.child.kill('SIGTERM')
   // Whatever it does once all is quiet must not end it, and nothing tells that it has been done.
   t.equal(await Promise.race([proxyd.exit, delay(200, 'it runs')]), 'it runs')
   t.equal(await echoed('after'), 'after')
   t.match(await withdrawn.exit, { signal: 'SIGKILL' }, 'it could not be told to end')
   await t.rejects(dial(t, withdrawn.port), { code: 'ECONNREFUSED' })
-  execFileSync('prlimit', [`--pid=${proxyd.pid}`, '--nofile=1000:'])
+  limitDescriptors(proxyd, 1_000)
   t.match(await stop(proxyd), { code: 0 })
+})
+
+t.test('who could not be looked at serves its port itself once it ends', async (t) => {
+  const echo = await startEcho(t)
+  const proxyd = await startProxyd(t)
+  limitDescriptors(proxyd, 3)
+  const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
+  await until(() => proxyd.lines.some(({ msg }) => String(msg).startsWith("Can't look at the")))
+  // Before it tries again.
+  proxyd.child.kill('SIGSTOP')
+  limitDescriptors(proxyd, 1_000)
+  proxyd.child.kill('SIGTERM')
+  proxyd.child.kill('SIGCONT')
+  t.equal(await launcher.status, READY)
+  t.match(await proxyd.exit, { code: 0 })
+  t.match(await stop(launcher), { code: 0 })
 })
 
 t.test('a burst beyond the descriptors is refused, each with the reason', async (t) => {

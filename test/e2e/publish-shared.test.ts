@@ -4,12 +4,14 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { PublicationView } from '../../src/controller/api/types.js'
+import { deferred } from '../../src/deferred.js'
 import { processCommand } from '../../src/linux/process.js'
 import { freeRow } from '../lib/free-row.js'
+import { openDescriptors } from '../lib/proc.js'
 import { ORIGINAL, proxyFlags, READY, run, stop } from '../lib/program.js'
-import { startProxyd } from '../lib/proxyd.js'
+import { runFolder, startProxyd } from '../lib/proxyd.js'
 import { leftovers, startDaemon, type TestDaemon } from '../lib/publish.js'
-import { dial, exchange, startEcho } from '../lib/sockets.js'
+import { dial, exchange, readAll, startEcho } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
 const PORTS = 20
@@ -218,6 +220,38 @@ t.test('a docker-proxyd that does not answer is not taken for none', async (t) =
     (await daemon.cli('ls', '--all')).stderr,
     `docker-proxyd does not answer on ${folder}/socket: connection refused\n`,
   )
+})
+
+t.test('its own publications take descriptors as well: clients wait for their turn', async (t) => {
+  const DESCRIPTORS = 160
+  const OTHERS = 60
+  const echo = await startEcho(t)
+  const runDir = runFolder(t)
+  const flags = ['--proxyd', '--proxyd-run-dir', runDir]
+  const daemon = await startDaemon(t, { descriptors: DESCRIPTORS }, ...flags)
+  const { pid } = daemon.running
+  const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: runDir } })
+  t.equal(await launcher.status, READY)
+  const [{ hostPort = 0 } = {}] = await daemon.client.dockerPorts()
+  const others = Array.from({ length: OTHERS }, (_, i) => `127.0.0.1::${i + 1}`)
+  await daemon.client.add({ backend: BACKEND, ports: others, isolation: 'shared' })
+  const clients = await Promise.all(Array.from({ length: 80 }, () => dial(t, hostPort)))
+  const { promise: mayEnd, resolve: letEnd } = deferred()
+  const answers = clients.map(async (client, i) => {
+    client.write(`client ${i}`)
+    await mayEnd
+    client.end()
+    return readAll(client)
+  })
+  await until(() => openDescriptors(pid) > DESCRIPTORS - 32)
+  const { name } = await daemon.client.add({ backend: BACKEND, ports: ['127.0.0.1::80'] })
+  t.ok(name, 'what is kept free is enough for another publication')
+  letEnd()
+  t.same(
+    await Promise.all(answers),
+    clients.map((_, i) => `client ${i}`),
+  )
+  t.match(await stop(launcher), { code: 0 })
 })
 
 t.test('a daemon can be the docker-proxyd itself', async (t) => {
