@@ -506,7 +506,7 @@ t.test(
 )
 
 t.test('systemd is told', { skip: missing('/usr/bin/socat', 'socat') }, async (t) => {
-  const path = join(t.testdir(), 'notify')
+  const path = join(runFolder(t), 'notify')
   const systemd = run(t, ['-u', `UNIX-RECV:${path}`, '-'], { program: 'socat' })
   await until(() => existsSync(path))
   const { pid } = await startProxyd(t, { env: { NOTIFY_SOCKET: path } })
@@ -518,7 +518,7 @@ t.test(
   'systemd is told again and again that it is not hung',
   { skip: missing('/usr/bin/socat', 'socat') },
   async (t) => {
-    const path = join(t.testdir(), 'notify')
+    const path = join(runFolder(t), 'notify')
     const systemd = run(t, ['-u', `UNIX-RECV:${path}`, '-'], { program: 'socat' })
     await until(() => existsSync(path))
     let said = ''

@@ -232,10 +232,10 @@ t.test('its own publications take descriptors as well: clients wait for their tu
   const { pid } = daemon.running
   const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: runDir } })
   t.equal(await launcher.status, READY)
-  const [{ hostPort = 0 } = {}] = await daemon.client.dockerPorts()
+  const [port] = await daemon.client.dockerPorts()
   const others = Array.from({ length: OTHERS }, (_, i) => `127.0.0.1::${i + 1}`)
   await daemon.client.add({ backend: BACKEND, ports: others, isolation: 'shared' })
-  const clients = await Promise.all(Array.from({ length: 80 }, () => dial(t, hostPort)))
+  const clients = await Promise.all(Array.from({ length: 80 }, () => dial(t, port?.hostPort ?? 0)))
   const { promise: mayEnd, resolve: letEnd } = deferred()
   const answers = clients.map(async (client, i) => {
     client.write(`client ${i}`)
