@@ -158,7 +158,10 @@ export class LaunchedPorts {
     if (!launched) return this.#tell(pid, (launcher) => launcher.exit(EXIT_DONE))
     if (launched.publishing) {
       // What is being bound can't be closed before it is.
-      void launched.publishing.then(() => this.#ports.get(pid) === launched && this.stop(pid))
+      const stop = (): void => {
+        if (this.#ports.get(pid) === launched) this.stop(pid)
+      }
+      void launched.publishing.then(stop, stop)
       return
     }
     const { accepted, failedDials } = launched.published?.proxy.counters ?? {}
@@ -166,7 +169,7 @@ export class LaunchedPorts {
     this.#end(launched, EXIT_DONE)
   }
 
-  /** One that waits for its port, or that was told to end already. */
+  /** Answers one that is not served here: it waits for its port, or was told to end already. */
   #tell(pid: number, answer: (launcher: Launcher) => void): void {
     try {
       const launcher = Launcher.open(pid, this.options.folder.controlId)
