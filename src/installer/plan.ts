@@ -92,9 +92,9 @@ function isOurs(proxy: unknown): boolean {
 }
 
 /** Whether it is one that an installation of ours has put in, and that is gone from its folder by now. */
-function wasOurs(proxy: unknown, { configFile, unitDir }: Places): proxy is string {
+function wasOurs(proxy: unknown, { configFile }: Places): proxy is string {
   if (typeof proxy !== 'string' || existsSync(proxy)) return false
-  const started = readText(join(unitDir, UNIT))?.split(/[\s"]+/) ?? []
-  if (started.includes(join(dirname(proxy), 'docker-proxyd'))) return true
-  return readText(configFile) === withProxy(configFile, readText(backupOf(configFile)), proxy)
+  // Where there was no daemon.json before it, there is no copy of it.
+  const isAlone = readText(configFile) === withProxy(configFile, undefined, proxy)
+  return isAlone || existsSync(backupOf(configFile))
 }

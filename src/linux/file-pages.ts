@@ -19,20 +19,27 @@ export function releaseFilePages(): void {
   const { minorPageFault } = process.resourceUsage()
   if (minorPageFault < faultsBefore + WORTH_RELEASING) return
   advise ??= declareAdvise()
-  for (const [start, end] of unchangedFiles()) advise(start, end - start)
+  for (const [start, end] of unchangedFiles(readMappings())) advise(start, end - start)
   faultsBefore = process.resourceUsage().minorPageFault
 }
 
-/** Where files are mapped that can't be written to, and have no page that was changed: those would be lost. */
-function unchangedFiles(): [number, number][] {
-  let smaps: string
+function readMappings(): string {
   try {
-    smaps = readFileSync('/proc/self/smaps', 'utf8')
+    return readFileSync('/proc/self/smaps', 'utf8')
   } catch {
-    return []
+    return ''
   }
+}
+
+/**
+ * Where files are mapped that can't be written to and have no page that was changed, in memory or in swap, as relocation does: those
+ * would be lost.
+ * @param smaps text of /proc/self/smaps
+ * @returns from where to where each is
+ */
+export function unchangedFiles(smaps: string): [number, number][] {
   const files = smaps.matchAll(
-    /^([0-9a-f]+)-([0-9a-f]+) r-[-x]p \S+ \S+ \d+ +\/.*\n(?:\w+: .*\n)*?Anonymous: +0 kB$/gm,
+    /^([0-9a-f]+)-([0-9a-f]+) r-[-x]p \S+ \S+ \d+ +\/.*\n(?:\w+: .*\n)*?Anonymous: +0 kB\n(?:\w+: .*\n)*?Swap: +0 kB$/gm,
   )
   return [...files].map(([, start = '', end = '']) => [parseInt(start, 16), parseInt(end, 16)])
 }

@@ -8,6 +8,8 @@ const RESERVE = 16
 const PER_RELAY = 2
 /** A shortage that comes and goes is told this seldom, milliseconds. */
 const TELL_AGAIN_MS = 60_000
+/** When it is looked for room that others have made, milliseconds. */
+const MEASURE_AGAIN_MS = 500
 
 /** What takes in relays, one after another, until it is told to wait. */
 export interface Intake {
@@ -25,6 +27,10 @@ export class DescriptorBudget {
   readonly #shortages = new Seldom(TELL_AGAIN_MS)
   readonly #intakes = new Set<Intake>()
   #isShort = false
+  /** Whether others in the process open descriptors as well. */
+  #hasOthers = false
+  /** Whether it is looked again soon. */
+  #isDue = false
 
   /**
    * @param capacity relays at most; left out, it follows the process's limit of descriptors
@@ -43,8 +49,8 @@ export class DescriptorBudget {
   }
 
   get capacity(): number {
-    // Read with the first relay, not at start-up.
-    return (this.#capacity ??= measureCapacity(this.threads))
+    // Read with the first relay, not at start-up. Where not even /proc can be opened there is no descriptor left.
+    return (this.#capacity ??= measureCapacity(this.threads, 0) ?? 1)
   }
 
   get exhausted(): boolean {
@@ -63,17 +69,32 @@ export class DescriptorBudget {
     this.#resume()
   }
 
-  /** Looks again how many there can be: others in the process have opened descriptors, or closed some. */
+  /**
+   * Looks again how many there can be: others in the process have opened descriptors, or closed some. From then on it does so by itself
+   * in a shortage: nothing tells when others have closed theirs.
+   */
   measureAgain(): void {
-    this.#capacity = measureCapacity(this.threads, this.#relays)
+    this.#hasOthers = true
+    this.#capacity = measureCapacity(this.threads, this.#relays) ?? this.#capacity
     this.#pause()
     this.#resume()
+    if (this.#isShort) this.#measureSoon()
+  }
+
+  #measureSoon(): void {
+    if (this.#isDue) return
+    this.#isDue = true
+    setTimeout(() => {
+      this.#isDue = false
+      this.measureAgain()
+    }, MEASURE_AGAIN_MS).unref()
   }
 
   #pause(): void {
     if (this.#isShort || !this.exhausted) return
     this.#isShort = true
     for (const intake of this.#intakes) intake.pause()
+    if (this.#hasOthers) this.#measureSoon()
   }
 
   #resume(): void {
@@ -101,13 +122,16 @@ export class DescriptorBudget {
   }
 }
 
-/** @param relays that there are already */
-function measureCapacity(threads: number, relays = 0): number {
+/**
+ * @param relays that there are already
+ * @returns undefined where it can't be told
+ */
+function measureCapacity(threads: number, relays: number): number | undefined {
   try {
     const ours = RESERVE + descriptorsOfEngine(threads)
     const free = descriptorLimit() - countOpenDescriptors() - ours
     return Math.max(1, Math.floor(relays + free / PER_RELAY))
   } catch {
-    return 1 // Not even /proc can be opened: there is no descriptor left.
+    return undefined
   }
 }

@@ -16,7 +16,7 @@ import { tellListening } from '../proxy/tell-listening.js'
 import { tidyUpSoon } from '../tidy-up.js'
 import { Launcher, LauncherGoneError, NotALauncherError } from './launcher.js'
 import { statusOf, type PortStatus } from './port-status.js'
-import { PutOffLaunchers } from './put-off-launchers.js'
+import { PutOffLaunchers, RETRY_MS } from './put-off-launchers.js'
 import type { RunFolder } from './run-folder.js'
 
 const EXIT_DONE = 0
@@ -155,11 +155,15 @@ export class LaunchedPorts {
   /** Ends the port of a launcher that was told to end. */
   stop(pid: number): void {
     const launched = this.#ports.get(pid)
-    if (!launched) return this.#tell(pid, (launcher) => launcher.exit(EXIT_DONE))
+    if (!launched) {
+      const isTold = this.#tell(pid, (launcher) => launcher.exit(EXIT_DONE))
+      if (!isTold) setTimeout(() => this.stop(pid), RETRY_MS).unref()
+      return
+    }
     if (launched.publishing) {
       // What is being bound can't be closed before it is.
       const stop = (): void => {
-        if (this.#ports.get(pid) === launched) this.stop(pid)
+        if (this.#ports.get(pid) === launched || this.#putOff.has(pid)) this.stop(pid)
       }
       void launched.publishing.then(stop, stop)
       return
@@ -169,19 +173,25 @@ export class LaunchedPorts {
     this.#end(launched, EXIT_DONE)
   }
 
-  /** Answers one that is not served here: it waits for its port, or was told to end already. */
-  #tell(pid: number, answer: (launcher: Launcher) => void): void {
+  /**
+   * Answers one that is not served here: it waits for its port, or was told to end already.
+   * @returns false where that can't be done now, as without a descriptor left
+   */
+  #tell(pid: number, answer: (launcher: Launcher) => void): boolean {
     try {
       const launcher = Launcher.open(pid, this.options.folder.controlId)
       answer(launcher)
       launcher.close()
-      this.#putOff.remove(pid)
     } catch (err) {
-      if (err instanceof LauncherGoneError) return
-      this.options.log.warn(`Refused a request on the control pipe: ${(err as Error).message}`, {
-        launcher: pid,
-      })
+      if (!(err instanceof NotALauncherError)) return false
+      if (!(err instanceof LauncherGoneError)) {
+        this.options.log.warn(`Refused a request on the control pipe: ${err.message}`, {
+          launcher: pid,
+        })
+      }
     }
+    this.#putOff.remove(pid)
+    return true
   }
 
   /** Stops serving; the launchers wait for the next one, and their ports are free meanwhile. */

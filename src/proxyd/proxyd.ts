@@ -42,8 +42,7 @@ export class Proxyd {
     const { poller, folder, log } = options
     this.#control = new ControlPipe(poller, folder.control, {
       request: ({ kind, pid }) => {
-        if (kind === 'stop') return this.#ports.stop(pid)
-        if (this.#isClosing) this.#ports.turnAway(pid)
+        if (kind === 'stop') this.#ports.stop(pid)
         else void this.#ports.start(pid)
       },
       refused: (line) => log.warn('Refused a request on the control pipe: it is none', { line }),
@@ -98,6 +97,8 @@ export class Proxyd {
     await this.#untilHandedOver()
     // Before launchers find nobody here: then they end at once, and their ports are to be free.
     if (this.#isOpen) this.#ports.close()
+    // What is in it from now on is for the next one, which may come at once.
+    this.#control.pause()
     this.options.folder.close()
     // Where it is not open, launchers are another's, or were never ours.
     if (!this.#isOpen) return
@@ -115,9 +116,12 @@ export class Proxyd {
     clearTimeout(limit)
   }
 
-  /** Some have found us, and have not asked yet. */
+  /** Some have found us and were not answered yet, or have not asked yet; where there is a next one already, they are its own. */
   #turnAway(): void {
-    for (const pid of waitingLaunchers(this.options.folder.controlId)) this.#ports.turnAway(pid)
+    const { folder } = this.options
+    for (const pid of waitingLaunchers(folder.controlId)) {
+      if (folder.found() === undefined) this.#ports.turnAway(pid)
+    }
   }
 
   /** Resolves when another has taken our place, and the last connection has ended. */
@@ -156,8 +160,8 @@ export class Proxyd {
 
   async #stay(): Promise<void> {
     this.#successor = undefined
-    this.#control.resume()
     if (this.#isClosing) return
+    this.#control.resume()
     await this.#beFound()
     const waiting = waitingLaunchers(this.options.folder.controlId)
     await Promise.all(waiting.map((pid) => this.#ports.start(pid)))

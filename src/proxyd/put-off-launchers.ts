@@ -1,5 +1,5 @@
 /** When what could not be done for a launcher is tried again, milliseconds. */
-const RETRY_MS = 500
+export const RETRY_MS = 500
 
 /** Launchers for which something could not be done yet, and is tried again. */
 export class PutOffLaunchers {

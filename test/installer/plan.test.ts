@@ -27,6 +27,13 @@ function placesIn(t: Test, config?: string): Places & { unit: string } {
   return { configFile, unitDir, proxy: PROXY, proxyd, unit: join(unitDir, 'docker-proxyd.service') }
 }
 
+/** One that is there. */
+function programIn(t: Test, name: string): string {
+  const path = join(t.testdirName, name)
+  writeFileSync(path, '')
+  return path
+}
+
 const read = (path: string): string => readFileSync(path, 'utf8')
 const apply = (changes: ReturnType<typeof installation>): void => changes.forEach(applyChange)
 
@@ -89,15 +96,16 @@ t.test('what was changed since is kept', async (t) => {
 
   const other = placesIn(t, '{ "debug": true }')
   apply(installation(other))
-  writeFileSync(other.configFile, '{ "userland-proxy-path": "/third" }')
+  const third = JSON.stringify({ 'userland-proxy-path': programIn(t, 'third') })
+  writeFileSync(other.configFile, third)
   apply(removal(other))
-  t.equal(read(other.configFile), '{ "userland-proxy-path": "/third" }', "another's is left")
+  t.equal(read(other.configFile), third, "another's is left")
 })
 
 t.test('another docker-proxy that was set since is what comes back', async (t) => {
   const places = placesIn(t, '{ "userland-proxy-path": "/old" }')
   apply(installation(places))
-  const newer = '{ "userland-proxy-path": "/newer", "debug": true }'
+  const newer = JSON.stringify({ 'userland-proxy-path': programIn(t, 'newer'), debug: true })
   writeFileSync(places.configFile, newer)
   apply(installation(places))
   apply(removal(places))
@@ -208,6 +216,19 @@ t.test('one that is gone from its folder leaves what was there before it', async
   apply(removal(places))
   t.equal(read(places.configFile), original)
   t.same(removal(places), [])
+
+  for (const unitDir of [places.unitDir, join(t.testdirName, 'no systemd')]) {
+    const elsewhere = { ...places, unitDir }
+    apply(installation({ ...gone, unitDir, proxy: join(t.testdirName, '100% gone/docker-proxy') }))
+    writeFileSync(places.configFile, read(places.configFile).replace('{', '{ "debug": true,'))
+    apply(installation(elsewhere))
+    apply(removal(elsewhere))
+    t.same(JSON.parse(read(places.configFile)), {
+      debug: true,
+      ...(JSON.parse(original) as object),
+    })
+    writeFileSync(places.configFile, original)
+  }
 })
 
 t.test('the copy has the rights of what it is a copy of', async (t) => {

@@ -1,7 +1,8 @@
 import { closeSync, openSync } from 'node:fs'
 import t from 'tap'
-import { descriptorLimit } from '../../src/linux/descriptors.js'
+import { countOpenDescriptors, descriptorLimit } from '../../src/linux/descriptors.js'
 import { DescriptorBudget, type Intake } from '../../src/proxy/descriptor-budget.js'
+import { until } from '../lib/until.js'
 
 t.test('the capacity follows the limit of the process', async (t) => {
   const { capacity } = new DescriptorBudget()
@@ -19,6 +20,21 @@ t.test('measured again, it makes room for what others have opened', async (t) =>
   for (const fd of opened) closeSync(fd)
   budget.measureAgain()
   t.equal(budget.capacity, before + 5, 'of these 5 no descriptor is open')
+})
+
+t.test('a shortage that others have made ends by itself', async (t) => {
+  const budget = new DescriptorBudget()
+  const listener = intake()
+  budget.govern(listener)
+  budget.take()
+  const opened: number[] = []
+  const free = descriptorLimit() - countOpenDescriptors()
+  while (opened.length < free - 8) opened.push(openSync('/dev/null', 'r'))
+  budget.measureAgain()
+  t.ok(listener.isPaused)
+  for (const fd of opened) closeSync(fd)
+  await until(() => !listener.isPaused)
+  t.notOk(budget.exhausted)
 })
 
 /** One that tells what it was told last. */

@@ -102,11 +102,12 @@ export const daemonCommand: CommandModule<object, Args> = {
     )
     await controller.restore()
     restored.resolve()
-    controller.on('event', () => {
+    const noteChange = (): void => {
       proxyd?.noteDescriptors()
       tidyUpSoon()
-    })
-    tidyUpSoon()
+    }
+    controller.on('event', noteChange)
+    noteChange()
     log.info(`Daemon listens on ${hosts.map(formatHost).join(', ')}`)
 
     const signal = await stop

@@ -36,7 +36,11 @@ async function find(client: Client, name: string): Promise<PublicationView | Doc
     return await client.get(name)
   } catch (err) {
     if (!(err instanceof Refusal && err.code === 'no-such-publication')) throw err
-    const ports = await client.dockerPorts()
+    const ports = await client.dockerPorts().catch((noAnswer: unknown) => {
+      throw noAnswer instanceof Refusal
+        ? new Refusal(err.code, `${err.message}; ${noAnswer.message}`)
+        : noAnswer
+    })
     const port = ports.find((each) => nameOf(each) === name)
     if (port) return port
     if (ports.length === 0) throw err

@@ -37,7 +37,7 @@ export const lsCommand: CommandModule<object, Args> = {
     try {
       dockerPorts = await client.dockerPorts()
     } catch (err) {
-      // Ours are to be seen all the same.
+      // In a table ours are to be seen all the same.
       if (args.format === 'table') await print(formatPublications(publications))
       throw err
     }
