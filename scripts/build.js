@@ -1,6 +1,6 @@
 /**
- * Bundles each program into one file under dist/, since a start that reads many small files is slow.
- * The bundles are CommonJS, which Node starts a millisecond or two sooner than modules.
+ * Bundles each program into one file under dist/, because a start that reads many small files is slow.
+ * The bundles are CommonJS, which Node starts one or two milliseconds faster than modules.
  */
 import { execFileSync } from 'node:child_process'
 import {
@@ -25,7 +25,7 @@ const { build } = await import('esbuild').catch(() => {
 })
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 
-/** @returns {string} the commit this is built from; BUILD_COMMIT tells it outside a checkout */
+/** @returns {string} the commit of this build; outside a checkout it comes from BUILD_COMMIT */
 function commit() {
   const told = process.env['BUILD_COMMIT']
   if (told) return told
@@ -39,7 +39,7 @@ function commit() {
   }
 }
 
-// Made beside the old one, and put in its place when it is whole: a dockerd may be using that.
+// The new folder replaces the old one when it is complete, because a dockerd may be using the old one.
 const NEXT = 'dist.next'
 const OLD = 'dist.old'
 for (const folder of [NEXT, OLD]) rmSync(folder, { recursive: true, force: true })
@@ -70,7 +70,7 @@ const programs = await build({
   entryNames: '[name]',
   outdir: NEXT,
   external: ['koffi'],
-  // Its other form loads its parts by itself, which can't be bundled.
+  // Its default form loads its parts at run time, which can't be bundled.
   alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
   define: {
     BUILD_VERSION: JSON.stringify(version),
@@ -84,8 +84,8 @@ const programs = await build({
   },
   plugins: [apart(/\/pino-log\.js$/, './pino-log.js')],
 })
-// Under dockerd nobody reads stderr, and only people have terminals: what writes lines is read when it is
-// needed. In the first file it would cost each start two milliseconds.
+// Under dockerd nobody reads stderr, and only people have terminals, so the code that writes lines is loaded when it is needed. In the
+// first file it would cost each start two milliseconds.
 const log = await build({
   ...common,
   entryPoints: ['src/log/pino-log.ts'],
@@ -99,14 +99,14 @@ const pretty = await build({
 })
 writeFileSync(join(NEXT, 'THIRD-PARTY-LICENSES.txt'), licences([programs, log, pretty]))
 
-// Loading node:net takes a start two milliseconds, and the native engine does without it.
+// Loading node:net takes two milliseconds, and the native engine does not need it.
 const SLOW_MODULES = /require\("node:(net|tty|dgram|worker_threads|v8)"\)/g
 for (const program of ['docker-proxy', 'start']) {
   const path = join(NEXT, `${program}.js`)
   writeFileSync(path, readFileSync(path, 'utf8').replace(SLOW_MODULES, 'whenUsed("node:$1")'))
 }
 
-// dockerd is given a path to a program, not to a script; and `ps` shows it.
+// dockerd needs the path of a program without a suffix, and `ps` shows it.
 renameSync(join(NEXT, 'docker-proxy.js'), join(NEXT, 'docker-proxy-process.js'))
 for (const program of [
   'docker-proxy-process',
@@ -120,20 +120,17 @@ for (const program of [
 }
 for (const script of [
   'src/proxyd/docker-proxy.sh',
-  'src/controller/docker-publish-shim.sh',
-  'src/cli/docker-publish-watchdog.sh',
+  'src/supervisor/docker-publish-shim',
+  'src/cli/docker-publish-watchdog',
 ]) {
   const path = join(NEXT, basename(script, '.sh'))
   const text = readFileSync(script, 'utf8')
-    // The launcher of docker-proxy may be copied to elsewhere; what it finds by this is here.
+    // A copy of the launcher elsewhere finds the program by this path.
     .replace('@FOLDER@', resolve('dist'))
-    // A shell keeps what it has read of its script, a page more or less for each of a thousand launchers.
+    // A shell keeps its script in memory: comments would cost a page in each of a thousand launchers.
     .replace(/^ *#(?!!).*\n/gm, '')
   const [shebang, ...lines] = text.split('\n')
-  writeFileSync(
-    path,
-    [shebang, `# Made of ${script}, where its comments are.`, ...lines].join('\n'),
-  )
+  writeFileSync(path, [shebang, `# Built from ${script}, which has comments.`, ...lines].join('\n'))
   chmodSync(path, 0o755)
 }
 
@@ -142,7 +139,7 @@ renameSync(NEXT, 'dist')
 rmSync(OLD, { recursive: true, force: true })
 
 /**
- * The licences of all packages that went into the bundles, which their terms want to go along.
+ * The licences of all packages in the bundles, which have to accompany them.
  * @param {import('esbuild').BuildResult[]} results
  * @returns {string}
  */
@@ -165,9 +162,9 @@ function licences(results) {
 }
 
 /**
- * Leaves a module in a file of its own.
- * @param {RegExp} filter what is imported
- * @param {string} path the file beside this one
+ * Keeps a module in its own file.
+ * @param {RegExp} filter the import
+ * @param {string} path the module's file beside this one
  */
 function apart(filter, path) {
   return /** @type {import('esbuild').Plugin} */ ({

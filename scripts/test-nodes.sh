@@ -18,7 +18,7 @@ trap 'rm -rf "$folder"' EXIT
 
 # What may differ with the Node: the engines, the layer below them, and each program once. The rest is the same code above them.
 quick="$(find test/linux test/proxy -name '*.test.ts' ! -name workers.test.ts | sort)
-$(printf 'test/e2e/%s.test.ts\n' flags listen-fd status-pipe process start proxyd)"
+$(printf 'test/e2e/%s.test.ts\n' flags listen-fd status-pipe process start proxyd/handover proxyd/lifecycle)"
 
 failed=0
 for version; do

@@ -1,4 +1,4 @@
-/** A promise that others settle. Nobody need listen for its rejection. */
+/** A promise that is settled from outside. Its rejection may stay unhandled. */
 export function deferred(): {
   promise: Promise<void>
   resolve: () => void
@@ -6,9 +6,9 @@ export function deferred(): {
 } {
   let resolve!: () => void
   let reject!: (reason: Error) => void
-  const promise = new Promise<void>((ok, fail) => {
-    resolve = ok
-    reject = fail
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve
+    reject = onReject
   })
   promise.catch(() => undefined)
   return { promise, resolve, reject }

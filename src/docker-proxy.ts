@@ -1,58 +1,59 @@
 import { writeSync } from 'node:fs'
+import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoReason } from './linux/errno.js'
-import { setProcessName } from './linux/process-name.js'
-import { StderrLog } from './log/log.js'
+import { setProcessName } from './linux/proc/process-name.js'
 import { openStderrSink } from './log/stderr-sink.js'
+import { StderrLog } from './log/stderr-log.js'
 import { chooseEngine, openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { ListenError, type Proxy } from './proxy/engine.js'
-import { parseFlags, portOfFlags, usage, UsageError, type Flags } from './proxy/flags.js'
-import { brokenListenerText } from './proxy/listen-error.js'
-import { tellListening } from './proxy/tell-listening.js'
+import { FlagError, parseFlags, publishedPortOf, usage, type Flags } from './proxy/flags.js'
+import { LISTEN_FD } from './proxy/inherited-descriptors.js'
+import { brokenListenerMessage } from './proxy/listen-error.js'
+import { logListening, LogObserver } from './proxy/log-observer.js'
+import { PROXY_NAME } from './proxy/proxy-command.js'
+import type { PublishedPort } from './proxy/published-port.js'
 import { readIsolation, readSettings, SettingError } from './proxy/settings.js'
-import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openStatusPipe } from './proxy/status-pipe.js'
+import { defaultRunFolder } from './proxyd/default-run-folder.js'
+import { PORTS_REQUEST, portStatus } from './status/port-status.js'
+import { serveStatus, STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
 import { versionLine } from './version.js'
 
 /*
  * The drop-in for Docker's own docker-proxy: flags → listener → engine → status pipe.
  */
 
-const NAME = 'docker-proxy'
-/** The number by which dockerd hands over a listening socket. */
-const LISTEN_FD = 4
-
-const EXIT_FAILED = 1
-const EXIT_USAGE = 2
+/** Go programs ignore these signals. Node would end, or listen for a debugger. */
+const IGNORED_SIGNALS = ['SIGUSR1', 'SIGUSR2', 'SIGALRM']
 
 async function main(): Promise<void> {
-  const [, program = NAME, ...args] = process.argv
+  const [, program = PROXY_NAME, ...args] = process.argv
   const path = launcherPath() ?? program
   const flags = readFlags(path, args)
   if (flags.version) return printVersion()
 
   const status = openStatusPipe()
   const fail = async (exitCode: number, reason: string, hint = ''): Promise<never> => {
-    // The parent first: whatever becomes of stderr, it must learn of this.
-    await status.failed(reason).catch(() => undefined)
+    // The parent first: it must learn of the failure, whatever happens to stderr.
+    await status.fail(reason).catch(() => undefined)
     complain(hint === '' ? reason : `${reason} (${hint})`)
     process.exit(exitCode)
   }
 
-  const asked = portOfFlags(flags)
-  if (!asked) return fail(EXIT_FAILED, `unsupported protocol ${flags.proto}`)
-  const port = flags.useListenFd ? { ...asked, listenFd: LISTEN_FD } : asked
+  const requested = publishedPortOf(flags)
+  if (!requested) return fail(EXIT_FAILED, `unsupported protocol ${flags.protocol}`)
+  const port = flags.useListenFd ? { ...requested, listenFd: LISTEN_FD } : requested
   let log: StderrLog
   let proxy: Proxy
+  let descriptors: DescriptorBudget
   try {
     const settings = readSettings(process.env)
     if (readIsolation(process.env) === 'shared') throw noProxydError()
-    log = StderrLog.open(NAME, settings.logLevel)
-    const engine = openEngine(settings, log)
-    proxy = await engine.listen(port, {
-      log,
-      descriptors: DescriptorBudget.ofProcess(settings.workers),
-    })
+    log = StderrLog.open(PROXY_NAME, settings.logLevel)
+    descriptors = DescriptorBudget.ofProcess(settings.workers)
+    const observer = new LogObserver(log, port.protocol)
+    proxy = await openEngine(settings, log).listen(port, { observer }, { descriptors })
   } catch (err) {
     if (err instanceof SettingError) return fail(EXIT_USAGE, err.message)
     if (err instanceof ListenError) return fail(EXIT_FAILED, err.message, err.hint)
@@ -60,24 +61,25 @@ async function main(): Promise<void> {
   }
 
   stopOnSignal(proxy, log)
+  await serveOwnStatus(port, proxy, descriptors, log)
   status
     .ready()
     .catch((err: unknown) =>
-      log.warn(`Can't tell the parent that all is ready: ${errnoReason(err)}`),
+      log.warn(`Can't tell the parent that the port is ready: ${errnoReason(err)}`),
     )
-  setProcessName(NAME, [path, ...args])
-  tellListening(log, port, proxy.address)
+  setProcessName(PROXY_NAME, [path, ...args])
+  logListening(log, port, proxy.address)
 
   try {
     await proxy.closed
   } catch (err) {
-    log.error(brokenListenerText(port, proxy.address, err))
+    log.error(brokenListenerMessage(port, proxy.address, err))
     await log.flush()
     process.exit(EXIT_FAILED)
   }
 }
 
-/** How the launcher was called that has become this; it is nobody else's to see. */
+/** The path by which the launcher was called that has become this program. Child processes do not need it. */
 function launcherPath(): string | undefined {
   const { DOCKER_PROXY_COMMAND: path } = process.env
   delete process.env['DOCKER_PROXY_COMMAND']
@@ -88,45 +90,65 @@ function readFlags(path: string, args: readonly string[]): Flags {
   try {
     return parseFlags(args)
   } catch (err) {
-    if (!(err instanceof UsageError)) throw err
+    if (!(err instanceof FlagError)) throw err
     if (err.message !== '') complain(err.message)
     complain(usage(path).trimEnd())
     process.exit(err.exitCode)
   }
 }
 
-/** The launcher has become this program, though it was told to share one. */
+/** The launcher has become this program, although the port must share a docker-proxyd. */
 function noProxydError(): SettingError {
   const folder = process.env['DOCKER_PROXY_RUN_DIR'] || defaultRunFolder()
   const where = folder === undefined ? '' : ` in ${folder}`
   return new SettingError(
-    `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd${where} serves this port: start docker-proxyd, see why in its log, or set it to auto`,
+    `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd${where} serves this port: start docker-proxyd, read its log if it has ended, or set DOCKER_PROXY_ISOLATION to auto`,
   )
 }
 
+/** Serves a status socket if the parent has asked for one. */
+async function serveOwnStatus(
+  port: PublishedPort,
+  proxy: Proxy,
+  descriptors: DescriptorBudget,
+  log: StderrLog,
+): Promise<void> {
+  const path = process.env[STATUS_SOCKET_VARIABLE]
+  if (!path) return
+  const since = Date.now()
+  try {
+    const server = await serveStatus(path, descriptors, {
+      [PORTS_REQUEST]: () => [portStatus(process.pid, port, proxy, since)],
+    })
+    server.unref()
+  } catch (err) {
+    log.warn(`Can't report connections and bytes: ${String(err)}`)
+  }
+}
+
 function stopOnSignal(proxy: Proxy, log: StderrLog): void {
-  let stopping = false
+  let isStopping = false
   const stop = (signal: NodeJS.Signals): void => {
-    // Ctrl-C may come twice: from the terminal, and from a parent that passes it on.
-    if (stopping) return
-    stopping = true
-    proxy.close()
+    // Ctrl-C may come twice: from the terminal, and from a parent that forwards it.
+    if (isStopping) return
+    isStopping = true
+    proxy.stop()
     const { accepted, failedDials } = proxy.counters
     log.info('Proxy stopped', { signal, accepted, failedDials })
     void log.flush().then(() => process.exit())
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
-  // Nothing to a program in Go; Node would end, or listen for a debugger.
-  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGALRM']) process.on(signal, () => undefined)
+  for (const signal of IGNORED_SIGNALS) process.on(signal, () => undefined)
 }
 
-/** The version, and the engine that the settings and this machine come to. */
+/** Prints the version, and the engine that the settings lead to on this machine. */
 function printVersion(): void {
-  print(versionLine(NAME))
+  print(versionLine(PROXY_NAME))
   try {
     let why = ''
-    const { name } = chooseEngine(readSettings(process.env), (reason) => {
+    const log = StderrLog.open(PROXY_NAME, 'silent')
+    const { name } = chooseEngine(readSettings(process.env), log, (reason) => {
       why = ` (native does not load: ${reason})`
     })
     print(`engine: ${name}${why}`)
@@ -146,7 +168,7 @@ function print(line: string): void {
   }
 }
 
-/** Where nobody takes it from stderr, the exit code and the status pipe tell as well. */
+/** Writes to stderr. If nobody reads it, the exit code and the status pipe report the failure. */
 function complain(text: string): void {
   openStderrSink()?.write(text + '\n')
 }

@@ -2,25 +2,25 @@ import { spawn } from 'node:child_process'
 import { writeSync } from 'node:fs'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
-import { stopSignal } from './cli/stop-signal.js'
-import { keepYoungGenerationSmall } from './heap.js'
+import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
-import { notifySystemd, tellSystemdOfLife } from './linux/systemd.js'
-import { StderrLog, type Log } from './log/log.js'
+import { stopSignal } from './linux/stop-signal.js'
+import { notifySystemd, startSystemdWatchdog } from './linux/systemd.js'
+import type { Log } from './log/log.js'
+import { StderrLog } from './log/stderr-log.js'
 import { openStderrSink } from './log/stderr-sink.js'
-import { MAX_THREADS } from './proxy/engine-share.js'
+import { keepYoungGenerationSmall } from './memory/heap.js'
+import { MAX_THREADS } from './proxy/descriptor-shares.js'
 import { parseWorkers, readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
 import { versionLine } from './version.js'
 
 /*
- * One process for the ports of many docker-proxies, which hand theirs over.
+ * Serves the ports of many docker-proxies, which hand them over, in one process.
  */
 
 const NAME = 'docker-proxyd'
-const EXIT_FAILED = 1
-const EXIT_USAGE = 2
 
 interface Options {
   readonly 'run-dir': string | undefined
@@ -32,13 +32,13 @@ function parseOptions(): Options {
   return yargs(hideBin(process.argv))
     .scriptName(NAME)
     .usage(
-      'Usage: $0 [OPTIONS]\n\nServes the ports of all docker-proxies that dockerd starts from now on, in one process.',
+      'Usage: $0 [OPTIONS]\n\nServes the ports of all docker-proxies that dockerd starts from now on in one process.',
     )
     .option('run-dir', {
       type: 'string',
       requiresArg: true,
       default: defaultRunFolder(),
-      describe: 'folder in which docker-proxies find it [DOCKER_PROXY_RUN_DIR]',
+      describe: 'folder in which docker-proxies find this process [DOCKER_PROXY_RUN_DIR]',
     })
     .option('workers', {
       type: 'string',
@@ -49,10 +49,10 @@ function parseOptions(): Options {
     .option('replace', {
       type: 'boolean',
       default: false,
-      describe: 'take the place of the one that runs, which ends with its last connection',
+      describe: 'take over from the running docker-proxyd, which ends with its last connection',
     })
     .parserConfiguration({ 'duplicate-arguments-array': false })
-    .demandCommand(0, 0, '', 'there are only options here')
+    .demandCommand(0, 0, '', 'only options are accepted')
     .strict()
     .locale('en')
     .version(versionLine(NAME))
@@ -63,7 +63,6 @@ function parseOptions(): Options {
 }
 
 function fail(exitCode: number, reason: string): never {
-  // Whether anybody takes it or not.
   openStderrSink()?.write(`${NAME}: ${reason}\n`)
   process.exit(exitCode)
 }
@@ -71,7 +70,7 @@ function fail(exitCode: number, reason: string): never {
 async function main(): Promise<void> {
   keepYoungGenerationSmall()
   let isReady = false
-  // Before it is ready, what starts is what is installed by now.
+  // Before this process is ready there is nothing to take over.
   process.on('SIGUSR2', () => isReady && startSuccessor(log))
   const options = parseOptions()
   const runDir = options['run-dir']
@@ -86,17 +85,17 @@ async function main(): Promise<void> {
   )
   const log = StderrLog.open(NAME, settings.logLevel)
   const proxyd = await openProxyd(runDir, settings, log, options)
-  tellReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
+  printReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
   try {
     notifySystemd(`MAINPID=${process.pid}\nREADY=1`)
   } catch (err) {
-    log.warn(`Can't tell systemd that all is ready: ${errnoReason(err)}`)
+    log.warn(`Can't notify systemd: ${errnoReason(err)}`)
   }
-  tellSystemdOfLife(() => proxyd.isOpen)
+  startSystemdWatchdog(() => proxyd.isOpen)
   isReady = true
-  const signal = await Promise.race([stop, proxyd.left])
+  const signal = await Promise.race([stop, proxyd.replaced])
   if (signal) {
-    log.info('Stopped: its docker-proxies wait for the next', {
+    log.info('Stopped: its docker-proxies wait for the next docker-proxyd', {
       signal,
       ports: proxyd.ports().length,
     })
@@ -106,16 +105,15 @@ async function main(): Promise<void> {
   process.exit()
 }
 
-/** Nobody may be there to hear it, as when what has started us is gone. */
-function tellReady(line: string): void {
+function printReady(line: string): void {
   try {
     writeSync(1, line)
   } catch {
-    // It serves them all the same.
+    // Nobody reads stdout, for example because the parent has ended.
   }
 }
 
-/** Starts what is installed by now in our place; systemd has us do this for `reload`. */
+/** Starts the program that is installed now, which takes over. systemd requests this for `reload`. */
 function startSuccessor(log: Log): void {
   const [node, program = '', ...args] = process.argv
   const successor = spawn(
@@ -126,7 +124,7 @@ function startSuccessor(log: Log): void {
       detached: true,
     },
   )
-  successor.on('error', (err) => log.error(`Can't start another: ${errnoReason(err)}`))
+  successor.on('error', (err) => log.error(`Can't start a successor: ${errnoReason(err)}`))
   successor.unref()
 }
 
@@ -135,7 +133,7 @@ main().catch((err: unknown) => {
   fail(
     err instanceof SettingError ? EXIT_USAGE : EXIT_FAILED,
     isShort
-      ? `${errnoReason(err)}: raise the limit, as with ulimit -n 1048576`
+      ? `${errnoReason(err)}: raise the limit, for example with ulimit -n 1048576`
       : err instanceof Error
         ? err.message
         : String(err),

@@ -1,80 +1,95 @@
 import { closeSync, readFileSync, writeSync } from 'node:fs'
-import { stopSignal } from './cli/stop-signal.js'
 import { deferred } from './deferred.js'
-import { keepYoungGenerationSmall } from './heap.js'
-import { StderrLog } from './log/log.js'
+import { EXIT_FAILED } from './exit-codes.js'
+import { stopSignal } from './linux/stop-signal.js'
+import { StderrLog } from './log/stderr-log.js'
+import { keepYoungGenerationSmall } from './memory/heap.js'
+import { releaseMemorySoon } from './memory/release-memory.js'
 import { openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
-import { brokenListenerText } from './proxy/listen-error.js'
+import type { Proxy } from './proxy/engine.js'
+import {
+  SHARED_FIRST_LISTEN_FD,
+  STATUS_FAILED,
+  STATUS_FD,
+  STATUS_READY,
+} from './proxy/inherited-descriptors.js'
+import { brokenListenerMessage } from './proxy/listen-error.js'
+import { LogObserver } from './proxy/log-observer.js'
 import type { PublishedPort } from './proxy/published-port.js'
 import { readSettings } from './proxy/settings.js'
-import { statusOf } from './proxyd/port-status.js'
-import { serveStatus } from './proxyd/status-socket.js'
-import { tidyUpSoon } from './tidy-up.js'
+import { PORTS_REQUEST, portStatus } from './status/port-status.js'
+import { serveStatus, STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
+import { SHARED_PROGRAM_NAME, type SharedTask } from './supervisor/shared-task.js'
 
 /*
- * All ports of a publication in one process, for docker-publish: it is given them on stdin, their sockets from descriptor
- * 10 on, and tells as a docker-proxy does on descriptor 3 whether it serves them.
+ * Serves all ports of a publication in one process, for docker-publish: it reads a SharedTask from stdin, inherits the listening sockets,
+ * and uses the status pipe like a docker-proxy.
  */
 
-const STATUS_FD = 3
-const FIRST_LISTEN_FD = 10
-
-/** What it is told. */
-interface Task {
-  /** Where it is to tell of the ports. */
-  readonly socket: string
-  readonly ports: readonly PublishedPort[]
+interface ServedPort {
+  readonly port: PublishedPort
+  readonly proxy: Proxy
 }
 
 async function main(): Promise<void> {
   keepYoungGenerationSmall()
   const stop = deferred()
   void stopSignal().then(() => stop.resolve())
-  const { socket, ports } = JSON.parse(readFileSync(0, 'utf8')) as Task
+  const { ports } = JSON.parse(readFileSync(0, 'utf8')) as SharedTask
   const settings = readSettings(process.env)
-  const log = StderrLog.open('docker-publish-shared', settings.logLevel)
+  const log = StderrLog.open(SHARED_PROGRAM_NAME, settings.logLevel)
   const engine = openEngine(settings, log)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
-  const since = Date.now()
-  const published = await Promise.all(
-    ports.map(async (port, i) => {
-      const proxy = await engine.listen(
-        { ...port, listenFd: FIRST_LISTEN_FD + i },
-        { log, descriptors },
-      )
-      // The daemon has all sockets, and starts another that listens on them.
+  const served = await Promise.all(
+    ports.map(async (port, i): Promise<ServedPort> => {
+      const inherited = { ...port, listenFd: SHARED_FIRST_LISTEN_FD + i }
+      const observer = new LogObserver(log, port.protocol)
+      const proxy = await engine.listen(inherited, { observer }, { descriptors })
+      // The daemon has all sockets, and starts another process that listens on them.
       proxy.closed.catch((err: unknown) => {
-        log.error(brokenListenerText(port, proxy.address, err))
-        process.exitCode = 1
+        log.error(brokenListenerMessage(port, proxy.address, err))
+        process.exitCode = EXIT_FAILED
         stop.resolve()
       })
       return { port, proxy }
     }),
   )
-  try {
-    await serveStatus(socket, descriptors, {
-      ports: () => published.map(({ port, proxy }) => statusOf(process.pid, port, proxy, since)),
-    })
-  } catch (err) {
-    log.warn(`Can't tell of connections and bytes: ${String(err)}`)
-  }
-  writeSync(STATUS_FD, '0\n')
+  await serveOwnStatus(served, descriptors, log)
+  writeSync(STATUS_FD, STATUS_READY)
   closeSync(STATUS_FD)
-  tidyUpSoon()
+  releaseMemorySoon()
   await stop.promise
-  for (const { proxy } of published) proxy.close()
+  for (const { proxy } of served) proxy.stop()
   await log.flush()
   process.exit()
+}
+
+async function serveOwnStatus(
+  served: readonly ServedPort[],
+  descriptors: DescriptorBudget,
+  log: StderrLog,
+): Promise<void> {
+  const path = process.env[STATUS_SOCKET_VARIABLE]
+  if (!path) return
+  const since = Date.now()
+  try {
+    await serveStatus(path, descriptors, {
+      [PORTS_REQUEST]: () =>
+        served.map(({ port, proxy }) => portStatus(process.pid, port, proxy, since)),
+    })
+  } catch (err) {
+    log.warn(`Can't report connections and bytes: ${String(err)}`)
+  }
 }
 
 main().catch((err: unknown) => {
   const reason = err instanceof Error ? err.message : String(err)
   console.error(reason)
   try {
-    writeSync(STATUS_FD, `1\n${reason}`)
+    writeSync(STATUS_FD, STATUS_FAILED + reason)
   } catch {
-    // It has been told already that all is ready.
+    // The pipe is closed, because the ports were ready before.
   }
-  process.exit(1)
+  process.exit(EXIT_FAILED)
 })

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 /*
- * `npm start`: with arguments the drop-in itself, without any the demo, which leaves a published port to try.
+ * `npm start`: the drop-in itself if there are arguments, else the demo, which leaves a published port to try.
  */
 
 const args = process.argv.slice(2)

@@ -1,4 +1,4 @@
-// Both are put in by the build.
+// The build inserts both.
 declare const BUILD_VERSION: string
 declare const BUILD_COMMIT: string
 

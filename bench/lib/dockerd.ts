@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { processCommand, processIds } from '../../src/linux/process.js'
+import { processCommand, processIds } from '../../src/linux/proc/process.js'
 import { output, startChild, stopChild } from './child.js'
 import { missingProgram } from './peer.js'
 import { keepRules } from './rules.js'

@@ -1,4 +1,4 @@
-import { descriptorLimit } from '../../src/linux/descriptors.js'
+import { descriptorLimit } from '../../src/linux/proc/descriptors.js'
 
 const WANTED = 10_000
 /** A proxy takes two descriptors for each connection, and some for itself. */

@@ -1,9 +1,9 @@
-import { requireCalls } from '../../src/linux/calls.js'
-import { AF_INET, OPTION, SOCK } from '../../src/linux/constants.js'
-import { requireFfi } from '../../src/linux/ffi.js'
-import { MessageBatch } from '../../src/linux/message-batch.js'
-import { openPortSocket } from '../../src/linux/port-socket.js'
-import { socketAddress } from '../../src/linux/socket-address.js'
+import { requireSyscalls } from '../../src/linux/ffi/syscalls.js'
+import { AF_INET, OPTION, SOCK } from '../../src/linux/ffi/constants.js'
+import { requireFfi } from '../../src/linux/ffi/ffi.js'
+import { MessageBatch } from '../../src/linux/sockets/message-batch.js'
+import { openPortSocket } from '../../src/linux/sockets/port-socket.js'
+import { encodeSocketAddress } from '../../src/linux/sockets/socket-address.js'
 import { loadMain } from '../lib/load-main.js'
 
 /*
@@ -21,7 +21,7 @@ const LOST_MS = 200
 const POLLFD = { fd: 0, events: 4, returned: 6, size: 8 }
 const POLLIN = 1
 
-const calls = requireCalls()
+const calls = requireSyscalls()
 const { addressOf, declare } = requireFfi()
 const batch = new MessageBatch()
 const pollCall = declare('int poll(uintptr_t fds, uint64_t count, int milliseconds)')
@@ -43,7 +43,7 @@ function poller(fds: readonly number[]): (ready: (index: number) => void) => voi
 }
 
 function echo(port: number): never {
-  const fd = openPortSocket('udp', '127.0.0.1', port)
+  const fd = openPortSocket({ protocol: 'udp', ip: '127.0.0.1', port })
   calls.setOption(fd, OPTION.SO_RCVBUF, RECEIVE_BUFFER)
   const wait = poller([fd])
   for (;;) {
@@ -51,7 +51,7 @@ function echo(port: number): never {
       const count = batch.receive(fd)
       for (let first = 0; first < count;) {
         const length = batch.runLength(first, count)
-        batch.answer(fd, first, length, batch.envelope(first))
+        batch.reply(fd, first, length, batch.envelope(first))
         first += length
       }
     })
@@ -60,7 +60,7 @@ function echo(port: number): never {
 
 /** Each socket keeps `window` datagrams under way. */
 function load(port: number, seconds: number, sockets: number, window: number): void {
-  const to = socketAddress('127.0.0.1', port)
+  const to = encodeSocketAddress({ ip: '127.0.0.1', port })
   const data = Buffer.alloc(SIZE, 'x')
   const dataAddress = addressOf(data)
   const fds = Array.from({ length: sockets }, () => {

@@ -1,11 +1,11 @@
-import type { Refusal, Suggestions } from '../controller/conflict.js'
-import type { Holder } from '../controller/holder.js'
+import type { Holder } from '../ports/holder.js'
+import type { Refusal } from '../ports/refusal.js'
+import type { Suggestions } from '../ports/suggestions.js'
 
+/** Longer command lines are cut off, characters. */
 const MAX_COMMAND = 160
 
-/**
- * A refusal for people: the line that scripts match, then who holds the port and what would work.
- */
+/** A refusal for people: the line that scripts match, then the holder of the port and what works instead. */
 export function reportRefusal({ message, details }: Refusal): string {
   const { holder, suggestions } = details
   const lines = [message]
@@ -35,7 +35,7 @@ function describeHolder(holder: Holder): string {
     case 'unknown': {
       const isRoot = process.getuid?.() === 0
       return isRoot
-        ? `a socket on ${holder.address} of user ${holder.user} that no process here has: it may be the kernel's, or a process's of another PID namespace`
+        ? `a socket of user ${holder.user} on ${holder.address} without a process here: it belongs to the kernel, or to a process in another PID namespace`
         : `a process of another user (${holder.user}) on ${holder.address}; run as root to see which`
     }
   }
@@ -49,13 +49,13 @@ function describeSuggestions({ ports, address }: Suggestions): string {
   return parts.join('; ')
 }
 
-/** A command on one line, and not a long one. */
+/** Puts a command on one line, and cuts a long one off. */
 function shorten(command: string): string {
   const line = command.replace(/\s+/g, ' ').trim()
   return line.length > MAX_COMMAND ? `${line.slice(0, MAX_COMMAND)}…` : line
 }
 
-/** Local time without the parts that a person does not need. */
+/** Local time to the second. */
 function formatTime(iso: string): string {
   return new Date(iso).toLocaleString('sv-SE')
 }

@@ -6,7 +6,7 @@ const WEEK = 7 * DAY
 const MONTH = 30 * DAY
 const YEAR = 365 * DAY
 
-/** Each unit from its first milliseconds on, in docker's words. */
+/** From how many milliseconds on each unit is used, and docker's words for it. */
 const WORDS: [from: number, words: (ms: number) => string][] = [
   [2 * YEAR, (ms) => `${Math.floor(ms / YEAR)} years`],
   [2 * MONTH, (ms) => `${Math.floor(ms / MONTH)} months`],
@@ -20,7 +20,7 @@ const WORDS: [from: number, words: (ms: number) => string][] = [
   [SECOND, () => '1 second'],
 ]
 
-/** How long something has been, as `docker ps` says it. @param ms milliseconds */
+/** Formats a duration as `docker ps` does. @param ms milliseconds */
 export function formatDuration(ms: number): string {
   return WORDS.find(([from]) => ms >= from)?.[1](ms) ?? 'Less than a second'
 }

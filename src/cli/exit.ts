@@ -1,33 +1,33 @@
 import { writeSync } from 'node:fs'
-import { HostError } from '../controller/api/host.js'
-import { Refusal } from '../controller/conflict.js'
-import { PortSpecError } from '../controller/port-spec.js'
+import { HostError } from '../api/host.js'
 import { RequestError } from '../controller/request-error.js'
+import { EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE } from '../exit-codes.js'
 import { errnoCode } from '../linux/errno.js'
+import { PortSpecError } from '../ports/port-spec.js'
+import { Refusal } from '../ports/refusal.js'
 import { reportRefusal } from './conflict-report.js'
 import { UsageError } from './usage-error.js'
 
-const EXIT_FAILED = 1
-const EXIT_USAGE = 2
-/** As docker run says that it understood, and could not. */
-const EXIT_REFUSED = 125
+const STDERR_FD = 2
 
-/** Says why a command ended, and ends with the code that goes with it. */
-export function exitWith(err: unknown): never {
-  // Whoever reads our output has enough of it, as head(1).
+/** Reports why a command has failed, and ends with the exit code of the error. @param program its name in messages */
+export function exitWith(err: unknown, program: string): never {
+  // The reader of our output has closed it, for example head(1).
   if (errnoCode(err) === 'EPIPE') process.exit(EXIT_FAILED)
   const errors: unknown[] = err instanceof AggregateError ? err.errors : [err]
-  for (const each of errors) complain(wantsJson() ? JSON.stringify(asJson(each)) : describe(each))
+  for (const each of errors) {
+    complain(wantsJson() ? JSON.stringify(toJson(each)) : describe(each, program))
+  }
   process.exit(exitCode(errors[0]))
 }
 
-/** Programs get the error as the API has it. Read off the command line, which may be what is wrong. */
+/** Programs get the error in the API's form. Read from the command line itself, because the error may be in the command line. */
 function wantsJson(): boolean {
   const args = process.argv
   return args.includes('--format=json') || args[args.indexOf('--format') + 1] === 'json'
 }
 
-function asJson(err: unknown): object {
+function toJson(err: unknown): object {
   const { message } = err as Error
   if (err instanceof Refusal) return { code: err.code, message, ...err.details }
   return { code: exitCode(err) === EXIT_USAGE ? 'bad-request' : 'failed', message }
@@ -41,15 +41,15 @@ function exitCode(err: unknown): number {
   return isUsage ? EXIT_USAGE : EXIT_FAILED
 }
 
-function describe(err: unknown): string {
+function describe(err: unknown, program: string): string {
   if (err instanceof Refusal) return reportRefusal(err)
-  return `docker-publish: ${err instanceof Error ? err.message : String(err)}`
+  return `${program}: ${err instanceof Error ? err.message : String(err)}`
 }
 
 function complain(text: string): void {
   try {
-    writeSync(2, text + '\n')
+    writeSync(STDERR_FD, text + '\n')
   } catch {
-    // Nobody reads it; the exit code tells as well.
+    // Nobody reads stderr. The exit code reports the error as well.
   }
 }

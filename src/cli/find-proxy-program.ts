@@ -1,11 +1,11 @@
 import { accessSync, constants } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { inspectProxyProgram, type ProxyProgram } from '../controller/proxy-program.js'
+import { inspectProxyProgram, type ProxyProgram } from '../supervisor/proxy-program.js'
 
-/** The docker-proxy that came with this program. */
+/** The docker-proxy of this installation. */
 const OWN_PROXY = fileURLToPath(new URL('docker-proxy', import.meta.url))
 
-/** The docker-proxy to start: the one that is named, or ours. Rejects when it can't be run. */
+/** Finds the docker-proxy to start: the chosen one, else ours. Rejects if it can't be run. */
 export async function findProxyProgram(chosen: string | undefined): Promise<ProxyProgram> {
   const path = chosen ?? process.env['DOCKER_PUBLISH_PROXY_PATH'] ?? ''
   if (path !== '') return inspectProxyProgram(path)

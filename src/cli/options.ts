@@ -1,7 +1,7 @@
 import type { Argv } from 'yargs'
-import { Client } from '../controller/client.js'
-import { parseHost } from '../controller/api/host.js'
-import type { TlsFiles } from '../controller/api/tls.js'
+import { Client } from '../api/client.js'
+import { parseHost } from '../api/host.js'
+import type { TlsFiles } from '../api/tls.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
 import { defaultClientHost } from './paths.js'
 import { UsageError } from './usage-error.js'
@@ -10,7 +10,7 @@ import { UsageError } from './usage-error.js'
  * Options that several commands share.
  */
 
-export interface ClientOptions {
+export interface ClientArgs {
   host: string | undefined
   tlsverify: boolean | undefined
   tlscacert: string | undefined
@@ -22,9 +22,9 @@ export function withTls<T>(yargs: Argv<T>) {
   return yargs
     .option('tlsverify', {
       type: 'boolean',
-      describe: 'TLS on tcp:// hosts, where both sides must show a certificate',
+      describe: 'use TLS on tcp:// hosts; both sides must show a certificate',
     })
-    .option('tlscacert', { type: 'string', describe: 'the authority both sides trust' })
+    .option('tlscacert', { type: 'string', describe: 'the authority that both sides trust' })
     .option('tlscert', { type: 'string', describe: 'our certificate' })
     .option('tlskey', { type: 'string', describe: 'our key' })
 }
@@ -38,19 +38,17 @@ export function withClient<T>(yargs: Argv<T>) {
   })
 }
 
-/** @throws UsageError, HostError */
-export function openClient(options: ClientOptions): Client {
-  const { host = process.env['DOCKER_PUBLISH_HOST'] } = options
-  return new Client(parseHost(host ? host : defaultClientHost()), tlsFiles(options))
+/** @param args with the program's name, which yargs adds @throws UsageError, HostError */
+export function openClient(args: ClientArgs & { $0: string }): Client {
+  const { host = process.env['DOCKER_PUBLISH_HOST'], $0: program } = args
+  return new Client(parseHost(host || defaultClientHost()), { tls: tlsFiles(args), program })
 }
 
-/** @throws UsageError when a file is missing */
-export function tlsFiles(
-  options: ClientOptions | Omit<ClientOptions, 'host'>,
-): TlsFiles | undefined {
-  const { tlsverify, tlscacert: ca, tlscert: cert, tlskey: key } = options
+/** @throws UsageError if a file is missing */
+export function tlsFiles(args: Omit<ClientArgs, 'host'>): TlsFiles | undefined {
+  const { tlsverify, tlscacert: ca, tlscert: cert, tlskey: key } = args
   if (!tlsverify) {
-    if (ca ?? cert ?? key) throw new UsageError('certificates are used with --tlsverify: add it')
+    if (ca ?? cert ?? key) throw new UsageError('certificates need --tlsverify: add it')
     return undefined
   }
   if (!ca || !cert || !key) {
@@ -78,7 +76,7 @@ export function withPublish<T>(yargs: Argv<T>) {
   })
 }
 
-/** What is to be published: ports, the container, and a name. */
+/** The options of a new publication: ports, container and name. */
 export function withPublication<T>(yargs: Argv<T>) {
   return withPublish(yargs)
     .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
@@ -100,7 +98,7 @@ export function withProxy<T>(yargs: Argv<T>) {
     .option('log-level', {
       choices: LOG_LEVELS,
       default: logLevelFromEnvironment(),
-      describe: 'what is logged on stderr [DOCKER_PUBLISH_LOG_LEVEL]',
+      describe: 'level of the log on stderr [DOCKER_PUBLISH_LOG_LEVEL]',
     })
 }
 

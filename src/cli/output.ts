@@ -1,7 +1,7 @@
-// Without a listener a write that fails would end the process; `print` tells of it as well.
+// Without a listener, a failed write would end the process. `print` reports the failure as well.
 process.stdout.on('error', () => undefined)
 
-/** Prints a result on stdout. Rejects when it can't be written: a result that nobody got is a failure. */
+/** Prints a result on stdout. Rejects if it can't be written: a result that nobody gets is a failure. */
 export function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(text + '\n', (err) => {

@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { canAccess } from './can-access.js'
 
-/** Where a daemon keeps what, and is reached, unless it is told otherwise. */
+/** The default folders and host of a daemon. */
 export interface DefaultPaths {
   readonly host: string
   readonly dataRoot: string
@@ -17,12 +17,12 @@ const ROOT: DefaultPaths = {
   execRoot: '/run/docker-publish',
 }
 
-/** root's folders, or for others those of the XDG base directory specification. */
+/** The folders of root, or for other users those of the XDG base directory specification. */
 export function defaultPaths(): DefaultPaths {
   if (process.getuid?.() === 0) return ROOT
   const state = process.env['XDG_STATE_HOME'] || join(homedir(), '.local/state')
   const dataRoot = join(state, 'docker-publish')
-  // Empty counts as unset, says the specification.
+  // By the specification, an empty variable counts as unset.
   const runtime = process.env['XDG_RUNTIME_DIR'] || undefined
   return {
     host: `unix://${join(runtime ?? dataRoot, SOCKET)}`,
@@ -31,7 +31,7 @@ export function defaultPaths(): DefaultPaths {
   }
 }
 
-/** Where a client looks: our own daemon's socket, or root's where we may use that. */
+/** Where a client looks for a daemon: the user's own socket, or root's if the user may access it. */
 export function defaultClientHost(): string {
   const own = defaultPaths().host
   const usable = [own, ROOT.host].find((host) =>

@@ -1,9 +1,9 @@
-import type { PortView } from '../controller/api/types.js'
-import { joinHostPort } from '../proxy/published-port.js'
+import type { PortView } from '../controller/views.js'
+import { joinHostPort } from '../ports/host-port.js'
 
 type Port = Pick<PortView, 'protocol' | 'hostIp' | 'hostPort' | 'containerPort'>
 
-/** Ports as `docker ps` writes them: `0.0.0.0:8000-8009->9000-9009/tcp, [::]:8080->80/tcp`. */
+/** Formats ports as `docker ps` does: `0.0.0.0:8000-8009->9000-9009/tcp, [::]:8080->80/tcp`. */
 export function formatPorts(ports: readonly Port[]): string {
   const runs: { first: Port; last: Port }[] = []
   for (const port of sorted(ports)) {

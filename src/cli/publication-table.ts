@@ -1,16 +1,16 @@
-import type { DockerPortView, PortView, PublicationView } from '../controller/api/types.js'
+import type { DockerPortView, PortView, PublicationView } from '../controller/views.js'
 import { formatDuration } from './duration.js'
 import { formatPorts } from './ports-column.js'
 import { formatSize } from './size.js'
 import { formatTable } from './table.js'
 
 const HEADER = ['NAME', 'BACKEND', 'PORTS', 'STATUS', 'CONNECTIONS', 'UPTIME']
-/** With what dockerd has published; the title is docker stats's. */
+/** The header of `ls --all`. NET I/O is a title of `docker stats`. */
 const HEADER_OF_ALL = [...HEADER.slice(0, -1), 'NET I/O', 'UPTIME']
-/** Stands for the name of what dockerd has published. */
+/** The name of ports that dockerd has published. */
 const DOCKER = '(docker)'
 
-/** `docker-publish ls`: a line for each publication. */
+/** The table of `ls`: a line for each publication. */
 export function formatPublications(
   publications: readonly PublicationView[],
   now = Date.now(),
@@ -24,7 +24,7 @@ export function formatPublications(
   )
 }
 
-/** `docker-publish ls --all`: and a line for each container whose ports dockerd has published. */
+/** The table of `ls --all`: also a line for each container with ports of dockerd. */
 export function formatAll(
   publications: readonly PublicationView[],
   dockerPorts: readonly DockerPortView[],
@@ -36,7 +36,7 @@ export function formatAll(
     formatDuration(now - Date.parse(publication.created)),
   ])
   const containers = [...new Set(dockerPorts.map(({ containerIp }) => containerIp))]
-  const theirs = containers.map((container) => {
+  const dockers = containers.map((container) => {
     const ports = dockerPorts.filter(({ containerIp }) => containerIp === container)
     const since = Math.min(...ports.map((port) => Date.parse(port.since)))
     const connections = String(sum(ports.map((port) => port.connections)))
@@ -45,7 +45,7 @@ export function formatAll(
       ...[formatTraffic(ports), formatDuration(now - since)],
     ]
   })
-  return formatTable(HEADER_OF_ALL, [...ours, ...theirs])
+  return formatTable(HEADER_OF_ALL, [...ours, ...dockers])
 }
 
 function describe({ name, backend, ports }: PublicationView): string[] {
@@ -53,7 +53,7 @@ function describe({ name, backend, ports }: PublicationView): string[] {
   return [name, backend, formatPorts(ports), formatStatus(ports), String(connections)]
 }
 
-/** Bytes from clients and to them, as `1.2kB / 3.4MB`; `-` where not all proxies tell. */
+/** Bytes from and to clients, as `1.2kB / 3.4MB`; `-` unless all proxies report them. */
 function formatTraffic(ports: readonly { bytesIn?: number; bytesOut?: number }[]): string {
   if (ports.some(({ bytesIn }) => bytesIn === undefined)) return '-'
   const [bytesIn, bytesOut] = [
@@ -67,7 +67,7 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
 }
 
-/** `up`, or what is the matter with the ports that are not. */
+/** `up`, or the state of the ports that are not up. */
 export function formatStatus(ports: readonly PortView[]): string {
   const [worst, ...others] = ports.filter(({ state }) => state !== 'up')
   if (!worst) return 'up'

@@ -2,7 +2,7 @@ const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const
 const STEP = 1000
 const DIGITS = 3
 
-/** A number of bytes as docker writes it: `1.23kB`, `45.6MB`. */
+/** Formats a number of bytes as docker does: `1.23kB`, `45.6MB`. */
 export function formatSize(bytes: number): string {
   let value = bytes
   let unit = 0
@@ -10,7 +10,7 @@ export function formatSize(bytes: number): string {
     value /= STEP
     unit++
   }
-  // Whole bytes need no digits behind the point.
+  // Bytes have no decimals.
   const text = unit === 0 ? String(value) : String(Number(value.toPrecision(DIGITS)))
   return `${text}${UNITS[unit] ?? ''}`
 }

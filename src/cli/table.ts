@@ -1,6 +1,6 @@
 const GAP = '   '
 
-/** Rows in columns that are as wide as what is in them, as docker's tables. */
+/** Formats a table as docker does: each column is as wide as its widest cell. */
 export function formatTable(
   header: readonly string[],
   rows: readonly (readonly string[])[],

@@ -1,4 +1,4 @@
-/** A command line that can't be followed. */
+/** An invalid command line. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }

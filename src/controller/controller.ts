@@ -1,79 +1,83 @@
 import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { realpathSync } from 'node:fs'
-import { isIP } from 'node:net'
-import { REASONS } from '../linux/errno.js'
+import { errnoCode } from '../linux/errno.js'
 import { makeFolder } from '../linux/make-folder.js'
+import { parseIp } from '../linux/sockets/ip-address.js'
 import type { Log } from '../log/log.js'
-import { parseIp } from '../proxy/go-values.js'
-import { joinHostPort } from '../proxy/published-port.js'
-import { Allocator, type BoundPort } from './allocator.js'
-import type { PublicationEvent, PublicationRequest, PublicationView } from './api/types.js'
-import { checkPorts } from './check.js'
-import type { Claim } from './claim.js'
-import { Refusal } from './conflict.js'
-import { connectionCounter } from './connections.js'
-import type { Holder } from './holder.js'
-import { parsePortSpec, type PortRequest } from './port-spec.js'
-import { PortTable } from './port-table.js'
-import { endLeftovers } from './proxy-process.js'
-import type { ProxyProgram } from './proxy-program.js'
-import { Publication } from './publication.js'
+import { Allocator, releasePort, type BoundPort } from '../ports/allocator.js'
+import { checkPorts, UNNAMED } from '../ports/check-ports.js'
+import type { Claim, Claims } from '../ports/claims/claims.js'
+import { MemoryClaims } from '../ports/claims/memory-claims.js'
+import { connectionCounter } from '../ports/connections.js'
+import type { Holder } from '../ports/holder.js'
+import { formatHostPort, joinHostPort, type HostPort } from '../ports/host-port.js'
+import { parsePortSpec, type PortRequest } from '../ports/port-spec.js'
+import { Refusal } from '../ports/refusal.js'
+import type { StopOptions } from '../proxy/engine.js'
+import { endLeftovers } from '../supervisor/proxy-process.js'
+import type { ProxyProgram } from '../supervisor/proxy-program.js'
+import { runtimeIds } from '../supervisor/runtime-record.js'
+import type { Isolation } from './isolation.js'
+import type { PublicationEvent } from './publication-event.js'
+import type { PublicationRequest } from './publication-request.js'
+import { Publication, type PublicationDescription } from './publication.js'
 import { RequestError } from './request-error.js'
-import { runtimeIds } from './runtime-record.js'
-import type { SavedPublication, StateFile } from './state-file.js'
+import type { SavedPort } from './saved-publication.js'
+import type { StateFile } from './state-file.js'
+import type { PublicationView } from './views.js'
 
 export interface ControllerOptions {
   readonly program: ProxyProgram
-  /** Where the running proxies are noted: a folder of this controller alone. */
+  /** Where running processes are recorded: a folder of this controller alone. */
   readonly runFolder: string
-  /** Left out, nothing is kept: the publications go with this process. */
+  /** Left out, publications end with this process. */
   readonly state?: StateFile
   readonly log: Log
+  /** Where claims of ports are kept; by default in memory. */
+  readonly claims?: Claims
 }
 
-/** A publication before it has its ports. */
-type Description = Omit<SavedPublication, 'ports'>
-
-/** So many ports have a process each, where nothing else was asked for. */
-const MAX_APART = 16
-/** As docker names its containers. */
-/** As often as dockerd tries to find a port for which a proxy can start. */
+/** With `auto` isolation, up to this many ports have a process each. */
+const MAX_PORTS_WITH_PROCESSES = 16
+/** Attempts to find a port for which a proxy can start; the same as in dockerd. */
 const MAX_TRIES = 10
-
+/** Docker's rule for container names. */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
+const OWNER_ONLY = 0o700
 
-/** All that is published here. */
+/** Manages all publications. */
 export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   readonly #options: ControllerOptions
-  readonly #table = new PortTable()
-  readonly #allocator = new Allocator(this.#table)
-  /** Those under way included, so that no two get one name. */
+  readonly #claims: Claims
+  readonly #allocator: Allocator
+  /** All publications, those under way included, so that a name is given only once. */
   readonly #publications = new Map<string, Publication>()
   readonly #complete = new Set<Publication>()
 
   constructor(options: ControllerOptions) {
     super()
-    // Each reader of the events is one.
+    // Each reader of the events is a listener.
     this.setMaxListeners(0)
-    makeFolder(options.runFolder, 0o700)
-    // However it is spelled, the proxies in it must be found again.
+    makeFolder(options.runFolder, OWNER_ONLY)
+    // Processes are found by the path of their folder, so the path must always be the same.
     this.#options = { ...options, runFolder: realpathSync(options.runFolder) }
+    this.#claims = options.claims ?? new MemoryClaims()
+    this.#allocator = new Allocator(this.#claims)
   }
 
-  /** Takes up what an earlier daemon had published, and ends what is nobody's. */
+  /** Continues the publications of an earlier daemon, and ends processes that belong to none. */
   async restore(): Promise<void> {
-    const saved = this.#options.state?.load() ?? []
+    const { runFolder, state } = this.#options
+    const saved = state?.load() ?? []
     const known = new Set(
       saved.flatMap(({ shared, ports }) => [shared, ...ports.map(({ id }) => id)]),
     )
-    const strays = runtimeIds(this.#options.runFolder).filter((id) => !known.has(id))
-    await Promise.all(strays.map((id) => endLeftovers(this.#options.runFolder, id)))
-    for (const each of saved) {
-      const publication = this.#create(each)
-      await publication.restore(each.ports, (claim, containerPort) =>
-        this.#table.hold(claim, holderOf(publication, claim, containerPort)),
-      )
+    const strays = runtimeIds(runFolder).filter((id) => !known.has(id))
+    await Promise.all(strays.map((id) => endLeftovers(runFolder, id)))
+    for (const { ports, ...description } of saved) {
+      const publication = this.#create(description)
+      await publication.restore(ports, (port) => this.#claimSaved(publication, port))
       this.#complete.add(publication)
     }
   }
@@ -84,56 +88,20 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
    */
   async add(request: PublicationRequest): Promise<PublicationView> {
     const requests = request.ports.flatMap(parsePortSpec)
-    const backend = readBackend(request.backend)
-    const name = request.name ?? ''
-    if (request.name !== undefined && !NAME.test(name)) {
-      throw new RequestError(
-        `invalid name ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, "_", "." or "-", 128 in all at most`,
-      )
-    }
+    const backend = parseBackend(request.backend)
+    const name = parseName(request.name)
     const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
     for (let tries = 1; ; tries++) {
       try {
         return await this.#publish(requests, name, backend, isShared)
       } catch (err) {
-        if (tries === MAX_TRIES || !hasLostRace(err) || !requests.some(leavesChoice)) throw err
+        if (tries === MAX_TRIES || !lostPort(err) || !requests.some(hasChoice)) throw err
       }
     }
   }
 
-  async #publish(
-    requests: readonly PortRequest[],
-    name: string,
-    backend: string,
-    isShared: boolean,
-  ): Promise<PublicationView> {
-    this.#refuseTakenName(name)
-    const description: Description = {
-      ...{ name, backend, created: new Date().toISOString() },
-      ...(isShared ? { shared: randomUUID() } : {}),
-    }
-    const bound = this.#allocator.allocate(requests, (claim, containerPort) =>
-      holderOf(description, claim, containerPort),
-    )
-    description.name ||= this.#nameFor(bound)
-    const publication = this.#create(description)
-    try {
-      await publication.start(bound)
-      this.#complete.add(publication)
-      this.#save()
-    } catch (err) {
-      // Before anything is waited for: somebody else's save must not keep it.
-      this.#complete.delete(publication)
-      await publication.stop()
-      this.#forget(publication)
-      throw err
-    }
-    this.#event({ type: 'published', publication: publication.name })
-    return publication.view(connectionCounter())
-  }
-
-  /** What `add` would bind now. Throws as `add` would. */
-  check(ports: readonly string[]): Claim[] {
+  /** Finds the ports that `add` would bind now. Rejects as `add` would. */
+  check(ports: readonly string[]): Promise<HostPort[]> {
     return checkPorts(ports, this.#allocator)
   }
 
@@ -144,16 +112,16 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     )
   }
 
-  /** Rejects with Refusal for a name that nobody has. */
+  /** Rejects with Refusal if there is no publication of this name. */
   async get(name: string): Promise<PublicationView> {
     return this.#find(name).view(connectionCounter())
   }
 
-  /** Withdraws a publication. Rejects with Refusal; it is still there then. */
-  async remove(name: string): Promise<void> {
+  /** Withdraws a publication. Rejects with Refusal; the publication then still exists. */
+  async remove(name: string, options?: StopOptions): Promise<void> {
     const publication = this.#find(name)
     if (!this.#complete.delete(publication)) {
-      throw new Refusal('busy', `${name} is being published or withdrawn just now: try again`)
+      throw new Refusal('busy', `${name} is being published or withdrawn: try again`)
     }
     try {
       this.#save()
@@ -161,20 +129,21 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
       this.#complete.add(publication)
       throw err
     }
-    await publication.stop()
+    await publication.stop(options)
     this.#forget(publication)
-    this.#event({ type: 'withdrawn', publication: name })
+    this.#emit({ type: 'withdrawn', publication: name })
   }
 
-  /** Withdraws everything. Rejects with Refusal when that can't be kept on disk. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#publications.values()].map((publication) => publication.stop()))
+  /** Withdraws all publications. Rejects with Refusal if the state can't be saved. */
+  async close(options?: StopOptions): Promise<void> {
+    const publications = [...this.#publications.values()]
+    await Promise.all(publications.map((publication) => publication.stop(options)))
     this.#publications.clear()
     this.#complete.clear()
     this.#options.state?.clear()
   }
 
-  /** Ends, and leaves the proxies to the next daemon; what was about to be published is not. */
+  /** Leaves all processes to the next daemon. Publications under way are withdrawn. */
   async leave(): Promise<void> {
     const publications = [...this.#publications.values()]
     for (const publication of this.#complete) publication.leave()
@@ -182,23 +151,80 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     await Promise.all(incomplete.map((publication) => publication.stop()))
   }
 
-  /** @throws RequestError where one process for all can't be had */
-  #isShared(isolation: 'process' | 'shared' | 'auto', ports: number): boolean {
+  async #publish(
+    requests: readonly PortRequest[],
+    name: string,
+    backend: string,
+    isShared: boolean,
+  ): Promise<PublicationView> {
+    this.#refuseTakenName(name)
+    const description = {
+      ...{ name, backend, created: new Date().toISOString() },
+      ...(isShared ? { shared: randomUUID() } : {}),
+    }
+    const bound = await this.#allocator.allocate(requests, (port, containerPort) =>
+      publicationHolder(description, port, containerPort),
+    )
+    const publication = this.#register(description, bound)
+    try {
+      await publication.start(bound)
+      this.#complete.add(publication)
+      this.#save()
+    } catch (err) {
+      // Before anything is awaited, so that another publication's save does not keep it.
+      this.#complete.delete(publication)
+      await publication.stop()
+      this.#forget(publication)
+      throw err
+    }
+    this.#emit({ type: 'published', publication: publication.name })
+    return publication.view(connectionCounter())
+  }
+
+  /** Names and registers a publication whose ports are bound. @throws Refusal if its name was taken meanwhile; the ports are free then */
+  #register(
+    description: { name: string } & PublicationDescription,
+    bound: readonly BoundPort[],
+  ): Publication {
+    try {
+      this.#refuseTakenName(description.name)
+    } catch (err) {
+      bound.forEach(releasePort)
+      throw err
+    }
+    description.name ||= this.#nameFor(bound)
+    return this.#create(description)
+  }
+
+  /** @throws RequestError if one process for all ports is requested and impossible */
+  #isShared(isolation: Isolation | 'auto', ports: number): boolean {
     const { isOurs, path } = this.#options.program
     if (isolation === 'shared' && !isOurs) {
       throw new RequestError(
-        `isolation "shared" is not for ${path}, which serves one port: use "process", or start the daemon without --proxy-path`,
+        `isolation "shared" is not possible with ${path}, which serves one port: use "process", or start the daemon without --proxy-path`,
       )
     }
-    return isolation === 'shared' || (isolation === 'auto' && isOurs && ports > MAX_APART)
+    return (
+      isolation === 'shared' || (isolation === 'auto' && isOurs && ports > MAX_PORTS_WITH_PROCESSES)
+    )
   }
 
-  #create(description: Description): Publication {
+  #create(description: PublicationDescription): Publication {
     const { program, runFolder, log } = this.#options
-    const event = (what: Omit<PublicationEvent, 'time'>): void => this.#event(what)
-    const publication = new Publication(description, { program, runFolder, log, event })
+    const onEvent = (event: Omit<PublicationEvent, 'time'>): void => this.#emit(event)
+    const publication = new Publication(description, { program, runFolder, log, onEvent })
     this.#publications.set(publication.name, publication)
     return publication
+  }
+
+  /** Claims a port of an earlier daemon. Rejects with Error if another publication in the state file has it as well. */
+  async #claimSaved(publication: Publication, saved: SavedPort): Promise<Claim> {
+    const { protocol, ip, port } = saved
+    const hostPort = { protocol, ip, port }
+    const holder = publicationHolder(publication, hostPort, saved.containerPort)
+    const { claim } = await this.#claims.claim(hostPort, holder)
+    if (claim) return claim
+    throw new Error(`the state has ${formatHostPort(hostPort)} more than once`)
   }
 
   #save(): void {
@@ -223,57 +249,65 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     if (!taken) return
     throw new Refusal(
       'name-in-use',
-      `the name ${name} is in use by the publication of ${taken.backend}: withdraw that one, or take another name`,
+      `the name ${name} is in use by the publication of ${taken.backend}: withdraw it, or choose another name`,
     )
   }
 
-  /** A name for a publication that was given none. */
+  /** Makes a name for a publication without one. */
   #nameFor([first]: readonly BoundPort[]): string {
     const base = `port-${first?.port ?? 0}`
     if (!this.#publications.has(base)) return base
     for (let i = 2; ; i++) if (!this.#publications.has(`${base}-${i}`)) return `${base}-${i}`
   }
 
-  #event(what: Omit<PublicationEvent, 'time'>): void {
-    this.emit('event', { time: new Date().toISOString(), ...what })
+  #emit(event: Omit<PublicationEvent, 'time'>): void {
+    this.emit('event', { time: new Date().toISOString(), ...event })
   }
 }
 
-/** Whether another may do: any port, or one of several. */
-function leavesChoice({ hostPorts }: PortRequest): boolean {
+/** Whether another port may work as well. */
+function hasChoice({ hostPorts }: PortRequest): boolean {
   return hostPorts === undefined || hostPorts.first < hostPorts.last
 }
 
-/** Whether a proxy that binds its port itself has found it taken by then, as by a connection that goes out. */
-function hasLostRace(err: unknown): boolean {
-  return (
-    err instanceof Refusal &&
-    err.code === 'proxy-failed' &&
-    err.message.includes(REASONS['EADDRINUSE'] ?? '')
-  )
+/** Whether a proxy that binds its port itself has found the port taken, for example by an outgoing connection. */
+function lostPort(err: unknown): boolean {
+  return err instanceof Refusal && errnoCode(err.cause) === 'EADDRINUSE'
 }
 
-function readBackend(text: string): string {
-  const ip = isIP(text) ? parseIp(text) : ''
-  if (ip !== '') return ip
+/** @throws RequestError */
+function parseBackend(text: string): string {
+  const ip = parseIp(text)
+  if (ip !== undefined) return ip
   throw new RequestError(
-    `invalid backend ${JSON.stringify(text)}: expected the container's IP address, as 172.17.0.2`,
+    `invalid backend ${JSON.stringify(text)}: expected the container's IP address, for example 172.17.0.2`,
   )
 }
 
-/** A publication of ours as the holder of a port; its name may be given later. */
-function holderOf(
-  publication: { name: string; backend: string; created: string },
-  claim: Claim,
+/** @returns an empty text for a publication without a name @throws RequestError */
+function parseName(name: string | undefined): string {
+  if (name === undefined) return ''
+  if (NAME.test(name)) return name
+  throw new RequestError(
+    `invalid name ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, "_", "." or "-", at most 128 in all`,
+  )
+}
+
+/** Describes a publication as the holder of a port. Its name may be set later. */
+function publicationHolder(
+  publication: { readonly name: string; readonly backend: string; readonly created: string },
+  { ip, port }: HostPort,
   containerPort: number,
 ): Holder {
   return {
     kind: 'publication',
     get name() {
-      return publication.name || 'of this very request'
+      return publication.name || UNNAMED
     },
-    address: joinHostPort(claim.ip, claim.port),
-    backend: joinHostPort(publication.backend, containerPort),
+    address: joinHostPort(ip, port),
+    get backend() {
+      return joinHostPort(publication.backend, containerPort)
+    },
     since: publication.created,
   }
 }

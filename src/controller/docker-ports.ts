@@ -1,27 +1,27 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { askPorts, type PortStatus } from '../proxyd/port-status.js'
-import { statusSocketOf } from '../proxyd/run-folder.js'
-import type { DockerPortView } from './api/types.js'
-import { Refusal } from './conflict.js'
+import { Refusal } from '../ports/refusal.js'
+import { statusSocketPath } from '../proxyd/run-folder.js'
+import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
+import type { DockerPortView } from './views.js'
 
-/** No docker-proxyd was started there, or it is not ours to ask. */
-const NONE = ['ENOENT', 'ENOTDIR', 'EACCES']
+/** No docker-proxyd was started there, or it belongs to another user. */
+const NO_PROXYD = ['ENOENT', 'ENOTDIR', 'EACCES']
 
 /**
- * The ports that dockerd has published through a docker-proxyd; none where none runs, or it is not ours to ask.
+ * Lists the ports that dockerd has published through a docker-proxyd. If none runs, or it belongs to another user, the list is empty.
  * @param runDir of docker-proxyd
- * Rejects with Refusal where one was started, and does not answer.
+ * Rejects with Refusal if a docker-proxyd was started and does not answer.
  */
-export async function dockerPorts(runDir: string | undefined): Promise<DockerPortView[]> {
-  const ports = runDir === undefined ? [] : await portsAt(statusSocketOf(runDir))
+export async function listDockerPorts(runDir: string | undefined): Promise<DockerPortView[]> {
+  const ports = runDir === undefined ? [] : await portsAt(statusSocketPath(runDir))
   return ports.map(({ active: connections, ...port }) => ({ ...port, connections }))
 }
 
 async function portsAt(path: string): Promise<readonly PortStatus[]> {
   try {
-    return await askPorts(path)
+    return await fetchPortStatuses(path)
   } catch (err) {
-    if (NONE.includes(errnoCode(err) ?? '')) return []
+    if (NO_PROXYD.includes(errnoCode(err) ?? '')) return []
     const message = `docker-proxyd does not answer on ${path}: ${errnoReason(err)}`
     throw new Refusal('no-answer', message)
   }

@@ -1,154 +1,174 @@
 import { randomUUID } from 'node:crypto'
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
-import type { BoundPort } from './allocator.js'
-import type { Isolation, PortView, PublicationEvent, PublicationView } from './api/types.js'
-import type { Claim } from './claim.js'
-import { Refusal } from './conflict.js'
-import type { CountConnections } from './connections.js'
-import { inParallel } from './in-parallel.js'
-import { claimOf, PortServer, type HeldPort, type ServerContext } from './port-server.js'
-import type { ProxyProgram } from './proxy-program.js'
-import type { SavedPort, SavedPublication } from './state-file.js'
+import type { BoundPort } from '../ports/allocator.js'
+import type { Claim } from '../ports/claims/claims.js'
+import type { CountConnections } from '../ports/connections.js'
+import { Refusal } from '../ports/refusal.js'
+import type { StopOptions } from '../proxy/engine.js'
+import { inParallel } from '../supervisor/in-parallel.js'
+import { PortServer, type ServedPort, type ServerContext } from '../supervisor/port-server.js'
+import type { ProxyProgram } from '../supervisor/proxy-program.js'
+import type { Isolation } from './isolation.js'
+import type { PublicationEvent } from './publication-event.js'
+import type { SavedPort, SavedPublication } from './saved-publication.js'
+import type { PortView, PublicationView } from './views.js'
 
-/** How many proxies of a publication start at once: on few cores more would only wait for each other. */
+/** Processes of a publication that start at the same time. On few cores, more would only wait for each other. */
 const STARTS_AT_ONCE = 4
+/** Processes that are asked for their status at the same time. */
+const REQUESTS_AT_ONCE = 32
 
-/** What a publication needs from its controller. */
+/** What a publication gets from its controller. */
 export interface PublicationContext {
   readonly program: ProxyProgram
   readonly runFolder: string
   readonly log: Log
-  readonly event: (event: Omit<PublicationEvent, 'time'>) => void
+  readonly onEvent: (event: Omit<PublicationEvent, 'time'>) => void
 }
 
-/** The ports of one container that are published together: all of them, or none. */
+/** A publication without its ports. */
+export type PublicationDescription = Omit<SavedPublication, 'ports'>
+
+/** Ports of one container that are published together: all of them, or none. */
 export class Publication {
   readonly name: string
-  readonly backend: string
   /** ISO 8601. */
   readonly created: string
   readonly #context: PublicationContext
   /** Names the files of the one process that serves all ports. */
   readonly #shared: string | undefined
+  #backend: string
   #servers: readonly PortServer[] = []
 
   constructor(
-    { name, backend, created, shared }: Omit<SavedPublication, 'ports'>,
+    { name, backend, created, shared }: PublicationDescription,
     context: PublicationContext,
   ) {
     this.name = name
-    this.backend = backend
     this.created = created
+    this.#backend = backend
     this.#shared = shared
     this.#context = context
   }
 
+  /** The container's address. */
+  get backend(): string {
+    return this.#backend
+  }
+
+  /** Changes the container's address. Processes that are started from now on forward to it, and the state file keeps it. */
+  changeBackend(ip: string): void {
+    this.#backend = ip
+  }
+
   /**
-   * Serves ports that are bound; their sockets are the publication's from now on.
-   * Rejects with Refusal when one proxy does not get ready; it is for the caller to stop the others.
+   * Serves ports that are bound. The publication owns them from now on.
+   * Rejects with Refusal if a process does not get ready; its cause may have the code of a system error. The caller then calls `stop`.
    */
   async start(bound: readonly BoundPort[]): Promise<void> {
-    const held = bound.map(({ protocol, ip, port, containerPort, release }): HeldPort => ({
-      saved: { id: randomUUID(), protocol, hostIp: ip, hostPort: port, containerPort },
-      release,
-    }))
-    const fds = new Map(held.map((each, i) => [each, bound[i]?.fd ?? -1]))
-    this.#servers = this.#divide(held).map(({ id, ports }) => {
-      const own = ports.map((port) => fds.get(port) ?? -1)
-      return this.#watch(
-        new PortServer(this.#serverContext, id, ports, this.isolation === 'shared', own),
-      )
-    })
+    const ports = bound.map((port): ServedPort => ({ ...port, id: randomUUID() }))
+    this.#servers = this.#divide(ports).map(({ id, ports: own }) =>
+      this.#observe(new PortServer(this.#serverContext, id, own, this.isolation === 'shared')),
+    )
     try {
       await inParallel(STARTS_AT_ONCE, this.#servers, ({ supervisor }) => supervisor.start())
     } catch (err) {
-      throw new Refusal('proxy-failed', `can't start the proxy: ${errnoReason(err)}`)
+      const message = `can't start the proxy: ${errnoReason(err)}`
+      throw new Refusal('proxy-failed', message, {}, { cause: err })
     }
   }
 
   /**
-   * Goes on where an earlier daemon left off: proxies that still run are adopted, all others started.
-   * @param hold takes the port from other publications
+   * Continues where an earlier daemon has stopped: processes that still run are adopted, all others started.
+   * @param claim claims a port
    */
   async restore(
-    ports: readonly SavedPort[],
-    hold: (claim: Claim, containerPort: number) => () => void,
+    saved: readonly SavedPort[],
+    claim: (port: SavedPort) => Promise<Claim>,
   ): Promise<void> {
-    const held = ports.map((saved) => ({
-      saved,
-      release: hold(claimOf(saved), saved.containerPort),
-    }))
-    this.#servers = await inParallel(STARTS_AT_ONCE, this.#divide(held), async ({ id, ports }) => {
-      const isShared = this.isolation === 'shared'
-      const restored = await PortServer.restore(this.#serverContext, id, ports, isShared)
-      if (restored.isAdopted) this.#event('adopted', restored.server)
-      return this.#watch(restored.server)
-    })
+    const ports: ServedPort[] = []
+    for (const port of saved) ports.push({ ...port, claim: await claim(port) })
+    const isShared = this.isolation === 'shared'
+    this.#servers = await inParallel(
+      STARTS_AT_ONCE,
+      this.#divide(ports),
+      async ({ id, ports: own }) => {
+        const restored = await PortServer.restore(this.#serverContext, id, own, isShared)
+        if (restored.isAdopted) this.#emit('adopted', restored.server)
+        return this.#observe(restored.server)
+      },
+    )
   }
 
   get isolation(): Isolation {
     return this.#shared === undefined ? 'process' : 'shared'
   }
 
-  /** What is to be kept on disk. */
+  /** What the state file keeps. */
   get saved(): SavedPublication {
     const { name, backend, created } = this
     const shared = this.#shared === undefined ? {} : { shared: this.#shared }
-    const ports = this.#servers.flatMap((server) => server.ports.map(({ saved }) => saved))
+    const ports = this.#servers.flatMap((server) =>
+      server.ports.map(({ id, protocol, ip, port, containerPort }) => ({
+        ...{ id, protocol, ip, port, containerPort },
+      })),
+    )
     return { name, backend, created, ...shared, ports }
   }
 
   async view(countConnections: CountConnections): Promise<PublicationView> {
-    const views = this.#servers.map((server) => viewsOf(server, countConnections))
+    const views = await inParallel(REQUESTS_AT_ONCE, this.#servers, (server) =>
+      viewPorts(server, countConnections),
+    )
     const { name, backend, created, isolation } = this
-    return { name, backend, created, isolation, ports: (await Promise.all(views)).flat() }
+    return { name, backend, created, isolation, ports: views.flat() }
   }
 
-  /** Withdraws all ports; each is free when this resolves. */
-  async stop(): Promise<void> {
-    await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop()))
-    for (const { ports } of this.#servers) for (const { release } of ports) release()
+  /** Withdraws all ports. Each is free when this resolves. */
+  async stop(options?: StopOptions): Promise<void> {
+    await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
+    for (const { ports } of this.#servers) for (const { claim } of ports) claim.release()
   }
 
-  /** Leaves the proxies running, for another daemon to adopt. */
+  /** Leaves the processes running, for another daemon to adopt. */
   leave(): void {
     for (const { supervisor } of this.#servers) supervisor.leave()
   }
 
   get #serverContext(): ServerContext {
     const { program, runFolder, log } = this.#context
-    return { program, runFolder, log, publication: this.name, backend: this.backend }
+    return { program, runFolder, log, publication: this.name, backend: () => this.#backend }
   }
 
-  /** Which ports one process serves, and what names its files. */
-  #divide(ports: readonly HeldPort[]): { id: string; ports: readonly HeldPort[] }[] {
+  /** Divides the ports among processes. `id` names the process's files. */
+  #divide(ports: readonly ServedPort[]): { id: string; ports: readonly ServedPort[] }[] {
     if (this.#shared !== undefined) return [{ id: this.#shared, ports }]
-    return ports.map((port) => ({ id: port.saved.id, ports: [port] }))
+    return ports.map((port) => ({ id: port.id, ports: [port] }))
   }
 
-  #watch(server: PortServer): PortServer {
-    server.supervisor.on('exited', (reason) => this.#event('proxy-exited', server, reason))
-    server.supervisor.on('restarted', () => this.#event('proxy-restarted', server))
+  #observe(server: PortServer): PortServer {
+    server.supervisor.on('exited', (reason) => this.#emit('proxy-exited', server, reason))
+    server.supervisor.on('restarted', () => this.#emit('proxy-restarted', server))
     return server
   }
 
-  #event(type: PublicationEvent['type'], server: PortServer, reason?: string): void {
+  #emit(type: PublicationEvent['type'], server: PortServer, reason?: string): void {
     const event = { type, publication: this.name, port: server.name }
-    this.#context.event(reason === undefined ? event : { ...event, reason })
+    this.#context.onEvent(reason === undefined ? event : { ...event, reason })
   }
 }
 
-async function viewsOf(server: PortServer, count: CountConnections): Promise<PortView[]> {
+async function viewPorts(server: PortServer, count: CountConnections): Promise<PortView[]> {
   const { status, holdsSocket } = server.supervisor
-  const counters = await server.counters()
-  return server.ports.map(({ saved }, i): PortView => {
-    const { protocol, hostIp, hostPort, containerPort } = saved
-    const own = counters?.[i]
+  const statuses = await server.portStatuses()
+  return server.ports.map((served, i): PortView => {
+    const { protocol, ip: hostIp, port: hostPort, containerPort } = served
+    const own = statuses?.[i]
     return {
       ...{ protocol, hostIp, hostPort, containerPort },
       ...status,
-      connections: own ? own.active : count(claimOf(saved), status.pid),
+      connections: own ? own.active : count(served, status.pid),
       ...(own ? { bytesIn: own.bytesIn, bytesOut: own.bytesOut } : {}),
       holdsSocket,
     }

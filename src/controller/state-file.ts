@@ -1,52 +1,50 @@
-import { Type, type Static } from 'typebox'
-import { Value } from 'typebox/value'
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { Type, type Static } from 'typebox'
+import { Value } from 'typebox/value'
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { replaceFile } from '../linux/replace-file.js'
-import { ProtocolSchema } from './api/types.js'
-import { Refusal } from './conflict.js'
 import { lockFolder, type FolderLock } from '../linux/folder-lock.js'
+import { replaceFile } from '../linux/replace-file.js'
+import { MAX_PORT } from '../ports/host-port.js'
+import { ProtocolSchema } from '../ports/protocol-schema.js'
+import { Refusal } from '../ports/refusal.js'
+import type { SavedPort, SavedPublication } from './saved-publication.js'
 
-const PortNumber = Type.Integer({ minimum: 1, maximum: 65_535 })
+const PortNumber = Type.Integer({ minimum: 1, maximum: MAX_PORT })
+const FileName = Type.String({ pattern: '^[\\w-]+$' })
 
-const SavedPortSchema = Type.Object({
-  /** Names the port's files in the run folder. */
-  id: Type.String({ pattern: '^[\\w-]+$' }),
+const PortSchema = Type.Object({
+  id: FileName,
   protocol: ProtocolSchema,
   hostIp: Type.String(),
   hostPort: PortNumber,
   containerPort: PortNumber,
 })
-export type SavedPort = Static<typeof SavedPortSchema>
 
-const SavedPublicationSchema = Type.Object({
+const PublicationSchema = Type.Object({
   name: Type.String({ minLength: 1 }),
   backend: Type.String(),
-  /** ISO 8601. */
   created: Type.String(),
-  /** Names the files of the one process that serves all ports; left out, each port has a process and files of its own. */
-  shared: Type.Optional(Type.String({ pattern: '^[\\w-]+$' })),
-  ports: Type.Array(SavedPortSchema),
+  shared: Type.Optional(FileName),
+  ports: Type.Array(PortSchema),
 })
-/** A publication as it is kept. */
-export type SavedPublication = Static<typeof SavedPublicationSchema>
 
+/** The version of the file's format. */
 const VERSION = 1
 const StateSchema = Type.Object({
   version: Type.Literal(VERSION),
-  publications: Type.Array(SavedPublicationSchema),
+  publications: Type.Array(PublicationSchema),
 })
 
-/** The state can't be read or is another's; the message says what to do. */
+/** The state can't be read, or another process uses it. The message says what to do. */
 class StateError extends Error {
   override readonly name = 'StateError'
   readonly code = 'ESTATE'
 }
 
 /**
- * What is published, on disk. Each change is written whole beside the old file, synced, and put in its place,
- * so that whatever happens one of the two is there, and whole.
+ * Keeps what is published on disk. Each change is written whole beside the old file, synced, and put in its place: whatever happens, one
+ * of the two exists, and is complete.
  */
 export class StateFile {
   readonly path: string
@@ -54,8 +52,8 @@ export class StateFile {
   readonly #lock: FolderLock
 
   /**
-   * Opens the folder's state for this process alone.
-   * @throws Error when another has it, or the folder can't be used
+   * Opens the state of a folder for this process alone.
+   * @throws Error if another process uses it, or the folder can't be used
    */
   constructor(folder: string) {
     this.#folder = folder
@@ -63,7 +61,7 @@ export class StateFile {
     this.#lock = lockFolder(folder, 'docker-publish daemon', '--data-root')
   }
 
-  /** @throws StateError for a file that is not one of ours */
+  /** @throws StateError if the file is not a state file */
   load(): SavedPublication[] {
     let text: string
     try {
@@ -74,19 +72,23 @@ export class StateFile {
     }
     try {
       const state: unknown = JSON.parse(text)
-      if (Value.Check(StateSchema, state)) return state.publications
+      if (Value.Check(StateSchema, state)) return state.publications.map(fromFile)
     } catch {
-      // As bad as another version.
+      // Handled like another version.
     }
     throw new StateError(
-      `${this.path} is not a state of version ${VERSION}: move it away to begin with nothing published`,
+      `${this.path} is not a state file of version ${VERSION}: move it away to start with nothing published`,
     )
   }
 
-  /** @throws Refusal; the file is as it was then */
+  /** @throws Refusal; the file is unchanged then */
   save(publications: readonly SavedPublication[]): void {
+    const state: Static<typeof StateSchema> = {
+      version: VERSION,
+      publications: publications.map(toFile),
+    }
     try {
-      replaceFile(this.path, JSON.stringify({ version: VERSION, publications }, null, 2) + '\n')
+      replaceFile(this.path, JSON.stringify(state, null, 2) + '\n')
       syncFolder(dirname(this.path))
     } catch (err) {
       throw new Refusal(
@@ -96,19 +98,33 @@ export class StateFile {
     }
   }
 
-  /** Forgets everything. It takes no room, so a full disk can't prevent it. */
+  /** Forgets everything. This needs no space, so it works on a full disk. */
   clear(): void {
     rmSync(this.path, { force: true })
     syncFolder(this.#folder)
   }
 
-  /** Lets another process have the state. */
+  /** Lets another process use the state. */
   close(): void {
     this.#lock.unlock()
   }
 }
 
-/** A rename is only on disk once its folder is, see fsync(2). */
+function fromFile({ ports, ...publication }: Static<typeof PublicationSchema>): SavedPublication {
+  const saved = ports.map(({ id, protocol, hostIp, hostPort, containerPort }): SavedPort => ({
+    ...{ id, protocol, ip: hostIp, port: hostPort, containerPort },
+  }))
+  return { ...publication, ports: saved }
+}
+
+function toFile({ ports, ...publication }: SavedPublication): Static<typeof PublicationSchema> {
+  const saved = ports.map(({ id, protocol, ip, port, containerPort }) => ({
+    ...{ id, protocol, hostIp: ip, hostPort: port, containerPort },
+  }))
+  return { ...publication, ports: saved }
+}
+
+/** A rename is on disk only after its folder is synced, see fsync(2). */
 function syncFolder(path: string): void {
   const folder = openSync(path, 'r')
   try {

@@ -2,24 +2,25 @@ import type { Server } from 'node:http'
 import { get } from 'node:http'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
-import type { PublicationView } from '../controller/api/types.js'
-import { Refusal } from '../controller/conflict.js'
 import type { Controller } from '../controller/controller.js'
-import { isPortFree } from '../linux/port-socket.js'
-import { processCommand } from '../linux/process.js'
+import type { PublicationView } from '../controller/views.js'
+import { processCommand } from '../linux/proc/process.js'
+import { isPortFree } from '../linux/sockets/port-socket.js'
+import { Refusal } from '../ports/refusal.js'
 import { startForeignProcess } from './foreign-process.js'
 import { askUdp, startUdpServer } from './udp-server.js'
 import { startWebServer } from './web-server.js'
 
-/** How the demo shows what it does; the words and colours are its caller's. */
+/** How the demo prints. The caller decides the form. */
 export interface DemoView {
   print(text: string): Promise<void>
-  /** What `docker-publish add` would print for a publication, and for a refusal. */
+  /** What `add` prints for a publication. */
   published(publication: PublicationView): string
+  /** What `add` prints for a refusal. */
   refused(refusal: Refusal): string
 }
 
-/** Two containers' addresses, each its own on the loopback network, and the one of a DNS server. */
+/** Addresses of the containers, on the loopback network. */
 const WEB1_IP = '127.17.0.2'
 const WEB2_IP = '127.17.0.3'
 const DNS_IP = '127.17.0.4'
@@ -28,10 +29,15 @@ const LAST_PORT = 8180
 const LOOPBACK = ['127.0.0.1', '127.0.0.2'] as const
 
 /**
- * The story of a port, told with real sockets: who may have it, who may not, and why.
- * @returns ends what plays the containers; the first publication stays up until then
+ * Shows with real sockets which claims of a port succeed, which fail, and why.
+ * @param program the name of docker-publish
+ * @returns a function that stops the servers that play the containers; the first publication stays up until then
  */
-export async function runDemo(controller: Controller, view: DemoView): Promise<() => void> {
+export async function runDemo(
+  controller: Controller,
+  program: string,
+  view: DemoView,
+): Promise<() => void> {
   const web1 = await startWebServer('web_svr01', WEB1_IP, 80)
   const web2 = await startWebServer('web_svr02', WEB2_IP, 90)
   const dns = await startUdpServer('dns_svr01', DNS_IP)
@@ -41,7 +47,7 @@ export async function runDemo(controller: Controller, view: DemoView): Promise<(
 
   let number = 0
   const step = async (name: string, ip: string, spec: string, reason: string): Promise<void> => {
-    await view.print(`\n${++number}. docker-publish add -p ${spec} --name ${name} ${ip}`)
+    await view.print(`\n${++number}. ${program} add -p ${spec} --name ${name} ${ip}`)
     try {
       await view.print(
         indent(view.published(await controller.add({ name, backend: ip, ports: [spec] }))),
@@ -54,54 +60,49 @@ export async function runDemo(controller: Controller, view: DemoView): Promise<(
   }
 
   await view.print(
-    `Containers, played by servers on this machine: web_svr01 on ${WEB1_IP}:${web1.port}, web_svr02 on ${WEB2_IP}:${web2.port}, dns_svr01 on ${DNS_IP}:${dns.port}`,
+    `Servers on this machine play the containers: web_svr01 on ${WEB1_IP}:${web1.port}, web_svr02 on ${WEB2_IP}:${web2.port}, dns_svr01 on ${DNS_IP}:${dns.port}`,
   )
   if (port !== FIRST_PORT)
-    await view.print(`Port ${FIRST_PORT} is taken here, so this begins with ${port}.`)
+    await view.print(`Port ${FIRST_PORT} is taken here, so the demo starts with ${port}.`)
 
   await step(
     'web_svr01',
     WEB1_IP,
     `${port}:${web1.port}`,
-    'nobody had the port: it is bound on all addresses, IPv4 and IPv6.',
+    'the port was free: it is bound on all addresses, IPv4 and IPv6.',
   )
   await view.print(`   $ curl http://127.0.0.1:${port}/\n${indent((await fetchText(port)).trim())}`)
   await step(
     'web_svr02',
     WEB2_IP,
     `${port}:${web2.port}`,
-    'one address and port has one listener, whatever the container port is.',
+    'an address and port has only one listener, whatever the container port is.',
   )
   await step(
     'web_svr02',
     WEB2_IP,
     `${LOOPBACK[0]}:${other}:${web2.port}`,
-    'another port is free; and with an address only that one is taken.',
+    'another port is free; with an address, only that address is bound.',
   )
   await step(
     'web_svr01_b',
     WEB1_IP,
     `${LOOPBACK[1]}:${other}:${web1.port}`,
-    'the same port on another address of the host is another port.',
+    'the same port on another address of the host does not conflict.',
   )
   await step(
     'web_svr03',
     WEB1_IP,
     `${other}:${web1.port}`,
-    'all addresses of IPv4 would include the two that have it already.',
+    'all IPv4 addresses include the two on which the port is bound already.',
   )
-  await step(
-    'dns_svr01',
-    DNS_IP,
-    `${port}:${dns.port}/udp`,
-    'TCP and UDP count their ports each for itself.',
-  )
+  await step('dns_svr01', DNS_IP, `${port}:${dns.port}/udp`, 'TCP and UDP ports never conflict.')
   await view.print(`   A datagram to port ${port}: ${await askUdp('who are you?', port)}`)
   await step(
     'web_svr04',
     WEB1_IP,
     `${LOOPBACK[0]}:${foreign.port}:${web1.port}`,
-    "it is the kernel that refuses: a process that is not Docker's has the port.",
+    'a process outside Docker has the port, so the kernel refuses it.',
   )
 
   for (const { name } of await controller.list()) {
@@ -110,7 +111,7 @@ export async function runDemo(controller: Controller, view: DemoView): Promise<(
   foreign.child.stdin?.end()
   const pid = (await controller.get('web_svr01')).ports[0]?.pid ?? 0
   await view.print(`
-All but the first are withdrawn again. Still up:
+All publications except the first are withdrawn. Still up:
 
   published   http://127.0.0.1:${port}/
   process     ${(processCommand(pid) ?? []).join(' ')}  (pid ${pid})
@@ -125,14 +126,19 @@ All but the first are withdrawn again. Still up:
   }
 }
 
-/** A port that is free with the one after it, on all addresses. */
+/** Finds a port that is free on all addresses, and the next one as well. */
 function firstFreePort(): number {
   for (let port = FIRST_PORT; port < LAST_PORT; port++) {
     const ports = [port, port + 1]
-    if (ports.every((p) => isPortFree('tcp', '0.0.0.0', p) && isPortFree('udp', '0.0.0.0', p)))
-      return port
+    if (ports.every(isFree)) return port
   }
   throw new Error(`no two ports between ${FIRST_PORT} and ${LAST_PORT} are free`)
+}
+
+function isFree(port: number): boolean {
+  return (['tcp', 'udp'] as const).every((protocol) =>
+    isPortFree({ protocol, ip: '0.0.0.0', port }),
+  )
 }
 
 async function fetchText(port: number): Promise<string> {

@@ -7,7 +7,7 @@ const server = require('node:net').createServer().listen(0, '127.0.0.1', () => c
 process.stdin.resume().on('end', () => process.exit())
 `
 
-/** A process of somebody else that holds a port; it ends with us. */
+/** Starts a process that is not ours and holds a port. It ends with this process. */
 export async function startForeignProcess(): Promise<{ child: ChildProcess; port: number }> {
   const child = spawn(process.execPath, ['-e', PROGRAM], {
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 
-/** A UDP server that plays a container: it answers each datagram with its name. */
+/** Starts a UDP server that plays a container: it answers each datagram with its name. */
 export async function startUdpServer(
   name: string,
   ip: string,
@@ -15,7 +15,7 @@ export async function startUdpServer(
   return { socket, port: socket.address().port }
 }
 
-/** Asks a UDP server on this host, and returns its answer. Rejects when none comes in time. */
+/** Sends a datagram to a UDP server on this host. @returns the reply. Rejects if none comes in time. */
 export async function askUdp(text: string, port: number): Promise<string> {
   const socket = createSocket('udp4')
   try {

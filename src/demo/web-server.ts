@@ -2,11 +2,10 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /**
- * A small HTTP server that plays a container. It listens on the port that is asked for, or on any free one
- * where that is taken or not allowed.
+ * Starts an HTTP server that plays a container. It listens on the requested port, or on a free one if that is taken or not permitted.
  *
  * @param name the container's name, shown on its page
- * @param ip an address of its own on the loopback network, as a container has one on Docker's bridge
+ * @param ip an address on the loopback network; a container has one on Docker's bridge
  */
 export async function startWebServer(
   name: string,

@@ -3,24 +3,24 @@ import { lstatSync, readFileSync } from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 
 /*
- * dockerd's settings, daemon.json: one key of it is ours, and all else stays as it is, to the letter.
+ * Edits dockerd's settings, daemon.json. One key is ours. Everything else stays unchanged, character by character.
  */
 
 const KEY = 'userland-proxy-path'
 const SWITCH = 'userland-proxy'
 const EMPTY = '{}\n'
-/** Some editors begin a file with it, and newer dockerds skip it. */
+/** Some editors write it at the start of a file. Newer dockerds accept it. */
 const BYTE_ORDER_MARK = '\uFEFF'
-/** Where nothing shows how the file is indented. */
+/** Used if the file has no indentation to follow. */
 const INDENT = '  '
 
-/** Where the file is kept as it was before. */
+/** The path of the backup, which keeps the original file. */
 export function backupOf(path: string): string {
   return `${path}.before-docker-publish`
 }
 
 /**
- * @returns what the file holds; undefined where there is none
+ * @returns the content of the file; undefined if there is none
  * @throws Error with a sentence for the user
  */
 export function readText(path: string): string | undefined {
@@ -33,32 +33,34 @@ export function readText(path: string): string | undefined {
 }
 
 /**
- * The text of daemon.json; undefined where there is none.
- * @throws Error where it can't be read, or is a link that leads nowhere
+ * Reads daemon.json.
+ * @returns undefined if there is none
+ * @throws Error with a sentence for the user if it can't be read, or is a dangling link
  */
 export function readDaemonJson(path: string): string | undefined {
   const text = readText(path)
   if (text === undefined && lstatSync(path, { throwIfNoEntry: false })) {
-    throw new Error(`${path} is a link that leads nowhere: make what it leads to, or remove it`)
+    throw new Error(`${path} is a dangling link: create its target, or remove the link`)
   }
   return text
 }
 
 /**
- * The settings with another docker-proxy.
- * @throws Error where they are no settings, or say that no docker-proxy is to be used
+ * Sets the docker-proxy.
+ * @returns the new text
+ * @throws Error with a sentence for the user if the settings are invalid, or disable docker-proxy
  */
 export function withProxy(path: string, text: string | undefined, proxy: string): string {
   const settings = parseSettings(path, text)
   if (settings[SWITCH] === false) {
     throw new Error(
-      `${path} says "${SWITCH}": false, so dockerd starts no docker-proxy: take that out first`,
+      `${path} has "${SWITCH}": false, so dockerd starts no docker-proxy: remove this setting first`,
     )
   }
   return edit(text, proxy)
 }
 
-/** The settings without it: with what they said before, or nothing of it; undefined where there was no file. */
+/** Restores the previous docker-proxy, or removes the setting. @returns the new text; undefined if there was no file */
 export function withoutProxy(
   path: string,
   text: string,
@@ -70,7 +72,7 @@ export function withoutProxy(
   return isEmpty && backup === undefined ? undefined : restored
 }
 
-/** The docker-proxy that they name. */
+/** The docker-proxy in the settings. */
 export function proxyOf(path: string, text: string | undefined): unknown {
   return parseSettings(path, text)[KEY]
 }
@@ -83,12 +85,12 @@ function edit(text: string | undefined, value: unknown): string {
   const object = parseTree(base)
   const properties = object?.children ?? []
   const isThere = keysOf(object).includes(KEY)
-  // Only that value is replaced, or taken out with its comma.
+  // Only this value is replaced, or removed with its comma.
   if (isThere || value === undefined) return applyEdits(base, modify(base, [KEY], value, {}))
   const property = `${JSON.stringify(KEY)}: ${JSON.stringify(value)}`
   const last = properties.at(-1)
   if (!object || !last) return `{\n${INDENT}${property}\n}\n`
-  // On a line of its own where the last one has that.
+  // On its own line if the last property is on its own line.
   const before = /\r?\n[ \t]*$/.exec(base.slice(0, last.offset))?.[0] ?? ' '
   const end = last.offset + last.length
   return `${base.slice(0, end)},${before}${property}${base.slice(end)}`
@@ -106,7 +108,7 @@ function parseSettings(path: string, marked: string | undefined): Record<string,
   const [error] = errors
   if (keysOf(parseTree(text)).filter((key) => key === KEY).length > 1) {
     throw new Error(
-      `${path} has "${KEY}" more than once, of which the last counts: take the others out first`,
+      `${path} has "${KEY}" more than once, and the last one counts: remove the others first`,
     )
   }
   if (!error && typeof settings === 'object' && settings !== null && !Array.isArray(settings)) {
@@ -114,6 +116,6 @@ function parseSettings(path: string, marked: string | undefined): Record<string,
   }
   const line = text.slice(0, error?.offset ?? 0).split('\n').length
   throw new Error(
-    `${path} is no JSON object${error ? ` (line ${line})` : ''}: dockerd would not start with it; mend it first`,
+    `${path} is not a JSON object${error ? ` (line ${line})` : ''}: dockerd would not start with it; repair it first`,
   )
 }

@@ -4,14 +4,14 @@ import { dirname } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { replaceFile } from '../linux/replace-file.js'
 
-/** A file as it is and as it is to be; undefined where there is none, or is to be none. */
+/** A change of a file: its text before and after; undefined for no file. */
 export interface FileChange {
   readonly path: string
   readonly before: string | undefined
   readonly after: string | undefined
-  /** Told in place of the difference. */
+  /** Shown instead of the difference. */
   readonly note?: string
-  /** Whose rights it gets where it is new. */
+  /** A new file gets the rights of this file. */
   readonly like?: string
 }
 
@@ -22,7 +22,7 @@ export function isChange({ before, after }: FileChange): boolean {
   return before !== after
 }
 
-/** The difference as `diff -u` writes it. */
+/** Formats the difference as `diff -u` does. */
 export function formatChange({ path, before, after, note }: FileChange): string {
   if (note !== undefined) return `${path}: ${note}`
   const [from, to] = [before, after].map((text) => (text === undefined ? NOTHING : path))
@@ -31,14 +31,14 @@ export function formatChange({ path, before, after, note }: FileChange): string 
 }
 
 /**
- * Makes the change: the file is as it was or as it is to be, whatever happens, with the rights that it had.
+ * Makes the change. Whatever happens, the file has the old or the new text. It keeps its rights.
  * @throws Error with a sentence for the user
  */
 export function applyChange({ path, after, like }: FileChange): void {
   try {
     if (after === undefined) return rmSync(path, { force: true })
     const { target, mode, owner } = existing(path, like)
-    // dockerd makes its own folder when it first starts; more than that one is missing where a path is misspelt.
+    // dockerd makes its own folder at its first start. If more than this folder is missing, the path is misspelt.
     if (!existsSync(dirname(target))) mkdirSync(dirname(target))
     replaceFile(target, after, { mode, ...(owner ? { owner } : {}) })
   } catch (err) {
@@ -52,7 +52,7 @@ interface Existing {
   readonly owner?: readonly [uid: number, gid: number]
 }
 
-/** What a link leads to is written, and the link stays. */
+/** For a link, the target is written, and the link stays. */
 function existing(path: string, like: string | undefined): Existing {
   try {
     const target = realpathSync(path)

@@ -11,20 +11,21 @@ import {
 import { isChange, type FileChange } from './file-change.js'
 import { UNIT, unitFile, WANTED_BY } from './systemd-unit.js'
 
-/** The programs, and the files of the system. */
+/** The programs to install, and the files of the system. */
 export interface Places {
   /** dockerd's daemon.json. */
   readonly configFile: string
   /** systemd's folder of units. */
   readonly unitDir: string
-  /** docker-proxy, as dockerd is to start it. */
+  /** The docker-proxy that dockerd will start. */
   readonly proxy: string
-  /** docker-proxyd, with what runs it. */
+  /** The command line of docker-proxyd. */
   readonly proxyd: readonly string[]
 }
 
 /**
- * What installing changes; nothing where all is as it is to be.
+ * Plans an installation.
+ * @returns the changes; none if everything is installed
  * @throws Error with a sentence for the user
  */
 export function installation(places: Places): FileChange[] {
@@ -42,7 +43,8 @@ export function installation(places: Places): FileChange[] {
     {
       path: backup,
       before: kept,
-      // What was there before us stays kept; with another's docker-proxy in it, that is what is there now.
+      // The backup keeps the file from before our first installation. If another docker-proxy was configured meanwhile, it keeps the
+      // current file.
       after: isChange(config) && !isOurs(named) && !wasOurs(named, places) ? before : kept,
       like: configFile,
       note: before === undefined ? 'removed' : `a copy of ${configFile} as it is now`,
@@ -57,7 +59,8 @@ export function installation(places: Places): FileChange[] {
 }
 
 /**
- * What taking it back changes.
+ * Plans the removal of an installation.
+ * @returns the changes
  * @throws Error with a sentence for the user
  */
 export function removal(places: Places): FileChange[] {
@@ -69,10 +72,10 @@ export function removal(places: Places): FileChange[] {
   const named = proxyOf(configFile, before)
   if (named !== proxy && isOurs(named)) {
     throw new Error(
-      `${configFile} names ${String(named)}: run the uninstall-userland-proxy of that one`,
+      `${configFile} names ${String(named)}: run the uninstall-userland-proxy of that installation`,
     )
   }
-  // Another docker-proxy is not ours to take out.
+  // A docker-proxy of another project is not removed.
   if (before !== undefined && (named === proxy || wasOurs(named, places))) {
     const wasInstalled = kept !== undefined && before === withProxy(configFile, kept, named)
     const after = wasInstalled ? kept : withoutProxy(configFile, before, kept)
@@ -86,15 +89,15 @@ export function removal(places: Places): FileChange[] {
   return changes.filter(isChange)
 }
 
-/** Whether it is a docker-proxy of this project, this one or another: that has a docker-proxyd beside it. */
+/** Whether a docker-proxy is from any installation of this project: it has a docker-proxyd beside it. */
 function isOurs(proxy: unknown): boolean {
   return typeof proxy === 'string' && existsSync(join(dirname(proxy), 'docker-proxyd'))
 }
 
-/** Whether it is one that an installation of ours has put in, and that is gone from its folder by now. */
+/** Whether a docker-proxy is from an installation of this project that was deleted. */
 function wasOurs(proxy: unknown, { configFile }: Places): proxy is string {
   if (typeof proxy !== 'string' || existsSync(proxy)) return false
-  // Where there was no daemon.json before it, there is no copy of it.
+  // Without an earlier daemon.json there is no backup.
   const isAlone = readText(configFile) === withProxy(configFile, undefined, proxy)
   return isAlone || existsSync(backupOf(configFile))
 }

@@ -1,15 +1,15 @@
-/** The unit's name, and its file in systemd's folder. */
+/** The name of the unit and of its file. */
 export const UNIT = 'docker-proxyd.service'
 
-/** What has it started with it, once it is enabled. */
+/** The units that start it, once it is enabled. */
 export const WANTED_BY = ['multi-user.target', 'docker.service'] as const
 
 /**
- * The service that serves dockerd's ports; it is there before dockerd, and replaced without a connection lost by `reload`.
- * @param command docker-proxyd, with what runs it
+ * The text of the unit that serves dockerd's ports. It starts before dockerd, and `reload` replaces it without losing a connection.
+ * @param command the command line of docker-proxyd
  */
 export function unitFile(command: readonly string[]): string {
-  return `# Written by docker-publish install-userland-proxy, and again by the next one: change it by systemctl edit.
+  return `# Written by docker-publish install-userland-proxy, which may overwrite it: change it with systemctl edit.
 [Unit]
 Description=Ports that dockerd publishes, in one process
 Before=docker.service
@@ -32,7 +32,7 @@ WantedBy=${WANTED_BY.join(' ')}
 `
 }
 
-/** As a command line of systemd's takes it, see systemd.service(5). */
+/** Quotes a word for a command line of systemd, see systemd.service(5). */
 function quote(word: string): string {
   const escaped = word.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%')
   return /^[\w/.@:+-]+$/.test(word) ? word : `"${escaped.replaceAll('$', '$$$$')}"`

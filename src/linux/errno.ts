@@ -1,5 +1,5 @@
 /**
- * Errors of system calls in the words of Go and of strerror(3): dockerd's users know these texts.
+ * The reasons of system errors in the words of Go and strerror(3), which dockerd's users know.
  * Source: errno(3), and Go's syscall/zerrors_linux.
  */
 export const REASONS: Readonly<Record<string, string>> = {
@@ -35,19 +35,28 @@ export const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'connection timed out',
 }
 
-/** The code of a failed system call (`EADDRINUSE`), or undefined for any other error. */
+/** The code of a failed system call (`EADDRINUSE`); undefined for any other error. */
 export function errnoCode(err: unknown): string | undefined {
   return err instanceof Error && 'code' in err && typeof err.code === 'string'
     ? err.code
     : undefined
 }
 
-/** Whether a connection that was made has been reset, or was written to in vain; one that never was is ECONNREFUSED. */
+/** Whether an established connection was reset, or a write to it failed. A refused dial has another code, ECONNREFUSED. */
 export function isReset(err: unknown): boolean {
   return ['ECONNRESET', 'EPIPE'].includes(errnoCode(err) ?? '')
 }
 
-/** The reason in one phrase: `address already in use`; an unknown error speaks for itself. */
+/** The reason in one phrase: `address already in use`. For an error without a known code it is the error's message. */
 export function errnoReason(err: unknown): string {
   return REASONS[errnoCode(err) ?? ''] ?? (err instanceof Error ? err.message : String(err))
+}
+
+/**
+ * The code of the reason that ends a message of another program, for example of Docker's own docker-proxy. Messages of this program have
+ * errors with a code.
+ * @returns undefined if the message ends with no known reason
+ */
+export function codeOfReason(message: string): string | undefined {
+  return Object.keys(REASONS).find((code) => message.endsWith(REASONS[code] ?? ''))
 }

@@ -1,23 +1,22 @@
 import { closeSync, openSync } from 'node:fs'
 import { errnoReason } from './errno.js'
-import { requireLibc } from './libc.js'
+import { requireCheckedSyscalls } from './ffi/checked-syscalls.js'
 import { makeFolder } from './make-folder.js'
 
-/** A folder that is a process's alone. */
+/** A folder that only this process uses. */
 export interface FolderLock {
-  /** The descriptor that holds it: who has a copy of it holds it as well. */
+  /** The descriptor that holds the lock. A process with a copy of it holds the lock as well. */
   readonly fd: number
-  /** Gives it back. */
+  /** Releases the lock. */
   unlock(): void
 }
 
 /**
- * Makes a folder this process's alone, until it ends or gives it back: it is the folder itself that is locked, so
- * nothing is left in it.
+ * Locks a folder for this process, until it ends or unlocks it. The folder itself is locked, so no lock file is left behind.
  *
- * @param owner who uses such a folder
- * @param flag the option that names another folder
- * @throws Error when another has it, or it can't be used
+ * @param owner the kind of process that uses such a folder, for the error message
+ * @param flag the command-line option that names another folder
+ * @throws Error with a sentence for the user if another process has locked it, or it can't be used
  */
 export function lockFolder(folder: string, owner: string, flag: string): FolderLock {
   let fd: number
@@ -26,13 +25,13 @@ export function lockFolder(folder: string, owner: string, flag: string): FolderL
     fd = openSync(folder, 'r')
   } catch (err) {
     throw new Error(
-      `can't use the folder ${folder}: ${errnoReason(err)}; name another with ${flag}`,
+      `can't use the folder ${folder}: ${errnoReason(err)}; name another one with ${flag}`,
       {
         cause: err,
       },
     )
   }
-  if (requireLibc().lock(fd)) return { fd, unlock: () => closeSync(fd) }
+  if (requireCheckedSyscalls().lockFile(fd)) return { fd, unlock: () => closeSync(fd) }
   closeSync(fd)
   throw new Error(`another ${owner} uses ${folder}: stop it, or name another folder with ${flag}`)
 }

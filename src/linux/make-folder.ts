@@ -3,8 +3,8 @@ import { dirname } from 'node:path'
 import { errnoCode } from './errno.js'
 
 /**
- * Makes a folder, and those above it that are missing. mkdirSync has a way to do this, which goes on for ever where a folder is refused
- * with ENOENT though the one above it is there, as in /proc.
+ * Makes a folder and its missing parents. mkdirSync with `recursive` never returns if a folder is refused with ENOENT although its parent
+ * exists, for example in /proc.
  * @throws SystemError
  */
 export function makeFolder(folder: string, mode: number): void {

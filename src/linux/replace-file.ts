@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 
-/** Until it has the rights that it is to have. */
+/** The mode until the final one is set. */
 const PRIVATE = 0o600
 
 export interface Rights {
@@ -9,14 +9,14 @@ export interface Rights {
 }
 
 /**
- * Puts a file in the place of another, or of none: whoever reads it finds the one or the other, whole, whatever happens.
- * @param rights left out, it is its owner's alone
- * @throws the error of node:fs; the file is as it was then
+ * Replaces a file, or creates it. Whatever happens, a reader finds the old or the new content, and it is complete.
+ * @param rights by default only the owner has access
+ * @throws the error of node:fs; the file is unchanged then
  */
 export function replaceFile(path: string, text: string, { mode, owner }: Rights = {}): void {
   const fresh = `${path}.new`
   try {
-    // What somebody has left there, a link perhaps, is not written to.
+    // A file that is already there, possibly a link, must not be written to.
     rmSync(fresh, { force: true })
     writeFileSync(fresh, text, { mode: PRIVATE, flag: 'wx', flush: true })
     if (owner) chownSync(fresh, ...owner)

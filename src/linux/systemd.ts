@@ -1,25 +1,26 @@
-import { requireCalls } from './calls.js'
-import { AF_UNIX, MSG, SOCK } from './constants.js'
-import { requireFfi } from './ffi.js'
-import { unixAddress } from './socket-address.js'
-import { check } from './system-error.js'
+import { requireSyscalls } from './ffi/syscalls.js'
+import { AF_UNIX, MSG, SOCK } from './ffi/constants.js'
+import { requireFfi } from './ffi/ffi.js'
+import { encodeUnixAddress } from './sockets/socket-address.js'
+import { check } from './ffi/system-error.js'
 
-/** In a millisecond. */
+/** Microseconds in a millisecond. */
 const MICROSECONDS = 1_000
 
 /**
- * Tells systemd that we are not hung, as long as `isSo`, where it wants to know, see WatchdogSec= in systemd.service(5). Its variable
- * WATCHDOG_PID may name the one whose place we have taken.
+ * Reports to systemd's watchdog that this process works, if the unit has WatchdogSec=, see systemd.service(5). WATCHDOG_PID is not checked:
+ * it may name a predecessor.
+ * @param isAlive whether to report
  */
-export function tellSystemdOfLife(isSo: () => boolean): void {
+export function startSystemdWatchdog(isAlive: () => boolean): void {
   const limit = Number(process.env['WATCHDOG_USEC'])
   if (!(limit > 0)) return
   setInterval(
     () => {
       try {
-        if (isSo()) notifySystemd('WATCHDOG=1')
+        if (isAlive()) notifySystemd('WATCHDOG=1')
       } catch {
-        // It starts us again, if it does not hear the next either.
+        // If the next report fails as well, systemd restarts this process.
       }
     },
     limit / MICROSECONDS / 2,
@@ -27,23 +28,23 @@ export function tellSystemdOfLife(isSo: () => boolean): void {
 }
 
 /**
- * Tells systemd of a change, where it is what started us, see sd_notify(3).
+ * Notifies systemd of a state, if systemd has started this process, see sd_notify(3).
  *
- * @param state as `READY=1`
- * @param path of systemd's socket: the variable NOTIFY_SOCKET
- * @throws SystemError when nobody listens there
+ * @param state for example `READY=1`
+ * @param path of systemd's socket, by default NOTIFY_SOCKET
+ * @throws SystemError if nobody listens there
  */
 export function notifySystemd(state: string, path = process.env['NOTIFY_SOCKET']): void {
   if (!path) return
-  const calls = requireCalls()
+  const syscalls = requireSyscalls()
   const { addressOf } = requireFfi()
-  const fd = check('socket', calls.socket(AF_UNIX, SOCK.DGRAM | SOCK.CLOEXEC, 0))
+  const fd = check('socket', syscalls.socket(AF_UNIX, SOCK.DGRAM | SOCK.CLOEXEC, 0))
   try {
-    const address = unixAddress(path)
+    const address = encodeUnixAddress(path)
     const text = Buffer.from(state)
-    check('connect', calls.connect(fd, addressOf(address), address.length))
-    check('send', calls.send(fd, addressOf(text), text.length, MSG.NOSIGNAL))
+    check('connect', syscalls.connect(fd, addressOf(address), address.length))
+    check('send', syscalls.send(fd, addressOf(text), text.length, MSG.NOSIGNAL))
   } finally {
-    calls.close(fd)
+    syscalls.close(fd)
   }
 }

@@ -2,13 +2,11 @@ import { pino } from 'pino'
 import type { Log } from './log.js'
 import type { LineSink } from './stderr-sink.js'
 
-/**
- * pino, writing its lines to the sink: as JSON, or as text for people where the sink is a terminal. It writes all it is given.
- */
+/** Writes lines of all levels with pino: as JSON, or as coloured text if the sink is a terminal. */
 export async function createPinoLog(name: string, sink: LineSink): Promise<Log> {
   const format = sink.isTerminal ? await loadPretty() : (line: string) => line
   const logger = pino(
-    // Each line brings the time it was made, which is earlier than the time pino was loaded.
+    // Lines have their own time, which may be before pino was loaded.
     { name, level: 'trace', timestamp: false },
     { write: (line: string) => sink.write(format(line)) },
   )

@@ -6,8 +6,8 @@ import type { LineSink } from './stderr-sink.js'
 const LEVELS = { error: 50, warn: 40, info: 30, debug: 20 } as const
 
 /**
- * The same lines without pino: for a program that was copied away from the files beside it, or that has
- * no descriptor left to read them.
+ * Writes pino's lines without pino: for a program that was copied without the files beside it, or that has no descriptor left to read
+ * them.
  */
 export function createPlainLog(name: string, sink: LineSink): Log {
   const common = { pid: process.pid, hostname: hostname(), name }

@@ -6,20 +6,19 @@ import { errnoCode } from '../linux/errno.js'
 const STDERR_FD = 2
 /** Device number of /dev/null: major 1, minor 3, see null(4). */
 const DEV_NULL = 0x103
-/** How much may wait for the reader of a socket before lines are dropped, bytes. */
+/** Lines are dropped while this much waits for the reader of a socket, bytes. */
 const MAX_WAITING = 64 * 1024
 
-/** Takes whole lines, and neither waits nor throws whatever the other end does. */
+/** Writes whole lines. Never waits or throws, whatever the other end does. */
 export interface LineSink {
   readonly isTerminal: boolean
   write(line: string): void
 }
 
 /**
- * stderr as a sink; undefined where nobody can read it.
- *
- * `process.stderr` would not do: Node writes to pipes and terminals synchronously there, so a reader
- * that stops reading would stop the proxy.
+ * Opens stderr as a sink. `process.stderr` is unsuitable: Node writes to pipes and terminals synchronously, so a reader that stops reading
+ * would stop the proxy.
+ * @returns undefined if nobody can read stderr
  */
 export function openStderrSink(): LineSink | undefined {
   let stat
@@ -32,12 +31,12 @@ export function openStderrSink(): LineSink | undefined {
   const isTerminal = isatty(STDERR_FD)
   if (stat.isSocket()) return countLosses(socketWriter(), isTerminal)
   if (stat.isFIFO()) return countLosses(reopenedWriter() ?? socketWriter(), isTerminal)
-  // Another user's terminal, as after su(1), takes lines only the plain way.
+  // The terminal of another user, for example after su(1), can't be opened again.
   if (isTerminal) return countLosses(reopenedWriter() ?? tryWriteStderr, isTerminal)
   return countLosses(tryWriteStderr, isTerminal)
 }
 
-/** Writes a line, and tells whether it went out. */
+/** Writes a line. @returns whether it was written */
 type Writer = (line: string) => boolean
 
 function tryWriteStderr(line: string): boolean {
@@ -45,13 +44,13 @@ function tryWriteStderr(line: string): boolean {
     writeSync(STDERR_FD, line)
     return true
   } catch {
-    return false // A full pipe, a full disk, a reader gone: the next line may fare better.
+    return false // A full pipe, a full disk, or no reader. The next line may succeed.
   }
 }
 
 /**
- * A FIFO or terminal, opened once more without blocking. O_NONBLOCK on stderr itself would also hold for
- * the shell and everyone else who shares it.
+ * Opens a FIFO or terminal again, non-blocking. O_NONBLOCK on stderr itself would affect the shell and every other process that shares it.
+ * @returns undefined if it can't be opened again
  */
 function reopenedWriter(): Writer | undefined {
   let fd: number | undefined
@@ -63,7 +62,7 @@ function reopenedWriter(): Writer | undefined {
   try {
     fd = open()
   } catch (err) {
-    // ENXIO: nobody reads now. Anything else, as another user's FIFO, stays as it is.
+    // ENXIO: nobody reads at the moment. Any other error is permanent, for example with another user's FIFO.
     if (errnoCode(err) !== 'ENXIO') return undefined
   }
   return (line) => {
@@ -81,7 +80,7 @@ function reopenedWriter(): Writer | undefined {
   }
 }
 
-/** What can't be opened again, as a socket to systemd's journal, is written to by Node's event loop. */
+/** Writes with Node's event loop to stderr that can't be opened again, for example a socket of systemd's journal. */
 function socketWriter(): Writer {
   let socket: Socket | undefined
   const open = () => {

@@ -1,115 +1,129 @@
 import { deferred } from '../deferred.js'
-import { errnoReason } from '../linux/errno.js'
-import { keepYoungGenerationSmall } from '../heap.js'
-import type { Intake } from './descriptor-budget.js'
-import { noCounters, type Counters, type Proxy, type ProxyContext } from './engine.js'
-import { isPort, joinHostPort, type PublishedPort } from './published-port.js'
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import { keepYoungGenerationSmall } from '../memory/heap.js'
+import { Backend } from './backend.js'
+import type { PausableListener } from './descriptor-budget.js'
+import {
+  zeroCounters,
+  type Counters,
+  type Proxy,
+  type ProxyContext,
+  type ProxyOptions,
+  type StopOptions,
+} from './engine.js'
+import type { RelayEnding } from './observer.js'
+import type { PublishedPort } from './published-port.js'
 
-/** Go's default, seconds: idle connections whose other end has vanished are found out. */
+/** Go's default keep-alive time, seconds. The kernel detects idle connections whose other end has vanished. */
 export const KEEP_ALIVE_S = 15
 
 /**
- * What an engine brings to a proxy of connections: how they come in, and how one is joined to the backend.
- * `Client` is a connection that was accepted, in the engine's own form.
+ * How an engine accepts connections of a port and relays them to the backend.
+ * `Client` is an accepted connection in the engine's own form.
  */
 export interface Transport<Client> {
-  /** Opens the port's listening socket, or takes the one handed over. Rejects with ListenError. */
+  /** Opens the port's listening socket, or takes the one that was handed over. Rejects with ListenError. */
   openListener(port: PublishedPort, events: ListenerEvents<Client>): Promise<Listener>
   /**
-   * Joins a client to the container's side of the port.
-   *
-   * @param client accepted, and not read from yet: what it sends waits in the kernel until the backend has answered
-   * @param events of which none is called before this has returned
+   * Connects a client to the backend. Calls no event before it returns.
+   * @param client accepted, and not read from yet: its data waits in the kernel until the backend has answered
    */
-  openRelay(client: Client, port: PublishedPort, events: RelayEvents): Relay
-  /** Ends a client that there is no relay for. */
-  drop(client: Client): void
-  /** The client's address, as `192.0.2.7:4711`. */
-  addressOf(client: Client): string
+  openRelay(client: Client, backend: Backend, events: RelayEvents): Relay
+  /** The backend's address has changed. */
+  backendChanged(): void
+  /** Closes a client that has no relay. */
+  discard(client: Client): void
+  /** The client's address as `192.0.2.7:4711`. */
+  clientAddress(client: Client): string
 }
 
-/**
- * A listening socket that can stop accepting for a while without closing, so that those who connect
- * meanwhile wait in the kernel's backlog.
- */
+/** A listening socket that can pause: while it is paused it stays open, and new clients wait in the kernel's backlog. */
 export interface Listener {
-  readonly address: Proxy['address']
+  readonly address: SocketAddress
   readonly fd: number | undefined
-  /** Stops accepting; false where this can't be done, and accepting goes on. */
+  /** @returns false if pausing is impossible, and the listener continues to accept */
   pause(): boolean
-  /** Goes on after `pause`. */
   resume(): void
   /** May be called again. */
   close(): void
 }
 
 export interface ListenerEvents<Client> {
-  connection(client: Client): void
-  /** It stopped listening, though nobody closed it. */
-  broken(err: Error): void
-  /** The engine is at fault; the listener lives on. */
-  failed(err: unknown): void
-  /** The system has no descriptor, or no memory, for one more; the listener asks again before long. */
-  exhausted(): void
+  accepted(client: Client): void
+  /** The socket stopped listening, although nobody closed it. */
+  listenerBroke(err: Error): void
+  /** An error in this program. The listener continues. */
+  listenerFaulted(err: unknown): void
+  /** The system has no descriptor or memory for one more connection. The listener tries again soon. */
+  outOfDescriptors(): void
 }
 
-/** A client and the backend, joined. */
+/** A client and a backend that are joined. */
 export interface Relay {
-  /** Bytes from the client, and to it, so far. */
+  /** Bytes from the client so far. */
   readonly bytesIn: number
+  /** Bytes to the client so far. */
   readonly bytesOut: number
-  /** Ends it at once, whatever is under way. */
+  /** Closes both sockets at once. */
   destroy(): void
 }
 
 export interface RelayEvents {
-  /** The backend can't be reached. */
+  /** The backend could not be reached. */
   dialFailed(err: Error): void
-  /** The engine is at fault, and has ended this relay. */
-  failed(err: unknown): void
-  /** The relay goes on as another. */
-  moved(relay: Relay, as: Relay): void
-  /** Called once for each relay, when both its sockets are closed. */
-  ended(relay: Relay): void
+  /** An error in this program has ended the relay. */
+  relayFaulted(err: unknown): void
+  /** The relay continues as another one. */
+  relayMoved(from: Relay, to: Relay): void
+  /** Both sockets are closed. Called once for each relay. */
+  relayClosed(relay: Relay, ending: RelayEnding): void
 }
 
-/** From so many open connections on, more of them are likely. */
-const MANY_AT_ONCE = 1_000
+/** A port with this many open connections is likely to get many more. */
+const MANY_CONNECTIONS = 1_000
 
-/** Publishes a port of connections, TCP's or SCTP's. Rejects with ListenError. */
+/** Publishes a TCP or SCTP port. Rejects with ListenError. */
 export async function listenForConnections<Client>(
   transport: Transport<Client>,
   port: PublishedPort,
+  options: ProxyOptions,
   context: ProxyContext,
 ): Promise<Proxy> {
-  const proxy = new ConnectionProxy(transport, port, context)
+  const proxy = new ConnectionProxy(transport, port, options, context)
   await proxy.open()
   return proxy
 }
 
-/** One object, and hardly a closure, for each of what may be thousands of ports. */
-class ConnectionProxy<Client> implements Proxy, ListenerEvents<Client>, RelayEvents, Intake {
-  /** Of bytes those of relays that have ended. */
-  readonly #counters = noCounters()
-  readonly #relays = new Map<Relay, ToldClient | undefined>()
+/** One object with few closures: a process may have thousands of ports. */
+class ConnectionProxy<Client>
+  implements Proxy, ListenerEvents<Client>, RelayEvents, PausableListener
+{
+  /** Bytes of closed relays only. */
+  readonly #counters = zeroCounters()
+  readonly #relays = new Map<Relay, TrackedClient | undefined>()
+  readonly #backend: Backend
   readonly #closed = deferred()
   #listener!: Listener
-  #ungovern!: () => void
+  #unregister!: () => void
   #isDraining = false
+  #drainTimer: NodeJS.Timeout | undefined
 
   constructor(
     private readonly transport: Transport<Client>,
     private readonly port: PublishedPort,
+    private readonly options: ProxyOptions,
     private readonly context: ProxyContext,
-  ) {}
+  ) {
+    this.#backend = new Backend(port.container)
+  }
 
   /** Rejects with ListenError. */
   async open(): Promise<void> {
     this.#listener = await this.transport.openListener(this.port, this)
-    this.#ungovern = this.context.descriptors.govern(this)
+    this.#unregister = this.context.descriptors.register(this)
   }
 
-  get address(): Proxy['address'] {
+  get address(): SocketAddress {
     return this.#listener.address
   }
 
@@ -118,128 +132,129 @@ class ConnectionProxy<Client> implements Proxy, ListenerEvents<Client>, RelayEve
   }
 
   get counters(): Readonly<Counters> {
-    const now: Counters = { ...this.#counters }
+    const counters: Counters = { ...this.#counters }
     for (const { bytesIn, bytesOut } of this.#relays.keys()) {
-      now.bytesIn += bytesIn
-      now.bytesOut += bytesOut
+      counters.bytesIn += bytesIn
+      counters.bytesOut += bytesOut
     }
-    return now
+    return counters
   }
 
   get closed(): Promise<void> {
     return this.#closed.promise
   }
 
-  drain(): void {
-    this.#isDraining = true
-    this.#stopListening()
-    if (this.#counters.active === 0) this.#closed.resolve()
+  changeBackend(address: SocketAddress): void {
+    this.#backend.change(address)
+    this.transport.backendChanged()
   }
 
-  close(): void {
-    this.#end()
+  stop({ drainMs = 0 }: StopOptions = {}): void {
+    clearTimeout(this.#drainTimer)
+    this.#stopListening()
+    if (drainMs > 0 && this.#counters.active > 0) {
+      this.#isDraining = true
+      if (drainMs < Infinity) this.#drainTimer = setTimeout(() => this.stop(), drainMs)
+      return
+    }
+    this.#destroyRelays()
     this.#closed.resolve()
   }
 
-  broken(reason: Error): void {
-    this.#end()
+  listenerBroke(reason: Error): void {
+    this.#stopListening()
+    this.#destroyRelays()
     this.#closed.reject(reason)
   }
 
-  connection(client: Client): void {
-    const { log, descriptors } = this.context
+  accepted(client: Client): void {
+    const { observer } = this.options
+    const { descriptors } = this.context
     const counters = this.#counters
     counters.accepted++
     counters.active++
-    if (counters.active === MANY_AT_ONCE) keepYoungGenerationSmall()
-    descriptors.take()
-    const told = log.debugEnabled
-      ? { address: this.transport.addressOf(client), since: Date.now() }
+    if (counters.active === MANY_CONNECTIONS) keepYoungGenerationSmall()
+    descriptors.acquire()
+    observer.accepted()
+    const tracked = observer.wantsRelays
+      ? { address: this.transport.clientAddress(client), acceptedAt: performance.now() }
       : undefined
     try {
-      this.#relays.set(this.transport.openRelay(client, this.port, this), told)
+      this.#relays.set(this.transport.openRelay(client, this.#backend, this), tracked)
     } catch (err) {
       counters.active--
-      descriptors.give()
-      this.transport.drop(client)
+      descriptors.release()
+      this.transport.discard(client)
       throw err
     }
   }
 
-  exhausted(): void {
-    this.#tellShortage('new connections wait')
+  outOfDescriptors(): void {
+    this.#reportShortage('connections-wait')
   }
 
   pause(): void {
-    const isPaused = this.#listener.pause()
-    this.#tellShortage(isPaused ? 'new connections wait' : 'new connections may be dropped')
+    this.#reportShortage(this.#listener.pause() ? 'connections-wait' : 'connections-dropped')
   }
 
   resume(): void {
     this.#listener.resume()
   }
 
+  listenerFaulted(err: unknown): void {
+    this.options.observer.faulted(err)
+  }
+
+  relayFaulted(err: unknown): void {
+    this.options.observer.faulted(err)
+  }
+
   dialFailed(err: Error): void {
     this.#counters.failedDials++
-    const { protocol, containerIp, containerPort } = this.port
-    const address = joinHostPort(containerIp, containerPort)
-    const reason = isPort(containerPort) ? errnoReason(err) : 'invalid port'
-    this.context.log.error(
-      `Can't forward traffic to backend ${protocol}/${address}: dial ${protocol} ${address}: connect: ${reason}`,
-    )
+    this.options.observer.dialFailed(this.#backend.address, err)
   }
 
-  failed(err: unknown): void {
-    this.context.log.error(`A connection was ended by a fault of the proxy: ${String(err)}`)
+  relayMoved(from: Relay, to: Relay): void {
+    this.#relays.set(to, this.#relays.get(from))
+    this.#relays.delete(from)
   }
 
-  moved(relay: Relay, as: Relay): void {
-    this.#relays.set(as, this.#relays.get(relay))
-    this.#relays.delete(relay)
-  }
-
-  ended(relay: Relay): void {
-    const client = this.#relays.get(relay)
+  relayClosed(relay: Relay, ending: RelayEnding): void {
+    const tracked = this.#relays.get(relay)
     this.#relays.delete(relay)
     const { bytesIn, bytesOut } = relay
     const counters = this.#counters
     counters.active--
     counters.bytesIn += bytesIn
     counters.bytesOut += bytesOut
-    if (client) {
-      this.context.log.debug('Connection closed', {
-        client: client.address,
-        bytesIn,
-        bytesOut,
-        durationMs: Date.now() - client.since,
-      })
+    if (tracked) {
+      const durationMs = Math.round(performance.now() - tracked.acceptedAt)
+      const client = tracked.address
+      this.options.observer.relayClosed({ client, bytesIn, bytesOut, durationMs, ending })
     }
-    this.context.descriptors.give()
-    if (this.#isDraining && counters.active === 0) this.#closed.resolve()
+    this.context.descriptors.release()
+    if (this.#isDraining && counters.active === 0) this.stop()
   }
 
-  #end(): void {
-    this.#stopListening()
+  #destroyRelays(): void {
     for (const relay of this.#relays.keys()) relay.destroy()
   }
 
   #stopListening(): void {
-    this.#ungovern()
+    this.#unregister()
     this.#listener.close()
   }
 
-  #tellShortage(what: string): void {
-    const { log, descriptors } = this.context
-    if (!descriptors.isShortageWorthAWord()) return
-    log.warn(`Out of file descriptors: ${what} until others end`, {
-      connections: descriptors.capacity,
-    })
+  #reportShortage(effect: 'connections-wait' | 'connections-dropped'): void {
+    const { descriptors } = this.context
+    if (!descriptors.shouldReportShortage()) return
+    this.options.observer.shortage({ effect, capacity: descriptors.capacity })
   }
 }
 
-/** A client whose end is to be told. */
-interface ToldClient {
+/** A client whose end the observer wants to know. */
+interface TrackedClient {
   readonly address: string
-  /** Milliseconds since the epoch. */
-  readonly since: number
+  /** By performance.now(), milliseconds. */
+  readonly acceptedAt: number
 }

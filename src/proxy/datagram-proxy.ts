@@ -1,39 +1,48 @@
 import { deferred } from '../deferred.js'
-import { errnoCode, errnoReason } from '../linux/errno.js'
-import { Seldom } from '../log/seldom.js'
-import { noCounters, type Proxy, type ProxyContext } from './engine.js'
-import { FlowTable, type TableEntry } from './flow-table.js'
-import { hasBackend, joinHostPort, type PublishedPort } from './published-port.js'
+import { errnoCode } from '../linux/errno.js'
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import { Backend } from './backend.js'
+import {
+  zeroCounters,
+  type Counters,
+  type Proxy,
+  type ProxyContext,
+  type ProxyOptions,
+  type StopOptions,
+} from './engine.js'
+import { FlowTable, type FlowEntry } from './flow-table.js'
+import type { RelayEnding } from './observer.js'
+import type { PublishedPort } from './published-port.js'
 
-/** A flow on which nothing has come from either side for so long is over, milliseconds; as the original's. */
+/** A flow ends after this idle time, milliseconds; the same as in the original. */
 const IDLE_MS = 90_000
-/** A datagram that met the backend's refusal of an earlier one is sent so many times again. */
+/** How often a datagram is sent again if it met the backend's refusal of an earlier one. */
 export const MAX_RETRIES = 3
-/** How often failures are told, milliseconds. */
-const TELL_AGAIN_MS = 1_000
-/** Room for a burst of datagrams, bytes; the kernel cuts it down to net.core.rmem_max, see socket(7). */
+/** Receive buffer for a burst of datagrams, bytes. The kernel reduces it to net.core.rmem_max, see socket(7). */
 export const RECEIVE_BUFFER = 2 * 1024 * 1024
-/** Where the original's table grows with whoever sends, ours ends. */
+/** Flows of a port at most. The table of the original grows without limit. */
 const MAX_FLOWS = 16_384
-/** A flow has one socket, and a relay has two. */
-const RELAYS_OF_FLOW = 1 / 2
+/** A flow has one socket, a relay has two. */
+const RELAYS_PER_FLOW = 1 / 2
 
 /**
- * What an engine brings to a proxy of datagrams. `Datagram` is one that was received, in the engine's own form, and good until
- * the call that brought it returns.
+ * How an engine receives datagrams of a port and sends them to the backend. `Datagram` is a received datagram in the engine's own form,
+ * valid until the callback that delivers it returns.
  */
 export interface DatagramTransport<Datagram> {
-  /** Binds the port, or takes the socket handed over. Rejects with ListenError. */
+  /** Binds the port, or takes the socket that was handed over. Rejects with ListenError. */
   openSocket(port: PublishedPort, events: PortSocketEvents<Datagram>): Promise<PortSocket>
-  /** Opens a socket of its own to the backend for the sender of `first`, who gets the answers. */
-  openFlow(first: Datagram, port: PublishedPort, events: FlowEvents): Flow<Datagram>
+  /** Opens a socket to the backend for the client that sent `first`; the client receives the replies. */
+  openFlow(first: Datagram, backend: Backend, events: FlowEvents): Flow<Datagram>
+  /** The client's address as `192.0.2.7:4711`. */
+  clientAddress(datagram: Datagram): string
 }
 
 /** The socket that clients send to. */
 export interface PortSocket {
-  readonly address: Proxy['address']
+  readonly address: SocketAddress
   readonly fd: number | undefined
-  /** Receives no more, though answers can still be sent; false where this can't be had. */
+  /** Stops receiving; replies can still be sent. @returns false if this is impossible */
   pause(): boolean
   /** May be called again. */
   close(): void
@@ -41,16 +50,16 @@ export interface PortSocket {
 
 export interface PortSocketEvents<Datagram> {
   /**
-   * @param sender what tells the sender from all others
-   * @param bytes that it holds
+   * @param key identifies the client
+   * @param bytes size of the datagram
    */
-  readonly received: (sender: string, datagram: Datagram, bytes: number) => void
-  readonly broken: (err: Error) => void
-  /** The engine is at fault; the socket lives on. */
-  readonly failed: (err: unknown) => void
+  received(key: string, datagram: Datagram, bytes: number): void
+  listenerBroke(err: Error): void
+  /** An error in this program. The socket continues. */
+  listenerFaulted(err: unknown): void
 }
 
-/** One client's datagrams to the backend, and what comes back. */
+/** The datagrams of one client to the backend, and the replies. */
 export interface Flow<Datagram> {
   send(datagram: Datagram): void
   /** May be called again. */
@@ -58,114 +67,190 @@ export interface Flow<Datagram> {
 }
 
 export interface FlowEvents {
-  /** The backend has answered with so many bytes. */
-  readonly answered: (bytes: number) => void
-  /** Its socket has an error. Not called before openFlow has returned, nor after `close`. */
-  readonly broken: (err: Error) => void
+  /** The backend has replied with this many bytes. */
+  replied(bytes: number): void
+  /** The flow's socket has an error. Not called before openFlow returns, nor after `close`. */
+  broke(err: Error): void
 }
 
 /**
  * Publishes a UDP port. Rejects with ListenError.
  *
- *     client A ──▶ ┌──────────┐ ──▶ A's own socket ──▶ backend    a flow for each client address, so that the
- *     client B ──▶ │ one port │ ──▶ B's own socket ──▶           backend can tell them apart and answers find
- *              ◀── └──────────┘ ◀──                              their way back
+ *     client A ──▶ ┌──────────┐ ──▶ A's own socket ──▶ backend    one flow for each client address: the backend can
+ *     client B ──▶ │ one port │ ──▶ B's own socket ──▶            tell clients apart, and replies find their way
+ *              ◀── └──────────┘ ◀──
  */
 export async function listenForDatagrams<Datagram>(
   transport: DatagramTransport<Datagram>,
   port: PublishedPort,
-  { log, descriptors, udpIdleMs = IDLE_MS }: ProxyContext,
+  options: ProxyOptions,
+  context: ProxyContext,
 ): Promise<Proxy> {
-  const counters = noCounters()
-  /** Whoever sends could fill the log with them. */
-  const failures = new Seldom(TELL_AGAIN_MS)
-  const flows = new FlowTable<Flow<Datagram>>()
-  const { promise: closed, resolve, reject } = deferred()
-  let isClosed = false
-  let isDraining = false
+  const proxy = new DatagramProxy(transport, port, options, context)
+  await proxy.open()
+  return proxy
+}
 
-  const end = (entry: TableEntry<Flow<Datagram>>): void => {
-    if (!flows.delete(entry)) return
-    entry.flow.close()
-    counters.active--
-    descriptors.give(RELAYS_OF_FLOW)
-    if (isDraining && counters.active === 0) close()
+class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
+  readonly #counters = zeroCounters()
+  readonly #flows = new FlowTable<Flow<Datagram>>()
+  readonly #backend: Backend
+  readonly #closed = deferred()
+  /** Clients whose end the observer wants to know, and when their flows began, by performance.now(). */
+  readonly #tracked = new Map<FlowEntry<Flow<Datagram>>, { client: string; openedAt: number }>()
+  readonly #idleMs: number
+  #socket!: PortSocket
+  #sweep: NodeJS.Timeout | undefined
+  #drainTimer: NodeJS.Timeout | undefined
+  #isDraining = false
+  #isClosed = false
+
+  constructor(
+    private readonly transport: DatagramTransport<Datagram>,
+    private readonly port: PublishedPort,
+    private readonly options: ProxyOptions,
+    private readonly context: ProxyContext,
+  ) {
+    this.#backend = new Backend(port.container)
+    this.#idleMs = options.udpIdleMs ?? IDLE_MS
   }
-  const begin = (sender: string, first: Datagram): TableEntry<Flow<Datagram>> => {
-    if (descriptors.exhausted && descriptors.isShortageWorthAWord()) {
-      log.warn('Out of file descriptors: each new client ends the flow that was idle the longest', {
-        flows: flows.size,
-      })
+
+  /** Rejects with ListenError. */
+  async open(): Promise<void> {
+    this.#socket = await this.transport.openSocket(this.port, this)
+    this.#sweep = setInterval(() => this.#endIdleFlows(), this.#idleMs / 4).unref()
+  }
+
+  get address(): SocketAddress {
+    return this.#socket.address
+  }
+
+  get listenFd(): number | undefined {
+    return this.#socket.fd
+  }
+
+  get counters(): Readonly<Counters> {
+    return this.#counters
+  }
+
+  get closed(): Promise<void> {
+    return this.#closed.promise
+  }
+
+  changeBackend(address: SocketAddress): void {
+    this.#backend.change(address)
+    // A flow's socket is connected: each client gets a new one with its next datagram.
+    while (this.#flows.oldest) this.#endFlow(this.#flows.oldest, 'finished')
+  }
+
+  stop({ drainMs = 0 }: StopOptions = {}): void {
+    clearTimeout(this.#drainTimer)
+    if (drainMs > 0 && this.#counters.active > 0 && this.#socket.pause()) {
+      this.#isDraining = true
+      if (drainMs < Infinity) this.#drainTimer = setTimeout(() => this.stop(), drainMs)
+      return
     }
-    while (flows.oldest && (flows.size >= MAX_FLOWS || descriptors.exhausted)) end(flows.oldest)
-    const flow = transport.openFlow(first, port, {
-      answered(bytes) {
-        counters.bytesOut += bytes
-        flows.touch(entry, performance.now())
+    this.#close()
+  }
+
+  received(key: string, datagram: Datagram, bytes: number): void {
+    this.#counters.bytesIn += bytes
+    // The log has warned of this when the port was published.
+    if (!this.#backend.isReachable) {
+      this.#counters.failedDials++
+      return
+    }
+    const entry = this.#flows.get(key) ?? this.#openFlow(key, datagram)
+    entry.bytesIn += bytes
+    this.#flows.touch(entry, performance.now())
+    entry.flow.send(datagram)
+  }
+
+  listenerBroke(reason: Error): void {
+    this.#close(reason)
+  }
+
+  listenerFaulted(err: unknown): void {
+    this.options.observer.faulted(err)
+  }
+
+  #openFlow(key: string, first: Datagram): FlowEntry<Flow<Datagram>> {
+    const { observer } = this.options
+    const { descriptors } = this.context
+    this.#makeRoom()
+    const flow = this.transport.openFlow(first, this.#backend, {
+      replied: (bytes) => {
+        this.#counters.bytesOut += bytes
+        entry.bytesOut += bytes
+        this.#flows.touch(entry, performance.now())
       },
-      broken(err) {
-        // A backend that is down now may be up when the client asks again.
-        if (errnoCode(err) === 'ECONNREFUSED') return
-        counters.failedDials++
-        end(entry)
-        if (!failures.isDue()) return
-        const backend = joinHostPort(port.containerIp, port.containerPort)
-        log.error(`Can't proxy a datagram to udp/${backend}: ${errnoReason(err)}`)
-      },
+      broke: (err) => this.#flowBroke(entry, err),
     })
-    const entry = flows.add(sender, flow)
-    counters.accepted++
-    counters.active++
-    descriptors.take(RELAYS_OF_FLOW)
+    const entry: FlowEntry<Flow<Datagram>> = {
+      ...{ key, flow, backend: this.#backend.address, bytesIn: 0, bytesOut: 0 },
+      ...{ usedAt: 0, older: undefined, newer: undefined },
+    }
+    this.#flows.add(entry)
+    this.#counters.accepted++
+    this.#counters.active++
+    descriptors.acquire(RELAYS_PER_FLOW)
+    observer.accepted()
+    if (observer.wantsRelays) {
+      const client = this.transport.clientAddress(first)
+      this.#tracked.set(entry, { client, openedAt: performance.now() })
+    }
     return entry
   }
 
-  const sweep = setInterval(() => {
-    const limit = performance.now() - udpIdleMs
-    while (flows.oldest && flows.oldest.usedAt <= limit) end(flows.oldest)
-  }, udpIdleMs / 4)
-  sweep.unref()
-  const close = (reason?: Error): void => {
-    if (isClosed) return
-    isClosed = true
-    clearInterval(sweep)
-    socket.close()
-    while (flows.oldest) end(flows.oldest)
-    if (reason) reject(reason)
-    else resolve()
+  #makeRoom(): void {
+    const { descriptors } = this.context
+    const flows = this.#flows
+    if (descriptors.isExhausted && descriptors.shouldReportShortage()) {
+      this.options.observer.shortage({ effect: 'flows-evicted', flows: flows.size })
+    }
+    while (flows.oldest && (flows.size >= MAX_FLOWS || descriptors.isExhausted)) {
+      this.#endFlow(flows.oldest, 'evicted')
+    }
   }
 
-  const socket = await transport
-    .openSocket(port, {
-      received(sender, datagram, bytes) {
-        counters.bytesIn += bytes
-        // Nobody is there, as the log said when the port was published.
-        if (!hasBackend(port)) {
-          counters.failedDials++
-          return
-        }
-        const entry = flows.get(sender) ?? begin(sender, datagram)
-        flows.touch(entry, performance.now())
-        entry.flow.send(datagram)
-      },
-      broken: close,
-      failed: (err) => log.error(`A datagram was lost by a fault of the proxy: ${String(err)}`),
-    })
-    .catch((err: unknown) => {
-      clearInterval(sweep)
-      throw err
-    })
-  return {
-    address: socket.address,
-    get listenFd() {
-      return socket.fd
-    },
-    counters,
-    drain() {
-      isDraining = true
-      if (!socket.pause() || counters.active === 0) close()
-    },
-    close: () => close(),
-    closed,
+  #flowBroke(entry: FlowEntry<Flow<Datagram>>, err: Error): void {
+    // A backend that refuses now may be up when the client sends again.
+    if (errnoCode(err) === 'ECONNREFUSED') return
+    this.#counters.failedDials++
+    this.#endFlow(entry, 'dial-failed')
+    this.options.observer.dialFailed(entry.backend, err)
+  }
+
+  #endFlow(entry: FlowEntry<Flow<Datagram>>, ending: RelayEnding): void {
+    if (!this.#flows.delete(entry)) return
+    entry.flow.close()
+    this.#counters.active--
+    const tracked = this.#tracked.get(entry)
+    if (tracked) {
+      this.#tracked.delete(entry)
+      const { bytesIn, bytesOut } = entry
+      const durationMs = Math.round(performance.now() - tracked.openedAt)
+      const { client } = tracked
+      this.options.observer.relayClosed({ client, bytesIn, bytesOut, durationMs, ending })
+    }
+    this.context.descriptors.release(RELAYS_PER_FLOW)
+    if (this.#isDraining && this.#counters.active === 0) this.#close()
+  }
+
+  #endIdleFlows(): void {
+    const limit = performance.now() - this.#idleMs
+    const flows = this.#flows
+    while (flows.oldest && flows.oldest.usedAt <= limit) this.#endFlow(flows.oldest, 'idle')
+  }
+
+  #close(reason?: Error): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearInterval(this.#sweep)
+    clearTimeout(this.#drainTimer)
+    this.#socket.close()
+    while (this.#flows.oldest) this.#endFlow(this.#flows.oldest, 'stopped')
+    if (reason) this.#closed.reject(reason)
+    else this.#closed.resolve()
   }
 }

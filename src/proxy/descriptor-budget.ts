@@ -1,39 +1,38 @@
-import { Seldom } from '../log/seldom.js'
-import { countOpenDescriptors, descriptorLimit } from '../linux/descriptors.js'
-import { descriptorsOfEngine } from './engine-share.js'
+import { Throttle } from '../log/throttle.js'
+import { countOpenDescriptors, descriptorLimit } from '../linux/proc/descriptors.js'
+import { engineDescriptors } from './descriptor-shares.js'
 
-/** Kept free for the runtime, the log and whatever opens a file for a moment. */
-const RESERVE = 16
-/** A relay holds two sockets. */
-const PER_RELAY = 2
-/** A shortage that comes and goes is told this seldom, milliseconds. */
-const TELL_AGAIN_MS = 60_000
-/** When it is looked for room that others have made, milliseconds. */
-const MEASURE_AGAIN_MS = 500
+/** Descriptors kept free for the runtime, the log and files that are open for a moment. */
+const RESERVED_DESCRIPTORS = 16
+/** A relay has two sockets. */
+const DESCRIPTORS_PER_RELAY = 2
+/** A shortage that comes and goes is reported at most once per interval, milliseconds. */
+const REPORT_INTERVAL_MS = 60_000
+/** During a shortage, time between two looks for descriptors that others have closed, milliseconds. */
+const REMEASURE_MS = 500
 
-/** What takes in relays, one after another, until it is told to wait. */
-export interface Intake {
+/** A listener that can stop accepting for a while. */
+export interface PausableListener {
   pause(): void
   resume(): void
 }
 
 /**
- * How many relays a process can afford. Accepting without a descriptor left would fail, and libuv then
- * drops all that wait in the backlog; so all listeners of the process are paused before.
+ * How many relays a process can have. accept(2) without a free descriptor fails, and libuv then drops all connections in the backlog.
+ * Therefore all listeners of the process pause before it comes to that.
  */
 export class DescriptorBudget {
   #capacity: number | undefined
   #relays = 0
-  readonly #shortages = new Seldom(TELL_AGAIN_MS)
-  readonly #intakes = new Set<Intake>()
+  readonly #reports = new Throttle(REPORT_INTERVAL_MS)
+  readonly #listeners = new Set<PausableListener>()
   #isShort = false
-  /** Whether others in the process open descriptors as well. */
-  #hasOthers = false
-  /** Whether it is looked again soon. */
-  #isDue = false
+  /** Whether other parts of the process also open and close descriptors. */
+  #sharesDescriptors = false
+  #isRemeasureScheduled = false
 
   /**
-   * @param capacity relays at most; left out, it follows the process's limit of descriptors
+   * @param capacity relays at most; by default derived from the process's limit of descriptors
    * @param threads that an engine of the process may have
    */
   constructor(
@@ -43,94 +42,95 @@ export class DescriptorBudget {
     this.#capacity = capacity
   }
 
-  /** That of a whole process, with as many threads at most. */
+  /** The budget of a whole process. @param threads that its engine may have */
   static ofProcess(threads: number): DescriptorBudget {
     return new DescriptorBudget(undefined, threads)
   }
 
+  /** Relays at most. */
   get capacity(): number {
-    // Read with the first relay, not at start-up. Where not even /proc can be opened there is no descriptor left.
+    // Measured with the first relay, not at start-up. If /proc can't be opened, no descriptor is left.
     return (this.#capacity ??= measureCapacity(this.threads, 0) ?? 1)
   }
 
-  get exhausted(): boolean {
+  get isExhausted(): boolean {
     return this.#relays >= this.capacity
   }
 
-  /** Counts a relay in, or what takes only a share of its descriptors. */
-  take(relays = 1): void {
+  /** Counts a relay in. @param relays may be a fraction, for something with fewer descriptors than a relay */
+  acquire(relays = 1): void {
     this.#relays += relays
-    this.#pause()
+    this.#pauseIfShort()
   }
 
-  /** Counts out what was counted in, and lets the listeners have the place. */
-  give(relays = 1): void {
+  /** Counts a relay out, and resumes the listeners if there is room again. */
+  release(relays = 1): void {
     this.#relays -= relays
-    this.#resume()
+    this.#resumeIfRoom()
   }
 
   /**
-   * Looks again how many there can be: others in the process have opened descriptors, or closed some. From then on it does so by itself
-   * in a shortage: nothing tells when others have closed theirs.
+   * Measures the capacity again, because another part of the process has opened or closed descriptors. From now on the budget also
+   * measures by itself during a shortage: nothing reports that others have closed theirs.
    */
-  measureAgain(): void {
-    this.#hasOthers = true
+  remeasure(): void {
+    this.#sharesDescriptors = true
     this.#capacity = measureCapacity(this.threads, this.#relays) ?? this.#capacity
-    this.#pause()
-    this.#resume()
-    if (this.#isShort) this.#measureSoon()
-  }
-
-  #measureSoon(): void {
-    if (this.#isDue) return
-    this.#isDue = true
-    setTimeout(() => {
-      this.#isDue = false
-      this.measureAgain()
-    }, MEASURE_AGAIN_MS).unref()
-  }
-
-  #pause(): void {
-    if (this.#isShort || !this.exhausted) return
-    this.#isShort = true
-    for (const intake of this.#intakes) intake.pause()
-    if (this.#hasOthers) this.#measureSoon()
-  }
-
-  #resume(): void {
-    if (!this.#isShort || this.exhausted) return
-    this.#isShort = false
-    const [first] = this.#intakes
-    for (const intake of this.#intakes) intake.resume()
-    // Who is first may be quickest: each has its turn.
-    if (first && this.#intakes.delete(first)) this.#intakes.add(first)
+    this.#pauseIfShort()
+    this.#resumeIfRoom()
+    if (this.#isShort) this.#remeasureSoon()
   }
 
   /**
-   * Pauses it whenever there is no room for one more relay.
-   * @returns ends that
+   * Pauses the listener whenever there is no room for one more relay.
+   * @returns a function that ends this
    */
-  govern(intake: Intake): () => void {
-    this.#intakes.add(intake)
-    if (this.#isShort) intake.pause()
-    return () => void this.#intakes.delete(intake)
+  register(listener: PausableListener): () => void {
+    this.#listeners.add(listener)
+    if (this.#isShort) listener.pause()
+    return () => void this.#listeners.delete(listener)
   }
 
-  /** Whether a shortage should be told: not again and again while it lasts. */
-  isShortageWorthAWord(): boolean {
-    return this.#shortages.isDue()
+  /** Whether to report a shortage now. A lasting shortage is reported once per interval. */
+  shouldReportShortage(): boolean {
+    return this.#reports.allows()
+  }
+
+  #remeasureSoon(): void {
+    if (this.#isRemeasureScheduled) return
+    this.#isRemeasureScheduled = true
+    setTimeout(() => {
+      this.#isRemeasureScheduled = false
+      this.remeasure()
+    }, REMEASURE_MS).unref()
+  }
+
+  #pauseIfShort(): void {
+    if (this.#isShort || !this.isExhausted) return
+    this.#isShort = true
+    for (const listener of this.#listeners) listener.pause()
+    if (this.#sharesDescriptors) this.#remeasureSoon()
+  }
+
+  #resumeIfRoom(): void {
+    if (!this.#isShort || this.isExhausted) return
+    this.#isShort = false
+    const [first] = this.#listeners
+    for (const listener of this.#listeners) listener.resume()
+    // The first listener to resume has an advantage, so the listeners take turns.
+    if (first && this.#listeners.delete(first)) this.#listeners.add(first)
   }
 }
 
 /**
- * @param relays that there are already
- * @returns undefined where it can't be told
+ * @param relays that are open
+ * @returns undefined if /proc can't be read
  */
 function measureCapacity(threads: number, relays: number): number | undefined {
   try {
-    const ours = RESERVE + descriptorsOfEngine(threads)
-    const free = descriptorLimit() - countOpenDescriptors() - ours
-    return Math.max(1, Math.floor(relays + free / PER_RELAY))
+    const reserved = RESERVED_DESCRIPTORS + engineDescriptors(threads)
+    const free = descriptorLimit() - countOpenDescriptors() - reserved
+    return Math.max(1, Math.floor(relays + free / DESCRIPTORS_PER_RELAY))
   } catch {
     return undefined
   }

@@ -1,65 +1,76 @@
-import type { Log } from '../log/log.js'
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { DescriptorBudget } from './descriptor-budget.js'
+import type { ProxyObserver } from './observer.js'
 import type { PublishedPort } from './published-port.js'
 
-/** A way to move the data of published ports. Every engine passes the same behaviour suite. */
+/** A way to move the data of published ports. All engines pass the same test suites. */
 export interface Engine {
   readonly name: 'streams' | 'native'
   /**
-   * Publishes a port: resolves once connections can be made to it, or datagrams sent.
+   * Publishes a port. Resolves once clients can connect to it, or send datagrams.
    * Rejects with ListenError.
    */
-  listen(port: PublishedPort, context: ProxyContext): Promise<Proxy>
+  listen(port: PublishedPort, options: ProxyOptions, context: ProxyContext): Promise<Proxy>
 }
 
-/** What a proxy shares with the others of its process. */
-export interface ProxyContext {
-  readonly log: Log
-  readonly descriptors: DescriptorBudget
-  /** How long a UDP flow may be idle, milliseconds; left out, as long as the original's. */
+/** What belongs to one port. */
+export interface ProxyOptions {
+  readonly observer: ProxyObserver
+  /** How long a UDP flow may be idle, milliseconds; by default 90,000, as in the original. */
   readonly udpIdleMs?: number
+}
+
+/** What the ports of a process share. */
+export interface ProxyContext {
+  readonly descriptors: DescriptorBudget
+}
+
+export interface StopOptions {
+  /** Time that open connections have to end by themselves, milliseconds; Infinity for no limit. By default 0. */
+  readonly drainMs?: number
 }
 
 /** One published port, listening. */
 export interface Proxy {
-  /** Where it listens in fact, which tells the port where 0 was asked for. */
-  readonly address: { readonly ip: string; readonly port: number }
-  /** The socket that it listens on, for another process to go on with; undefined where that is not known. */
+  /** Where the proxy listens. Tells the port if port 0 was requested. */
+  readonly address: SocketAddress
+  /** The listening socket, for another process to continue with; undefined if its descriptor is not known. */
   readonly listenFd: number | undefined
-  /** As they are now. */
+  /** The current counts. */
   readonly counters: Readonly<Counters>
-  /** Stops listening and lets what is open end by itself, which resolves `closed`. */
-  drain(): void
-  /** Stops listening and ends all relays at once; may be called again. */
-  close(): void
-  /** Resolves after `close`, or when all has ended after `drain`; rejects with the reason when the listener breaks by itself. */
+  /** Forwards new connections, and all datagrams of new flows, to another address. */
+  changeBackend(address: SocketAddress): void
+  /** Stops listening, and ends all relays after `drainMs`. May be called again, for example with a shorter time. */
+  stop(options?: StopOptions): void
+  /** Resolves when the proxy has stopped and its relays have ended. Rejects with the reason if the listener breaks. */
   readonly closed: Promise<void>
 }
 
 export interface Counters {
   /** Connections, or UDP flows, accepted so far. */
   accepted: number
-  /** Those open now. */
+  /** Connections, or UDP flows, that are open. */
   active: number
-  /** Those whose backend could not be reached. */
+  /** Dials that failed. */
   failedDials: number
-  /** Bytes from clients, and to them. */
+  /** Bytes from clients. */
   bytesIn: number
+  /** Bytes to clients. */
   bytesOut: number
 }
 
-export function noCounters(): Counters {
+export function zeroCounters(): Counters {
   return { accepted: 0, active: 0, failedDials: 0, bytesIn: 0, bytesOut: 0 }
 }
 
-/** Why a port can't be published. */
+/** A port that can't be published. */
 export class ListenError extends Error {
   override readonly name = 'ListenError'
 
   /**
-   * @param code the error of the system call, as `EADDRINUSE`
+   * @param code the code of the failed system call, as `EADDRINUSE`
    * @param message the text that dockerd shows
-   * @param hint what to do about it, where the text does not say
+   * @param hint what the user can do, if the message does not say it
    */
   constructor(
     readonly code: string,

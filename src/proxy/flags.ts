@@ -1,27 +1,44 @@
-import { isProtocol, type PublishedPort } from './published-port.js'
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import { isProtocol } from '../ports/host-port.js'
+import type { PublishedPort } from './published-port.js'
 import { parseBool, parseInteger, parseIp, ValueError } from './go-values.js'
 
-/** What the command line asked for. */
-export interface Flags {
-  proto: string
-  hostIp: string
-  hostPort: number
-  containerIp: string
-  containerPort: number
-  useListenFd: boolean
-  version: boolean
+/** A parsed command line: the port, whose protocol may be unknown, and what to do with it. */
+export interface Flags extends SocketAddress {
+  /** The value of -proto. */
+  readonly protocol: string
+  readonly container: SocketAddress
+  readonly useListenFd: boolean
+  readonly version: boolean
 }
 
-/** The port that flags ask for, but for a socket that was handed over; undefined for an unknown protocol. */
-export function portOfFlags(flags: Flags): PublishedPort | undefined {
-  const { proto, hostIp, hostPort, containerIp, containerPort } = flags
-  return isProtocol(proto)
-    ? { protocol: proto, hostIp, hostPort, containerIp, containerPort }
-    : undefined
+/** The port that the flags describe; undefined for an unknown protocol. */
+export function publishedPortOf(flags: Flags): PublishedPort | undefined {
+  const { protocol, ip, port, container } = flags
+  return isProtocol(protocol) ? { protocol, ip, port, container } : undefined
 }
 
-/** Why the command line can't be followed; help that was asked for has no message. */
-export class UsageError extends Error {
+/**
+ * The command line of a docker-proxy for a port, as dockerd writes it.
+ * @param useListenFd whether a listening socket is handed over
+ */
+export function formatFlags(
+  { protocol, ip, port, container }: PublishedPort,
+  useListenFd: boolean,
+): string[] {
+  const flags = {
+    proto: protocol,
+    'host-ip': ip,
+    'host-port': port,
+    'container-ip': container.ip,
+    'container-port': container.port,
+  }
+  const args = Object.entries(flags).flatMap(([flag, value]) => [`-${flag}`, String(value)])
+  return useListenFd ? [...args, '-use-listen-fd'] : args
+}
+
+/** A command line that can't be parsed, or a request for help, whose message is empty. */
+export class FlagError extends Error {
   override readonly name = 'UsageError'
   readonly exitCode: 0 | 2
 
@@ -31,12 +48,15 @@ export class UsageError extends Error {
   }
 }
 
+/** The flags while they are being parsed. */
+type Draft = { -readonly [Key in keyof Flags]: Flags[Key] }
+
 interface Flag {
-  /** The value's kind as the usage text names it. */
+  /** The type as the usage text names it. */
   readonly kind: 'int' | 'string' | 'value' | 'bool'
   readonly help: string
   readonly default?: string
-  set(flags: Flags, text: string): void
+  set(flags: Draft, text: string): void
 }
 
 const VERSION: Flag = {
@@ -45,37 +65,37 @@ const VERSION: Flag = {
   set: (flags, text) => (flags.version = parseBool(text)),
 }
 
-// In the order of the usage text, which is that of the alphabet.
+// In the order of the usage text: alphabetical.
 const FLAGS: Record<string, Flag> = {
   'container-ip': {
     kind: 'value',
     help: 'container ip',
     default: '0.0.0.0',
-    set: (flags, text) => (flags.containerIp = parseIp(text)),
+    set: (flags, text) => (flags.container = { ...flags.container, ip: parseIp(text) }),
   },
   'container-port': {
     kind: 'int',
     help: 'container port',
     default: '-1',
-    set: (flags, text) => (flags.containerPort = parseInteger(text)),
+    set: (flags, text) => (flags.container = { ...flags.container, port: parseInteger(text) }),
   },
   'host-ip': {
     kind: 'value',
     help: 'host ip',
     default: '0.0.0.0',
-    set: (flags, text) => (flags.hostIp = parseIp(text)),
+    set: (flags, text) => (flags.ip = parseIp(text)),
   },
   'host-port': {
     kind: 'int',
     help: 'host port',
     default: '-1',
-    set: (flags, text) => (flags.hostPort = parseInteger(text)),
+    set: (flags, text) => (flags.port = parseInteger(text)),
   },
   proto: {
     kind: 'string',
     help: 'proxy protocol',
     default: '"tcp"',
-    set: (flags, text) => (flags.proto = text),
+    set: (flags, text) => (flags.protocol = text),
   },
   'use-listen-fd': {
     kind: 'bool',
@@ -87,17 +107,16 @@ const FLAGS: Record<string, Flag> = {
 }
 
 /**
- * Reads a command line by the rules of Go's `flag` package.
- * Parsing stops at the first argument that is no flag, and after `--`; what follows is ignored.
+ * Parses a command line by the rules of Go's `flag` package. Parsing stops at the first argument that is not a flag, and after `--`; the
+ * rest is ignored.
  * @throws UsageError with Go's text
  */
 export function parseFlags(args: readonly string[]): Flags {
-  const flags: Flags = {
-    proto: 'tcp',
-    hostIp: '0.0.0.0',
-    hostPort: -1,
-    containerIp: '0.0.0.0',
-    containerPort: -1,
+  const flags: Draft = {
+    protocol: 'tcp',
+    ip: '0.0.0.0',
+    port: -1,
+    container: { ip: '0.0.0.0', port: -1 },
     useListenFd: false,
     version: false,
   }
@@ -107,32 +126,39 @@ export function parseFlags(args: readonly string[]): Flags {
     if (dashes === 0 || arg === '-' || arg === '--') break
 
     const [name, inlineValue] = splitOnce(arg.slice(dashes), '=')
-    if (name === '' || name.startsWith('-')) throw new UsageError(`bad flag syntax: ${arg}`)
-    const flag = Object.hasOwn(FLAGS, name) ? FLAGS[name] : undefined
-    if (!flag) {
-      if (name === 'h' || name === 'help') throw new UsageError('')
-      throw new UsageError(`flag provided but not defined: -${name}`)
-    }
+    if (name === '' || name.startsWith('-')) throw new FlagError(`bad flag syntax: ${arg}`)
+    const flag = findFlag(name)
     const value = inlineValue ?? (flag.kind === 'bool' ? 'true' : args[++i])
-    if (value === undefined) throw new UsageError(`flag needs an argument: -${name}`)
-    try {
-      flag.set(flags, value)
-    } catch (err) {
-      if (!(err instanceof ValueError)) throw err
-      const invalid = flag.kind === 'bool' ? 'invalid boolean value' : 'invalid value'
-      const preposition = flag.kind === 'bool' ? 'for' : 'for flag'
-      throw new UsageError(`${invalid} ${quote(value)} ${preposition} -${name}: ${err.message}`)
-    }
+    if (value === undefined) throw new FlagError(`flag needs an argument: -${name}`)
+    setFlag(flags, name, flag, value)
   }
   return flags
 }
 
-/** The usage text; `program` is the name it was called by. */
+function findFlag(name: string): Flag {
+  const flag = Object.hasOwn(FLAGS, name) ? FLAGS[name] : undefined
+  if (flag) return flag
+  if (name === 'h' || name === 'help') throw new FlagError('')
+  throw new FlagError(`flag provided but not defined: -${name}`)
+}
+
+function setFlag(flags: Draft, name: string, flag: Flag, value: string): void {
+  try {
+    flag.set(flags, value)
+  } catch (err) {
+    if (!(err instanceof ValueError)) throw err
+    const invalid = flag.kind === 'bool' ? 'invalid boolean value' : 'invalid value'
+    const preposition = flag.kind === 'bool' ? 'for' : 'for flag'
+    throw new FlagError(`${invalid} ${quote(value)} ${preposition} -${name}: ${err.message}`)
+  }
+}
+
+/** The usage text. @param program the name that the program was called by */
 export function usage(program: string): string {
   const lines = [`Usage of ${program}:`]
   for (const [name, flag] of Object.entries(FLAGS)) {
     const kind = flag.kind === 'bool' ? '' : ` ${flag.kind}`
-    // Go puts the help of a boolean with a name of one letter on the same line.
+    // Go writes the help of a boolean flag with a one-letter name on the same line.
     const gap = name.length === 1 && kind === '' ? '\t' : '\n    \t'
     const byDefault = flag.default === undefined ? '' : ` (default ${flag.default})`
     lines.push(`  -${name}${kind}${gap}${flag.help}${byDefault}`)
@@ -145,7 +171,7 @@ function splitOnce(text: string, separator: string): [string, string | undefined
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)]
 }
 
-/** Text between double quotes with Go's escapes, so that an odd value stays on one line. */
+/** Quotes a value with Go's escapes, so that it stays on one line. */
 function quote(text: string): string {
   return JSON.stringify(text).replace(/\\u([0-9a-f]{4})/g, (whole, hex: string) =>
     hex.startsWith('00') ? `\\x${hex.slice(2)}` : whole,

@@ -1,67 +1,69 @@
-/** A flow in the table. */
-export interface TableEntry<Flow> {
-  readonly sender: string
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
+
+/** A UDP flow in the table. */
+export interface FlowEntry<Flow> {
+  /** Identifies the client. */
+  readonly key: string
   readonly flow: Flow
-  /** When a datagram last came, from either side, by performance.now(). */
+  /** The backend when the flow was opened. */
+  readonly backend: SocketAddress
+  /** Bytes from the client so far. */
+  bytesIn: number
+  /** Bytes to the client so far. */
+  bytesOut: number
+  /** When the last datagram came from either side, by performance.now(), milliseconds. */
   usedAt: number
   /** The neighbours in the order of last use. */
-  older: TableEntry<Flow> | undefined
-  newer: TableEntry<Flow> | undefined
+  older: FlowEntry<Flow> | undefined
+  newer: FlowEntry<Flow> | undefined
 }
 
 /**
- * Flows by sender, and in the order of their last use. A list rather than the order of the map: every datagram changes it.
+ * Flows by client, and in the order of their last use. The order is a linked list, not the order of the Map, because every datagram
+ * changes it.
  *
  *     oldest ◀──older── … ──newer──▶ newest
  */
 export class FlowTable<Flow> {
-  readonly #bySender = new Map<string, TableEntry<Flow>>()
-  #oldest: TableEntry<Flow> | undefined
-  #newest: TableEntry<Flow> | undefined
+  readonly #byKey = new Map<string, FlowEntry<Flow>>()
+  #oldest: FlowEntry<Flow> | undefined
+  #newest: FlowEntry<Flow> | undefined
 
   get size(): number {
-    return this.#bySender.size
+    return this.#byKey.size
   }
 
-  /** The one that was idle the longest. */
-  get oldest(): TableEntry<Flow> | undefined {
+  /** The flow that was idle longest. */
+  get oldest(): FlowEntry<Flow> | undefined {
     return this.#oldest
   }
 
-  get(sender: string): TableEntry<Flow> | undefined {
-    return this.#bySender.get(sender)
+  get(key: string): FlowEntry<Flow> | undefined {
+    return this.#byKey.get(key)
   }
 
-  add(sender: string, flow: Flow): TableEntry<Flow> {
-    const entry: TableEntry<Flow> = {
-      sender,
-      flow,
-      usedAt: 0,
-      older: undefined,
-      newer: undefined,
-    }
-    this.#bySender.set(sender, entry)
+  add(entry: FlowEntry<Flow>): void {
+    this.#byKey.set(entry.key, entry)
     this.#append(entry)
-    return entry
   }
 
-  /** Notes that a flow was used. */
-  touch(entry: TableEntry<Flow>, now: number): void {
+  /** Records that a flow was used. @param now performance.now(), milliseconds */
+  touch(entry: FlowEntry<Flow>, now: number): void {
     entry.usedAt = now
     if (entry === this.#newest) return
     this.#unlink(entry)
     this.#append(entry)
   }
 
-  /** Returns false if it was not there any more. */
-  delete(entry: TableEntry<Flow>): boolean {
-    if (this.#bySender.get(entry.sender) !== entry) return false
-    this.#bySender.delete(entry.sender)
+  /** @returns false if the entry was not in the table */
+  delete(entry: FlowEntry<Flow>): boolean {
+    if (this.#byKey.get(entry.key) !== entry) return false
+    this.#byKey.delete(entry.key)
     this.#unlink(entry)
     return true
   }
 
-  #append(entry: TableEntry<Flow>): void {
+  #append(entry: FlowEntry<Flow>): void {
     entry.older = this.#newest
     entry.newer = undefined
     if (this.#newest) this.#newest.newer = entry
@@ -69,7 +71,7 @@ export class FlowTable<Flow> {
     this.#newest = entry
   }
 
-  #unlink({ older, newer }: TableEntry<Flow>): void {
+  #unlink({ older, newer }: FlowEntry<Flow>): void {
     if (older) older.newer = newer
     else this.#oldest = newer
     if (newer) newer.older = older

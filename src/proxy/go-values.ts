@@ -1,9 +1,10 @@
-/**
- * The values of Go's `flag` package, read as Go reads them.
- * Source: strconv.ParseInt with base 0, strconv.ParseBool and net.ParseIP.
+import { parseIp as parseIpAddress } from '../linux/sockets/ip-address.js'
+
+/*
+ * Parses the values of Go's `flag` package as Go does. Source: strconv.ParseInt with base 0, strconv.ParseBool and net.ParseIP.
  */
 
-/** A value that can't be read; the message is the reason Go gives. */
+/** A value that can't be parsed. The message is Go's reason. */
 export class ValueError extends Error {
   override readonly name = 'ValueError'
 }
@@ -22,7 +23,7 @@ export function parseBool(text: string): boolean {
   return value
 }
 
-// An underscore may stand between digits, and between a base's prefix and the first digit.
+// An underscore is allowed between digits, and between a base prefix and the first digit.
 const INTEGER =
   /^[+-]?(?:0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?[0-9])*)$/
 const INT64_MAX = 2n ** 63n - 1n
@@ -39,24 +40,12 @@ export function parseInteger(text: string): number {
   return Number(value)
 }
 
-// Not from node:net, whose loading takes a start two milliseconds.
-const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/
-const MAYBE_IPV6 = /^[\da-fA-F:.]+$/
-
 /**
- * An IP address in its shortest form; one mapped into IPv6 (`::ffff:127.0.0.1`) is the IPv4 address,
- * and an empty text the empty address.
+ * Parses an IP address into its shortest form. An IPv4-mapped IPv6 address becomes the IPv4 address, an empty text the empty address.
  * @throws ValueError `invalid IP address: TEXT`
  */
 export function parseIp(text: string): string {
-  if (text === '' || IPV4.test(text)) return text
-  // No zone (`fe80::1%eth0`): it is no part of Go's net.IP.
-  if (!MAYBE_IPV6.test(text) || !URL.canParse(`http://[${text}]`)) {
-    throw new ValueError(`invalid IP address: ${text}`)
-  }
-  const short = new URL(`http://[${text}]`).hostname.slice(1, -1)
-  const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(short)
-  if (!mapped) return short
-  const [high, low] = [parseInt(mapped[1] ?? '', 16), parseInt(mapped[2] ?? '', 16)]
-  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+  const ip = text === '' ? '' : parseIpAddress(text)
+  if (ip === undefined) throw new ValueError(`invalid IP address: ${text}`)
+  return ip
 }

@@ -1,19 +1,14 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import { isPort, joinHostPort, MAX_PORT } from '../ports/host-port.js'
 import { ListenError } from './engine.js'
-import {
-  isPort,
-  joinHostPort,
-  MAX_PORT,
-  networkName,
-  routeOf,
-  type PublishedPort,
-} from './published-port.js'
+import { formatRoute, networkName, type PublishedPort } from './published-port.js'
 
-/** The error of a bind or listen that failed, in the form dockerd's users know. */
+/** The error of a failed bind or listen, in the form that dockerd's users know. */
 export function bindError(port: PublishedPort, err: unknown): ListenError {
-  const address = joinHostPort(port.hostIp, port.hostPort)
-  const network = networkName(port.protocol, port.hostIp)
-  // Go's library for SCTP gives the kernel's reason alone.
+  const address = joinHostPort(port.ip, port.port)
+  const network = networkName(port.protocol, port.ip)
+  // Go's SCTP library reports only the kernel's reason.
   const call = port.protocol === 'sctp' ? '' : `listen ${network} ${address}: bind: `
   return new ListenError(
     errnoCode(err) ?? 'EUNKNOWN',
@@ -22,25 +17,25 @@ export function bindError(port: PublishedPort, err: unknown): ListenError {
   )
 }
 
-/** What the log says when a proxy stops because its listener broke by itself. */
-export function brokenListenerText(
+/** The log line for a proxy that stops because its listener broke. @param listening the actual address */
+export function brokenListenerMessage(
   port: PublishedPort,
-  listening: { ip: string; port: number },
+  listening: SocketAddress,
   err: unknown,
 ): string {
   const address = joinHostPort(listening.ip, listening.port)
   const [verb, call] = port.protocol === 'udp' ? ['read', 'recvfrom'] : ['accept', 'accept']
   const reason = `${verb} ${port.protocol} ${address}: ${call}: ${errnoReason(err)}`
-  return `Stopping proxy on ${routeOf(port, listening)} (${reason})`
+  return `Stopping proxy on ${formatRoute(port, listening)} (${reason})`
 }
 
-function hintFor({ protocol, hostPort }: PublishedPort, err: unknown): string {
-  if (!isPort(hostPort)) return `-host-port must be from 0 to ${MAX_PORT}`
+function hintFor({ protocol, port }: PublishedPort, err: unknown): string {
+  if (!isPort(port)) return `-host-port must be between 0 and ${MAX_PORT}`
   if (errnoCode(err) !== 'EPROTONOSUPPORT') return ''
-  return `this kernel has no ${protocol}: load its module, as with modprobe ${protocol}`
+  return `this kernel has no ${protocol}: load its module, for example with modprobe ${protocol}`
 }
 
-/** The error that the kernel would give for a port that can't be. */
+/** The error that the kernel would give for a port that does not exist. */
 export function invalidArgument(): Error {
   return Object.assign(new Error('invalid argument'), { code: 'EINVAL' })
 }

@@ -1,6 +1,7 @@
 import { fstatSync } from 'node:fs'
+import type { Protocol } from '../ports/host-port.js'
 import { ListenError } from './engine.js'
-import type { Protocol } from './published-port.js'
+import { LISTEN_FD } from './inherited-descriptors.js'
 
 const EXPECTED: Record<Protocol, string> = {
   tcp: 'a listening TCP socket',
@@ -9,7 +10,7 @@ const EXPECTED: Record<Protocol, string> = {
 }
 
 /**
- * Makes sure that a descriptor which was handed over is a socket at all.
+ * Checks that an inherited descriptor is a socket.
  * @throws ListenError
  */
 export function checkListenFd(protocol: Protocol, fd: number): void {
@@ -27,12 +28,12 @@ export function checkListenFd(protocol: Protocol, fd: number): void {
   )
 }
 
-/** The error of one that has no address of a host. */
+/** The error of an inherited unix socket. */
 export function unixSocketError(protocol: Protocol): ListenError {
   return listenFdError(protocol, 'EINVAL', 'unexpected socket type for listener fd: unix')
 }
 
-/** The error of a listening socket handed over that can't be used. */
+/** The error of an inherited socket that can't be used. The reasons are Go's. */
 export function listenFdError(
   protocol: Protocol,
   code = 'EINVAL',
@@ -41,6 +42,6 @@ export function listenFdError(
   return new ListenError(
     code,
     reason,
-    `with -use-listen-fd the parent hands over ${EXPECTED[protocol]} as descriptor 4`,
+    `with -use-listen-fd the parent hands over ${EXPECTED[protocol]} as descriptor ${LISTEN_FD}`,
   )
 }

@@ -1,8 +1,7 @@
-import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { isAbsolute } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { MAX_THREADS } from './engine-share.js'
+import { MAX_THREADS } from './descriptor-shares.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
 
 const ENGINES = ['auto', 'streams', 'native'] as const
@@ -12,17 +11,17 @@ const ISOLATIONS = ['auto', 'process', 'shared'] as const
 type Isolation = (typeof ISOLATIONS)[number]
 const ISOLATION_VARIABLE = 'DOCKER_PROXY_ISOLATION'
 
-/** What dockerd's flags can't say; from the environment or the settings file. */
+/** What dockerd's flags can't express: read from the environment or the settings file. */
 export interface Settings {
   readonly engine: EngineChoice
   readonly logLevel: LogLevel
-  /** Threads that may move data, when there is too much for one. */
+  /** Threads that may move data, if one is not enough. */
   readonly workers: number
 }
 
 /**
- * Whether a port may have a process of its own, `process`, or must share one, `shared`. From the environment alone: the launcher, which
- * sees to it, reads no file.
+ * Whether a port has a process of its own (`process`) or shares one (`shared`). Only the environment sets it: the launcher, which follows
+ * it, reads no file.
  * @throws SettingError
  */
 export function readIsolation(env: NodeJS.ProcessEnv): Isolation {
@@ -30,18 +29,16 @@ export function readIsolation(env: NodeJS.ProcessEnv): Isolation {
   return text ? oneOf(ISOLATIONS, text, ISOLATION_VARIABLE) : 'auto'
 }
 
-/** A setting that can't be followed; the message says which, what is expected and where it came from. */
+/** An invalid setting. The message names the setting, its source, and what is expected. */
 export class SettingError extends Error {
   override readonly name = 'SettingError'
   readonly code = 'EBADSETTING'
 }
 
-const FILE_VARIABLE = 'DOCKER_PROXY_CONFIG'
+export const FILE_VARIABLE = 'DOCKER_PROXY_CONFIG'
 const DEFAULT_FILE = '/etc/docker/docker-proxy.json'
-/** No settings need as much, bytes. */
-const MAX_FILE = 64 * 1024
 
-/** Each setting: its key in the file, its environment variable, and what it may be. */
+/** Each setting: its key in the file, its environment variable, and its values. */
 const SETTINGS = {
   engine: {
     variable: 'DOCKER_PROXY_ENGINE',
@@ -60,14 +57,14 @@ const SETTINGS = {
   },
 } as const
 type Key = keyof typeof SETTINGS
-/** All variables that settings may come from. */
+/** All variables that contain settings. */
 export const SETTING_VARIABLES = [
   FILE_VARIABLE,
   ...Object.values(SETTINGS).map(({ variable }) => variable),
 ]
 
 /**
- * The environment's settings, then the file's, then the defaults. An empty variable counts as unset.
+ * Reads the settings: the environment's, else the file's, else the defaults. An empty variable counts as unset.
  * The file is `DOCKER_PROXY_CONFIG`, or /etc/docker/docker-proxy.json where that exists.
  * @throws SettingError
  */
@@ -80,32 +77,10 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
 }
 
 /**
- * The settings of a port that another process was started for: those of its environment and of the file that this names, and else ours.
- * @param process its folder in /proc
+ * Chooses each setting: the environment's, else the file's, else the default.
  * @throws SettingError
  */
-export function readPortSettings(
-  env: NodeJS.ProcessEnv,
-  process: string,
-  ours: Settings,
-): Settings {
-  if (!SETTING_VARIABLES.some((name) => env[name])) return ours
-  const name = env[FILE_VARIABLE]
-  return chooseSettings(env, name ? readForeignFile(name, process) : undefined, ours)
-}
-
-/** A file as another process names it, where it is none that would hold up all other ports. */
-function readForeignFile(name: string, process: string): SettingsFile | undefined {
-  const path = isAbsolute(name) ? name : `${process}/cwd/${name}`
-  const [theirs, ours] = [process, '/proc/self'].map((each) => readlinkSync(`${each}/ns/mnt`))
-  const stats = statSync(path, { throwIfNoEntry: false })
-  if (theirs !== ours || !stats?.isFile() || stats.size > MAX_FILE) {
-    throw new SettingError(`its own settings file ${JSON.stringify(name)} is to be read by itself`)
-  }
-  return readSettingsFile(path)
-}
-
-function chooseSettings(
+export function chooseSettings(
   env: NodeJS.ProcessEnv,
   file: SettingsFile | undefined,
   byDefault: Settings,
@@ -126,7 +101,8 @@ function chooseSettings(
 }
 
 /**
- * How many threads may share the work, as an option of the command line says it.
+ * Parses the number of threads from a command-line option.
+ * @param option its name, for the error message
  * @throws SettingError
  */
 export function parseWorkers(given: string, option: string): string {
@@ -143,28 +119,34 @@ function oneOf<T extends string>(
   source: string,
   expected = `one of ${choices.join(', ')}`,
 ): T {
-  // In the file a number may stand as one.
+  // A number in the file may be written as a JSON number.
   const choice = choices.find((c) => c === (typeof value === 'number' ? String(value) : value))
   if (choice !== undefined) return choice
   throw new SettingError(`invalid setting ${JSON.stringify(value)} for ${source}: use ${expected}`)
 }
 
-interface SettingsFile {
+/** A settings file, parsed. */
+export interface SettingsFile {
   readonly path: string
   readonly values: Record<string, unknown>
 }
 
-function readSettingsFile(chosen: string | undefined): SettingsFile | undefined {
+/**
+ * Reads a settings file.
+ * @param chosen its path; undefined or empty for the default file, which may be absent
+ * @throws SettingError
+ */
+export function readSettingsFile(chosen: string | undefined): SettingsFile | undefined {
   const path = chosen ? chosen : DEFAULT_FILE
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (err) {
-    // Where /etc/docker is root's alone, others have no settings there.
+    // Only root may be able to read /etc/docker. Then other users have no settings there.
     if (!chosen && ['ENOENT', 'EACCES', 'ENOTDIR'].includes(errnoCode(err) ?? '')) return undefined
     throw new SettingError(
       `can't read the settings file ${JSON.stringify(path)}: ${errnoReason(err)}; ` +
-        `mend or remove it${chosen ? `, or unset ${FILE_VARIABLE}` : ''}`,
+        `repair or remove it${chosen ? `, or unset ${FILE_VARIABLE}` : ''}`,
     )
   }
   const values = parseObject(path, text)
@@ -187,7 +169,7 @@ function parseObject(path: string, text: string): Record<string, unknown> {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new SettingError(
-      `the settings file ${path} holds no JSON object: expected something like {"log-level": "debug"}`,
+      `the settings file ${path} does not contain a JSON object: expected something like {"log-level": "debug"}`,
     )
   }
   return value as Record<string, unknown>

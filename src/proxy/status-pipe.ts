@@ -1,36 +1,34 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
-import { descriptorAccess, holdsReadingEnd } from '../linux/descriptors.js'
+import { descriptorAccess, holdsReadingEnd } from '../linux/proc/descriptors.js'
 import { errnoCode } from '../linux/errno.js'
+import { STATUS_FAILED, STATUS_FD, STATUS_READY } from './inherited-descriptors.js'
 
-/** The number by which dockerd hands over the pipe. */
-const STATUS_FD = 3
-/** How long to wait before a full pipe is tried again, milliseconds. */
+/** Wait before writing to a full pipe again, milliseconds. */
 const RETRY_MS = 20
 
-/** Where the parent learns whether the port is published: one message, then the end. */
+/** Tells the parent whether the port is published: one message, then the end. */
 export interface StatusPipe {
-  /** Connections can be accepted: `0\n`. Rejects when the parent can't be told. */
+  /** Clients can connect. Rejects if the parent can't be told. */
   ready(): Promise<void>
-  /** They can't: `1\n` and why. Rejects when the parent can't be told. */
-  failed(reason: string): Promise<void>
+  /** The port can't be published. Rejects if the parent can't be told. */
+  fail(reason: string): Promise<void>
 }
 
 /**
- * The status pipe the parent handed over, or one that swallows everything where there is none.
+ * Opens the status pipe that the parent handed over. Without one, all messages are dropped.
  *
- * Run by hand, number 3 may be the runtime's own: an epoll, or an end of a pipe it talks to itself
- * with. Close-on-exec can't tell them apart, since Node sets it on all it inherits. So it is taken for
- * the parent's only if it is a file, a socket or a FIFO open for writing whose reading end is
- * elsewhere.
+ * If the program is started by hand, descriptor 3 may belong to the runtime: an epoll set, or an end of a pipe that the runtime writes to
+ * itself. Close-on-exec can't tell these apart, because Node sets it on everything it inherits. Therefore descriptor 3 counts as the
+ * parent's only if it is a file, a socket, or a FIFO open for writing whose reading end is in another process.
  */
 export function openStatusPipe(): StatusPipe {
   const kind = statusPipeKind()
   if (kind === undefined) {
-    return { ready: () => Promise.resolve(), failed: () => Promise.resolve() }
+    return { ready: () => Promise.resolve(), fail: () => Promise.resolve() }
   }
   return {
-    ready: () => send(kind, '0\n'),
-    failed: (reason) => send(kind, `1\n${reason}`),
+    ready: () => send(kind, STATUS_READY),
+    fail: (reason) => send(kind, STATUS_FAILED + reason),
   }
 }
 
@@ -67,15 +65,14 @@ async function send(kind: Kind, message: string): Promise<void> {
 }
 
 /**
- * The same FIFO, opened again without blocking: a parent that does not read must not freeze the proxy,
- * and O_NONBLOCK on the inherited descriptor would change it for everyone who shares it.
+ * Opens the same FIFO again, without blocking. A parent that does not read must not block the proxy, and O_NONBLOCK on the inherited
+ * descriptor would affect every process that shares it.
  */
 function reopen(): number {
   try {
     return openSync(`/proc/self/fd/${STATUS_FD}`, constants.O_WRONLY | constants.O_NONBLOCK)
   } catch (err) {
-    // A pipe made by another user can't be opened by its path, nor any without a descriptor left, but it can be
-    // written to.
+    // These prevent opening the pipe by its path, but not writing to it: another user made it, or no descriptor is left.
     if (['EACCES', 'EMFILE', 'ENFILE'].includes(errnoCode(err) ?? '')) return STATUS_FD
     closeSync(STATUS_FD)
     throw errnoCode(err) === 'ENXIO' ? new Error('nobody reads the status pipe') : err

@@ -1,35 +1,36 @@
 import { readSync } from 'node:fs'
-import { EPOLL } from '../linux/constants.js'
-import type { NodePoller } from '../linux/node-poller.js'
 import { errnoCode } from '../linux/errno.js'
+import { EPOLL } from '../linux/ffi/constants.js'
+import type { NodePoller } from '../linux/sockets/node-poller.js'
 
-/** What a launcher asks for. */
+/** A launcher's request. */
 interface LauncherRequest {
   readonly kind: 'start' | 'stop'
   readonly pid: number
 }
 
-/** A request that has no end by then is none, bytes; the kernel writes shorter ones at once, see pipe(7). */
-const MAX_LINE = 512
-const BLOCK = 4096
+/** The longest request, bytes. The kernel writes shorter ones atomically, see pipe(7). */
+const MAX_REQUEST = 512
+/** Bytes of one read. */
+const BLOCK_SIZE = 4096
 
 export interface ControlPipeEvents {
   readonly request: (request: LauncherRequest) => void
-  /** Called with what is no request. */
-  readonly refused: (line: string) => void
+  /** A line that is not a request. */
+  readonly invalid: (line: string) => void
   readonly failed: (err: unknown) => void
 }
 
 /**
- * Reads what launchers write to the control pipe. Whatever is not wanted yet stays in the pipe, for who reads it next: Node's own
- * streams read ahead.
+ * Reads the requests that launchers write to the control pipe. While it is paused, requests stay in the pipe for the next reader. Node's
+ * own streams would read ahead.
  */
 export class ControlPipe {
-  readonly #buffer = Buffer.alloc(BLOCK)
+  readonly #buffer = Buffer.alloc(BLOCK_SIZE)
   #rest = ''
   #isWatched = false
 
-  /** @param fd open for both, and not blocking */
+  /** @param fd open for reading and writing, non-blocking */
   constructor(
     private readonly poller: NodePoller,
     private readonly fd: number,
@@ -38,26 +39,26 @@ export class ControlPipe {
 
   /** @throws SystemError `ENOMEM`, `ENOSPC` */
   resume(): void {
-    this.poller.add(this.fd, EPOLL.IN, {
-      ready: () => this.#read(),
-      fail: (err) => this.events.failed(err),
+    this.poller.watch(this.fd, EPOLL.IN, {
+      onReady: () => this.#read(),
+      onError: (err) => this.events.failed(err),
     })
     this.#isWatched = true
   }
 
   pause(): void {
-    if (this.#isWatched) this.poller.forget(this.fd)
+    if (this.#isWatched) this.poller.unwatch(this.fd)
     this.#isWatched = false
   }
 
-  /** Once for each event: what is left has its own, and to be told by an error that nothing is takes long. */
+  /** Reads once per event: the rest causes another event, and an EAGAIN exception is slow. */
   #read(): void {
     const length = this.#readBlock()
     const lines = (this.#rest + this.#buffer.toString('latin1', 0, length)).split('\n')
     this.#rest = lines.pop() ?? ''
-    for (const line of lines) this.#take(line)
-    if (this.#rest.length <= MAX_LINE) return
-    this.events.refused(this.#rest)
+    for (const line of lines) this.#handleLine(line)
+    if (this.#rest.length <= MAX_REQUEST) return
+    this.events.invalid(this.#rest)
     this.#rest = ''
   }
 
@@ -70,11 +71,11 @@ export class ControlPipe {
     }
   }
 
-  #take(line: string): void {
-    // Launchers begin with an end, so that what somebody else has left without one does no harm.
+  #handleLine(line: string): void {
+    // Launchers begin with a line feed, in case another writer has left a line without one.
     if (line === '') return
     const [, kind, pid] = /^(start|stop) ([1-9]\d{0,9})$/.exec(line) ?? []
     if (kind === 'start' || kind === 'stop') this.events.request({ kind, pid: Number(pid) })
-    else this.events.refused(line)
+    else this.events.invalid(line)
   }
 }

@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 
 /**
- * Where docker-proxies find a docker-proxyd: the folder that is set, or root's, or for others the one of the XDG base
- * directory specification; undefined where there is none.
+ * Where docker-proxies find a docker-proxyd: DOCKER_PROXY_RUN_DIR, else root's folder, else for other users the folder of the XDG base
+ * directory specification.
+ * @returns undefined for a user without XDG_RUNTIME_DIR
  */
 export function defaultRunFolder(): string | undefined {
-  const set = process.env['DOCKER_PROXY_RUN_DIR']
-  if (set) return set
+  const chosen = process.env['DOCKER_PROXY_RUN_DIR']
+  if (chosen) return chosen
   if (process.getuid?.() === 0) return '/run/docker-proxy'
   const runtime = process.env['XDG_RUNTIME_DIR']
   return runtime ? join(runtime, 'docker-proxy') : undefined

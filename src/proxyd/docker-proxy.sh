@@ -1,17 +1,18 @@
 #!/bin/sh
-# docker-proxy, as dockerd starts it. Where a docker-proxyd runs, this hands it the port, and waits until it may end; elsewhere it
-# becomes the program that serves the port alone. There is no fork on the way to docker-proxyd: it would take longer than all the rest.
+# docker-proxy, as dockerd starts it. If a docker-proxyd runs, this script hands the port over to it, and waits until it may end.
+# Otherwise it becomes the program that serves the port alone. On the way to docker-proxyd it never forks: a fork would take longer than
+# everything else.
 #
-#   3  status pipe, of dockerd      7  a pipe of our own, on which docker-proxyd answers
-#   4  listening socket, of dockerd 9  control pipe of docker-proxyd
+#   3  status pipe of dockerd          7  our own pipe, on which docker-proxyd replies
+#   4  listening socket of dockerd     9  control pipe of docker-proxyd
 
-# Where sh is bash, these may come with the environment.
+# If sh is bash, the environment may set these options.
 set +eu
 
 become() {
   path=$(readlink -f "$0")
   program=${path%/*}/docker-proxy-process
-  # A copy of this script alone has nothing beside it.
+  # A copy of this script has no program beside it.
   [ -e "$program" ] || program='@FOLDER@/docker-proxy-process'
   if [ ! -e "$program" ]; then
     reason="docker-proxy has been moved away from $program: install it again, or link to it"
@@ -21,13 +22,13 @@ become() {
   fi
   DOCKER_PROXY_COMMAND=$0
   export DOCKER_PROXY_COMMAND
-  # Who was told to end meanwhile does.
+  # A launcher that was told to end meanwhile ends.
   ${ending:+exit 0}
   trap - INT TERM USR1 PIPE
   exec "$program" "$@" 7>&- 9>&-
 }
 
-# Whether a docker-proxyd holds this control pipe: its pid file may be a leftover. What others may have put there is none.
+# Whether a docker-proxyd has this control pipe open: its pid file may be a leftover. A folder of another user does not count.
 is_served() {
   [ -O "$run" ] && { read -r host_pid host_fd <"$run/pid"; } 2>/dev/null &&
     [ "/proc/$host_pid/fd/$host_fd" -ef "$1" ]
@@ -35,35 +36,35 @@ is_served() {
 
 ending=
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
-# Others than root have theirs; theirs may not be looked into.
+# Users other than root have their own folder.
 [ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -O "$run" ] || run=$XDG_RUNTIME_DIR/docker-proxy
 case $DOCKER_PROXY_ISOLATION in
 '' | auto | shared) is_served "$run/control" || become "$@" ;;
-# What is neither is the program's to refuse.
+# Any other value is refused by the program.
 *) become "$@" ;;
 esac
-# docker-proxyd knows launchers by their name.
+# docker-proxyd recognises launchers by their name.
 [ "${0##*/}" = docker-proxy ] || become "$@"
 
-# A here-document of one line is a pipe, made without a fork; where it is a file, this can't be done.
+# A here-document of one line is a pipe, and making it needs no fork. In shells where it is a file, this is impossible.
 exec 7<<END
 line
 END
 [ -p "/proc/$$/fd/7" ] || become "$@"
-# command: a failure of exec itself would end the shell.
+# Without `command`, a failure of exec would end the shell.
 command exec 7<>"/proc/$$/fd/7" 9<>"$run/control" || become "$@"
 read -r line <&7
 
-# Whoever takes the port up after one that has died of it, or before it was asked to, is told again. Without one nothing is forwarded, and
-# nobody would answer. Traps are kept as text: a function more, or a test in the loop, would take 4 KB of each of a thousand shells.
+# The stop is sent again to a docker-proxyd that takes the port up later. Without a docker-proxyd nothing is forwarded, and nobody would
+# reply, so the launcher ends. The trap is a text, because a function or a test in the loop would take 4 KB of each of a thousand shells.
 trap 'ending=yes
 is_served "/proc/$$/fd/9" || exit 0
 printf "\nstop %s\n" $$ >&9' INT TERM
-# A signal between the look for signals and the wait in read is not seen until read ends: docker-proxyd sends one of these after it.
+# A signal that comes just before read waits is noticed only when read ends. Therefore docker-proxyd sends one of these signals later.
 trap : USR1 USR2 ALRM
-# Whoever started us may not listen any more.
+# The parent may have closed the status pipe.
 trap '' PIPE
-# The first end is for what somebody may have left there without one.
+# The leading line feed ends a line that another writer may have left incomplete.
 printf '\nstart %s\n' $$ >&9
 while :; do
   read -r answer code reason <&7 || continue
@@ -76,7 +77,7 @@ while :; do
   failed)
     read -r complaint <&7
     { printf '1\n%s' "$reason" >&3; } 2>/dev/null
-    # docker-proxyd may have told it already.
+    # docker-proxyd may have written it already.
     [ -z "$complaint" ] || echo "$complaint" >&2
     exit "$code"
     ;;

@@ -9,178 +9,163 @@ import {
 } from 'node:fs'
 import { constants as os } from 'node:os'
 import { basename } from 'node:path'
-import { isSameFile, type FileId } from '../linux/descriptors.js'
 import { errnoCode } from '../linux/errno.js'
-import { requireLibc } from '../linux/libc.js'
+import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
+import { isSameFile, type FileId } from '../linux/proc/descriptors.js'
 import {
   ignoresSignal,
+  inOurNetworkNamespace,
   processCommand,
   processIds,
   processVariables,
-  sharesNetwork,
-} from '../linux/process.js'
-import { parseFlags, portOfFlags } from '../proxy/flags.js'
+} from '../linux/proc/process.js'
+import { parseFlags, publishedPortOf } from '../proxy/flags.js'
+import { LISTEN_FD, STATUS_FD } from '../proxy/inherited-descriptors.js'
+import { parseProxyCommand, PROXY_NAME } from '../proxy/proxy-command.js'
 import type { PublishedPort } from '../proxy/published-port.js'
-import { readPortSettings, SETTING_VARIABLES, type Settings } from '../proxy/settings.js'
+import { SETTING_VARIABLES, type Settings } from '../proxy/settings.js'
+import { CONTROL_FD, REPLY_FD } from './launcher-descriptors.js'
+import { readLauncherSettings } from './launcher-settings.js'
+import { CONTROL_NAME } from './run-folder.js'
 
-/** Descriptors of the launcher script. */
 const STDERR_FD = 2
-const STATUS_FD = 3
-const LISTEN_FD = 4
-const ANSWER_FD = 7
-const CONTROL_FD = 9
-/** What it is told to end by. */
+/** The signals that end a launcher. */
 const STOP_SIGNALS = [os.signals.SIGINT, os.signals.SIGTERM]
 
-const NAME = 'docker-proxy'
-const CONTROL_NAME = 'control'
-/** Where in its command line the script may stand: behind the shell, or behind `busybox ash`. */
-const SCRIPT_PLACES = [1, 2]
+/**
+ * When a launcher is woken after it was told that its port is ready, milliseconds. A shell notices a signal that came just before its read
+ * only when the read ends.
+ */
+const WAKE_DELAYS_MS = [200, 2_800]
 
-/** When a launcher is woken so that no signal waits, milliseconds after it was told that all is ready, and after that. */
-const NUDGES = [200, 2_800]
-
-/** Why a process is not taken for a launcher. */
+/** A process that is not a launcher of ours. */
 export class NotALauncherError extends Error {
   override readonly name = 'NotALauncherError'
 }
 
-/** It has ended. */
+/** The process has ended. */
 export class LauncherGoneError extends NotALauncherError {
   constructor() {
     super('there is no such process')
   }
 }
 
-/** A process that has handed its port over, and waits for what becomes of it. */
+/** A process that has handed its port over, and waits for a reply. */
 export class Launcher {
-  #nudge: NodeJS.Timeout | undefined
+  #wakeTimer: NodeJS.Timeout | undefined
   #hasListenFd = false
 
   private constructor(
     readonly pid: number,
-    /** As it was called, and its flags. */
-    readonly command: readonly [path: string, ...args: string[]],
+    private readonly args: readonly string[],
     /** Readable when the process has ended, see pidfd_open(2). */
     readonly pidfd: number,
   ) {}
 
   /**
-   * @param control the control pipe, which it must have open
-   * @throws NotALauncherError when this is no launcher of our user's; Error when that can't be told, as without a descriptor left
+   * @param control the control pipe, which the launcher must have open
+   * @throws NotALauncherError if this is not a launcher of our user; Error if the process can't be inspected, for example without a free
+   *   descriptor
    */
   static open(pid: number, control: FileId): Launcher {
     let pidfd: number
     try {
-      pidfd = requireLibc().openProcess(pid)
+      pidfd = requireCheckedSyscalls().openPidFd(pid)
     } catch (err) {
       if (errnoCode(err) !== 'ESRCH') throw err
       throw new LauncherGoneError()
     }
-    // From here on the number is this process's, or nobody's.
+    // From here on the number belongs to this process, or to none.
     try {
-      if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) {
-        throw new NotALauncherError("it is another user's")
-      }
-      if (!holdsControlPipe(pid, control)) {
-        // One that ends gives up its memory, and its command with it, before its descriptors.
-        if (processCommand(pid) === undefined) throw new LauncherGoneError()
-        throw new NotALauncherError('it does not have the control pipe open')
-      }
-      const command = processCommand(pid)
-      if (!command) throw new LauncherGoneError()
-      const script = SCRIPT_PLACES.find((place) => basename(command[place] ?? '') === NAME)
-      if (script === undefined) throw new NotALauncherError(`it is no ${NAME}`)
-      const [path = NAME, ...args] = command.slice(script)
-      return new Launcher(pid, [path, ...args], pidfd)
+      return new Launcher(pid, identifyLauncher(pid, control), pidfd)
     } catch (err) {
       closeSync(pidfd)
-      if (['ENOENT', 'ESRCH'].includes(errnoCode(err) ?? '')) {
-        throw new LauncherGoneError()
-      }
+      if (['ENOENT', 'ESRCH'].includes(errnoCode(err) ?? '')) throw new LauncherGoneError()
       throw err
     }
   }
 
-  /** Why the port can't be served by another process than its own; undefined where it can. @throws SystemError where that can't be told */
+  /** Why only the launcher's own process can serve the port; undefined if docker-proxyd can. @throws SystemError if this can't be determined */
   whyNotShared(): string | undefined {
-    if (!sharesNetwork(this.pid)) return 'it is in another network'
+    if (!inOurNetworkNamespace(this.pid)) return 'it is in another network namespace'
     if (!ignoresSignal(this.pid, STOP_SIGNALS)) return undefined
-    return 'it was started with SIGINT or SIGTERM ignored, which a shell can not undo'
+    return 'it was started with SIGINT or SIGTERM ignored, and a shell can not undo this'
   }
 
-  /** Whether whoever started it waits to be told how that went. */
+  /** Whether its parent waits for the status pipe. */
   get isWaitedFor(): boolean {
     return existsSync(`/proc/${this.pid}/fd/${STATUS_FD}`)
   }
 
   /**
-   * Those of its port: what it was started with, and else ours.
+   * The settings of its port: those that it was started with, else ours.
    * @throws SettingError
    */
   settings(ours: Settings): Settings {
     const own = processVariables(this.pid, SETTING_VARIABLES)
-    return readPortSettings(own, `/proc/${this.pid}`, ours)
+    return readLauncherSettings(own, `/proc/${this.pid}`, ours)
   }
 
-  /** The port that it was started for; undefined where it is the program's to answer: help, versions, bad flags. */
+  /** The port that it was started for; undefined if the program has to answer: for help, the version, and invalid flags. */
   publishedPort(): PublishedPort | undefined {
-    const [, ...args] = this.command
     try {
-      const flags = parseFlags(args)
+      const flags = parseFlags(this.args)
       this.#hasListenFd = flags.useListenFd
-      return flags.version ? undefined : portOfFlags(flags)
+      return flags.version ? undefined : publishedPortOf(flags)
     } catch {
       return undefined
     }
   }
 
   /**
-   * A copy of the listening socket that was handed to it for its port; undefined where none was.
-   * @throws SystemError where it is missing, or we may not take it
+   * Copies the listening socket that the launcher's parent has handed over.
+   * @returns undefined if there is none
+   * @throws SystemError if it is missing, or copying is not permitted
    */
-  takeListenFd(): number | undefined {
-    return this.#hasListenFd ? requireLibc().takeDescriptor(this.pidfd, LISTEN_FD) : undefined
+  copyListenFd(): number | undefined {
+    if (!this.#hasListenFd) return undefined
+    return requireCheckedSyscalls().copyDescriptor(this.pidfd, LISTEN_FD)
   }
 
-  /** The port is published. */
+  /** Tells the launcher that the port is published. */
   ready(): void {
-    this.#answer('ready')
-    this.#nudgeAfter(0)
+    this.#reply('ready')
+    this.#wakeLater(0)
   }
 
   /**
-   * It can't be, and the launcher is to end.
-   * @param reason for whoever started it
+   * Tells the launcher that the port can't be published. The launcher ends.
+   * @param reason for the launcher's parent
    * @param complaint for stderr
    */
   failed(exitCode: number, reason: string, complaint: string): void {
     const line = oneLine(complaint)
-    this.#answer(`failed ${exitCode} ${oneLine(reason)}\n${this.#complain(line) ? '' : line}`)
+    const isWritten = this.#writeToStderr(line)
+    this.#reply(`failed ${exitCode} ${oneLine(reason)}\n${isWritten ? '' : line}`)
   }
 
-  /** It is to end. */
+  /** Tells the launcher to end. */
   exit(exitCode: number): void {
-    if (this.#answer(`exit ${exitCode}`)) return
-    // Without a descriptor left to say it with, it would wait for ever.
+    if (this.#reply(`exit ${exitCode}`)) return
+    // Without a descriptor for the reply, it would wait for ever.
     this.#signal(os.signals.SIGKILL)
   }
 
-  /** It is to see to it by itself. */
+  /** Tells the launcher to serve its port itself. */
   become(): void {
-    this.#answer('become')
+    this.#reply('become')
   }
 
   close(): void {
-    clearTimeout(this.#nudge)
+    clearTimeout(this.#wakeTimer)
     closeSync(this.pidfd)
   }
 
-  /** @returns whether it has heard it; it may have ended, which its pidfd tells */
-  #answer(text: string): boolean {
-    clearTimeout(this.#nudge)
+  /** @returns whether the reply was written; if the launcher has ended, its pidfd reports it */
+  #reply(text: string): boolean {
+    clearTimeout(this.#wakeTimer)
     try {
-      this.#write(ANSWER_FD, text)
+      this.#write(REPLY_FD, text)
       return true
     } catch {
       return false
@@ -189,61 +174,78 @@ export class Launcher {
 
   #signal(signal: number): void {
     try {
-      requireLibc().signalProcess(this.pidfd, signal)
+      requireCheckedSyscalls().signalProcess(this.pidfd, signal)
     } catch {
-      // It has ended, which its pidfd tells.
+      // It has ended, and its pidfd reports it.
     }
   }
 
-  /** Writes to its stderr where that is a pipe, since one that nobody reads would hold up a shell. @returns whether that is done */
-  #complain(line: string): boolean {
+  /** Writes to its stderr if that is a pipe: a pipe that nobody reads would block a shell. @returns whether it is done */
+  #writeToStderr(line: string): boolean {
     try {
       if (!statSync(`/proc/${this.pid}/fd/${STDERR_FD}`).isFIFO()) return false
       this.#write(STDERR_FD, line)
       return true
     } catch (err) {
-      // Where it is full, nobody wants it.
+      // Nobody reads a full pipe.
       return errnoCode(err) === 'EAGAIN'
     }
   }
 
-  /** Writes a line to a pipe of its. @throws SystemError */
+  /** Writes a line to one of its pipes. @throws SystemError */
   #write(pipe: number, line: string): void {
     const path = `/proc/${this.pid}/fd/${pipe}`
     const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
     try {
-      // The number may be another's by now: then this throws.
-      requireLibc().signalProcess(this.pidfd, 0)
+      // Throws if the process has ended: then the number may belong to another one.
+      requireCheckedSyscalls().signalProcess(this.pidfd, 0)
       writeSync(fd, `${line}\n`)
     } finally {
       closeSync(fd)
     }
   }
 
-  /** @param turn one of NUDGES, and then the next */
-  #nudgeAfter(turn: number): void {
-    const delay = NUDGES[turn]
+  /** @param turn index in WAKE_DELAYS_MS; the later ones follow */
+  #wakeLater(turn: number): void {
+    const delay = WAKE_DELAYS_MS[turn]
     if (delay === undefined) return
-    this.#nudge = setTimeout(() => {
-      this.#nudgeAfter(turn + 1)
+    this.#wakeTimer = setTimeout(() => {
+      this.#wakeLater(turn + 1)
       this.#signal(os.signals.SIGUSR1)
     }, delay).unref()
   }
 }
 
-/** Launchers that wait for a docker-proxyd of this control pipe. */
+/** The launchers that wait for a docker-proxyd with this control pipe. */
 export function waitingLaunchers(control: FileId): number[] {
   return processIds().filter((pid) => holdsControlPipe(pid, control))
 }
 
-/** By what it is: in another mount namespace another pipe may have that name. */
+/** @returns the flags of a launcher @throws NotALauncherError; SystemError `ENOENT`, `ESRCH` if it has ended */
+function identifyLauncher(pid: number, control: FileId): readonly string[] {
+  if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) {
+    throw new NotALauncherError('it belongs to another user')
+  }
+  if (!holdsControlPipe(pid, control)) {
+    // A process that ends loses its memory, and with it its command line, before its descriptors.
+    if (processCommand(pid) === undefined) throw new LauncherGoneError()
+    throw new NotALauncherError('it does not have the control pipe open')
+  }
+  const command = processCommand(pid)
+  if (!command) throw new LauncherGoneError()
+  const launcher = parseProxyCommand(command)
+  if (!launcher) throw new NotALauncherError(`it is not a ${PROXY_NAME}`)
+  return launcher.args
+}
+
+/** Compares the file, not its path: in another mount namespace another pipe may have that path. */
 function holdsControlPipe(pid: number, control: FileId): boolean {
   const path = `/proc/${pid}/fd/${CONTROL_FD}`
   try {
-    // A look at what it is may take its time, where it is a file of another machine's.
+    // The name first: stat may take long for a file on another machine.
     return basename(readlinkSync(path)) === CONTROL_NAME && isSameFile(statSync(path), control)
   } catch {
-    return false // It has ended, or is not ours to look at, or has no such descriptor.
+    return false // It has ended, or belongs to another user, or has no such descriptor.
   }
 }
 

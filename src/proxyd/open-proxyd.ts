@@ -1,19 +1,19 @@
 import { unlinkSync } from 'node:fs'
-import { NodePoller } from '../linux/node-poller.js'
-import type { StderrLog } from '../log/log.js'
+import { NodePoller } from '../linux/sockets/node-poller.js'
+import type { StderrLog } from '../log/stderr-log.js'
+import { releaseMemorySoon } from '../memory/release-memory.js'
 import { Engines } from '../proxy/choose-engine.js'
 import { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Settings } from '../proxy/settings.js'
-import { tidyUpSoon } from '../tidy-up.js'
 import { Proxyd } from './proxyd.js'
-import { openRunFolder, statusSocketOf } from './run-folder.js'
+import { RunFolder, statusSocketPath } from './run-folder.js'
 import { takeOver } from './takeover.js'
 
 /**
- * Serves the docker-proxies of a folder from now on.
- * @param option the one that names another folder
- * @param replace whether to take the place of one that does so already
- * Rejects with a sentence when the folder can't be had.
+ * Serves the docker-proxies of a run folder from now on.
+ * @param option the command-line option that names another folder
+ * @param replace whether to replace a docker-proxyd that runs there
+ * Rejects with a sentence for the user if the folder can't be used.
  */
 export async function openProxyd(
   runDir: string,
@@ -22,25 +22,25 @@ export async function openProxyd(
   { option = '--run-dir', replace = false } = {},
 ): Promise<Proxyd> {
   const engines = new Engines(log)
-  // What it can't have is told before anything is taken over.
-  engines.of(settings)
+  // An engine that is not available is reported before anything is taken over.
+  engines.engineFor(settings)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
-  // With what is taken over it would look as if there were less.
+  // Reading the capacity measures it. With sockets that were taken over there would seem to be less room.
   log.debug('Room for ports and connections', { relays: descriptors.capacity })
-  const takeover = replace ? await takeOver(statusSocketOf(runDir)) : undefined
-  const folder = openRunFolder(runDir, option, takeover?.lock)
+  const takeover = replace ? await takeOver(statusSocketPath(runDir)) : undefined
+  const folder = RunFolder.open(runDir, option, takeover?.lock)
   const poller = new NodePoller()
   const proxyd = new Proxyd({ settings, engines, poller, folder, descriptors, log })
   try {
     await proxyd.open(takeover)
   } catch (err) {
-    // The socket of the one whose place this was to take is its own again.
+    // After a failed takeover the socket belongs to the other process again.
     if (!takeover) removeSocket(folder.socketPath)
     folder.close()
     throw err
   }
-  if (takeover) log.info('Took the place of another', { other: takeover.pid })
-  tidyUpSoon()
+  if (takeover) log.info('Took over from another docker-proxyd', { predecessor: takeover.pid })
+  releaseMemorySoon()
   return proxyd
 }
 
@@ -48,6 +48,6 @@ function removeSocket(path: string): void {
   try {
     unlinkSync(path)
   } catch {
-    // There is none, or what lies there is no socket.
+    // There is none, or the path is a folder.
   }
 }

@@ -2,72 +2,72 @@ import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import type { Server, Socket } from 'node:net'
 import { deferred } from '../deferred.js'
-import { isSameFile, type FileId } from '../linux/descriptors.js'
 import { errnoReason } from '../linux/errno.js'
+import { isSameFile, type FileId } from '../linux/proc/descriptors.js'
+import { PORTS_REQUEST, type PortStatus } from '../status/port-status.js'
+import { serveStatus } from '../status/status-socket.js'
 import { ControlPipe } from './control-pipe.js'
-import { LaunchedPorts, type LaunchedPortsOptions } from './launched-ports.js'
+import type { LaunchedPortContext } from './launched-port.js'
+import { LaunchedPorts } from './launched-ports.js'
 import { waitingLaunchers } from './launcher.js'
-import type { PortStatus } from './port-status.js'
-import { serveStatus } from './status-socket.js'
-import type { HandOver, Takeover } from './takeover.js'
+import { DONE_REQUEST, REPLACE_REQUEST, type Handover, type Takeover } from './takeover.js'
 
-/** Who asks for our place has to take it within this time: launchers wait meanwhile; milliseconds. */
-const HAND_OVER_MS = 30_000
-/** As long as that is waited for when all is to end, milliseconds. */
-const LAST_HAND_OVER_MS = 5_000
-/** Who has just found us may ask yet, milliseconds. */
+/** Time a successor has to complete its takeover, milliseconds. Launchers wait meanwhile. */
+const TAKEOVER_MS = 30_000
+/** The same when this process is about to end, milliseconds. */
+const LAST_TAKEOVER_MS = 5_000
+/** At the end, time for the requests of launchers that have just found this process, milliseconds. */
 const LAST_REQUESTS_MS = 50
-/** When it is tried again to be found, milliseconds. */
+/** Wait before trying to be found again, milliseconds. */
 const RETRY_MS = 1_000
 
 /**
- * The proxies of many launchers, in one process.
+ * Serves the ports of many launchers in one process.
  *
  *     dockerd ──starts──▶ launcher ──`start PID`──▶ control pipe ──▶ here: flags and socket from /proc, bind, forward
  *        ▲                   ▲                                         │
- *        └──`0\n` or why not─┴───`ready`, `failed …`, `exit 0`─────────┘
+ *        └──`0\n` or reason──┴───`ready`, `failed …`, `exit 0`─────────┘
  */
 export class Proxyd {
   readonly #ports: LaunchedPorts
-  readonly #left = deferred()
+  readonly #replaced = deferred()
   readonly #control: ControlPipe
   #isOpen = false
   #isClosing = false
   #status: { readonly server: Server; readonly id: FileId } | undefined
-  /** The connection of the one that is about to take our place. */
+  /** The connection of a successor that is taking over. */
   #successor: Socket | undefined
 
-  constructor(private readonly options: LaunchedPortsOptions) {
-    this.#ports = new LaunchedPorts(options)
-    const { poller, folder, log } = options
+  constructor(private readonly context: LaunchedPortContext) {
+    this.#ports = new LaunchedPorts(context)
+    const { poller, folder, log } = context
     this.#control = new ControlPipe(poller, folder.control, {
       request: ({ kind, pid }) => {
         if (kind === 'stop') this.#ports.stop(pid)
         else void this.#ports.start(pid)
       },
-      refused: (line) => log.warn('Refused a request on the control pipe: it is none', { line }),
-      failed: (err) => log.error(`A fault with the control pipe: ${String(err)}`),
+      invalid: (line) => log.warn('Refused an invalid request on the control pipe', { line }),
+      failed: (err) => log.error(`Internal error with the control pipe: ${String(err)}`),
     })
   }
 
   /**
-   * Takes what launchers ask for from now on, and what they have asked for before.
-   * @param takeover what another has handed over, which is told when all of it is here
-   * Rejects when the folder can't be used, or not all could be taken over: then all of it is the other one's still.
+   * Serves launchers from now on, including those that already wait.
+   * @param takeover what a predecessor has handed over; it is told when everything is served here
+   * Rejects if the folder can't be used, or not everything could be taken over. The predecessor then keeps everything.
    */
   async open(takeover?: Takeover): Promise<void> {
-    const { controlId } = this.options.folder
-    if (takeover && !isSameFile(takeover.control, controlId)) {
+    const { folder } = this.context
+    if (takeover && !isSameFile(takeover.control, folder.controlId)) {
       throw new Error(
         `docker-proxyd ${takeover.pid} can't be replaced: its control pipe was removed, and its docker-proxies have no other; restart it once their containers are stopped`,
       )
     }
-    await this.#tellStatus()
-    this.options.folder.announce()
-    const waiting = waitingLaunchers(controlId)
+    await this.#serveStatus()
+    folder.announce()
     const sockets = takeover?.sockets
     await Promise.all(
-      waiting.map((pid) =>
+      waitingLaunchers(folder.controlId).map((pid) =>
         sockets?.has(pid) ? this.#ports.takeOver(pid, sockets) : this.#ports.start(pid, true),
       ),
     )
@@ -76,81 +76,82 @@ export class Proxyd {
     this.#control.resume()
   }
 
-  /** Whether launchers are served here, and not by one that has taken our place. */
+  /** Whether this process serves launchers, and no successor does. */
   get isOpen(): boolean {
     return this.#isOpen
   }
 
-  /** Those that are published. */
+  /** The statuses of all published ports. */
   ports(): PortStatus[] {
     return this.#ports.statuses()
   }
 
-  /** Others in this process have opened descriptors, or closed some. */
-  noteDescriptors(): void {
-    this.options.descriptors.measureAgain()
+  /** Call it when other parts of this process have opened or closed descriptors. */
+  descriptorsChanged(): void {
+    this.context.descriptors.remeasure()
   }
 
-  /** Is found no more, and leaves the ports to the next one; launchers that were not told yet see to theirs by themselves. */
+  /** Resolves when a successor has taken over, and the last connection has ended. */
+  get replaced(): Promise<void> {
+    return this.#replaced.promise
+  }
+
+  /** Leaves the ports to the next docker-proxyd. Launchers without a reply serve their ports themselves. */
   async close(): Promise<void> {
+    const { folder } = this.context
     this.#isClosing = true
-    await this.#untilHandedOver()
-    // Before launchers find nobody here: then they end at once, and their ports are to be free.
+    await this.#takeoverEnded()
+    // Before launchers find nobody here: then they end at once, and their ports have to be free.
     if (this.#isOpen) this.#ports.close()
-    // What is in it from now on is for the next one, which may come at once.
+    // Later requests stay in the pipe for the next docker-proxyd, which may come at once.
     this.#control.pause()
-    this.options.folder.close()
-    // Where it is not open, launchers are another's, or were never ours.
+    folder.close()
+    // If this process is not open, the launchers belong to a successor, or were never served here.
     if (!this.#isOpen) return
-    this.#turnAway()
-    await new Promise((done) => setTimeout(done, LAST_REQUESTS_MS))
-    this.#turnAway()
+    this.#turnLaunchersAway()
+    await new Promise((resolve) => setTimeout(resolve, LAST_REQUESTS_MS))
+    this.#turnLaunchersAway()
   }
 
-  /** Waits for what becomes of one that is about to take our place. */
-  async #untilHandedOver(): Promise<void> {
-    const asker = this.#successor
-    if (!asker) return
-    const limit = setTimeout(() => asker.destroy(), LAST_HAND_OVER_MS)
-    await once(asker, 'close')
-    clearTimeout(limit)
+  /** Waits for the end of a takeover that is under way. */
+  async #takeoverEnded(): Promise<void> {
+    const connection = this.#successor
+    if (!connection) return
+    const timer = setTimeout(() => connection.destroy(), LAST_TAKEOVER_MS)
+    await once(connection, 'close')
+    clearTimeout(timer)
   }
 
-  /** Some have found us and were not answered yet, or have not asked yet; where there is a next one already, they are its own. */
-  #turnAway(): void {
-    const { folder } = this.options
+  /** Turns away launchers that have found this process and got no reply. Once there is a successor, they are the successor's. */
+  #turnLaunchersAway(): void {
+    const { folder } = this.context
     for (const pid of waitingLaunchers(folder.controlId)) {
-      if (folder.found() === undefined) this.#ports.turnAway(pid)
+      if (folder.announcedPid() === undefined) this.#ports.turnAway(pid)
     }
   }
 
-  /** Resolves when another has taken our place, and the last connection has ended. */
-  get left(): Promise<void> {
-    return this.#left.promise
-  }
-
-  async #tellStatus(): Promise<void> {
-    const { descriptors, folder } = this.options
+  async #serveStatus(): Promise<void> {
+    const { descriptors, folder } = this.context
     const server = await serveStatus(folder.socketPath, descriptors, {
-      ports: () => this.ports(),
-      replace: (asker) => this.#handOver(asker),
-      done: (asker) => this.#leave(asker),
+      [PORTS_REQUEST]: () => this.ports(),
+      [REPLACE_REQUEST]: (connection) => this.#handOver(connection),
+      [DONE_REQUEST]: (connection) => this.#completeHandover(connection),
     })
     this.#status?.server.close()
     this.#status = { server, id: statSync(folder.socketPath) }
   }
 
-  /** Tells all that another needs to go on with; what launchers ask for from now on is left to it. */
-  async #handOver(asker: Socket): Promise<HandOver> {
-    if (this.#successor || !this.#isOpen) throw new Error('another is taking its place')
-    const { folder, log } = this.options
-    this.#successor = asker
-    const limit = setTimeout(() => asker.destroy(), HAND_OVER_MS)
-    asker.once('close', () => {
-      clearTimeout(limit)
-      if (this.#successor !== asker) return
-      log.warn('The one that was to take our place has ended before: all stays here')
-      void this.#stay()
+  /** Hands everything over to a successor. Later requests of launchers are left to it. */
+  async #handOver(connection: Socket): Promise<Handover> {
+    if (this.#successor || !this.#isOpen) throw new Error('another process is taking over')
+    const { folder, log } = this.context
+    this.#successor = connection
+    const timer = setTimeout(() => connection.destroy(), TAKEOVER_MS)
+    connection.once('close', () => {
+      clearTimeout(timer)
+      if (this.#successor !== connection) return
+      log.warn('The takeover failed, because the successor has ended: all ports stay here')
+      void this.#resumeAfterFailedTakeover()
     })
     this.#control.pause()
     const { dev, ino } = folder.controlId
@@ -158,47 +159,47 @@ export class Proxyd {
     return { pid: process.pid, lock: folder.lock, control: { dev, ino }, ports }
   }
 
-  async #stay(): Promise<void> {
+  async #resumeAfterFailedTakeover(): Promise<void> {
     this.#successor = undefined
     if (this.#isClosing) return
     this.#control.resume()
-    await this.#beFound()
-    const waiting = waitingLaunchers(this.options.folder.controlId)
+    await this.#announceAgain()
+    const waiting = waitingLaunchers(this.context.folder.controlId)
     await Promise.all(waiting.map((pid) => this.#ports.start(pid)))
   }
 
-  /** Launchers that wait are served meanwhile; where the other one had not come far they find us all the same. */
-  async #beFound(): Promise<void> {
-    const { folder, log } = this.options
+  /** Until this succeeds, launchers still find this process if the successor has not got far. */
+  async #announceAgain(): Promise<void> {
+    const { folder, log } = this.context
     try {
       folder.announce()
-      if (!this.#hasSocket()) await this.#tellStatus()
+      if (!this.#hasStatusSocket()) await this.#serveStatus()
     } catch (err) {
-      log.error(`Can't be found by all any more, and tries again: ${errnoReason(err)}`)
-      setTimeout(() => void this.#beFound(), RETRY_MS).unref()
+      log.error(`New docker-proxies may not find this process; trying again: ${errnoReason(err)}`)
+      setTimeout(() => void this.#announceAgain(), RETRY_MS).unref()
     }
   }
 
-  /** Whether it can be asked still, and no other in its place. */
-  #hasSocket(): boolean {
-    const found = statSync(this.options.folder.socketPath, { throwIfNoEntry: false })
+  /** Whether the status socket in the folder is still the one of this process. */
+  #hasStatusSocket(): boolean {
+    const found = statSync(this.context.folder.socketPath, { throwIfNoEntry: false })
     return found !== undefined && this.#status !== undefined && isSameFile(found, this.#status.id)
   }
 
-  /** Another has all ports: this one ends with its connections. */
-  #leave(asker: Socket): object {
-    if (this.#successor !== asker) throw new Error('ask to replace it first')
-    const { folder, log } = this.options
+  /** The successor serves all ports: this process ends with its connections. */
+  #completeHandover(connection: Socket): object {
+    if (this.#successor !== connection) throw new Error(`send ${REPLACE_REQUEST} first`)
+    const { folder, log } = this.context
     this.#successor = undefined
     this.#isOpen = false
     const connections = this.ports().reduce((sum, { active }) => sum + active, 0)
     log.info('Replaced: ends with the last of its connections', { connections })
-    const drained = this.#ports.drain(folder.found())
+    const drained = this.#ports.drain(folder.announcedPid())
     this.#status?.server.close()
     folder.close()
-    // Now that nothing listens here: the other one may tell launchers that their ports are free.
-    asker.destroy()
-    void drained.then(() => this.#left.resolve())
+    // Nothing listens here any more: the successor may now tell launchers that their ports are free.
+    connection.destroy()
+    void drained.then(() => this.#replaced.resolve())
     return {}
   }
 }

@@ -1,99 +1,115 @@
 import { closeSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import type { FileId } from '../linux/descriptors.js'
 import { errnoCode } from '../linux/errno.js'
-import { requireLibc } from '../linux/libc.js'
-import { ask } from './status-socket.js'
+import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
+import type { FileId } from '../linux/proc/descriptors.js'
+import { sendRequest } from '../status/status-socket.js'
+import type { LauncherSocket } from './launched-ports.js'
 
 /*
- * How a docker-proxyd takes the place of another, with no connection refused, lost or left waiting:
+ * How a docker-proxyd replaces another one without a connection that is refused, lost or left waiting:
  *
- *     new ──`replace`──▶ old    which from now on leaves the control pipe alone, and goes on to accept
+ *     new ──`replace`──▶ old    the old one ignores the control pipe from now on, and continues to accept
  *     new ◀──its lock and listening sockets, by number── old
- *     new: takes copies of them, and accepts as well; launchers find it
- *     new ──`done`──▶ old       which stops listening, hangs up, and ends with its last connection
+ *     new: copies them, and accepts as well; launchers find the new one
+ *     new ──`done`──▶ old       the old one stops listening, closes the connection, and ends with its last client
  *
- * A new one that ends before it is done leaves all to the old one.
+ * If the new one ends before it is done, the old one keeps everything.
  */
 
-/** What the old one answers: its own numbers of descriptors. */
-export interface HandOver {
+export const REPLACE_REQUEST = 'replace'
+export const DONE_REQUEST = 'done'
+
+/** What the old process hands over. Descriptors are its own numbers. */
+export interface Handover {
   readonly pid: number
-  /** The folder's lock. */
+  /** The lock of the run folder. */
   readonly lock: number
   /** The control pipe that its launchers have open. */
   readonly control: FileId
-  /** Listening sockets, by their launchers. */
-  readonly ports: readonly { readonly launcher: number; readonly fd: number }[]
+  readonly ports: readonly LauncherSocket[]
 }
 
-/** What was taken from it. */
+/** What was taken over. */
 export interface Takeover {
   readonly pid: number
   readonly lock: number
   readonly control: FileId
-  /** Listening sockets by launcher, as our own descriptors; what is not taken out is closed in the end. */
+  /** Listening sockets by launcher, as our own descriptors. `done` closes those that are still in the map. */
   readonly sockets: Map<number, number>
-  /** The old one is to leave; resolves when it has stopped listening, or has ended. */
+  /** Ends the takeover. Resolves when the old process has stopped listening, or has ended. */
   done(): Promise<void>
 }
 
 /**
- * Asks the docker-proxyd of a folder for its place; undefined where there is none.
+ * Asks the docker-proxyd of a run folder for its ports.
  * @param path of its status socket
- * Rejects with a sentence when it can't be had.
+ * @returns undefined if no docker-proxyd runs there
+ * Rejects with a sentence for the user.
  */
 export async function takeOver(path: string): Promise<Takeover | undefined> {
   let connection: Socket
-  let told: Partial<HandOver> & { error?: string }
+  let handover: Partial<Handover> & { error?: string }
   try {
-    const answer = await ask(path, 'replace')
-    connection = answer.connection
-    told = answer.told as typeof told
+    const reply = await sendRequest(path, REPLACE_REQUEST)
+    connection = reply.connection
+    handover = reply.value as typeof handover
   } catch {
     return undefined
   }
-  const { pid, lock, control, ports } = told
+  const { pid, lock, control, ports } = handover
   if (pid === undefined || lock === undefined || !control || !ports) {
     connection.destroy()
-    throw new Error(`the docker-proxyd that runs can't be replaced: ${told.error ?? 'it is older'}`)
+    throw new Error(
+      `the docker-proxyd that runs can't be replaced: ${handover.error ?? 'it is older'}`,
+    )
   }
-  const libc = requireLibc()
   const sockets = new Map<number, number>()
   try {
-    const pidfd = libc.openProcess(pid)
-    try {
-      const taken = libc.takeDescriptor(pidfd, lock)
-      for (const { launcher, fd } of ports) {
-        try {
-          sockets.set(launcher, libc.takeDescriptor(pidfd, fd))
-        } catch (err) {
-          // Closed meanwhile: its launcher has ended.
-          if (errnoCode(err) !== 'EBADF') throw err
-        }
-      }
-      return {
-        pid,
-        lock: taken,
-        control,
-        sockets,
-        async done() {
-          for (const fd of sockets.values()) closeSync(fd)
-          sockets.clear()
-          if (connection.destroyed) return
-          const closed = new Promise((resolve) => connection.once('close', resolve))
-          connection.resume().end('done\n')
-          await closed
-        },
-      }
-    } finally {
-      closeSync(pidfd)
-    }
+    const ownLock = copySockets({ pid, lock, control, ports }, sockets)
+    return { pid, lock: ownLock, control, sockets, done: () => finish(connection, sockets) }
   } catch (err) {
     connection.destroy()
-    for (const fd of sockets.values()) closeSync(fd)
-    throw new Error(`can't take the sockets of docker-proxyd ${pid}: ${String(err)}`, {
+    closeAll(sockets)
+    throw new Error(`can't copy the sockets of docker-proxyd ${pid}: ${String(err)}`, {
       cause: err,
     })
   }
+}
+
+/**
+ * @param sockets receives our copies
+ * @returns our copy of the lock
+ * @throws SystemError
+ */
+function copySockets({ pid, lock, ports }: Handover, sockets: Map<number, number>): number {
+  const syscalls = requireCheckedSyscalls()
+  const pidfd = syscalls.openPidFd(pid)
+  try {
+    const ownLock = syscalls.copyDescriptor(pidfd, lock)
+    for (const { launcher, fd } of ports) {
+      try {
+        sockets.set(launcher, syscalls.copyDescriptor(pidfd, fd))
+      } catch (err) {
+        // Closed meanwhile, because its launcher has ended.
+        if (errnoCode(err) !== 'EBADF') throw err
+      }
+    }
+    return ownLock
+  } finally {
+    closeSync(pidfd)
+  }
+}
+
+async function finish(connection: Socket, sockets: Map<number, number>): Promise<void> {
+  closeAll(sockets)
+  sockets.clear()
+  if (connection.destroyed) return
+  const closed = new Promise((resolve) => connection.once('close', resolve))
+  connection.resume().end(`${DONE_REQUEST}\n`)
+  await closed
+}
+
+function closeAll(sockets: ReadonlyMap<number, number>): void {
+  for (const fd of sockets.values()) closeSync(fd)
 }

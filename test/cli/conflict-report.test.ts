@@ -1,6 +1,6 @@
 import t from 'tap'
 import { reportRefusal } from '../../src/cli/conflict-report.js'
-import { Refusal } from '../../src/controller/conflict.js'
+import { Refusal } from '../../src/ports/refusal.js'
 
 const lines = (refusal: Refusal): string[] => reportRefusal(refusal).split('\n')
 

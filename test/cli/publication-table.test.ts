@@ -1,6 +1,6 @@
 import t from 'tap'
 import { formatPublications, formatStatus } from '../../src/cli/publication-table.js'
-import type { PortView } from '../../src/controller/api/types.js'
+import type { PortView } from '../../src/controller/views.js'
 
 const port: PortView = {
   protocol: 'tcp',

@@ -34,7 +34,7 @@ t.test('each step that is left to the user is told, and no other', async (t) => 
   t.strictSame(advice(await install('--dry-run')), all)
   t.notOk(existsSync(config) || existsSync(unit))
   t.strictSame(advice(await install()), all)
-  t.equal(await install(), 'Nothing to change: all is installed already\n')
+  t.equal(await install(), 'Nothing to change: everything is installed already\n')
 
   writeFileSync(config, '{}')
   t.strictSame(advice(await install()), [ENABLE, 'systemctl restart docker'])
@@ -51,5 +51,5 @@ t.test('each step that is left to the user is told, and no other', async (t) => 
     'systemctl stop docker-proxyd.service',
   ])
   t.equal(readFileSync(config, 'utf8'), '{}')
-  t.equal(await uninstall(), 'Nothing to change: nothing of it is installed\n')
+  t.equal(await uninstall(), 'Nothing to change: nothing is installed\n')
 })

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { StateFile, type SavedPublication } from '../../src/controller/state-file.js'
+import type { SavedPublication } from '../../src/controller/saved-publication.js'
+import { StateFile } from '../../src/controller/state-file.js'
 import { notRoot } from '../lib/program.js'
 import { mountSmallDisk } from '../lib/small-disk.js'
 
@@ -9,7 +10,7 @@ const publication = (name: string): SavedPublication => ({
   name,
   backend: '172.17.0.2',
   created: '2026-11-24T12:00:00.000Z',
-  ports: [{ id: 'a', protocol: 'tcp', hostIp: '0.0.0.0', hostPort: 8080, containerPort: 80 }],
+  ports: [{ id: 'a', protocol: 'tcp', ip: '0.0.0.0', port: 8080, containerPort: 80 }],
 })
 
 t.test('what was saved is loaded, by another daemon as well', async (t) => {
@@ -48,7 +49,11 @@ t.test('a file that is not ours is left alone', async (t) => {
   ]) {
     const folder = t.testdir({ 'state.json': text })
     const state = new StateFile(folder)
-    t.throws(() => state.load(), { message: /is not a state of version 1: move it away/ }, text)
+    t.throws(
+      () => state.load(),
+      { message: /is not a state file of version 1: move it away/ },
+      text,
+    )
     t.equal(readFileSync(state.path, 'utf8'), text)
     state.close()
   }
@@ -57,7 +62,7 @@ t.test('a file that is not ours is left alone', async (t) => {
 t.test('a folder that can not be used', async (t) => {
   const folder = t.testdir({ file: '' })
   t.throws(() => new StateFile(join(folder, 'file/state')), {
-    message: /can't use the folder .*: not a directory; name another with --data-root/,
+    message: /can't use the folder .*: not a directory; name another one with --data-root/,
   })
 })
 

@@ -19,7 +19,7 @@ import { freeRow } from '../lib/free-row.js'
 import { missing, notRoot, PROGRAM, stop } from '../lib/program.js'
 import { startProxyd } from '../lib/proxyd.js'
 import { publish, startDaemon } from '../lib/publish.js'
-import { testImage } from './image.js'
+import { testImage } from '../lib/image.js'
 
 const IMAGE = 'web:local'
 const HTTPD = ['httpd', '-f', '-p', '80', '-h', '/www']

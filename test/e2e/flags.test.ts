@@ -48,7 +48,7 @@ const SCTP_ROWS: Row[] =
           args: '-proto sctp -host-ip 127.0.0.1 -host-port 80 -container-ip 127.0.0.1 -container-port 80',
           code: 1,
           stderr:
-            'failed to listen on 127.0.0.1:80: protocol not supported (this kernel has no sctp: load its module, as with modprobe sctp)',
+            'failed to listen on 127.0.0.1:80: protocol not supported (this kernel has no sctp: load its module, for example with modprobe sctp)',
           status: '1\nfailed to listen on 127.0.0.1:80: protocol not supported',
         },
       ]
@@ -253,5 +253,5 @@ t.test('a container port that can not be is warned about', async (t) => {
   const running = run(t, ['-host-ip', '::1', '-host-port', '0'])
   t.equal(await running.status, READY)
   t.match(await stop(running), { code: 0 })
-  t.match(await logOf(running), /-container-port -1 is not from 1 to 65535/)
+  t.match(await logOf(running), /-container-port -1 is not between 1 and 65535/)
 })

@@ -185,7 +185,7 @@ t.test('on a terminal the lines are for people', async (t) => {
   terminal.child.stdout?.on('data', stopWhenUp)
   const output = await terminal.stdout
   t.match(output, /INFO.*Proxy listening on tcp\/127\.0\.0\.1:\d+/)
-  t.match(output, /WARN.*-container-port -1 is not from 1 to 65535/)
+  t.match(output, /WARN.*-container-port -1 is not between 1 and 65535/)
   t.match(output, /INFO.*Proxy stopped/)
   t.same(await terminal.exit, { code: 0, signal: null })
 })

@@ -40,7 +40,7 @@ t.test('a wrong setting is refused with one line, on stderr and to dockerd', asy
       `unknown setting "color" in ${folder}/unknown.json: expected engine or workers or log-level`,
     ],
     [file('broken.json'), `the settings file ${folder}/broken.json is not JSON: `],
-    [file('list.json'), `the settings file ${folder}/list.json holds no JSON object`],
+    [file('list.json'), `the settings file ${folder}/list.json does not contain a JSON object`],
     [
       file('absent.json'),
       `can't read the settings file "${folder}/absent.json": no such file or directory`,
@@ -139,7 +139,7 @@ t.test(
     const [stderr, status, exit] = await Promise.all([asked.stderr, asked.status, asked.exit])
     t.match(
       stderr,
-      /^the engine "native" can't be had here: .*; or set DOCKER_PROXY_ENGINE to auto or streams\n$/,
+      /^the engine "native" is not available here: .*; or set DOCKER_PROXY_ENGINE to auto or streams\n$/,
     )
     t.equal(status, `1\n${stderr.trimEnd()}`)
     t.equal(exit.code, 2)

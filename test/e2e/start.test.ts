@@ -3,7 +3,7 @@ import { get } from 'node:http'
 import { createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { processCommand } from '../../src/linux/process.js'
+import { processCommand } from '../../src/linux/proc/process.js'
 import { childrenOf } from '../lib/proc.js'
 import { PROGRAM, run, type Running } from '../lib/program.js'
 import { until } from '../lib/until.js'
@@ -41,7 +41,7 @@ t.test('without arguments it tells the story of a port, and leaves one to try', 
 
   const running = run(t, START, { program, status: 'ignore' })
   const seen = await untilUp(running)
-  const [, first = ''] = /Port 8080 is taken here, so this begins with (\d+)\./.exec(seen) ?? []
+  const [, first = ''] = /Port 8080 is taken here, so the demo starts with (\d+)\./.exec(seen) ?? []
   t.not(first, '')
   const other = String(Number(first) + 1)
   const steps = seen.split(/\n(?=\d\. )/).slice(1)

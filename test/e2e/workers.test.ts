@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { startProxy, stop, type Running } from '../lib/program.js'
-import { rawCalls } from '../lib/raw-calls.js'
+import { rawCalls } from '../lib/raw-sockets.js'
 import { listeningDescriptor } from '../lib/sockets.js'
 
 const CLIENTS = 32

@@ -1,4 +1,4 @@
-import { isPortFree, openPortSocket } from '../../src/linux/port-socket.js'
+import { isPortFree, openPortSocket } from '../../src/linux/sockets/port-socket.js'
 
 /*
  * A controller is asked for ports by their numbers, so tests of it need numbers that nobody else uses. These lie
@@ -29,7 +29,7 @@ function takePart(): number {
   for (let i = 0; i < PROCESSES; i++) {
     const first = FIRST + ((process.pid + i) % PROCESSES) * PER_PROCESS
     try {
-      openPortSocket('udp', '127.0.0.1', first + PER_PROCESS - 1)
+      openPortSocket({ protocol: 'udp', ip: '127.0.0.1', port: first + PER_PROCESS - 1 })
       return first
     } catch {
       continue // Another test has it.
@@ -39,5 +39,7 @@ function takePart(): number {
 }
 
 function isFree(port: number): boolean {
-  return ['0.0.0.0', '::'].every((ip) => isPortFree('tcp', ip, port) && isPortFree('udp', ip, port))
+  return ['0.0.0.0', '::'].every(
+    (ip) => isPortFree({ protocol: 'tcp', ip, port }) && isPortFree({ protocol: 'udp', ip, port }),
+  )
 }

@@ -20,7 +20,7 @@ export function liveHeap(t: Test): {
   const file = join(folder, 'bytes')
   return {
     env: {
-      NODE_OPTIONS: `--expose-gc --import=${pathToFileURL('test/lib/tells-heap.mjs').href}`,
+      NODE_OPTIONS: `--expose-gc --import=${pathToFileURL('test/lib/report-heap.mjs').href}`,
       HEAP_FILE: file,
     },
     async ask(pid) {

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
-import { Client } from '../../src/controller/client.js'
-import { processIds, processVariables } from '../../src/linux/process.js'
+import { Client } from '../../src/api/client.js'
+import { processIds, processVariables } from '../../src/linux/proc/process.js'
 import { kill } from './proc.js'
 import { run, type Running } from './program.js'
 import { until } from './until.js'
@@ -72,7 +72,7 @@ async function startDaemonIn(
   const args = [...['daemon', '-H', host], ...['--exec-root', join(folder, 'exec'), ...more]]
   const [program = PUBLISH, ...before] = command
   const running = run(t, [...before, ...args], { program, env, status: 'ignore' })
-  const client = new Client({ kind: 'unix', path })
+  const client = new Client({ kind: 'unix', path }, { program: 'docker-publish' })
   let ended = false
   void running.exit.then(() => (ended = true))
   await until(async () => {

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
-import { loadLibc } from '../../src/linux/libc.js'
+import { loadCheckedSyscalls } from '../../src/linux/ffi/checked-syscalls.js'
 
 /*
  * Real sockets for tests. All of them are closed when the test ends.
@@ -104,7 +104,7 @@ export async function listeningDescriptor(
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const { _handle: handle } = server as Server & { _handle?: { fd: number } }
-  const fd = loadLibc()?.duplicate(handle?.fd ?? -1)
+  const fd = loadCheckedSyscalls()?.duplicate(handle?.fd ?? -1)
   server.close()
   if (fd === undefined) t.bailout('this platform has no FFI to duplicate a descriptor with')
   return { fd: fd ?? -1, port }

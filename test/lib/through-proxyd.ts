@@ -1,7 +1,7 @@
 import { appendFileSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ask } from '../../src/proxyd/status-socket.js'
-import type { PortStatus } from '../../src/proxyd/port-status.js'
+import { sendRequest } from '../../src/status/status-socket.js'
+import type { PortStatus } from '../../src/status/port-status.js'
 import { until } from './until.js'
 
 /*
@@ -40,9 +40,9 @@ function folderOf(launcher: number): string {
 export async function sharedPort(launcher: number): Promise<number> {
   let port: number | undefined
   await until(async () => {
-    const { told, connection } = await ask(join(folderOf(launcher), 'socket'), 'ports')
+    const { value, connection } = await sendRequest(join(folderOf(launcher), 'socket'), 'ports')
     connection.destroy()
-    port = (told as PortStatus[]).find(({ pid }) => pid === launcher)?.hostPort
+    port = (value as PortStatus[]).find(({ pid }) => pid === launcher)?.hostPort
     return port !== undefined
   })
   return port ?? 0

@@ -1,17 +1,17 @@
 import type { Test } from 'tap'
-import { NodePoller } from '../../src/linux/node-poller.js'
-import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
+import { NodePoller } from '../../src/linux/sockets/node-poller.js'
 import type { Engine, Proxy } from '../../src/proxy/engine.js'
 import { nativeEngine } from '../../src/proxy/native/engine.js'
-import { openKernel } from '../../src/proxy/native/kernel.js'
+import { openReactor } from '../../src/proxy/native/reactor.js'
 import { Workers } from '../../src/proxy/native/workers.js'
+import { listen } from './listen.js'
 import { MemoryLog } from './memory-log.js'
 import { until } from './until.js'
 
 export interface RunningWorkers {
   readonly engine: Engine
   readonly workers: Workers
-  /** What the workers have told. */
+  /** What the engine and the ports have logged. */
   readonly log: MemoryLog
   /** Adds a worker, and waits until it is there. */
   readonly add: () => Promise<void>
@@ -21,9 +21,9 @@ export interface RunningWorkers {
 /** The native engine with workers; they are stopped with the test. */
 export function startWorkers(t: Test, threads: number, idleMs?: number): RunningWorkers {
   const log = new MemoryLog()
-  const kernel = openKernel(() => new NodePoller())
-  const workers = new Workers(kernel, threads, idleMs)
-  const engine = nativeEngine(kernel, workers)
+  const reactor = openReactor(() => new NodePoller())
+  const workers = new Workers(reactor, log, threads, idleMs)
+  const engine = nativeEngine(reactor, workers)
   t.teardown(async () => {
     workers.stop()
     await until(() => workers.count === 0)
@@ -34,25 +34,9 @@ export function startWorkers(t: Test, threads: number, idleMs?: number): Running
     log,
     async add() {
       const wanted = workers.count + 1
-      workers.add(log)
+      workers.add()
       await until(() => workers.count === wanted)
     },
-    async publish(backend) {
-      const proxy = await engine.listen(
-        {
-          protocol: 'tcp',
-          hostIp: '127.0.0.1',
-          hostPort: 0,
-          // Read when it is asked for: a worker asks later than the main thread.
-          get containerIp() {
-            return backend.ip
-          },
-          containerPort: backend.port,
-        },
-        { log, descriptors: new DescriptorBudget() },
-      )
-      t.teardown(() => proxy.close())
-      return proxy
-    },
+    publish: async (backend) => (await listen(t, engine, backend, { log })).proxy,
   }
 }

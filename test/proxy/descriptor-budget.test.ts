@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import t from 'tap'
-import { countOpenDescriptors, descriptorLimit } from '../../src/linux/descriptors.js'
-import { DescriptorBudget, type Intake } from '../../src/proxy/descriptor-budget.js'
+import { countOpenDescriptors, descriptorLimit } from '../../src/linux/proc/descriptors.js'
+import { DescriptorBudget, type PausableListener } from '../../src/proxy/descriptor-budget.js'
 import { until } from '../lib/until.js'
 
 t.test('the capacity follows the limit of the process', async (t) => {
@@ -14,31 +14,31 @@ t.test('measured again, it makes room for what others have opened', async (t) =>
   const budget = new DescriptorBudget()
   const before = budget.capacity
   const opened = Array.from({ length: 40 }, () => openSync('/dev/null', 'r'))
-  budget.take(5)
-  budget.measureAgain()
+  budget.acquire(5)
+  budget.remeasure()
   t.equal(before + 5 - budget.capacity, 20)
   for (const fd of opened) closeSync(fd)
-  budget.measureAgain()
+  budget.remeasure()
   t.equal(budget.capacity, before + 5, 'of these 5 no descriptor is open')
 })
 
 t.test('a shortage that others have made ends by itself', async (t) => {
   const budget = new DescriptorBudget()
   const listener = intake()
-  budget.govern(listener)
-  budget.take()
+  budget.register(listener)
+  budget.acquire()
   const opened: number[] = []
   const free = descriptorLimit() - countOpenDescriptors()
   while (opened.length < free - 8) opened.push(openSync('/dev/null', 'r'))
-  budget.measureAgain()
+  budget.remeasure()
   t.ok(listener.isPaused)
   for (const fd of opened) closeSync(fd)
   await until(() => !listener.isPaused)
-  t.notOk(budget.exhausted)
+  t.notOk(budget.isExhausted)
 })
 
 /** One that tells what it was told last. */
-function intake(): Intake & { isPaused: boolean } {
+function intake(): PausableListener & { isPaused: boolean } {
   return {
     isPaused: false,
     pause() {
@@ -53,19 +53,19 @@ function intake(): Intake & { isPaused: boolean } {
 t.test('all are paused while there is no room', async (t) => {
   const budget = new DescriptorBudget(2)
   const all = [intake(), intake()]
-  for (const each of all) budget.govern(each)
+  for (const each of all) budget.register(each)
   const paused = (): boolean[] => all.map(({ isPaused }) => isPaused)
-  budget.take()
+  budget.acquire()
   t.same(paused(), [false, false])
-  budget.take()
+  budget.acquire()
   t.same(paused(), [true, true])
   const late = intake()
-  budget.govern(late)
+  budget.register(late)
   t.ok(late.isPaused, 'also who comes later')
-  budget.take()
-  budget.give()
+  budget.acquire()
+  budget.release()
   t.same(paused(), [true, true], 'there is no room yet')
-  budget.give()
+  budget.release()
   t.same(paused(), [false, false])
   t.notOk(late.isPaused)
 })
@@ -74,32 +74,32 @@ t.test('the first that is resumed is another each time', async (t) => {
   const budget = new DescriptorBudget(1)
   const order: string[] = []
   for (const name of ['a', 'b', 'c']) {
-    budget.govern({
+    budget.register({
       pause: () => undefined,
       resume() {
         // As one does for whom a client waits: the others are paused again at once.
-        if (!budget.exhausted) {
+        if (!budget.isExhausted) {
           order.push(name)
-          budget.take()
+          budget.acquire()
         }
       },
     })
   }
-  budget.take()
-  for (let i = 0; i < 4; i++) budget.give()
+  budget.acquire()
+  for (let i = 0; i < 4; i++) budget.release()
   t.same(order, ['a', 'b', 'c', 'a'])
 })
 
 t.test('who has left is told nothing', async (t) => {
   const budget = new DescriptorBudget(1)
   const gone = intake()
-  budget.govern(gone)()
-  budget.take()
+  budget.register(gone)()
+  budget.acquire()
   t.notOk(gone.isPaused)
 })
 
 t.test('a shortage that comes and goes is told once', async (t) => {
   const budget = new DescriptorBudget(1)
-  t.equal(budget.isShortageWorthAWord(), true)
-  t.equal(budget.isShortageWorthAWord(), false)
+  t.equal(budget.shouldReportShortage(), true)
+  t.equal(budget.shouldReportShortage(), false)
 })

@@ -1,12 +1,11 @@
 import t from 'tap'
-import { parseFlags, usage, UsageError } from '../../src/proxy/flags.js'
+import { parseFlags, usage, FlagError } from '../../src/proxy/flags.js'
 
 const DEFAULTS = {
-  proto: 'tcp',
-  hostIp: '0.0.0.0',
-  hostPort: -1,
-  containerIp: '0.0.0.0',
-  containerPort: -1,
+  protocol: 'tcp',
+  ip: '0.0.0.0',
+  port: -1,
+  container: { ip: '0.0.0.0', port: -1 },
   useListenFd: false,
   version: false,
 }
@@ -15,11 +14,10 @@ t.test('what dockerd passes', async (t) => {
   const args =
     '-proto tcp -host-ip 0.0.0.0 -host-port 8080 -container-ip 172.17.0.2 -container-port 80 -use-listen-fd'
   t.same(parseFlags(args.split(' ')), {
-    proto: 'tcp',
-    hostIp: '0.0.0.0',
-    hostPort: 8080,
-    containerIp: '172.17.0.2',
-    containerPort: 80,
+    protocol: 'tcp',
+    ip: '0.0.0.0',
+    port: 8080,
+    container: { ip: '172.17.0.2', port: 80 },
     useListenFd: true,
     version: false,
   })
@@ -29,10 +27,10 @@ t.test('one dash or two, joined or apart, the last one wins, the rest is ignored
   t.same(parseFlags([]), DEFAULTS)
   t.same(parseFlags(['-host-port', '1', '--host-port=2', '-host-port=0x3']), {
     ...DEFAULTS,
-    hostPort: 3,
+    port: 3,
   })
-  t.same(parseFlags(['-proto=a=b']), { ...DEFAULTS, proto: 'a=b' })
-  t.same(parseFlags(['-proto', '-v']), { ...DEFAULTS, proto: '-v' })
+  t.same(parseFlags(['-proto=a=b']), { ...DEFAULTS, protocol: 'a=b' })
+  t.same(parseFlags(['-proto', '-v']), { ...DEFAULTS, protocol: '-v' })
   t.same(parseFlags(['-v=T', '-version=0']), DEFAULTS)
   t.same(parseFlags(['-use-listen-fd', 'false', '-foo']), { ...DEFAULTS, useListenFd: true })
   for (const end of ['--', '-', 'x', '']) t.same(parseFlags([end, '-foo']), DEFAULTS, `"${end}"`)
@@ -51,7 +49,7 @@ t.test('errors quote what was given, on one line', async (t) => {
     try {
       parseFlags(args)
     } catch (err) {
-      t.ok((err as UsageError).message.startsWith(message), message)
+      t.ok((err as FlagError).message.startsWith(message), message)
     }
   }
 })

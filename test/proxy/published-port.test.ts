@@ -1,5 +1,6 @@
 import t from 'tap'
-import { joinHostPort, networkName } from '../../src/proxy/published-port.js'
+import { joinHostPort } from '../../src/ports/host-port.js'
+import { networkName } from '../../src/proxy/published-port.js'
 
 t.test('addresses and networks in the words of Go', async (t) => {
   t.equal(joinHostPort('127.0.0.1', 80), '127.0.0.1:80')

@@ -3,12 +3,11 @@ import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import koffi from 'koffi'
 import t, { type Test } from 'tap'
-import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
-import type { Engine, Proxy } from '../../src/proxy/engine.js'
-import type { PublishedPort } from '../../src/proxy/published-port.js'
+import type { SocketAddress } from '../../src/linux/sockets/socket-address.js'
+import type { Engine } from '../../src/proxy/engine.js'
 import { descriptorOf } from '../../src/proxy/streams/descriptor.js'
-import { saveLastWords } from '../../src/proxy/streams/last-words.js'
-import { MemoryLog } from '../lib/memory-log.js'
+import { deliverUnreadData } from '../../src/proxy/streams/unread-data.js'
+import { listen, type Listening, type ListenOptions } from '../lib/listen.js'
 import {
   breakage,
   dial,
@@ -21,49 +20,24 @@ import {
   startEcho,
   writeRandom,
 } from '../lib/sockets.js'
-import { MSG_OOB, rawCalls } from '../lib/raw-calls.js'
+import { MSG_OOB, rawCalls } from '../lib/raw-sockets.js'
 import { until } from '../lib/until.js'
 
 const SHUT_RD = 0
 const MIB = 1024 * 1024
 
-interface Published {
-  readonly proxy: Proxy
-  readonly port: number
-  readonly log: MemoryLog
-}
-
 const { ECONNRESET } = constants.errno
 
 /** What every engine does, shown with real sockets. */
 export function tcpSuite(engine: Engine): void {
-  const publish = async (
+  const publish = (
     t: Test,
-    backend: { ip: string; port: number },
-    options: Partial<PublishedPort> & { capacity?: number } = {},
-  ): Promise<Published> => {
-    const { capacity, ...port } = options
-    const log = new MemoryLog()
-    const proxy = await engine.listen(
-      {
-        protocol: 'tcp',
-        hostIp: '127.0.0.1',
-        hostPort: 0,
-        containerIp: backend.ip,
-        containerPort: backend.port,
-        ...port,
-      },
-      { log, descriptors: new DescriptorBudget(capacity) },
-    )
-    t.teardown(() => proxy.close())
-    return { proxy, port: proxy.address.port, log }
-  }
+    backend: SocketAddress,
+    options: ListenOptions = {},
+  ): Promise<Listening> => listen(t, engine, { ip: backend.ip, port: backend.port }, options)
 
   /** A proxy before a backend whose next connection can be had. */
-  const publishBackend = async (
-    t: Test,
-    options?: Partial<PublishedPort> & { capacity?: number },
-  ) => {
+  const publishBackend = async (t: Test, options?: ListenOptions) => {
     const accepted: Socket[] = []
     const backend = await startBackend(t, (socket) => accepted.push(socket))
     const published = await publish(t, backend, options)
@@ -95,7 +69,7 @@ export function tcpSuite(engine: Engine): void {
   ] as const
   for (const [hostIp, containerIp] of families) {
     t.test(`forwards from ${hostIp} to ${containerIp}`, async (t) => {
-      const { proxy, port } = await publish(t, await startEcho(t, containerIp), { hostIp })
+      const { proxy, port } = await publish(t, await startEcho(t, containerIp), { ip: hostIp })
       t.equal(proxy.address.ip, hostIp)
       t.equal(await exchange(t, port, 'hello', hostIp), 'hello')
     })
@@ -103,8 +77,8 @@ export function tcpSuite(engine: Engine): void {
 
   t.test('0.0.0.0 listens on IPv4 only, :: on IPv6 only, so one port serves both', async (t) => {
     const echo = await startEcho(t)
-    const v4 = await publish(t, echo, { hostIp: '0.0.0.0' })
-    const v6 = await publish(t, echo, { hostIp: '::', hostPort: v4.port })
+    const v4 = await publish(t, echo, { ip: '0.0.0.0' })
+    const v6 = await publish(t, echo, { ip: '::', port: v4.port })
     t.equal(v6.port, v4.port)
     t.equal(await exchange(t, v4.port, 'four'), 'four')
     t.equal(await exchange(t, v6.port, 'six', '::1'), 'six')
@@ -115,7 +89,7 @@ export function tcpSuite(engine: Engine): void {
   t.test('distinct loopback addresses share a port', async (t) => {
     const echo = await startEcho(t)
     const first = await publish(t, echo)
-    await publish(t, echo, { hostIp: '127.0.0.2', hostPort: first.port })
+    await publish(t, echo, { ip: '127.0.0.2', port: first.port })
     t.equal(await exchange(t, first.port, 'one'), 'one')
     t.equal(await exchange(t, first.port, 'two', '127.0.0.2'), 'two')
   })
@@ -138,14 +112,14 @@ export function tcpSuite(engine: Engine): void {
 
   t.test('a taken port is refused in the words of the original', async (t) => {
     const { port } = await publish(t, await startEcho(t))
-    await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { hostPort: port }), {
+    await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { port }), {
       code: 'EADDRINUSE',
       message: `failed to listen on 127.0.0.1:${port}: listen tcp4 127.0.0.1:${port}: bind: address already in use`,
     })
   })
 
   t.test('an address of another machine is refused in the words of the original', async (t) => {
-    await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { hostIp: '2001:db8::1' }), {
+    await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { ip: '2001:db8::1' }), {
       code: 'EADDRNOTAVAIL',
       message:
         'failed to listen on [2001:db8::1]:0: listen tcp6 [2001:db8::1]:0: bind: cannot assign requested address',
@@ -154,10 +128,10 @@ export function tcpSuite(engine: Engine): void {
 
   t.test('a port that can not be is refused, and the hint says what can', async (t) => {
     for (const hostPort of [-1, 65_536]) {
-      await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { hostPort }), {
+      await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { port: hostPort }), {
         code: 'EINVAL',
         message: `failed to listen on 127.0.0.1:${hostPort}: listen tcp4 127.0.0.1:${hostPort}: bind: invalid argument`,
-        hint: '-host-port must be from 0 to 65535',
+        hint: '-host-port must be between 0 and 65535',
       })
     }
   })
@@ -416,7 +390,7 @@ export function tcpSuite(engine: Engine): void {
       const count = (chunk: Buffer): void => void (received += chunk.length)
       client.on('data', count)
       // The client is Node as well: when its upload fails it would drop what has come.
-      saveLastWords(client, count)
+      deliverUnreadData(client, count)
       const broken = once(client, 'error')
       const upload = Buffer.alloc(MIB)
       const push = (): void => {
@@ -470,13 +444,13 @@ export function tcpSuite(engine: Engine): void {
     const { client, server } = await join()
     client.write('x')
     await readBytes(server, 1)
-    proxy.close()
+    proxy.stop()
     await proxy.closed
     client.resume()
     server.resume()
     await Promise.all([once(client, 'end'), once(server, 'end')])
-    const again = await publish(t, await startEcho(t), { hostPort: port })
+    const again = await publish(t, await startEcho(t), { port })
     t.equal(await exchange(t, again.port, 'same port'), 'same port')
-    proxy.close()
+    proxy.stop()
   })
 }

@@ -2,12 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { closeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { openPortSocket } from '../../src/linux/port-socket.js'
-import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
-import type { Engine, Proxy } from '../../src/proxy/engine.js'
-import type { PublishedPort } from '../../src/proxy/published-port.js'
+import { openPortSocket } from '../../src/linux/sockets/port-socket.js'
+import type { SocketAddress } from '../../src/linux/sockets/socket-address.js'
+import type { Engine } from '../../src/proxy/engine.js'
 import { ask, bindUdp, closeUdp, receive, startUdpEcho } from '../lib/datagrams.js'
-import { MemoryLog } from '../lib/memory-log.js'
+import { listen, type Listening, type ListenOptions } from '../lib/listen.js'
 import { until } from '../lib/until.js'
 
 /** The most that fits into a datagram over IPv4, bytes. */
@@ -15,31 +14,12 @@ const LARGEST = 65_507
 
 /** What every engine does with UDP, shown with real sockets. */
 export function udpSuite(engine: Engine): void {
-  const publish = async (
+  const publish = (
     t: Test,
-    backend: { ip: string; port: number },
-    options: Partial<PublishedPort> & { capacity?: number; udpIdleMs?: number } = {},
-  ): Promise<{ proxy: Proxy; port: number; log: MemoryLog }> => {
-    const { capacity, udpIdleMs, ...port } = options
-    const log = new MemoryLog()
-    const proxy = await engine.listen(
-      {
-        protocol: 'udp',
-        hostIp: '127.0.0.1',
-        hostPort: 0,
-        containerIp: backend.ip,
-        containerPort: backend.port,
-        ...port,
-      },
-      {
-        log,
-        descriptors: new DescriptorBudget(capacity),
-        ...(udpIdleMs === undefined ? {} : { udpIdleMs }),
-      },
-    )
-    t.teardown(() => proxy.close())
-    return { proxy, port: proxy.address.port, log }
-  }
+    backend: SocketAddress,
+    options: ListenOptions = {},
+  ): Promise<Listening> =>
+    listen(t, engine, { ip: backend.ip, port: backend.port }, { protocol: 'udp', ...options })
 
   for (const [hostIp, containerIp] of [
     ['127.0.0.1', '127.0.0.1'],
@@ -48,7 +28,7 @@ export function udpSuite(engine: Engine): void {
     ['::1', '127.0.0.1'],
   ] as const) {
     t.test(`UDP from ${hostIp} to ${containerIp}`, async (t) => {
-      const { port, proxy } = await publish(t, await startUdpEcho(t, containerIp), { hostIp })
+      const { port, proxy } = await publish(t, await startUdpEcho(t, containerIp), { ip: hostIp })
       const client = await bindUdp(t, hostIp)
       for (const text of ['hello', 'again', 'and again']) {
         t.equal((await ask(client, port, text)).toString(), text)
@@ -60,7 +40,7 @@ export function udpSuite(engine: Engine): void {
   t.test('UDP: what other ports of the process do splits no client’s flow', async (t) => {
     const echo = await startUdpEcho(t)
     const others = await Promise.all(
-      ['0.0.0.0', '::'].map((hostIp) => publish(t, echo, { hostIp })),
+      ['0.0.0.0', '::'].map((hostIp) => publish(t, echo, { ip: hostIp })),
     )
     const { port, proxy } = await publish(t, echo)
     const [client, v4, v6] = await Promise.all([bindUdp(t), bindUdp(t), bindUdp(t, '::1')])
@@ -90,8 +70,8 @@ export function udpSuite(engine: Engine): void {
 
   t.test('UDP: 0.0.0.0 and :: share a port, and each serves its own family', async (t) => {
     const echo = await startUdpEcho(t)
-    const v4 = await publish(t, echo, { hostIp: '0.0.0.0' })
-    await publish(t, echo, { hostIp: '::', hostPort: v4.port })
+    const v4 = await publish(t, echo, { ip: '0.0.0.0' })
+    await publish(t, echo, { ip: '::', port: v4.port })
     t.equal((await ask(await bindUdp(t), v4.port, 'four')).toString(), 'four')
     t.equal((await ask(await bindUdp(t, '::1'), v4.port, 'six')).toString(), 'six')
   })
@@ -99,17 +79,17 @@ export function udpSuite(engine: Engine): void {
   t.test('UDP: a bound socket handed over', async (t) => {
     const probe = await bindUdp(t)
     await closeUdp(probe.socket)
-    const listenFd = openPortSocket('udp', '127.0.0.1', probe.port)
+    const listenFd = openPortSocket({ protocol: 'udp', ip: '127.0.0.1', port: probe.port })
     const { proxy, port } = await publish(t, await startUdpEcho(t), { listenFd })
     t.equal(port, probe.port)
     t.equal((await ask(await bindUdp(t), port, 'fd')).toString(), 'fd')
-    proxy.close()
+    proxy.stop()
     t.throws(() => closeSync(listenFd), { code: 'EBADF' }, 'it is the proxy that closes it')
   })
 
   t.test('UDP: a taken port is refused in the words of the original', async (t) => {
     const { port } = await bindUdp(t)
-    await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { hostPort: port }), {
+    await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { port }), {
       code: 'EADDRINUSE',
       message: `failed to listen on 127.0.0.1:${port}: listen udp4 127.0.0.1:${port}: bind: address already in use`,
     })
@@ -197,7 +177,7 @@ export function udpSuite(engine: Engine): void {
     t.equal((await ask(late, port, 'late')).toString(), 'late')
     t.match(proxy.counters, { accepted: 5, active: 4 })
     t.same(log.lines, [
-      'Out of file descriptors: each new client ends the flow that was idle the longest',
+      'Out of file descriptors: each new client ends the flow that was idle longest',
     ])
     if (first) await ask(first, port, 'kept')
     t.equal(proxy.counters.accepted, 5, 'the one that was used last has kept its flow')
@@ -206,10 +186,10 @@ export function udpSuite(engine: Engine): void {
   t.test('UDP: close frees the port at once', async (t) => {
     const { port, proxy } = await publish(t, await startUdpEcho(t))
     await ask(await bindUdp(t), port, 'x')
-    proxy.close()
+    proxy.stop()
     await proxy.closed
     t.equal(proxy.counters.active, 0)
     await bindUdp(t, '127.0.0.1', port)
-    proxy.close()
+    proxy.stop()
   })
 }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { NodePoller } from '../../src/linux/node-poller.js'
+import { NodePoller } from '../../src/linux/sockets/node-poller.js'
 import { ControlPipe } from '../../src/proxyd/control-pipe.js'
 import { until } from '../lib/until.js'
 
@@ -15,7 +15,7 @@ function controlPipe(t: Test) {
   const refused: string[] = []
   const pipe = new ControlPipe(new NodePoller(), fd, {
     request: ({ kind, pid }) => void requests.push(`${kind} ${pid}`),
-    refused: (line) => void refused.push(line),
+    invalid: (line) => void refused.push(line),
     failed: (err) => t.fail(String(err)),
   })
   t.teardown(() => {

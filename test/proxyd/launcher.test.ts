@@ -11,19 +11,18 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import type { FileId } from '../../src/linux/descriptors.js'
-import { requireLibc } from '../../src/linux/libc.js'
+import type { FileId } from '../../src/linux/proc/descriptors.js'
+import { requireCheckedSyscalls } from '../../src/linux/ffi/checked-syscalls.js'
+import { CONTROL_FD } from '../../src/proxyd/launcher-descriptors.js'
 import { Launcher, NotALauncherError, waitingLaunchers } from '../../src/proxyd/launcher.js'
 import { kill } from '../lib/proc.js'
 import { until } from '../lib/until.js'
-
-const CONTROL_FD = 9
 
 /** A script that waits, with a control pipe as its descriptor 9; named and called as asked for. */
 function startScript(t: Test, name: string, args: readonly string[] = []) {
   const folder = t.testdir()
   const controlPath = join(folder, 'control')
-  requireLibc().makeFifo(controlPath, 0o600)
+  requireCheckedSyscalls().makeFifo(controlPath, 0o600)
   const control = openSync(controlPath, constants.O_RDWR)
   const script = join(folder, name)
   writeFileSync(script, 'echo ready\nread -r line <&0\n')
@@ -49,12 +48,11 @@ t.test('a launcher is known by its control pipe, its name and its flags', async 
   t.teardown(() => launcher.close())
   t.strictSame(launcher.publishedPort(), {
     protocol: 'udp',
-    hostIp: '127.0.0.1',
-    hostPort: 53,
-    containerIp: '127.0.0.2',
-    containerPort: 5353,
+    ip: '127.0.0.1',
+    port: 53,
+    container: { ip: '127.0.0.2', port: 5353 },
   })
-  t.equal(launcher.takeListenFd(), undefined)
+  t.equal(launcher.copyListenFd(), undefined)
 })
 
 t.test('what is the program’s to answer is no port', async (t) => {
@@ -79,9 +77,9 @@ t.test('nobody else is taken for one', async (t) => {
   // Another pipe of that name.
   mkdirSync(join(folder, 'other'))
   const path = join(folder, 'other/control')
-  requireLibc().makeFifo(path, 0o600)
+  requireCheckedSyscalls().makeFifo(path, 0o600)
   const other = statSync(path)
-  refuses(pid, control, 'it is no docker-proxy')
+  refuses(pid, control, 'it is not a docker-proxy')
   refuses(pid, other, 'it does not have the control pipe open')
   refuses(process.pid, control, 'it does not have the control pipe open')
   t.strictSame(waitingLaunchers(other), [])

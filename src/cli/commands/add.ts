@@ -1,16 +1,10 @@
 import type { CommandModule } from 'yargs'
-import type { PublicationRequest } from '../../controller/api/types.js'
-import {
-  openClient,
-  withClient,
-  withFormat,
-  withPublication,
-  type ClientOptions,
-} from '../options.js'
+import type { PublicationRequest } from '../../controller/publication-request.js'
+import { openClient, withClient, withFormat, withPublication, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 
-interface Args extends ClientOptions {
+interface Args extends ClientArgs {
   publish: string[]
   name: string | undefined
   isolation: 'auto' | 'process' | 'shared'
@@ -23,8 +17,8 @@ export const addCommand: CommandModule<object, Args> = {
   describe: 'Publish ports of a container through the daemon',
   builder: (yargs) =>
     withFormat(withPublication(withClient(yargs)))
-      .example('$0 add -p 8080:80 --name web_svr01 172.17.0.2', 'port 8080 of all addresses')
-      .example('$0 add -p 127.0.0.1::53/udp 172.17.0.2', 'a free port of one address'),
+      .example('$0 add -p 8080:80 --name web_svr01 172.17.0.2', 'port 8080 on all addresses')
+      .example('$0 add -p 127.0.0.1::53/udp 172.17.0.2', 'a free port on one address'),
   handler: async (args) => {
     const publication = await openClient(args).add(publicationRequest(args))
     if (args.format === 'json') await printJson(publication)
@@ -32,7 +26,7 @@ export const addCommand: CommandModule<object, Args> = {
   },
 }
 
-/** What `add` and `run` ask for. */
+/** The request of `add` and `run`. */
 export function publicationRequest({
   publish,
   name,

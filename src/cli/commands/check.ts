@@ -1,7 +1,6 @@
 import type { CommandModule } from 'yargs'
-import { checkPorts } from '../../controller/check.js'
-import type { Claim } from '../../controller/claim.js'
-import { joinHostPort } from '../../proxy/published-port.js'
+import { checkPorts } from '../../ports/check-ports.js'
+import { formatHostPort } from '../../ports/host-port.js'
 import { withFormat, withPublish } from '../options.js'
 import { print, printJson } from '../output.js'
 
@@ -12,18 +11,14 @@ interface Args {
 
 export const checkCommand: CommandModule<object, Args> = {
   command: 'check',
-  describe: 'Tell whether ports are free, or who holds them and what would work',
+  describe: 'Tell whether ports are free, or who holds them and what works instead',
   builder: (yargs) =>
     withFormat(withPublish(yargs))
-      .example('$0 check -p 8080:80', 'exit code 125 and the holder when it is taken')
-      .example('$0 check -p 127.0.0.1::53/udp', 'any port of one address'),
+      .example('$0 check -p 8080:80', 'exit code 125 and the holder if it is taken')
+      .example('$0 check -p 127.0.0.1::53/udp', 'any port on one address'),
   handler: async (args) => {
-    const claims = checkPorts(args.publish)
-    if (args.format === 'json') await printJson(claims)
-    else await print(claims.map(describe).join('\n'))
+    const ports = await checkPorts(args.publish)
+    if (args.format === 'json') await printJson(ports)
+    else await print(ports.map((port) => `${formatHostPort(port)} is free`).join('\n'))
   },
-}
-
-function describe({ protocol, ip, port }: Claim): string {
-  return `${joinHostPort(ip, port)}/${protocol} is free`
 }

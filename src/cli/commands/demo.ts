@@ -1,21 +1,22 @@
 import type { CommandModule } from 'yargs'
 import { Controller } from '../../controller/controller.js'
 import { runDemo } from '../../demo/demo.js'
-import { StderrLog } from '../../log/log.js'
+import { StderrLog } from '../../log/stderr-log.js'
 import { reportRefusal } from '../conflict-report.js'
 import { print } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
 import { findProxyProgram } from '../find-proxy-program.js'
-import { stopSignal } from '../stop-signal.js'
+import { stopSignal } from '../../linux/stop-signal.js'
 
 export const demoCommand: CommandModule = {
   command: 'demo',
-  describe: 'Show who may have a port and who may not, with real sockets; needs no Docker',
+  describe:
+    'Show which claims of a port succeed and which fail, with real sockets; needs no Docker',
   builder: (yargs) => yargs.example('$0 demo', 'ends with a published port to try'),
-  handler: async () => {
+  handler: async (args) => {
     const stop = stopSignal()
-    // The story is told on stdout; the proxies' own lines would come in between.
+    // The demo prints on stdout. Lines of the proxies would mix with it.
     process.env['DOCKER_PROXY_LOG_LEVEL'] ??= 'error'
     const controller = new Controller({
       program: await findProxyProgram(undefined),
@@ -23,7 +24,7 @@ export const demoCommand: CommandModule = {
       runFolder: makePrivateFolder(),
     })
     try {
-      const end = await runDemo(controller, {
+      const end = await runDemo(controller, args.$0, {
         print,
         published: ({ name, ports }) => `${name}: ${formatPorts(ports)}`,
         refused: (refusal) => `${reportRefusal(refusal)}\n(exit code 125)`,

@@ -1,17 +1,17 @@
 import type { CommandModule } from 'yargs'
-import type { PublicationEvent } from '../../controller/api/types.js'
-import { openClient, withClient, withFormat, type ClientOptions } from '../options.js'
+import type { PublicationEvent } from '../../controller/publication-event.js'
+import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print } from '../output.js'
 
-interface Args extends ClientOptions {
+interface Args extends ClientArgs {
   format: 'table' | 'json'
 }
 
 export const eventsCommand: CommandModule<object, Args> = {
   command: 'events',
-  describe: 'Show what happens from now on, until Ctrl-C',
+  describe: 'Show events from now on, until Ctrl-C',
   builder: (yargs) =>
-    withFormat(withClient(yargs)).example('$0 events --format json', 'an object each line'),
+    withFormat(withClient(yargs)).example('$0 events --format json', 'one object per line'),
   handler: async (args) => {
     for await (const event of openClient(args).events()) {
       await print(args.format === 'json' ? JSON.stringify(event) : formatEvent(event))

@@ -1,37 +1,41 @@
 import type { CommandModule } from 'yargs'
-import type { DockerPortView, PublicationView } from '../../controller/api/types.js'
-import type { Client } from '../../controller/client.js'
-import { Refusal } from '../../controller/conflict.js'
-import { joinHostPort } from '../../proxy/published-port.js'
-import { openClient, withClient, type ClientOptions } from '../options.js'
+import type { Client } from '../../api/client.js'
+import type { DockerPortView, PublicationView } from '../../controller/views.js'
+import { Refusal } from '../../ports/refusal.js'
+import { formatHostPort } from '../../ports/host-port.js'
+import { openClient, withClient, type ClientArgs } from '../options.js'
 import { printJson } from '../output.js'
 
-interface Args extends ClientOptions {
+interface Args extends ClientArgs {
   names: string[]
 }
 
 export const inspectCommand: CommandModule<object, Args> = {
   command: 'inspect <names..>',
-  describe: 'Show all about publications, as JSON',
+  describe: 'Show the details of publications, as JSON',
   builder: (yargs) =>
     withClient(yargs)
       .positional('names', {
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'of publications, or ports of dockerd as 0.0.0.0:8080/tcp',
+        describe: 'publications, or ports of dockerd as 0.0.0.0:8080/tcp',
       })
       .option('format', { choices: ['json'], default: 'json', describe: 'always JSON' })
       .example('$0 inspect web_svr01', 'ports, proxies, restarts, connections')
-      .example('$0 inspect 0.0.0.0:8080/tcp', 'a port of dockerd, through docker-proxyd'),
+      .example('$0 inspect 0.0.0.0:8080/tcp', 'a port of dockerd that docker-proxyd serves'),
   handler: async (args) => {
     const client = openClient(args)
-    await printJson(await Promise.all(args.names.map((name) => find(client, name))))
+    await printJson(await Promise.all(args.names.map((name) => find(client, name, args.$0))))
   },
 }
 
-/** A publication of this name, or else a port of dockerd's. */
-async function find(client: Client, name: string): Promise<PublicationView | DockerPortView> {
+/** Finds a publication, else a port of dockerd. */
+async function find(
+  client: Client,
+  name: string,
+  program: string,
+): Promise<PublicationView | DockerPortView> {
   try {
     return await client.get(name)
   } catch (err) {
@@ -44,11 +48,11 @@ async function find(client: Client, name: string): Promise<PublicationView | Doc
     const port = ports.find((each) => nameOf(each) === name)
     if (port) return port
     if (ports.length === 0) throw err
-    const hint = "nor a port of dockerd's: docker-publish ls --all shows those"
+    const hint = `nor a port of dockerd: ${program} ls --all shows those`
     throw new Refusal(err.code, `${err.message}, ${hint}`)
   }
 }
 
 function nameOf({ hostIp, hostPort, protocol }: DockerPortView): string {
-  return `${joinHostPort(hostIp, hostPort)}/${protocol}`
+  return formatHostPort({ protocol, ip: hostIp, port: hostPort })
 }

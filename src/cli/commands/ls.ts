@@ -1,28 +1,25 @@
 import type { CommandModule } from 'yargs'
-import type { DockerPortView } from '../../controller/api/types.js'
+import type { DockerPortView } from '../../controller/views.js'
 import { formatAll, formatPublications } from '../publication-table.js'
-import { openClient, withClient, withFormat, type ClientOptions } from '../options.js'
+import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 
-interface Args extends ClientOptions {
+interface Args extends ClientArgs {
   all: boolean
   format: 'table' | 'json'
 }
 
-const NO_DOCKER_PORTS =
-  "docker-publish: none of dockerd's ports goes through a docker-proxyd; see docker-publish install-userland-proxy\n"
-
 export const lsCommand: CommandModule<object, Args> = {
   command: 'ls',
   aliases: ['list', 'ps'],
-  describe: 'List all that is published',
+  describe: 'List all publications',
   builder: (yargs) =>
     withFormat(withClient(yargs))
       .option('all', {
         alias: 'a',
         type: 'boolean',
         default: false,
-        describe: 'also what dockerd has published through docker-proxyd',
+        describe: 'also list the ports of dockerd that docker-proxyd serves',
       })
       .example('$0 ls --format json', 'for programs'),
   handler: async (args) => {
@@ -37,12 +34,16 @@ export const lsCommand: CommandModule<object, Args> = {
     try {
       dockerPorts = await client.dockerPorts()
     } catch (err) {
-      // In a table ours are to be seen all the same.
+      // A table still shows our publications.
       if (args.format === 'table') await print(formatPublications(publications))
       throw err
     }
     if (args.format === 'json') return printJson({ publications, dockerPorts })
     await print(formatAll(publications, dockerPorts))
-    if (dockerPorts.length === 0) process.stderr.write(NO_DOCKER_PORTS)
+    if (dockerPorts.length === 0) process.stderr.write(noDockerPorts(args.$0))
   },
+}
+
+function noDockerPorts(program: string): string {
+  return `${program}: none of dockerd's ports goes through a docker-proxyd; see ${program} install-userland-proxy\n`
 }

@@ -1,12 +1,12 @@
 import type { CommandModule } from 'yargs'
-import type { PortView } from '../../controller/api/types.js'
-import { Refusal } from '../../controller/conflict.js'
-import { joinHostPort } from '../../proxy/published-port.js'
-import { openClient, withClient, withFormat, type ClientOptions } from '../options.js'
+import type { PortView } from '../../controller/views.js'
+import { Refusal } from '../../ports/refusal.js'
+import { joinHostPort } from '../../ports/host-port.js'
+import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 import { UsageError } from '../usage-error.js'
 
-interface Args extends ClientOptions {
+interface Args extends ClientArgs {
   name: string
   port: string | undefined
   format: 'table' | 'json'
@@ -14,7 +14,7 @@ interface Args extends ClientOptions {
 
 export const portCommand: CommandModule<object, Args> = {
   command: 'port <name> [port]',
-  describe: 'Show where the ports of a publication can be reached',
+  describe: 'Show the host ports of a publication',
   builder: (yargs) =>
     withFormat(withClient(yargs))
       .positional('name', { type: 'string', demandOption: true, describe: 'the publication' })
@@ -30,7 +30,7 @@ export const portCommand: CommandModule<object, Args> = {
       )
     }
     if (args.format === 'json') return await printJson(wanted)
-    // With a port docker prints the host's side alone.
+    // With a port, docker prints only the host's side.
     const line = ({ protocol, hostIp, hostPort, containerPort }: PortView): string =>
       (args.port === undefined ? `${containerPort}/${protocol} -> ` : '') +
       joinHostPort(hostIp, hostPort)
@@ -38,11 +38,13 @@ export const portCommand: CommandModule<object, Args> = {
   },
 }
 
-/** `80` stands for TCP, as with docker. */
+/** `80` means `80/tcp`, as in docker. */
 function matcher(text: string): (port: PortView) => boolean {
   const [, number, protocol = 'tcp'] = /^(\d+)(?:\/(tcp|udp|sctp))?$/.exec(text) ?? []
   if (number === undefined) {
-    throw new UsageError(`invalid port ${JSON.stringify(text)}: expected one as 80 or 53/udp`)
+    throw new UsageError(
+      `invalid port ${JSON.stringify(text)}: expected a port, for example 80 or 53/udp`,
+    )
   }
   return (port) => port.containerPort === Number(number) && port.protocol === protocol
 }

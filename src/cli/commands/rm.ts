@@ -1,8 +1,8 @@
 import type { CommandModule } from 'yargs'
-import { openClient, withClient, withFormat, type ClientOptions } from '../options.js'
+import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 
-interface Args extends ClientOptions {
+interface Args extends ClientArgs {
   names: string[]
   format: 'table' | 'json'
 }
@@ -13,7 +13,7 @@ export const rmCommand: CommandModule<object, Args> = {
   builder: (yargs) =>
     withFormat(withClient(yargs))
       .positional('names', { type: 'string', array: true, demandOption: true })
-      .example('$0 rm web_svr01 web_svr02', 'their ports are free at once'),
+      .example('$0 rm web_svr01 web_svr02', 'their ports are free when it returns'),
   handler: async (args) => {
     const client = openClient(args)
     const removed: string[] = []
@@ -24,7 +24,7 @@ export const rmCommand: CommandModule<object, Args> = {
         removed.push(name)
         if (args.format === 'table') await print(name)
       } catch (err) {
-        // The others are withdrawn all the same, as docker rm does.
+        // The others are still withdrawn, as docker rm does.
         failures.push(err as Error)
       }
     }

@@ -1,12 +1,13 @@
 import type { CommandModule } from 'yargs'
 import { Controller } from '../../controller/controller.js'
-import { StderrLog, type LogLevel } from '../../log/log.js'
+import type { LogLevel } from '../../log/log.js'
+import { StderrLog } from '../../log/stderr-log.js'
 import { withFormat, withProxy, withPublication } from '../options.js'
 import { print, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
 import { findProxyProgram } from '../find-proxy-program.js'
-import { stopSignal } from '../stop-signal.js'
+import { stopSignal } from '../../linux/stop-signal.js'
 import { publicationRequest } from './add.js'
 
 interface Args {
@@ -24,7 +25,7 @@ export const runCommand: CommandModule<object, Args> = {
   describe: 'Publish ports of a container until Ctrl-C; needs no daemon',
   builder: (yargs) =>
     withFormat(withProxy(withPublication(yargs)))
-      .example('$0 run -p 8080:80 172.17.0.2', 'port 8080 of all addresses, IPv4 and IPv6')
+      .example('$0 run -p 8080:80 172.17.0.2', 'port 8080 on all addresses, IPv4 and IPv6')
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
   handler: async (args) => {
     const stop = stopSignal()
@@ -32,7 +33,7 @@ export const runCommand: CommandModule<object, Args> = {
     const program = await findProxyProgram(args['proxy-path'])
     const controller = new Controller({ program, log, runFolder: makePrivateFolder() })
     const publication = await Promise.race([controller.add(publicationRequest(args)), stop])
-    // Before all was up: the watchdog of the folder ends what has begun.
+    // Stopped before all ports were published. The watchdog of the folder ends the processes.
     if (typeof publication === 'string') throw new Error(`stopped by ${publication}`)
     try {
       if (args.format === 'json') await printJson(publication)

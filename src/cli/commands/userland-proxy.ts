@@ -9,7 +9,7 @@ import { canAccess } from '../can-access.js'
 import { print } from '../output.js'
 
 const RESTART_DOCKER =
-  'systemctl restart docker    # its containers restart as well, but for those under live-restore'
+  'systemctl restart docker    # restarts its containers as well, unless live-restore is set'
 
 interface Args {
   'dry-run': boolean
@@ -17,14 +17,14 @@ interface Args {
   'unit-dir': string
 }
 
-/** Where systemd and dockerd, which it starts, look for programs, see systemd.exec(5). */
+/** Where systemd looks for programs, and so does a dockerd that it starts, see systemd.exec(5). */
 const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 
 export const installCommand: CommandModule<object, Args> = {
   command: 'install-userland-proxy',
   describe: 'Have dockerd use this docker-proxy, with one process for all ports',
   builder: (yargs) =>
-    withPlaces(yargs).example('$0 install-userland-proxy --dry-run', 'see what it would change'),
+    withPlaces(yargs).example('$0 install-userland-proxy --dry-run', 'show what would be changed'),
   handler: async (args) => {
     const changes = installation(placesOf(args))
     const isNewUnit = isChanged(changes, join(args['unit-dir'], UNIT))
@@ -35,10 +35,10 @@ export const installCommand: CommandModule<object, Args> = {
           `systemctl enable --now ${UNIT}`,
           isNewConfig
             ? RESTART_DOCKER
-            : `systemctl restart ${UNIT}    # where it ran already: its connections end`,
+            : `systemctl restart ${UNIT}    # if it ran already; its connections end`,
         ]
-      : ['start docker-proxyd, then restart dockerd: there is no systemd here']
-    await carryOut(args, changes, 'all is installed already', next)
+      : ['start docker-proxyd, then restart dockerd, because there is no systemd']
+    await carryOut(args, changes, 'everything is installed already', next)
     if (!SYSTEM_PATH.some((folder) => canAccess(join(folder, 'node'), constants.X_OK))) {
       await print(
         `\ndockerd finds no node in ${SYSTEM_PATH.join(':')}: ln -s ${process.execPath} /usr/local/bin/node`,
@@ -49,16 +49,16 @@ export const installCommand: CommandModule<object, Args> = {
 
 export const uninstallCommand: CommandModule<object, Args> = {
   command: 'uninstall-userland-proxy',
-  describe: 'Have dockerd use the docker-proxy that it used before',
+  describe: 'Have dockerd use its previous docker-proxy',
   builder: withPlaces,
   handler: async (args) => {
     const changes = removal(placesOf(args))
     const hadUnit = isChanged(changes, join(args['unit-dir'], UNIT))
-    await carryOut(args, changes, 'nothing of it is installed', [
+    await carryOut(args, changes, 'nothing is installed', [
       ...(hadUnit ? ['systemctl daemon-reload'] : []),
       ...(isChanged(changes, args['config-file']) ? [RESTART_DOCKER] : []),
       ...(hadUnit
-        ? [`systemctl stop ${UNIT}    # afterwards: it serves the ports until then`]
+        ? [`systemctl stop ${UNIT}    # last, because it serves the ports until then`]
         : []),
     ])
   },
@@ -69,7 +69,7 @@ function withPlaces<T>(yargs: Argv<T>) {
     .option('dry-run', {
       type: 'boolean',
       default: false,
-      describe: 'show what would be changed, and change nothing',
+      describe: 'show the changes, and change nothing',
     })
     .option('config-file', {
       type: 'string',
@@ -112,7 +112,7 @@ async function carryOut(
   }
   if (next.length === 0) return
   await print(
-    `\n${args['dry-run'] ? 'Nothing was changed. After it' : 'Now'}:\n  ${next.join('\n  ')}`,
+    `\n${args['dry-run'] ? 'Nothing was changed. Afterwards' : 'Now'}:\n  ${next.join('\n  ')}`,
   )
 }
 

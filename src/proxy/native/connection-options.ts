@@ -1,15 +1,15 @@
-import type { Calls } from '../../linux/calls.js'
-import { OPTION } from '../../linux/constants.js'
+import type { Syscalls } from '../../linux/ffi/syscalls.js'
+import { OPTION } from '../../linux/ffi/constants.js'
+import type { Protocol } from '../../ports/host-port.js'
 import { KEEP_ALIVE_S } from '../connection-proxy.js'
-import type { Protocol } from '../published-port.js'
 
-/** Sets what both sockets of a relay are set to; what a listening socket has, its connections have from their start, see tcp(7). */
-export function setConnectionOptions(calls: Calls, fd: number, protocol: Protocol): void {
-  // SCTP has a heartbeat of its own.
-  if (protocol === 'sctp') calls.setOption(fd, OPTION.SCTP_NODELAY, 1)
+/** Sets the options of a relay's socket. Connections inherit the options of their listening socket, see tcp(7). */
+export function setConnectionOptions(syscalls: Syscalls, fd: number, protocol: Protocol): void {
+  // SCTP has its own heartbeat.
+  if (protocol === 'sctp') syscalls.setOption(fd, OPTION.SCTP_NODELAY, 1)
   if (protocol !== 'tcp') return
-  calls.setOption(fd, OPTION.TCP_NODELAY, 1)
-  calls.setOption(fd, OPTION.SO_KEEPALIVE, 1)
-  calls.setOption(fd, OPTION.TCP_KEEPIDLE, KEEP_ALIVE_S)
-  calls.setOption(fd, OPTION.TCP_KEEPINTVL, KEEP_ALIVE_S)
+  syscalls.setOption(fd, OPTION.TCP_NODELAY, 1)
+  syscalls.setOption(fd, OPTION.SO_KEEPALIVE, 1)
+  syscalls.setOption(fd, OPTION.TCP_KEEPIDLE, KEEP_ALIVE_S)
+  syscalls.setOption(fd, OPTION.TCP_KEEPINTVL, KEEP_ALIVE_S)
 }

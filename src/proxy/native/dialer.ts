@@ -1,36 +1,67 @@
-import { ERRNO, SOCK } from '../../linux/constants.js'
-import { requireFfi } from '../../linux/ffi.js'
-import { SOCKET_KINDS } from '../../linux/port-socket.js'
-import { familyOf, socketAddress } from '../../linux/socket-address.js'
-import { socketError } from '../../linux/system-error.js'
+import { ERRNO, SOCK } from '../../linux/ffi/constants.js'
+import { requireFfi } from '../../linux/ffi/ffi.js'
+import { socketError } from '../../linux/ffi/system-error.js'
+import { SOCKET_KINDS } from '../../linux/sockets/port-socket.js'
+import {
+  encodeSocketAddress,
+  familyOf,
+  type SocketAddress,
+} from '../../linux/sockets/socket-address.js'
+import type { Protocol } from '../../ports/host-port.js'
+import type { Backend } from '../backend.js'
 import { invalidArgument } from '../listen-error.js'
-import { backendAddressOf, isPort, type PublishedPort } from '../published-port.js'
 import { setConnectionOptions } from './connection-options.js'
-import type { Kernel } from './kernel.js'
+import type { Reactor } from './reactor.js'
 
-/**
- * Starts a connection to the backend, and returns its socket.
- * @throws SystemError when that fails at once
- */
-export type Dial = () => number
+/** Starts connections to a backend. */
+export class Dialer {
+  /** The backend's address in the kernel's form; made again when the backend changes. */
+  #target: Target | undefined
+  #targetOf: SocketAddress | undefined
 
-/** How to reach the backend of a port. */
-export function dialer({ calls }: Kernel, port: PublishedPort): Dial {
-  const ip = backendAddressOf(port)
-  const family = familyOf(ip)
-  const { type, number } = SOCKET_KINDS[port.protocol]
-  // Whatever the flags said, the proxy lives: a port that can't be is refused connection by connection.
-  const address = isPort(port.containerPort) ? socketAddress(ip, port.containerPort) : undefined
-  const location = address && requireFfi().addressOf(address)
+  constructor(
+    private readonly reactor: Reactor,
+    private readonly protocol: Protocol,
+    private readonly backend: Backend,
+  ) {}
 
-  return () => {
-    if (!address || location === undefined) throw invalidArgument()
-    const fd = calls.socket(family, type | SOCK.NONBLOCK | SOCK.CLOEXEC, number)
+  /**
+   * @returns the socket, which may still be connecting
+   * @throws SystemError if the dial fails at once
+   */
+  dial(): number {
+    const target = this.#currentTarget()
+    const { syscalls } = this.reactor
+    const { type, number } = SOCKET_KINDS[this.protocol]
+    const fd = syscalls.socket(target.family, type | SOCK.NONBLOCK | SOCK.CLOEXEC, number)
     if (fd < 0) throw socketError(-fd)
-    setConnectionOptions(calls, fd, port.protocol)
-    const answer = calls.connect(fd, location, address.length)
-    if (answer === 0 || answer === -ERRNO.EINPROGRESS) return fd
-    calls.close(fd)
-    throw socketError(-answer)
+    setConnectionOptions(syscalls, fd, this.protocol)
+    const result = syscalls.connect(fd, target.pointer, target.bytes.length)
+    if (result === 0 || result === -ERRNO.EINPROGRESS) return fd
+    syscalls.close(fd)
+    throw socketError(-result)
   }
+
+  #currentTarget(): Target {
+    const { address } = this.backend
+    if (!this.#target || this.#targetOf !== address) {
+      this.#targetOf = address
+      this.#target = makeTarget(this.backend.dialAddress)
+    }
+    return this.#target
+  }
+}
+
+interface Target {
+  readonly family: number
+  /** Kept, because `pointer` points into it. */
+  readonly bytes: Buffer
+  readonly pointer: number
+}
+
+/** @throws SystemError `EINVAL` for a port that does not exist: each connection is refused, and the proxy goes on */
+function makeTarget(address: SocketAddress | undefined): Target {
+  if (!address) throw invalidArgument()
+  const bytes = encodeSocketAddress(address)
+  return { family: familyOf(address.ip), bytes, pointer: requireFfi().addressOf(bytes) }
 }

@@ -1,72 +1,73 @@
-import { ERRNO, MSG, SHORTAGES, SPLICE, SPLICE_REFUSALS } from '../../linux/constants.js'
-import { requireFfi } from '../../linux/ffi.js'
-import { socketError } from '../../linux/system-error.js'
-import type { Kernel } from './kernel.js'
+import { ERRNO, MSG, SHORTAGES, SPLICE, SPLICE_REFUSALS } from '../../linux/ffi/constants.js'
+import { requireFfi } from '../../linux/ffi/ffi.js'
+import { socketError } from '../../linux/ffi/system-error.js'
 import type { Pipe } from './pipe-pool.js'
+import type { Reactor } from './reactor.js'
 
-/** One of the two sockets of a relay, and what is known of it. */
+/** The state of one of a relay's two sockets. */
 export interface Side {
   readonly fd: number
-  /** Reading may bring something, or the end. */
+  /** A read may return data, or the end of stream. */
   readable: boolean
   /** There may be room to write. */
   writable: boolean
-  /** A short read does not mean that there is no more: the end of stream may follow without another event. */
-  readToTheEnd: boolean
-  /** What there is to read is the last of it: the end of stream is in the kernel already. */
-  readonly endFollows: boolean
-  /** The connection was reset, or written to in vain. */
+  /** Read until recv(2) returns nothing: after a short read the end of stream may follow without another event. */
+  readUntilEmpty: boolean
+  /** The end of stream is already in the kernel, behind the data. */
+  readonly endIsQueued: boolean
+  /** The connection was reset, or a write to it failed. */
   isBroken: boolean
 }
 
-/** Bytes that a direction may move before the other connections have their turn. */
+/** Bytes that a direction may move before other connections get their turn. */
 const TURN_BYTES = 512 * 1024
-/** So many reads in a row that fill the buffer are bulk. */
+/** After this many reads in a row that fill the buffer, the data counts as bulk. */
 const BULK_READS = 2
-/** A splice that brings less, bytes, is bulk no longer. */
+/** After a splice of fewer bytes the data no longer counts as bulk. */
 const MIN_SPLICE = 16 * 1024
-/** As much as is moved by one splice, bytes; a small pipe takes less. */
+/** Bytes of one splice at most; a small pipe takes fewer. */
 const MAX_SPLICE = 512 * 1024
 const SPLICE_FLAGS = SPLICE.MOVE | SPLICE.NONBLOCK
 
 /**
  * One direction of a relay.
  *
- *              read = 0, or reset               all of it written
- *     flowing ───────────────────▶ ending ──────────────────────▶ over
- *        └──────────────────────────┴────────────────────────────▶ over
- *                        nobody is left to write to
+ *              end of stream, or reset          all data written
+ *     flowing ─────────────────────────▶ ending ────────────────▶ over
+ *        └────────────────────────────────┴─────────────────────▶ over
+ *                         the other side is broken
  *
- * Small data is read into the shared buffer and written from there; what the other side does not take at once is kept as `rest`. Bulk
- * goes through a pipe, and what is not taken stays in it. While there is any of the two, nothing is read: that is the backpressure.
+ * Small data is read into the shared buffer and written from there. What the other side does not accept at once is kept as `#unsent`. Bulk
+ * data goes through a pipe, and what the other side does not accept stays in the pipe. While either holds data, nothing is read: this is
+ * the backpressure.
  */
 export class Direction {
   state: 'flowing' | 'ending' | 'over' = 'flowing'
-  /** Whether the relay has done what follows from its end. */
+  /** Whether the relay has acted on the end of this direction. */
   isSettled = false
   /** Bytes read so far. */
   bytes = 0
-  #rest: Buffer | undefined
+  #unsent: Buffer | undefined
   #pipe: Pipe | undefined
   #fullReads = 0
 
   constructor(
-    private readonly kernel: Kernel,
+    private readonly reactor: Reactor,
     private readonly from: Side,
     private readonly to: Side,
   ) {}
 
   /**
-   * Moves what can be moved now.
-   * @returns whether it stopped only to let others have their turn
+   * Moves all data that can be moved now.
+   * @returns whether it stopped only to give other connections their turn
    */
   pump(): boolean {
     const { from, to } = this
     const limit = this.bytes + TURN_BYTES
     while (this.state !== 'over') {
-      if (this.#rest ?? this.#pipe) {
+      if (this.#unsent ?? this.#pipe) {
         if (!to.writable) return false
-        if (this.#rest) this.#writeRest(this.#rest)
+        if (this.#unsent) this.#writeUnsent(this.#unsent)
         if (this.#pipe) this.#drain(this.#pipe)
       } else if (this.state === 'ending') {
         this.state = 'over'
@@ -81,111 +82,113 @@ export class Direction {
     return false
   }
 
-  /** Whether nothing is kept here: all that was read is written, and nobody has ended. */
+  /** Whether all data that was read is written, and neither side has ended. */
   get isQuiet(): boolean {
-    return this.state === 'flowing' && !this.#rest && !this.#pipe && !this.to.isBroken
+    return this.state === 'flowing' && !this.#unsent && !this.#pipe && !this.to.isBroken
   }
 
-  /** Drops what was not written yet; nothing is read any more. */
+  /** Ends the direction, and drops data that is not written yet. */
   abandon(): void {
     this.state = 'over'
-    this.#rest = undefined
-    this.#givePipe()
+    this.#unsent = undefined
+    this.#returnPipe()
   }
 
   #copy(): void {
-    const { buffer, calls } = this.kernel
-    const count = calls.receive(this.from.fd, buffer.address, buffer.bytes.length)
-    if (count <= 0) return this.#nothingRead(count)
+    const { buffer, syscalls } = this.reactor
+    const count = syscalls.receive(this.from.fd, buffer.address, buffer.bytes.length)
+    if (count <= 0) return this.#handleReadResult(count)
     this.bytes += count
     if (count === buffer.bytes.length) {
       this.#fullReads++
     } else {
       this.#fullReads = 0
-      // All that was there has been read, and what comes next is told by an event.
-      if (!this.from.readToTheEnd) this.from.readable = false
+      // The socket is empty. An event reports the next data.
+      if (!this.from.readUntilEmpty) this.from.readable = false
     }
-    // What ends at once is held back for the end, so that both leave in one packet; a full buffer may not be the last.
-    const isLast = this.from.endFollows && count < buffer.bytes.length
+    // Holding back the last data sends it together with the end, in one packet. A full buffer may not be the last.
+    const isLast = this.from.endIsQueued && count < buffer.bytes.length
     const flags = isLast ? MSG.NOSIGNAL | MSG.MORE : MSG.NOSIGNAL
-    const sent = calls.send(this.to.fd, buffer.address, count, flags)
+    const sent = syscalls.send(this.to.fd, buffer.address, count, flags)
     if (sent === count) return
-    if (sent < 0) this.#nothingWritten(sent)
+    if (sent < 0) this.#handleWriteError(sent)
     else this.to.writable = false
     if (this.state !== 'over') {
-      this.#rest = Buffer.from(buffer.bytes.subarray(Math.max(sent, 0), count))
+      this.#unsent = Buffer.from(buffer.bytes.subarray(Math.max(sent, 0), count))
     }
   }
 
-  #writeRest(rest: Buffer): void {
-    const address = requireFfi().addressOf(rest)
-    const sent = this.kernel.calls.send(this.to.fd, address, rest.length, MSG.NOSIGNAL)
-    if (sent < 0) return this.#nothingWritten(sent)
-    if (sent < rest.length) this.to.writable = false
-    this.#rest = sent < rest.length ? rest.subarray(sent) : undefined
+  #writeUnsent(unsent: Buffer): void {
+    const address = requireFfi().addressOf(unsent)
+    const sent = this.reactor.syscalls.send(this.to.fd, address, unsent.length, MSG.NOSIGNAL)
+    if (sent < 0) return this.#handleWriteError(sent)
+    if (sent < unsent.length) this.to.writable = false
+    this.#unsent = sent < unsent.length ? unsent.subarray(sent) : undefined
   }
 
   /**
-   * Returns false where it brought nothing, and reading has to tell why: splice(2) does not step over urgent data, and answers as if
-   * there were nothing before it, or the end; and some sockets don't have it.
+   * Returns false if splice(2) moved nothing; a read then tells why. splice(2) stops before urgent data as if there were nothing, or an
+   * end, and some sockets do not support it.
    */
   #splice(): boolean {
-    const pipe = this.kernel.pipes.take()
+    const pipe = this.reactor.pipes.borrow()
     if (!pipe) return false
     this.#pipe = pipe
-    const count = this.kernel.calls.splice(this.from.fd, pipe.writeEnd, MAX_SPLICE, SPLICE_FLAGS)
+    const { syscalls } = this.reactor
+    const count = syscalls.splice(this.from.fd, pipe.writeEnd, MAX_SPLICE, SPLICE_FLAGS)
     if (count < MIN_SPLICE) this.#fullReads = 0
     if (count <= 0) {
-      // The kernel tells of a reset only once, and the read that follows says end.
+      // The kernel reports a reset only once, and the next read reports an end.
       if (count < 0 && !SPLICE_REFUSALS.includes(-count)) this.from.isBroken = true
-      this.#givePipe()
+      this.#returnPipe()
       return false
     }
     this.bytes += count
-    pipe.held = count
+    pipe.buffered = count
     this.#drain(pipe)
     return true
   }
 
   #drain(pipe: Pipe): void {
-    while (pipe.held > 0) {
-      const count = this.kernel.calls.splice(pipe.readEnd, this.to.fd, pipe.held, SPLICE_FLAGS)
-      if (count <= 0) return this.#nothingWritten(count)
-      pipe.held -= count
+    const { syscalls } = this.reactor
+    while (pipe.buffered > 0) {
+      const count = syscalls.splice(pipe.readEnd, this.to.fd, pipe.buffered, SPLICE_FLAGS)
+      if (count <= 0) return this.#handleWriteError(count)
+      pipe.buffered -= count
     }
-    this.#givePipe()
+    this.#returnPipe()
   }
 
-  #givePipe(): void {
-    if (this.#pipe) this.kernel.pipes.give(this.#pipe)
+  #returnPipe(): void {
+    if (this.#pipe) this.reactor.pipes.giveBack(this.#pipe)
     this.#pipe = undefined
   }
 
-  /** @param answer of the read: 0 at the end of stream, or the negative errno */
-  #nothingRead(answer: number): void {
-    if (answer === -ERRNO.EINTR) return
+  /** @param result of a read that returned no data: 0 at the end of stream, or the negative errno */
+  #handleReadResult(result: number): void {
+    if (result === -ERRNO.EINTR) return
     this.from.readable = false
-    if (answer === -ERRNO.EAGAIN) return
-    throwShortage(answer)
-    // What is known to be broken stays so, though the next read says end.
-    if (answer < 0) this.from.isBroken = true
+    if (result === -ERRNO.EAGAIN) return
+    throwShortage(result)
+    // A side that is known to be broken stays broken, although the next read reports an end.
+    if (result < 0) this.from.isBroken = true
     this.state = 'ending'
   }
 
-  /** @param answer of the write: the negative errno; or 0, which is none of a write's answers */
-  #nothingWritten(answer: number): void {
-    if (answer === -ERRNO.EINTR) return
-    if (answer === -ERRNO.EAGAIN) {
+  /** @param result of a failed write: the negative errno, or 0, which a write never returns */
+  #handleWriteError(result: number): void {
+    if (result === -ERRNO.EINTR) return
+    if (result === -ERRNO.EAGAIN) {
       this.to.writable = false
       return
     }
-    throwShortage(answer)
+    throwShortage(result)
     this.to.isBroken = true
     this.abandon()
   }
 }
 
-/** The system has run out of memory, which says nothing of the socket: this connection ends by a fault. */
-function throwShortage(answer: number): void {
-  if (SHORTAGES.includes(-answer)) throw socketError(-answer)
+/** Out of memory says nothing about the socket: the connection ends with an internal error. @throws SystemError */
+function throwShortage(result: number): void {
+  if (SHORTAGES.includes(-result)) throw socketError(-result)
 }

@@ -1,6 +1,9 @@
-import { MessageBatch } from '../../linux/message-batch.js'
-import { NodePoller } from '../../linux/node-poller.js'
-import { peerAddress } from '../../linux/socket-name.js'
+import { peerAddress } from '../../linux/sockets/endpoints.js'
+import { MessageBatch } from '../../linux/sockets/message-batch.js'
+import { NodePoller } from '../../linux/sockets/node-poller.js'
+import type { Log } from '../../log/log.js'
+import { joinHostPort } from '../../ports/host-port.js'
+import type { Backend } from '../backend.js'
 import {
   listenForConnections,
   type Listener,
@@ -10,76 +13,82 @@ import {
   type Transport,
 } from '../connection-proxy.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
-import { affordableThreads, pipesOfThread } from '../engine-share.js'
+import { maxThreads, pipesPerThread } from '../descriptor-shares.js'
 import type { Engine } from '../engine.js'
-import { joinHostPort, type PublishedPort } from '../published-port.js'
-import { openKernel, type Kernel } from './kernel.js'
+import type { PublishedPort } from '../published-port.js'
 import { NativeListener } from './listener.js'
-import { udpTransport } from './udp.js'
-import { Workers, type Opener } from './workers.js'
+import { openReactor, type Reactor } from './reactor.js'
+import { udpTransport } from './udp-transport.js'
+import { Workers, type RelayFactory } from './workers.js'
 
 /**
- * The engine of Linux: the kernel's own epoll and splice, called from here, in Node's own loop.
- * @param threads that may move data when there is too much for one
- * @throws Error saying why it can't be had on this platform
+ * Opens the native Linux engine: epoll and splice, called from Node's event loop.
+ *
+ * @param log for what concerns the engine, not one port
+ * @param threads that may move data if one is not enough
+ * @throws Error that says why the engine is not available on this platform
  */
-export function openNativeEngine(threads = 1): Engine {
-  const pipes = (): number => pipesOfThread(affordableThreads(threads))
-  const kernel = openKernel(() => new NodePoller(), pipes)
-  return nativeEngine(kernel, new Workers(kernel, threads))
+export function openNativeEngine(log: Log, threads = 1): Engine {
+  const pipes = (): number => pipesPerThread(maxThreads(threads))
+  const reactor = openReactor(() => new NodePoller(), pipes)
+  return nativeEngine(reactor, new Workers(reactor, log, threads))
 }
 
-export function nativeEngine(kernel: Kernel<NodePoller>, workers: Workers): Engine {
+export function nativeEngine(reactor: Reactor<NodePoller>, workers: Workers): Engine {
   let batch: MessageBatch | undefined
   return {
     name: 'native',
-    async listen(port, context) {
+    async listen(port, options, context) {
       switch (port.protocol) {
         case 'tcp':
-        case 'sctp':
-          return listenForConnections(
-            new NativeTransport(kernel, port, workers.opener(port, context.log)),
-            port,
-            context,
-          )
-        case 'udp':
-          return listenForDatagrams(
-            udpTransport(kernel, (batch ??= new MessageBatch()), port),
-            port,
-            context,
-          )
+        case 'sctp': {
+          const transport = new NativeTransport(reactor, port, workers)
+          return listenForConnections(transport, port, options, context)
+        }
+        case 'udp': {
+          const transport = udpTransport(reactor, (batch ??= new MessageBatch()))
+          return listenForDatagrams(transport, port, options, context)
+        }
       }
     },
   }
 }
 
-/** How the connections of a port come in, and go on. */
+/** Accepts and relays the connections of one port. */
 class NativeTransport implements Transport<number> {
+  readonly #relays: RelayFactory
+
   constructor(
-    private readonly kernel: Kernel,
-    private readonly port: PublishedPort,
-    private readonly opener: Opener,
-  ) {}
-
-  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
-  async openListener(_: PublishedPort, events: ListenerEvents<number>): Promise<Listener> {
-    return new NativeListener(this.kernel, this.port, events, () => this.opener.close())
+    private readonly reactor: Reactor,
+    port: PublishedPort,
+    workers: Workers,
+  ) {
+    this.#relays = workers.relayFactory(port.protocol)
   }
 
-  openRelay(client: number, _: PublishedPort, events: RelayEvents): Relay {
-    return this.opener.open(client, events)
+  // eslint-disable-next-line @typescript-eslint/require-await -- an exception becomes a rejection
+  async openListener(port: PublishedPort, events: ListenerEvents<number>): Promise<Listener> {
+    return new NativeListener(this.reactor, port, events, () => this.#relays.close())
   }
 
-  drop(client: number): void {
-    this.kernel.poller.close(client)
+  openRelay(client: number, backend: Backend, events: RelayEvents): Relay {
+    return this.#relays.open(client, backend, events)
   }
 
-  addressOf(client: number): string {
+  backendChanged(): void {
+    this.#relays.backendChanged()
+  }
+
+  discard(client: number): void {
+    this.reactor.poller.close(client)
+  }
+
+  clientAddress(client: number): string {
     try {
       const { ip, port } = peerAddress(client) ?? { ip: '?', port: 0 }
       return joinHostPort(ip, port)
     } catch {
-      return '?' // It is gone already.
+      return '?' // The client has gone already.
     }
   }
 }

@@ -1,113 +1,118 @@
-import { EPOLL, ERRNO, LISTENS_NO_MORE, SHORTAGES, SOCK } from '../../linux/constants.js'
-import type { Pollable } from '../../linux/epoll.js'
-import type { SocketName } from '../../linux/socket-address.js'
-import { socketError } from '../../linux/system-error.js'
+import { EPOLL, ERRNO, NOT_LISTENING, SHORTAGES, SOCK } from '../../linux/ffi/constants.js'
+import { socketError } from '../../linux/ffi/system-error.js'
+import type { Pollable } from '../../linux/sockets/poller.js'
+import type { SocketAddress } from '../../linux/sockets/socket-address.js'
 import type { Listener, ListenerEvents } from '../connection-proxy.js'
 import type { PublishedPort } from '../published-port.js'
 import { setConnectionOptions } from './connection-options.js'
-import type { Kernel } from './kernel.js'
 import { bindPort, watchPort } from './port-socket.js'
+import type { Reactor } from './reactor.js'
 
-/** Connections accepted before those that are there have their turn: a connection costs much more than a request. */
+/** Connections accepted per turn. Accepting costs much more than relaying a request, and open connections must get their turn. */
 const BATCH = 4
-/** How long to wait after a shortage or another trouble of the system's, milliseconds. */
+/** Wait after a shortage or a network error, milliseconds. */
 const RETRY_MS = 100
 
-/** The port's listening socket. */
+/** The listening socket of a port. */
 export class NativeListener implements Listener, Pollable {
-  readonly address: SocketName
+  readonly address: SocketAddress
   readonly fd: number
   #isClosed = false
   #isPaused = false
-  /** Set while nothing is accepted because the system is in trouble. */
+  /** Set while nothing is accepted because of a shortage or a network error. */
   #retry: NodeJS.Timeout | undefined
-  /** Whether all that wait have been made since the options were set, and so have them. */
+  /** Whether all waiting connections were made after the options were set, and have inherited them. */
   #inheritsOptions: boolean
 
   /**
-   * @param closed called when it is
+   * @param onClosed called once the listener is closed
    * @throws ListenError
    */
   constructor(
-    private readonly kernel: Kernel,
+    private readonly reactor: Reactor,
     private readonly port: PublishedPort,
     private readonly events: ListenerEvents<number>,
-    private readonly closed: () => void,
+    private readonly onClosed: () => void,
   ) {
-    const { fd, address } = bindPort(kernel, port)
+    const { fd, address } = bindPort(reactor, port)
     this.fd = fd
     this.address = address
-    const { calls } = kernel
-    // The parent shares this flag, as it does with every proxy that does not block.
-    calls.setNonBlocking(fd)
-    setConnectionOptions(calls, fd, port.protocol)
+    const { syscalls } = reactor
+    // The parent shares this flag, as it does with every non-blocking proxy.
+    syscalls.setNonBlocking(fd)
+    setConnectionOptions(syscalls, fd, port.protocol)
     this.#inheritsOptions = port.listenFd === undefined
-    watchPort(kernel, port, fd, EPOLL.IN, this)
+    watchPort(reactor, port, fd, EPOLL.IN, this)
   }
 
   pause(): boolean {
     this.#isPaused = true
-    this.#ask()
+    this.#updateWatch()
     return true
   }
 
   resume(): void {
     this.#isPaused = false
-    this.#ask()
+    this.#updateWatch()
   }
 
   close(): void {
     clearTimeout(this.#retry)
     if (this.#isClosed) return
     this.#isClosed = true
-    // The parent may have it as well.
-    this.kernel.poller.forget(this.fd)
-    this.kernel.poller.close(this.fd)
-    this.closed()
+    // The parent may have the socket as well, so closing alone would not remove it from the set.
+    this.reactor.poller.unwatch(this.fd)
+    this.reactor.poller.close(this.fd)
+    this.onClosed()
   }
 
-  ready(events: number): void {
-    // A socket that was shut down says so even when nothing is asked for.
+  onReady(events: number): void {
+    // A socket that was shut down reports it even when no event is asked for.
     if (this.#isPaused && !(events & EPOLL.HUP)) return
     for (let i = 0; i < BATCH && !(i > 0 && this.#isPaused); i++) {
-      const answer = this.kernel.calls.accept(this.fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
-      if (answer >= 0) {
-        if (!this.#inheritsOptions)
-          setConnectionOptions(this.kernel.calls, answer, this.port.protocol)
-        this.events.connection(answer)
-      } else if (answer === -ERRNO.EAGAIN) {
-        this.#inheritsOptions = true
-        return
-      } else if (LISTENS_NO_MORE.includes(-answer)) {
-        this.events.broken(socketError(-answer))
-        return
-      } else if (SHORTAGES.includes(-answer)) {
-        this.events.exhausted()
-        this.#waitAWhile()
-        return
-      } else if (answer !== -ERRNO.ECONNABORTED && answer !== -ERRNO.EINTR) {
-        // Of the network, see accept(2); it may last.
-        this.#waitAWhile()
-        return
-      }
+      const result = this.reactor.syscalls.accept(this.fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
+      if (result >= 0) this.#accepted(result)
+      else if (!this.#continueAfter(-result)) return
     }
   }
 
-  fail(err: unknown): void {
-    this.events.failed(err)
+  onError(err: unknown): void {
+    this.events.listenerFaulted(err)
   }
 
-  #waitAWhile(): void {
+  #accepted(client: number): void {
+    if (!this.#inheritsOptions) {
+      setConnectionOptions(this.reactor.syscalls, client, this.port.protocol)
+    }
+    this.events.accepted(client)
+  }
+
+  /** Handles an error of accept(2). @returns whether to accept again at once */
+  #continueAfter(errno: number): boolean {
+    if (errno === ERRNO.ECONNABORTED || errno === ERRNO.EINTR) return true
+    if (errno === ERRNO.EAGAIN) {
+      this.#inheritsOptions = true
+    } else if (NOT_LISTENING.includes(errno)) {
+      this.events.listenerBroke(socketError(errno))
+    } else {
+      if (SHORTAGES.includes(errno)) this.events.outOfDescriptors()
+      // Otherwise it is an error of the network, see accept(2), which may last.
+      this.#pauseBriefly()
+    }
+    return false
+  }
+
+  #pauseBriefly(): void {
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined
-      this.#ask()
+      this.#updateWatch()
     }, RETRY_MS)
-    this.#ask()
+    this.#updateWatch()
   }
 
-  /** Asks for connections, or for none: a socket that is not accepted from would come up at once and again. */
-  #ask(): void {
+  /** While nothing is accepted, nothing is watched: the socket would be reported again and again. */
+  #updateWatch(): void {
     if (this.#isClosed) return
-    this.kernel.poller.change(this.fd, this.#isPaused || this.#retry ? 0 : EPOLL.IN)
+    this.reactor.poller.modify(this.fd, this.#isPaused || this.#retry ? 0 : EPOLL.IN)
   }
 }

@@ -1,72 +1,72 @@
-import type { Calls } from '../../linux/calls.js'
+import type { Syscalls } from '../../linux/ffi/syscalls.js'
 
-/** What splice(2) brings data through: the kernel passes pages, and no byte is copied to this process. */
+/** A pipe for splice(2): the kernel moves pages through it, and no byte is copied to this process. */
 export interface Pipe {
   readonly readEnd: number
   readonly writeEnd: number
-  /** Bytes in it. */
-  held: number
+  /** Bytes in the pipe. */
+  buffered: number
 }
 
-/** Room in a pipe, bytes. */
+/** Capacity of a pipe, bytes. */
 const PIPE_SIZE = 512 * 1024
-/** Empty pipes kept for the next who needs one. */
+/** Empty pipes kept for later. */
 const MAX_SPARE = 8
 
-/** Pipes, lent out while a bulk transfer moves. */
+/** Pipes that are lent out while bulk data moves. */
 export class PipePool {
   readonly #spare: Pipe[] = []
   #max: number | undefined
   #open = 0
-  #taken = 0
+  #borrowed = 0
 
-  /** @param limit pipes open at most, spare ones among them; asked for with the first pipe, not at start-up */
+  /** @param limit returns the maximum of open pipes, spare ones included; called with the first pipe, not at start-up */
   constructor(
-    private readonly calls: Calls,
+    private readonly syscalls: Syscalls,
     private readonly limit: () => number,
   ) {}
 
-  /** An empty pipe; undefined when there are too many, or no descriptors for it. */
-  take(): Pipe | undefined {
-    this.#taken++
+  /** @returns an empty pipe; undefined if the limit is reached or no descriptors are left */
+  borrow(): Pipe | undefined {
+    this.#borrowed++
     const spare = this.#spare.pop()
     if (spare || this.#open >= (this.#max ??= this.limit())) return spare
-    const ends = this.calls.pipe()
+    const ends = this.syscalls.pipe()
     if (!ends) return undefined
     const [readEnd, writeEnd] = ends
-    // Where it is refused, the pipe is a small one.
-    this.calls.setPipeSize(writeEnd, PIPE_SIZE)
+    // If the kernel refuses, the pipe keeps its small default size.
+    this.syscalls.setPipeSize(writeEnd, PIPE_SIZE)
     this.#open++
-    return { readEnd, writeEnd, held: 0 }
+    return { readEnd, writeEnd, buffered: 0 }
   }
 
-  /** Takes a pipe back; one that still holds data is of no use to another. */
-  give(pipe: Pipe): void {
-    if (pipe.held === 0 && this.#spare.length < MAX_SPARE) {
+  /** Takes a pipe back. A pipe that still holds data is closed. */
+  giveBack(pipe: Pipe): void {
+    if (pipe.buffered === 0 && this.#spare.length < MAX_SPARE) {
       this.#spare.push(pipe)
       return
     }
     this.#close(pipe)
   }
 
-  /** Closes the pipes that nobody has. */
+  /** Closes all spare pipes. */
   close(): void {
     for (const pipe of this.#spare.splice(0)) this.#close(pipe)
   }
 
-  /** Pipes open now. */
+  /** Pipes that are open, lent or spare. */
   get open(): number {
     return this.#open
   }
 
-  /** How often one was asked for so far. */
-  get taken(): number {
-    return this.#taken
+  /** How often a pipe was requested so far. */
+  get borrowed(): number {
+    return this.#borrowed
   }
 
   #close({ readEnd, writeEnd }: Pipe): void {
-    this.calls.close(readEnd)
-    this.calls.close(writeEnd)
+    this.syscalls.close(readEnd)
+    this.syscalls.close(writeEnd)
     this.#open--
   }
 }

@@ -1,76 +1,72 @@
-import { OPTION } from '../../linux/constants.js'
-import type { Pollable } from '../../linux/epoll.js'
 import { errnoCode } from '../../linux/errno.js'
-import { requireLibc } from '../../linux/libc.js'
-import { BACKLOG, openPortSocket, SOCKET_KINDS } from '../../linux/port-socket.js'
-import type { SocketName } from '../../linux/socket-address.js'
-import { localAddress } from '../../linux/socket-name.js'
+import { requireCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
+import { OPTION } from '../../linux/ffi/constants.js'
+import { localAddress } from '../../linux/sockets/endpoints.js'
+import type { Pollable } from '../../linux/sockets/poller.js'
+import { BACKLOG, openPortSocket, SOCKET_KINDS } from '../../linux/sockets/port-socket.js'
+import type { SocketAddress } from '../../linux/sockets/socket-address.js'
+import { isPort } from '../../ports/host-port.js'
 import { bindError, invalidArgument } from '../listen-error.js'
 import { checkListenFd, listenFdError, unixSocketError } from '../listen-fd.js'
-import { hostAddressOf, isPort, type PublishedPort } from '../published-port.js'
-import type { Kernel } from './kernel.js'
+import { listenIp, type PublishedPort } from '../published-port.js'
+import type { Reactor } from './reactor.js'
 
-/** A port's socket, bound, and listening but for UDP. */
+/** The bound socket of a port. Unless it is UDP, it listens. */
 export interface BoundSocket {
   readonly fd: number
-  readonly address: SocketName
+  readonly address: SocketAddress
 }
 
 /**
- * Binds a port, or takes the socket handed over.
+ * Binds a port, or takes the socket that was handed over.
  * @throws ListenError
  */
-export function bindPort(kernel: Kernel, port: PublishedPort): BoundSocket {
-  const fd = port.listenFd === undefined ? bind(port) : adopt(kernel, port, port.listenFd)
+export function bindPort(reactor: Reactor, port: PublishedPort): BoundSocket {
+  const fd = port.listenFd === undefined ? bind(port) : adopt(reactor, port, port.listenFd)
   const address = localAddress(fd)
   if (!address) throw listenFdError(port.protocol)
   return { fd, address }
 }
 
 /**
- * Watches a port's socket; one that was bound here is closed where that fails.
+ * Watches the socket of a port. If this fails, a socket that was bound here is closed.
  * @throws ListenError
  */
 export function watchPort(
-  { calls, poller }: Kernel,
+  { syscalls, poller }: Reactor,
   port: PublishedPort,
   fd: number,
   events: number,
   pollable: Pollable,
 ): void {
   try {
-    poller.add(fd, events, pollable)
+    poller.watch(fd, events, pollable)
   } catch (err) {
-    if (port.listenFd === undefined) calls.close(fd)
+    if (port.listenFd === undefined) syscalls.close(fd)
     throw bindError(port, err)
   }
 }
 
 function bind(port: PublishedPort): number {
-  const { protocol, hostPort } = port
   try {
-    if (!isPort(hostPort)) throw invalidArgument()
-    return openPortSocket(protocol, hostAddressOf(port), hostPort)
+    if (!isPort(port.port)) throw invalidArgument()
+    return openPortSocket({ ...port, ip: listenIp(port) })
   } catch (err) {
     throw bindError(port, err)
   }
 }
 
-function adopt({ calls }: Kernel, { protocol }: PublishedPort, fd: number): number {
+function adopt({ syscalls }: Reactor, { protocol }: PublishedPort, fd: number): number {
   checkListenFd(protocol, fd)
-  if (localAddress(fd) === undefined) {
-    throw unixSocketError(protocol)
-  }
+  if (localAddress(fd) === undefined) throw unixSocketError(protocol)
   const { type, number } = SOCKET_KINDS[protocol]
-  if (
-    calls.option(fd, OPTION.SO_TYPE) !== type ||
-    calls.option(fd, OPTION.SO_PROTOCOL) !== number
-  ) {
-    throw listenFdError(protocol)
-  }
-  if (protocol === 'udp' || calls.option(fd, OPTION.SO_ACCEPTCONN) === 1) return fd
+  const isRightKind =
+    syscalls.getOption(fd, OPTION.SO_TYPE) === type &&
+    syscalls.getOption(fd, OPTION.SO_PROTOCOL) === number
+  if (!isRightKind) throw listenFdError(protocol)
+  if (protocol === 'udp' || syscalls.getOption(fd, OPTION.SO_ACCEPTCONN) === 1) return fd
   try {
-    requireLibc().listen(fd, BACKLOG)
+    requireCheckedSyscalls().listen(fd, BACKLOG)
     return fd
   } catch (err) {
     throw listenFdError(protocol, errnoCode(err))

@@ -1,20 +1,20 @@
-import { EPOLL } from '../../linux/constants.js'
-import type { Pollable } from '../../linux/epoll.js'
+import { EPOLL } from '../../linux/ffi/constants.js'
+import type { Pollable } from '../../linux/sockets/poller.js'
 import type { Side } from './direction.js'
 
-/** Edges of all that can happen to a socket: asked for once, and never changed while data flows. */
-export const EVERYTHING = EPOLL.IN | EPOLL.OUT | EPOLL.PRI | EPOLL.RDHUP | EPOLL.ET
-/** The connection is over both ways: both have ended it, or it was reset. */
-export const GONE = EPOLL.HUP | EPOLL.ERR
-const READABLE = EPOLL.IN | EPOLL.PRI | EPOLL.RDHUP | GONE
-const WRITABLE = EPOLL.OUT | GONE
-/** The end is near, or urgent data before which recv(2) stops short. */
-const READ_TO_THE_END = EPOLL.PRI | EPOLL.RDHUP | GONE
+/** All events of a socket, edge-triggered: set once, and never changed while data flows. */
+export const ALL_EVENTS = EPOLL.IN | EPOLL.OUT | EPOLL.PRI | EPOLL.RDHUP | EPOLL.ET
+/** The connection is closed in both directions: both sides have ended it, or it was reset. */
+export const CLOSED_EVENTS = EPOLL.HUP | EPOLL.ERR
+const READABLE_EVENTS = EPOLL.IN | EPOLL.PRI | EPOLL.RDHUP | CLOSED_EVENTS
+const WRITABLE_EVENTS = EPOLL.OUT | CLOSED_EVENTS
+/** The end of stream is near, or there is urgent data, before which recv(2) returns early. */
+const READ_TO_END_EVENTS = EPOLL.PRI | EPOLL.RDHUP | CLOSED_EVENTS
 
 export interface RelaySideOwner {
-  /** Something has happened to the socket, which is noted in `side` already. */
-  ready(side: RelaySide, events: number): void
-  fail(err: unknown): void
+  /** An event of the socket; `side` is already updated. */
+  onSideReady(side: RelaySide, events: number): void
+  onError(err: unknown): void
 }
 
 /** One of the two sockets of a relay. */
@@ -22,30 +22,30 @@ export class RelaySide implements Side, Pollable {
   readable = false
   writable = false
   isBroken = false
-  /** Whether it has been shut down for writing. */
+  /** Whether the socket was shut down for writing. */
   isShut = false
-  endFollows = false
-  readToTheEnd: boolean
+  endIsQueued = false
+  readUntilEmpty: boolean
 
-  /** @param isSctp whether a read brings no more than one message, whatever else is there */
+  /** @param isSctp with SCTP, a read returns at most one message even if more are queued */
   constructor(
     private readonly relay: RelaySideOwner,
     private readonly isSctp: boolean,
     public fd = -1,
   ) {
-    this.readToTheEnd = isSctp
+    this.readUntilEmpty = isSctp
   }
 
-  ready(events: number): void {
-    if (events & READABLE) this.readable = true
-    if (events & WRITABLE) this.writable = true
-    if (events & READ_TO_THE_END) this.readToTheEnd = true
-    const isEnd = (events & (EPOLL.RDHUP | GONE)) === EPOLL.RDHUP
-    if (isEnd && !this.isSctp) this.endFollows = true
-    this.relay.ready(this, events)
+  onReady(events: number): void {
+    if (events & READABLE_EVENTS) this.readable = true
+    if (events & WRITABLE_EVENTS) this.writable = true
+    if (events & READ_TO_END_EVENTS) this.readUntilEmpty = true
+    const isEnd = (events & (EPOLL.RDHUP | CLOSED_EVENTS)) === EPOLL.RDHUP
+    if (isEnd && !this.isSctp) this.endIsQueued = true
+    this.relay.onSideReady(this, events)
   }
 
-  fail(err: unknown): void {
-    this.relay.fail(err)
+  onError(err: unknown): void {
+    this.relay.onError(err)
   }
 }

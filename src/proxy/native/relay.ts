@@ -1,34 +1,37 @@
-import { EPOLL, OPTION, SHUT_WR } from '../../linux/constants.js'
-import { isReset } from '../../linux/errno.js'
-import { socketError } from '../../linux/system-error.js'
+import { errnoCode, isReset } from '../../linux/errno.js'
+import { EPOLL, OPTION, SHUT_WR } from '../../linux/ffi/constants.js'
+import { socketError } from '../../linux/ffi/system-error.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
-import type { Dial } from './dialer.js'
+import type { RelayEnding } from '../observer.js'
 import { Direction } from './direction.js'
-import type { Kernel } from './kernel.js'
-import { EVERYTHING, GONE, RelaySide, type RelaySideOwner } from './relay-side.js'
-import { Reset } from './reset.js'
+import { PendingReset } from './pending-reset.js'
+import type { Reactor } from './reactor.js'
+import { ALL_EVENTS, CLOSED_EVENTS, RelaySide, type RelaySideOwner } from './relay-side.js'
 
-/** A backend that a client is joined to already, and what was moved so far. */
-export interface Joined {
+/** A backend connection that another relay has detached, and the bytes that it moved. */
+export interface JoinedBackend {
   readonly fd: number
   readonly bytesIn: number
   readonly bytesOut: number
 }
 
-export interface NativeRelayEvents extends Omit<RelayEvents, 'moved'> {
-  /** Some bytes have been moved. */
-  advanced?(relay: Relay): void
+/** Starts a dial, and returns its socket. @throws SystemError if the dial fails at once */
+export type Dial = () => number
+
+export interface NativeRelayEvents extends Omit<RelayEvents, 'relayMoved'> {
+  /** Some bytes were moved. */
+  progressed?(relay: Relay): void
 }
 
 /**
- * A client and the backend, joined by two directions.
+ * A client and a backend, joined by two directions.
  *
- *     dialing ──connected──▶ joined ──both directions over───────────────────────────▶ closed
- *        │                     └──a side is reset──▶ resetting ──the other has been sent all──▲
- *        └──refused, or the client is gone────────────────────────────────────────────────────┘
+ *     dialing ──connected──▶ joined ──both directions over─────────────────────────▶ closed
+ *        │                     └──one side is reset──▶ resetting ──earlier data sent──▲
+ *        └──dial failed, or the client has gone───────────────────────────────────────┘
  *
- * A direction that is over shuts the other side down for writing. A side that is broken has the other one reset, once
- * that has been sent what came before.
+ * When a direction is over, the other side is shut down for writing. When a side is broken, the other side is reset once the data before
+ * the reset is sent.
  */
 export class NativeRelay implements Relay, RelaySideOwner {
   readonly #client: RelaySide
@@ -36,43 +39,44 @@ export class NativeRelay implements Relay, RelaySideOwner {
   readonly #up: Direction
   readonly #down: Direction
   #state: 'dialing' | 'joined' | 'resetting' | 'closed' = 'dialing'
-  #isPutOff = false
-  #reset: Reset | undefined
+  #isDeferred = false
+  #reset: PendingReset | undefined
   #dialError: Error | undefined
-  /** What has failed here, and not with the backend. */
+  /** An error of this program, not of the backend. */
   #fault: unknown
+  #ending: RelayEnding = 'finished'
 
   /**
-   * @param client connected; it belongs to the relay from now on
-   * @param backend how to reach it; or what another relay has let go
-   * @param isSctp whether its sockets are SCTP's: a read brings no more than one message, whatever else is there, and there is no half-close
+   * @param client a connected socket; the relay owns it from now on
+   * @param backend how to dial it, or a connection that another relay has detached
+   * @param isSctp with SCTP, a read returns at most one message, and there is no half-close
    */
   constructor(
-    private readonly kernel: Kernel,
+    private readonly reactor: Reactor,
     private readonly events: NativeRelayEvents,
     client: number,
-    backend: Dial | Joined,
+    backend: Dial | JoinedBackend,
     private readonly isSctp: boolean,
   ) {
     const isJoined = typeof backend !== 'function'
     this.#client = new RelaySide(this, isSctp, client)
     this.#backend = new RelaySide(this, isSctp, isJoined ? backend.fd : -1)
-    this.#up = new Direction(kernel, this.#client, this.#backend)
-    this.#down = new Direction(kernel, this.#backend, this.#client)
+    this.#up = new Direction(reactor, this.#client, this.#backend)
+    this.#down = new Direction(reactor, this.#backend, this.#client)
     try {
-      kernel.poller.add(client, EVERYTHING, this.#client)
+      reactor.poller.watch(client, ALL_EVENTS, this.#client)
       if (isJoined) {
         this.#up.bytes = backend.bytesIn
         this.#down.bytes = backend.bytesOut
       } else {
-        this.#backend.fd = this.#reach(backend)
+        this.#backend.fd = this.#startDial(backend)
       }
-      kernel.poller.add(this.#backend.fd, EVERYTHING, this.#backend)
+      reactor.poller.watch(this.#backend.fd, ALL_EVENTS, this.#backend)
       if (isJoined) this.#state = 'joined'
     } catch (err) {
-      // Told from the event loop, as every failure.
+      // Reported from the event loop, like all other failures.
       this.#fault = this.#dialError ? undefined : err
-      kernel.poller.putOff(this.#client)
+      reactor.poller.defer(this.#client)
     }
   }
 
@@ -85,100 +89,107 @@ export class NativeRelay implements Relay, RelaySideOwner {
   }
 
   destroy(): void {
-    if (this.#state === 'closed') return
-    this.#state = 'closed'
-    this.#up.abandon()
-    this.#down.abandon()
-    this.kernel.poller.close(this.#client.fd)
-    this.kernel.poller.close(this.#backend.fd)
-    this.events.ended(this)
+    this.#ending = 'stopped'
+    this.#close()
   }
 
   /**
-   * Lets both sockets go, for another thread to take them; undefined where there is something under way.
-   * The relay is over then, without having `ended`.
+   * Gives both sockets away, so that another thread can relay them. The relay is over then, without a `relayClosed` event.
+   * @returns undefined if data is under way, or the relay is not joined
    */
-  letGo(): ({ readonly client: number } & Joined) | undefined {
-    const isQuiet = this.#up.isQuiet && this.#down.isQuiet && !this.#isPutOff
+  detach(): ({ readonly client: number } & JoinedBackend) | undefined {
+    const isQuiet = this.#up.isQuiet && this.#down.isQuiet && !this.#isDeferred
     if (this.#state !== 'joined' || !isQuiet) return undefined
     this.#state = 'closed'
-    this.kernel.poller.forget(this.#client.fd)
-    this.kernel.poller.forget(this.#backend.fd)
+    this.reactor.poller.unwatch(this.#client.fd)
+    this.reactor.poller.unwatch(this.#backend.fd)
     const { bytesIn, bytesOut } = this
     return { client: this.#client.fd, fd: this.#backend.fd, bytesIn, bytesOut }
   }
 
-  ready(side: RelaySide, events: number): void {
+  onSideReady(side: RelaySide, events: number): void {
     if (this.#state === 'closed') return
-    if (this.#fault) return this.fail(this.#fault)
-    if (events === 0) this.#isPutOff = false
-    if (this.#state === 'dialing') this.#dial(side, events)
-    else if (this.#reset) this.#goOnResetting(this.#reset, side, events)
-    else if (events & EPOLL.ERR) this.#noteReset(side)
+    if (this.#fault) return this.onError(this.#fault)
+    if (events === 0) this.#isDeferred = false
+    if (this.#state === 'dialing') this.#continueDial(side, events)
+    else if (this.#reset) this.#continueReset(this.#reset, side, events)
+    else if (events & EPOLL.ERR) this.#markReset(side)
     if (this.#state === 'joined') this.#advance()
   }
 
-  fail(err: unknown): void {
+  onError(err: unknown): void {
     if (this.#state === 'closed') return
-    this.events.failed(err)
-    this.abort()
+    this.events.relayFaulted(err)
+    this.abort('fault')
   }
 
-  /** Ends it with a reset of both sides: what was cut off must not look whole. */
-  abort(): void {
+  /** Resets both sides: a connection that was cut off must not look complete. */
+  abort(ending: RelayEnding): void {
     if (this.#state === 'closed') return
-    const { calls } = this.kernel
-    for (const { fd } of [this.#client, this.#backend]) if (fd >= 0) calls.resetOnClose(fd)
-    this.destroy()
+    this.#ending = ending
+    const { syscalls } = this.reactor
+    for (const { fd } of [this.#client, this.#backend]) if (fd >= 0) syscalls.resetOnClose(fd)
+    this.#close()
   }
 
-  /** @throws Error, which is kept */
-  #reach(dial: Dial): number {
+  #close(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#up.abandon()
+    this.#down.abandon()
+    this.reactor.poller.close(this.#client.fd)
+    this.reactor.poller.close(this.#backend.fd)
+    this.events.relayClosed(this, this.#ending)
+  }
+
+  /** @throws Error; a system error is also stored in `#dialError` */
+  #startDial(dial: Dial): number {
     try {
       return dial()
     } catch (err) {
-      this.#dialError = err as Error
+      if (errnoCode(err) !== undefined) this.#dialError = err as Error
       throw err
     }
   }
 
-  #goOnResetting(reset: Reset, side: RelaySide, events: number): void {
-    reset.ready(side, events)
-    if (reset.isOver) this.destroy()
+  #continueReset(reset: PendingReset, side: RelaySide, events: number): void {
+    reset.handle(side, events)
+    if (reset.isDone) this.#close()
   }
 
-  #dial(side: RelaySide, events: number): void {
+  #continueDial(side: RelaySide, events: number): void {
     if (side === this.#backend) {
-      const error = events & GONE ? this.#errorOf(side) : undefined
+      const error = events & CLOSED_EVENTS ? this.#errorOf(side) : undefined
       if (error && !isReset(error)) {
         this.#dialError = error
-      } else if (events & (EPOLL.OUT | GONE)) {
+      } else if (events & (EPOLL.OUT | CLOSED_EVENTS)) {
         this.#state = 'joined'
-        // It was there, and is gone already: its last words are delivered, and the reset.
-        side.isBroken = (events & GONE) !== 0
+        // If the backend has already gone, its data is delivered, and then the reset.
+        side.isBroken = (events & CLOSED_EVENTS) !== 0
       }
     }
     if (this.#dialError) {
+      this.#ending = 'dial-failed'
       this.events.dialFailed(this.#dialError)
-      this.destroy()
-    } else if (side === this.#client && events & GONE && this.#state === 'dialing') {
-      // What it had sent before it was gone is for the backend to get, if that answers.
-      if (this.#hasWords(side)) side.isBroken = true
-      else this.abort()
+      this.#close()
+    } else if (side === this.#client && events & CLOSED_EVENTS && this.#state === 'dialing') {
+      // The backend receives what the client sent before it went, if the backend answers.
+      if (this.#hasUnreadData(side)) side.isBroken = true
+      else this.abort('client-reset')
     }
   }
 
   #errorOf({ fd }: RelaySide): Error | undefined {
-    const error = Math.abs(this.kernel.calls.option(fd, OPTION.SO_ERROR))
-    return error === 0 ? undefined : socketError(error)
+    const errno = Math.abs(this.reactor.syscalls.getOption(fd, OPTION.SO_ERROR))
+    return errno === 0 ? undefined : socketError(errno)
   }
 
-  #hasWords({ fd }: RelaySide): boolean {
-    return this.kernel.calls.peek(fd, this.kernel.buffer.address, 1) > 0
+  #hasUnreadData({ fd }: RelaySide): boolean {
+    return this.reactor.syscalls.peek(fd, this.reactor.buffer.address, 1) > 0
   }
 
-  /** Nothing but the event tells of a reset behind an end: a read goes on to answer that it has ended. */
-  #noteReset(side: RelaySide): void {
+  /** Only the event reports a reset behind an end: reads continue to report the end. */
+  #markReset(side: RelaySide): void {
     const [direction, other] =
       side === this.#client ? [this.#up, this.#backend] : [this.#down, this.#client]
     if (direction.state === 'over') this.#resetAndClose(other)
@@ -188,26 +199,26 @@ export class NativeRelay implements Relay, RelaySideOwner {
   #advance(): void {
     const up = this.#up
     const down = this.#down
-    let more: boolean
+    let hasMore: boolean
     do {
-      // Both of them, whatever the first has left.
-      more = up.pump()
-      more = down.pump() || more
+      // Both directions run, whatever the first one returns.
+      hasMore = up.pump()
+      hasMore = down.pump() || hasMore
     } while (
       this.#settle(up, this.#client, this.#backend, down) ||
       this.#settle(down, this.#backend, this.#client, up)
     )
     if (this.#state !== 'joined') return
-    this.events.advanced?.(this)
-    if (more && !this.#isPutOff) {
-      this.#isPutOff = true
-      this.kernel.poller.putOff(this.#client)
+    this.events.progressed?.(this)
+    if (hasMore && !this.#isDeferred) {
+      this.#isDeferred = true
+      this.reactor.poller.defer(this.#client)
     }
   }
 
   /**
-   * Does what follows from the end of a direction.
-   * @returns whether the opposite one has got something to do by it
+   * Acts on the end of a direction.
+   * @returns whether the opposite direction has work to do because of it
    */
   #settle(direction: Direction, from: RelaySide, to: RelaySide, opposite: Direction): boolean {
     if (direction.state !== 'over' || direction.isSettled || this.#state === 'closed') return false
@@ -218,24 +229,25 @@ export class NativeRelay implements Relay, RelaySideOwner {
       if (opposite.state === 'over') {
         this.#resetAndClose(from)
       } else {
-        // What it had sent before it broke is still in the kernel, see tcp(7); then comes the end, or the reset.
-        to.readable = to.readToTheEnd = true
+        // What the side sent before it broke is still in the kernel, see tcp(7). The end or the reset follows.
+        to.readable = to.readUntilEmpty = true
         return true
       }
     } else if (opposite.state === 'over' || this.isSctp) {
-      // An SCTP association ends both ways, once what was sent has arrived: one that is closed does, and no event would tell of its end.
-      this.destroy()
+      // An SCTP association ends in both directions, after sent data has arrived. No event would report its end.
+      this.#close()
     } else {
-      this.kernel.calls.shutdown(to.fd, SHUT_WR)
+      this.reactor.syscalls.shutdown(to.fd, SHUT_WR)
       to.isShut = true
     }
     return false
   }
 
-  /** Passes a reset on: a side that was reset must not look like one that ended well. */
+  /** Resets a side because the other one is broken: it must not look like a good end. */
   #resetAndClose(side: RelaySide): void {
+    this.#ending = side === this.#client ? 'backend-reset' : 'client-reset'
     this.#state = 'resetting'
-    this.#reset = new Reset(this.kernel, side)
-    if (this.#reset.isOver) this.destroy()
+    this.#reset = new PendingReset(this.reactor, side)
+    if (this.#reset.isDone) this.#close()
   }
 }

@@ -1,38 +1,40 @@
-import type { Calls } from '../../linux/calls.js'
+import type { Syscalls } from '../../linux/ffi/syscalls.js'
 
-/** Places in the shared memory's head: how many numbers were sent so far, and whether the bell rings already. */
+/** Index in the shared memory: how many numbers were sent so far. */
 const SENT = 0
-const RUNG = 1
+/** Index in the shared memory: 1 if the eventfd is already signalled. */
+const SIGNALLED = 1
+/** Numbers before the ring itself. */
 const HEAD = 2
 
-/** What both ends of a ring are given. */
+/** The memory that both ends of a ring share. */
 export interface RingMemory {
   readonly numbers: SharedArrayBuffer
-  /** An eventfd, which wakes the receiver. */
-  readonly bell: number
+  /** Wakes the receiver. */
+  readonly eventFd: number
 }
 
-/** @param capacity numbers under way at most, a power of two; the sender sees to it */
-export function ringMemory(capacity: number, bell: number): RingMemory {
+/** @param capacity numbers under way at most, a power of two; the sender has to respect it */
+export function ringMemory(capacity: number, eventFd: number): RingMemory {
   return {
     numbers: new SharedArrayBuffer((HEAD + capacity) * Int32Array.BYTES_PER_ELEMENT),
-    bell,
+    eventFd,
   }
 }
 
-/** Numbers from one thread to another, in order. A number costs no system call while the other is awake to take it. */
+/** Sends numbers from one thread to another, in order. No system call is needed while the receiver is awake. */
 export class Ring {
-  readonly bell: number
+  readonly eventFd: number
   readonly #numbers: Int32Array
   readonly #mask: number
-  /** Of the sender those sent, of the receiver those taken. */
+  /** Numbers sent, at the sender; numbers taken, at the receiver. */
   #count = 0
 
   constructor(
-    private readonly calls: Calls,
-    { numbers, bell }: RingMemory,
+    private readonly syscalls: Syscalls,
+    { numbers, eventFd }: RingMemory,
   ) {
-    this.bell = bell
+    this.eventFd = eventFd
     this.#numbers = new Int32Array(numbers)
     this.#mask = this.#numbers.length - HEAD - 1
   }
@@ -41,13 +43,15 @@ export class Ring {
     this.#numbers[HEAD + (this.#count & this.#mask)] = number
     this.#count = (this.#count + 1) | 0
     Atomics.store(this.#numbers, SENT, this.#count)
-    if (Atomics.exchange(this.#numbers, RUNG, 1) === 0) this.calls.wake(this.bell)
+    if (Atomics.exchange(this.#numbers, SIGNALLED, 1) === 0) {
+      this.syscalls.signalEventFd(this.eventFd)
+    }
   }
 
-  /** Takes all that was sent; to be called when the bell has rung. */
+  /** Takes all numbers that were sent. Call it when the eventfd is signalled. */
   receive(take: (number: number) => void): void {
-    // First, so that what comes from now on rings again.
-    Atomics.store(this.#numbers, RUNG, 0)
+    // Cleared first, so that a number sent from now on signals again.
+    Atomics.store(this.#numbers, SIGNALLED, 0)
     while (this.#count !== Atomics.load(this.#numbers, SENT)) {
       const number = this.#numbers[HEAD + (this.#count & this.#mask)] ?? 0
       this.#count = (this.#count + 1) | 0

@@ -1,62 +1,66 @@
-import { EPOLL, ERRNO } from '../../linux/constants.js'
-import type { Pollable } from '../../linux/epoll.js'
-import type { Envelope, MessageBatch } from '../../linux/message-batch.js'
-import { socketError } from '../../linux/system-error.js'
+import { EPOLL, ERRNO } from '../../linux/ffi/constants.js'
+import { socketError } from '../../linux/ffi/system-error.js'
+import type { Envelope, MessageBatch } from '../../linux/sockets/message-batch.js'
+import type { Pollable } from '../../linux/sockets/poller.js'
 import { MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
-import type { Dial } from './dialer.js'
-import type { Kernel } from './kernel.js'
-import type { Run } from './udp.js'
+import type { DatagramRun } from './datagram-run.js'
+import type { Dialer } from './dialer.js'
+import type { Reactor } from './reactor.js'
 
-/** There is nothing to receive after all. */
-const NOTHING: readonly number[] = [ERRNO.EAGAIN, ERRNO.EINTR]
+/** Results of a receive that mean: there is no datagram after all. */
+const NOTHING_RECEIVED: readonly number[] = [ERRNO.EAGAIN, ERRNO.EINTR]
 
 /** @see DatagramTransport.openFlow */
-export class NativeFlow implements Flow<Run>, Pollable {
+export class NativeFlow implements Flow<DatagramRun>, Pollable {
   #fd = -1
   #dialError: Error | undefined
   #isClosed = false
 
+  /**
+   * @param portFd the port's socket, from which replies are sent
+   * @param client where replies go
+   */
   constructor(
-    private readonly kernel: Kernel,
+    private readonly reactor: Reactor,
     private readonly batch: MessageBatch,
-    dial: Dial,
+    dialer: Dialer,
     private readonly events: FlowEvents,
     private readonly portFd: number,
     private readonly client: Envelope,
   ) {
     try {
-      this.#fd = dial()
-      kernel.poller.add(this.#fd, EPOLL.IN, this)
+      this.#fd = dialer.dial()
+      reactor.poller.watch(this.#fd, EPOLL.IN, this)
     } catch (err) {
-      // Told from the event loop, as every failure.
+      // Reported from the event loop, like all other failures.
       this.#dialError = err as Error
-      kernel.poller.putOff(this)
+      reactor.poller.defer(this)
     }
   }
 
-  send({ first, count }: Run): void {
+  send({ first, count }: DatagramRun): void {
     if (!this.#dialError) this.batch.forward(this.#fd, first, count, MAX_RETRIES)
   }
 
-  ready(): void {
+  onReady(): void {
     if (this.#isClosed) return
-    if (this.#dialError) return this.events.broken(this.#dialError)
+    if (this.#dialError) return this.events.broke(this.#dialError)
     const count = this.batch.receive(this.#fd)
     if (count > 0) {
-      this.events.answered(this.batch.dataLength(0, count))
-      this.batch.answer(this.portFd, 0, count, this.client)
-    } else if (count < 0 && !NOTHING.includes(-count)) {
-      this.events.broken(socketError(-count))
+      this.events.replied(this.batch.dataLength(0, count))
+      this.batch.reply(this.portFd, 0, count, this.client)
+    } else if (count < 0 && !NOTHING_RECEIVED.includes(-count)) {
+      this.events.broke(socketError(-count))
     }
   }
 
-  fail(err: unknown): void {
-    if (!this.#isClosed) this.events.broken(err as Error)
+  onError(err: unknown): void {
+    if (!this.#isClosed) this.events.broke(err as Error)
   }
 
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.kernel.poller.close(this.#fd)
+    this.reactor.poller.close(this.#fd)
   }
 }

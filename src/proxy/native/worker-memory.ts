@@ -1,13 +1,15 @@
+import { RELAY_ENDINGS, type RelayEnding } from '../observer.js'
 import { ringMemory, type RingMemory } from './ring.js'
 
 /** Relays of a worker at most; a power of two. */
 export const MAX_RELAYS = 16_384
-/** Messages under way for a place at most: an order that came too late for the last relay there, and two for this one; a power of two. */
-const MAX_UNDER_WAY = 4
+/** Messages under way per place at most: a late order for the previous relay there, and two for the current one; a power of two. */
+const MESSAGES_PER_PLACE = 4
 
-/** An order to a worker, or a report from it: its kind, and the relay's place in the table; or a port's number. */
+/** The kind of an order to a worker. It is sent with the relay's place in the table, or with a port's number. */
 export const ORDER = { OPEN: 0, ADOPT: 1, DESTROY: 2, STOP: 3, FORGET: 4 } as const
-export const REPORT = { DIAL_FAILED: 0, ENDED: 1 } as const
+/** The kind of a report from a worker. It is sent with the relay's place in the table. */
+export const REPORT = { DIAL_FAILED: 0, CLOSED: 1 } as const
 const KIND_BITS = 3
 
 export function message(kind: number, place: number): number {
@@ -18,46 +20,57 @@ export function parseMessage(number: number): { kind: number; place: number } {
   return { kind: number & ((1 << KIND_BITS) - 1), place: number >> KIND_BITS }
 }
 
-/** What the main thread and a worker share. */
+/** The memory that the main thread and a worker share. */
 export interface WorkerMemory {
   readonly orders: RingMemory
   readonly reports: RingMemory
   readonly relays: RelayTable
 }
 
-/**
- * The relays of a worker, by place. The sockets are there so that the main thread can close them if the worker dies.
- */
+/** The relays of a worker, by place. The main thread can close the sockets if the worker dies. */
 export interface RelayTable {
-  /** Descriptors; -1 where there is none. */
+  /** Descriptors of clients; -1 if there is none. */
   readonly clients: Int32Array
+  /** Descriptors of backends; -1 if there is none. */
   readonly backends: Int32Array
-  /** Numbers of ports, by which the worker knows where the backend is. */
+  /** Numbers of ports, by which the worker knows the backend's address. */
   readonly ports: Int32Array
-  /** Why the backend can't be reached, errno. */
+  /** Why a dial failed, errno. */
   readonly errors: Int32Array
-  /** Bytes from the client and to it so far, those before the worker had the relay among them. */
+  /** How a relay ended, see endingAt. */
+  readonly endings: Int32Array
+  /** Bytes from the client so far, those before the worker took over included. */
   readonly bytesIn: Float64Array
+  /** Bytes to the client so far, those before the worker took over included. */
   readonly bytesOut: Float64Array
 }
 
+export function setEnding({ endings }: RelayTable, place: number, ending: RelayEnding): void {
+  endings[place] = RELAY_ENDINGS.indexOf(ending)
+}
+
+export function endingAt({ endings }: RelayTable, place: number): RelayEnding {
+  return RELAY_ENDINGS[endings[place] ?? 0] ?? 'finished'
+}
+
 /**
- * @param ordersBell the eventfd that wakes the worker
- * @param reportsBell the one that wakes the main thread
+ * @param ordersEventFd wakes the worker
+ * @param reportsEventFd wakes the main thread
  */
-export function workerMemory(ordersBell: number, reportsBell: number): WorkerMemory {
+export function workerMemory(ordersEventFd: number, reportsEventFd: number): WorkerMemory {
   const numbers = (): Int32Array =>
     new Int32Array(new SharedArrayBuffer(MAX_RELAYS * Int32Array.BYTES_PER_ELEMENT))
   const counts = (): Float64Array =>
     new Float64Array(new SharedArrayBuffer(MAX_RELAYS * Float64Array.BYTES_PER_ELEMENT))
   return {
-    orders: ringMemory(MAX_UNDER_WAY * MAX_RELAYS, ordersBell),
-    reports: ringMemory(MAX_UNDER_WAY * MAX_RELAYS, reportsBell),
+    orders: ringMemory(MESSAGES_PER_PLACE * MAX_RELAYS, ordersEventFd),
+    reports: ringMemory(MESSAGES_PER_PLACE * MAX_RELAYS, reportsEventFd),
     relays: {
       clients: numbers(),
       backends: numbers(),
       ports: numbers(),
       errors: numbers(),
+      endings: numbers(),
       bytesIn: counts(),
       bytesOut: counts(),
     },

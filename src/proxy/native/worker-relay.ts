@@ -5,11 +5,12 @@ import type { RelayTable } from './worker-memory.js'
 export class WorkerRelay implements Relay {
   #isDestroyed = false
 
+  /** @param sendDestroy orders the worker to destroy the relay */
   constructor(
     readonly events: RelayEvents,
     private readonly table: RelayTable,
     private readonly place: number,
-    private readonly order: () => void,
+    private readonly sendDestroy: () => void,
   ) {}
 
   get bytesIn(): number {
@@ -23,6 +24,6 @@ export class WorkerRelay implements Relay {
   destroy(): void {
     if (this.#isDestroyed) return
     this.#isDestroyed = true
-    this.order()
+    this.sendDestroy()
   }
 }

@@ -1,12 +1,14 @@
 import { constants } from 'node:os'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { BlockingPoller } from '../../linux/blocking-poller.js'
-import { EPOLL, ERRNO } from '../../linux/constants.js'
 import { errnoCode } from '../../linux/errno.js'
+import { EPOLL, ERRNO } from '../../linux/ffi/constants.js'
+import { BlockingPoller } from '../../linux/sockets/blocking-poller.js'
+import type { SocketAddress } from '../../linux/sockets/socket-address.js'
+import type { Protocol } from '../../ports/host-port.js'
+import { Backend } from '../backend.js'
 import type { Relay } from '../connection-proxy.js'
-import type { PublishedPort } from '../published-port.js'
-import { dialer, type Dial } from './dialer.js'
-import { closeKernel, openKernel, type Kernel } from './kernel.js'
+import { Dialer } from './dialer.js'
+import { closeReactor, openReactor, type Reactor } from './reactor.js'
 import { NativeRelay, type NativeRelayEvents } from './relay.js'
 import { Ring } from './ring.js'
 import {
@@ -14,37 +16,39 @@ import {
   ORDER,
   parseMessage,
   REPORT,
+  setEnding,
   type RelayTable,
   type WorkerMemory,
 } from './worker-memory.js'
 
 /*
- * The body of a worker: a thread that moves the data of relays, and waits for nothing but their sockets and its orders.
+ * The program of a worker: a thread that relays data, and waits only for its sockets and for orders.
  */
 
 /** What a worker is started with. */
 export interface WorkerStart {
   readonly memory: WorkerMemory
-  /** Pipes that it may have. */
+  /** Pipes that the worker may have. */
   readonly pipes: number
 }
 
-/** What a worker is told before the first order that needs it. */
+/** Describes a port to a worker, before the first order for that port. */
 export interface PortNotice {
   readonly number: number
-  readonly port: PublishedPort
+  readonly protocol: Protocol
+  readonly container: SocketAddress
 }
 
-/** What a worker tells: that it takes orders from now on, or that a relay of this port was ended by a fault. */
+/** A worker's message: it now takes orders, or an internal error has ended a relay of this port. */
 export type WorkerNotice = 'ready' | { readonly port: number; readonly fault: string }
 
 interface KnownPort {
-  readonly port: PublishedPort
-  readonly dial: Dial
+  readonly protocol: Protocol
+  readonly dialer: Dialer
 }
 
 class WorkerThread {
-  readonly #kernel: Kernel<BlockingPoller>
+  readonly #reactor: Reactor<BlockingPoller>
   readonly #orders: Ring
   readonly #reports: Ring
   readonly #table: RelayTable
@@ -52,21 +56,21 @@ class WorkerThread {
   readonly #ports = new Map<number, KnownPort>()
 
   constructor({ memory, pipes }: WorkerStart) {
-    this.#kernel = openKernel(
+    this.#reactor = openReactor(
       () => new BlockingPoller(),
       () => pipes,
     )
-    this.#orders = new Ring(this.#kernel.calls, memory.orders)
-    this.#reports = new Ring(this.#kernel.calls, memory.reports)
+    this.#orders = new Ring(this.#reactor.syscalls, memory.orders)
+    this.#reports = new Ring(this.#reactor.syscalls, memory.reports)
     this.#table = memory.relays
   }
 
   run(): void {
-    const { poller } = this.#kernel
-    // An edge for each time it rings: nobody reads it.
-    poller.add(this.#orders.bell, EPOLL.IN | EPOLL.ET, {
-      ready: () => this.#orders.receive(this.#obey),
-      fail: (err) => {
+    const { poller } = this.#reactor
+    // Edge-triggered, because nobody reads the eventfd.
+    poller.watch(this.#orders.eventFd, EPOLL.IN | EPOLL.ET, {
+      onReady: () => this.#orders.receive(this.#handleOrder),
+      onError: (err: unknown) => {
         throw err
       },
     })
@@ -75,13 +79,13 @@ class WorkerThread {
       poller.run()
       for (const relay of this.#relays) relay?.destroy()
     } finally {
-      // After a fault there are some left.
-      for (const relay of this.#relays) relay?.abort()
-      closeKernel(this.#kernel)
+      // After an internal error some relays are left.
+      for (const relay of this.#relays) relay?.abort('fault')
+      closeReactor(this.#reactor)
     }
   }
 
-  readonly #obey = (number: number): void => {
+  readonly #handleOrder = (number: number): void => {
     const { kind, place } = parseMessage(number)
     switch (kind) {
       case ORDER.OPEN:
@@ -95,66 +99,66 @@ class WorkerThread {
         this.#ports.delete(place)
         break
       case ORDER.STOP:
-        this.#kernel.poller.stop()
+        this.#reactor.poller.stop()
         break
     }
   }
 
   #open(place: number, isJoined: boolean): void {
     const table = this.#table
-    const { port, dial } = this.#port(table.ports[place] ?? -1)
+    const { protocol, dialer } = this.#port(table.ports[place] ?? -1)
     const backend = isJoined
       ? {
           fd: table.backends[place] ?? -1,
           bytesIn: table.bytesIn[place] ?? 0,
           bytesOut: table.bytesOut[place] ?? 0,
         }
-      : (): number => (table.backends[place] = dial())
+      : (): number => (table.backends[place] = dialer.dial())
     this.#relays[place] = new NativeRelay(
-      this.#kernel,
+      this.#reactor,
       this.#eventsOf(place),
       table.clients[place] ?? -1,
       backend,
-      port.protocol === 'sctp',
+      protocol === 'sctp',
     )
   }
 
   #eventsOf(place: number): NativeRelayEvents {
     const table = this.#table
-    const advanced = ({ bytesIn, bytesOut }: Relay): void => {
+    const progressed = ({ bytesIn, bytesOut }: Relay): void => {
       table.bytesIn[place] = bytesIn
       table.bytesOut[place] = bytesOut
     }
     return {
-      advanced,
+      progressed,
       dialFailed: (err) => {
         table.errors[place] = errnoOf(err)
         this.#reports.send(message(REPORT.DIAL_FAILED, place))
       },
-      failed: (err) => {
+      relayFaulted: (err) => {
         notify({ port: table.ports[place] ?? -1, fault: String(err) })
       },
-      ended: (relay) => {
+      relayClosed: (relay, ending) => {
         this.#relays[place] = undefined
         table.clients[place] = table.backends[place] = -1
-        advanced(relay)
-        this.#reports.send(message(REPORT.ENDED, place))
+        setEnding(table, place, ending)
+        progressed(relay)
+        this.#reports.send(message(REPORT.CLOSED, place))
       },
     }
   }
 
-  /** Notices come by Node's way, which this thread does not wait for; but they are there before the order. */
+  /** Notices come by Node's own channel, which this thread does not wait for. But each is sent before the order that needs it. */
   #port(number: number): KnownPort {
     for (;;) {
       const known = this.#ports.get(number)
       if (known) return known
       const received = parentPort && receiveMessageOnPort(parentPort)
-      if (!received) throw new Error(`a worker was not told of port number ${number}`)
+      if (!received) throw new Error(`port number ${number} was not announced to this worker`)
       const notice = received.message as PortNotice
-      this.#ports.set(notice.number, {
-        port: notice.port,
-        dial: dialer(this.#kernel, notice.port),
-      })
+      const { protocol } = notice
+      const dialer = new Dialer(this.#reactor, protocol, new Backend(notice.container))
+      this.#ports.set(notice.number, { protocol, dialer })
     }
   }
 }

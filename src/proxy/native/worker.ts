@@ -1,14 +1,17 @@
 import { Worker as Thread } from 'node:worker_threads'
-import { EPOLL } from '../../linux/constants.js'
-import { requireLibc } from '../../linux/libc.js'
-import type { NodePoller } from '../../linux/node-poller.js'
-import { socketError } from '../../linux/system-error.js'
+import { requireCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
+import { EPOLL } from '../../linux/ffi/constants.js'
+import { socketError } from '../../linux/ffi/system-error.js'
+import type { NodePoller } from '../../linux/sockets/node-poller.js'
+import type { Protocol } from '../../ports/host-port.js'
+import type { Backend } from '../backend.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
-import type { PublishedPort } from '../published-port.js'
-import type { Kernel } from './kernel.js'
-import type { Joined } from './relay.js'
+import type { RelayEnding } from '../observer.js'
+import type { Reactor } from './reactor.js'
+import type { JoinedBackend } from './relay.js'
 import { Ring } from './ring.js'
 import {
+  endingAt,
   MAX_RELAYS,
   message,
   ORDER,
@@ -20,31 +23,32 @@ import {
 import { WorkerRelay } from './worker-relay.js'
 import type { PortNotice, WorkerNotice, WorkerStart } from './worker-thread.js'
 
-/** A port whose relays may be a worker's. */
-export interface SharedPort {
-  /** It tells the port from all others of the process. */
+/** A port whose relays a worker may have. */
+export interface WorkerPort {
+  /** Identifies the port in this process. */
   readonly number: number
-  readonly port: PublishedPort
+  readonly protocol: Protocol
+  readonly backend: Backend
   readonly events: RelayEvents
 }
 
 export interface WorkerEvents {
-  /** It takes orders from now on. */
+  /** The worker now takes orders. */
   readonly ready: () => void
-  /** It is over; with the reason where that was not asked for. All its relays have ended. */
+  /** The thread has ended, and all its relays are closed. `reason` is set if nobody asked it to end. */
   readonly ended: (reason?: Error) => void
 }
 
-/** A thread that moves the data of relays, as the main thread sees it. */
+/** A thread that relays data, as the main thread sees it. */
 export class Worker {
   readonly #thread: Thread
   readonly #memory: WorkerMemory
   readonly #orders: Ring
   readonly #reports: Ring
   readonly #relays: (WorkerRelay | undefined)[] = []
-  /** Places in the table that are free again, before those that never were used. */
+  /** Places in the table that were used and are free again. */
   readonly #free: number[] = []
-  readonly #ports = new Map<number, SharedPort>()
+  readonly #ports = new Map<number, WorkerPort>()
   #active = 0
   #isUsed = true
   #isStopped = false
@@ -53,63 +57,55 @@ export class Worker {
 
   /** @throws SystemError `EMFILE` */
   constructor(
-    private readonly kernel: Kernel<NodePoller>,
+    private readonly reactor: Reactor<NodePoller>,
     pipes: number,
     private readonly events: WorkerEvents,
   ) {
-    const { calls } = kernel
-    const libc = requireLibc()
-    const ordersBell = libc.openBell()
+    const { syscalls } = reactor
+    const ordersEventFd = requireCheckedSyscalls().openEventFd()
     try {
-      this.#memory = workerMemory(ordersBell, libc.openBell())
+      this.#memory = workerMemory(ordersEventFd, requireCheckedSyscalls().openEventFd())
     } catch (err) {
-      calls.close(ordersBell)
+      syscalls.close(ordersEventFd)
       throw err
     }
-    this.#orders = new Ring(calls, this.#memory.orders)
-    this.#reports = new Ring(calls, this.#memory.reports)
+    this.#orders = new Ring(syscalls, this.#memory.orders)
+    this.#reports = new Ring(syscalls, this.#memory.reports)
     try {
       this.#thread = this.#startThread({ memory: this.#memory, pipes })
     } catch (err) {
-      kernel.poller.close(this.#reports.bell)
-      calls.close(ordersBell)
+      reactor.poller.close(this.#reports.eventFd)
+      syscalls.close(ordersEventFd)
       throw err
     }
-    this.#thread.on('message', (notice: WorkerNotice) => {
-      if (notice === 'ready') {
-        this.#isReady = true
-        events.ready()
-      } else {
-        this.#ports.get(notice.port)?.events.failed(notice.fault)
-      }
-    })
+    this.#thread.on('message', (notice: WorkerNotice) => this.#handleNotice(notice))
     this.#thread.on('error', (err: Error) => (this.#death = err))
-    this.#thread.on('exit', () => this.#bury())
+    this.#thread.on('exit', () => this.#cleanUp())
     this.#thread.unref()
   }
 
-  /** Whether it takes orders. */
+  /** Whether the worker takes orders. */
   get isReady(): boolean {
     return this.#isReady
   }
 
-  /** Whether it can have one more relay. */
+  /** Whether the worker can have one more relay. */
   get hasRoom(): boolean {
     return this.#isReady && !this.#isStopped && this.#active < MAX_RELAYS
   }
 
-  /** Relays it has. */
+  /** Relays that the worker has. */
   get active(): number {
     return this.#active
   }
 
   /**
-   * Has the worker join a client to the backend, or go on with a relay that was let go here.
-   * @param client connected; it belongs to the worker from now on
+   * Has the worker connect a client to the backend, or continue a relay that was detached.
+   * @param client a connected socket; the worker owns it from now on
    */
-  open(port: SharedPort, client: number, joined?: Joined): Relay {
+  open(port: WorkerPort, client: number, joined?: JoinedBackend): Relay {
     this.#isUsed = true
-    this.#introduce(port)
+    this.#announcePort(port)
     const place = this.#free.pop() ?? this.#relays.length
     const { relays: table } = this.#memory
     table.clients[place] = client
@@ -126,88 +122,100 @@ export class Worker {
     return relay
   }
 
-  /** A port that has no more clients. */
-  forget(number: number): void {
+  /** Forgets a port, because it was closed or its backend has changed. The next client announces it again. */
+  forgetPort(number: number): void {
     if (this.#ports.delete(number)) this.#orders.send(message(ORDER.FORGET, number))
   }
 
-  /** Ends the thread if it has no relays, and had no new one since it was asked last. */
+  /** Ends the thread if it has no relays, and got none since the last call. */
   stopIfIdle(): void {
     if (this.#isReady && this.#active === 0 && !this.#isUsed) this.stop()
     this.#isUsed = false
   }
 
-  /** Ends the thread, which ends its relays. */
+  /** Ends the thread, and with it its relays. */
   stop(): void {
     if (this.#isStopped) return
     this.#isStopped = true
     this.#orders.send(message(ORDER.STOP, 0))
   }
 
-  /** @throws Error when the system has no thread left; SystemError `ENOMEM` */
+  /** @throws Error if the system has no thread left; SystemError `ENOMEM` */
   #startThread(workerData: WorkerStart): Thread {
-    // What is watched keeps the process alive, and the thread is stopped before the process ends.
-    this.kernel.poller.add(this.#reports.bell, EPOLL.IN | EPOLL.ET, {
-      ready: () => this.#reports.receive(this.#hear),
-      // Without its reports it is of no use.
-      fail: () => void this.#thread.terminate(),
+    // A watched descriptor keeps the process alive. The thread is stopped before the process ends.
+    this.reactor.poller.watch(this.#reports.eventFd, EPOLL.IN | EPOLL.ET, {
+      onReady: () => this.#reports.receive(this.#handleReport),
+      // A worker without reports is useless.
+      onError: () => void this.#thread.terminate(),
     })
     const url = new URL('./worker-thread.js', import.meta.url)
     return new Thread(url, { workerData, stdin: false })
   }
 
-  #introduce(port: SharedPort): void {
+  #announcePort(port: WorkerPort): void {
     if (this.#ports.has(port.number)) return
     this.#ports.set(port.number, port)
-    const notice: PortNotice = { number: port.number, port: port.port }
+    const { number, protocol, backend } = port
+    const { ip, port: containerPort } = backend.address
+    const notice: PortNotice = { number, protocol, container: { ip, port: containerPort } }
     this.#thread.postMessage(notice)
   }
 
-  readonly #hear = (number: number): void => {
+  #handleNotice(notice: WorkerNotice): void {
+    if (notice === 'ready') {
+      this.#isReady = true
+      this.events.ready()
+    } else {
+      this.#ports.get(notice.port)?.events.relayFaulted(notice.fault)
+    }
+  }
+
+  readonly #handleReport = (number: number): void => {
     const { kind, place } = parseMessage(number)
     const relay = this.#relays[place]
     if (!relay) return
     try {
-      this.#tell(kind, place, relay)
+      this.#dispatchReport(kind, place, relay)
     } catch (err) {
-      relay.events.failed(err) // And the others are heard.
+      relay.events.relayFaulted(err) // The other reports are still handled.
     }
   }
 
-  #tell(kind: number, place: number, relay: WorkerRelay): void {
+  #dispatchReport(kind: number, place: number, relay: WorkerRelay): void {
+    const { relays: table } = this.#memory
     if (kind === REPORT.DIAL_FAILED) {
-      relay.events.dialFailed(socketError(this.#memory.relays.errors[place] ?? 0))
+      relay.events.dialFailed(socketError(table.errors[place] ?? 0))
     } else {
-      this.#end(place, relay)
+      this.#close(place, relay, endingAt(table, place))
     }
   }
 
-  #end(place: number, relay: WorkerRelay): void {
+  #close(place: number, relay: WorkerRelay, ending: RelayEnding): void {
     this.#relays[place] = undefined
     this.#free.push(place)
     this.#active--
-    relay.events.ended(relay)
+    relay.events.relayClosed(relay, ending)
   }
 
-  /** The thread is no more: what it had is closed here. */
-  #bury(): void {
-    this.#reports.receive(this.#hear)
-    const { calls, poller } = this.kernel
+  /** Closes what a thread that has ended left open. */
+  #cleanUp(): void {
+    this.#reports.receive(this.#handleReport)
+    const { syscalls, poller } = this.reactor
     const { clients, backends } = this.#memory.relays
     for (const [place, relay] of this.#relays.entries()) {
       if (!relay) continue
       for (const fd of [clients[place] ?? -1, backends[place] ?? -1]) {
         if (fd < 0) continue
-        // What was cut off must not look whole.
-        calls.resetOnClose(fd)
-        calls.close(fd)
+        // A connection that was cut off must not look complete.
+        syscalls.resetOnClose(fd)
+        syscalls.close(fd)
       }
-      this.#end(place, relay)
+      this.#close(place, relay, 'fault')
     }
-    poller.close(this.#reports.bell)
-    calls.close(this.#orders.bell)
-    const wanted = this.#isStopped
+    poller.close(this.#reports.eventFd)
+    syscalls.close(this.#orders.eventFd)
+    const wasStopped = this.#isStopped
     this.#isStopped = true
-    this.events.ended(wanted ? undefined : (this.#death ?? new Error('it ended by itself')))
+    this.events.ended(wasStopped ? undefined : (this.#death ?? new Error('it ended by itself')))
   }
 }

@@ -1,55 +1,61 @@
-import type { NodePoller } from '../../linux/node-poller.js'
+import type { NodePoller } from '../../linux/sockets/node-poller.js'
 import type { Log } from '../../log/log.js'
+import type { Protocol } from '../../ports/host-port.js'
+import type { Backend } from '../backend.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
-import { affordableThreads, pipesOfThread } from '../engine-share.js'
-import type { PublishedPort } from '../published-port.js'
-import { dialer, type Dial } from './dialer.js'
-import type { Kernel } from './kernel.js'
+import { maxThreads, pipesPerThread } from '../descriptor-shares.js'
+import { Dialer } from './dialer.js'
+import type { Reactor } from './reactor.js'
 import { NativeRelay, type NativeRelayEvents } from './relay.js'
-import { Worker, type SharedPort } from './worker.js'
+import { Worker, type WorkerPort } from './worker.js'
 import { Workload } from './workload.js'
 
-/** Workers that have had nothing to do for so long are stopped, milliseconds. */
+/** Workers without relays are stopped after this time, milliseconds. */
 const IDLE_MS = 30_000
-/** A worker that could not be had is not tried again before, milliseconds. */
+/** Wait after a worker could not be started, milliseconds. */
 const RETRY_MS = 60_000
 
 /** A relay of the main thread. */
-type OwnRelay = Relay & Pick<NativeRelay, 'letGo'>
+type OwnRelay = Relay & Pick<NativeRelay, 'detach'>
 
-/** Joins clients of a port to its backend. */
-export interface Opener {
-  open(client: number, events: RelayEvents): Relay
-  /** There will be no more of them. */
+/** Opens the relays of one port. */
+export interface RelayFactory {
+  open(client: number, backend: Backend, events: RelayEvents): Relay
+  /** Relays opened from now on go to the backend's new address. */
+  backendChanged(): void
+  /** The port has no more clients. */
   close(): void
 }
 
 /**
- * Who moves the data: the main thread alone, until it is busy; then workers beside it, each a thread of its own.
+ * The threads that relay data: first the main thread alone, and when it is busy, workers beside it.
  *
- *     clients ──▶ listener, in the ──▶ who has the ────▶ main thread
- *                 main thread          fewest relays └─▶ worker, worker, …
+ *     clients ──▶ listener in the ──▶ thread with the ──▶ main thread
+ *                 main thread         fewest relays   └─▶ worker, worker, …
  */
 export class Workers {
-  /** The one that is starting among them. */
+  /** A worker that is still starting included. */
   #workers: readonly Worker[] = []
-  /** Relays of the main thread, and of which port each is. */
-  readonly #relays = new Map<OwnRelay, SharedPort>()
+  /** Relays of the main thread, and their ports. */
+  readonly #relays = new Map<OwnRelay, WorkerPort>()
   readonly #workload: Workload
   #ports = 0
+  /** No worker is started before this time, by performance.now(), milliseconds. */
   #notBefore = 0
   #idleCheck: NodeJS.Timeout | undefined
 
   /**
-   * @param threads at most, the main one among them
-   * @param idleMs when workers without relays are stopped, milliseconds
+   * @param log of the engine
+   * @param threads at most, the main thread included
+   * @param idleMs time after which a worker without relays is stopped, milliseconds
    */
   constructor(
-    private readonly kernel: Kernel<NodePoller>,
+    private readonly reactor: Reactor<NodePoller>,
+    private readonly log: Log,
     private readonly threads: number,
     private readonly idleMs = IDLE_MS,
   ) {
-    this.#workload = new Workload(kernel)
+    this.#workload = new Workload(reactor)
   }
 
   /** Workers that take clients. */
@@ -57,70 +63,50 @@ export class Workers {
     return this.#workers.filter(({ isReady }) => isReady).length
   }
 
-  /** How clients of a port are joined to its backend. */
-  opener(port: PublishedPort, log: Log): Opener {
-    this.kernel.poller.whenBusy ??= () => {
-      if (this.#hasRoom && this.#workload.gainsByThread()) this.add(log)
+  /** Makes the factory of a port's relays. */
+  relayFactory(protocol: Protocol): RelayFactory {
+    this.reactor.poller.onBusy ??= () => {
+      if (this.#hasRoom && this.#workload.benefitsFromThread()) this.add()
     }
     const number = this.#ports++
-    const isSctp = port.protocol === 'sctp'
-    // Made with the first client: many ports wait for theirs for ever.
-    let shared: SharedPort | undefined
-    let here: NativeRelayEvents | undefined
-    let dial: Dial | undefined
-    const open = (client: number, events: RelayEvents): Relay => {
-      shared ??= { number, port, events }
-      const worker = this.#choose()
-      if (worker) return worker.open(shared, client)
-      here ??= {
-        dialFailed: (err) => events.dialFailed(err),
-        failed: (err) => events.failed(err),
-        ended: (relay) => {
-          this.#relays.delete(relay as OwnRelay)
-          events.ended(relay)
-        },
-      }
-      dial ??= dialer(this.kernel, port)
-      const relay = new NativeRelay(this.kernel, here, client, dial, isSctp)
-      this.#relays.set(relay, shared)
-      return relay
+    // Made with the first client: many ports never get one.
+    let opener: ((client: number) => Relay) | undefined
+    const forget = (): void => {
+      for (const worker of this.#workers) worker.forgetPort(number)
     }
-    const close = (): void => {
-      for (const worker of this.#workers) worker.forget(number)
+    return {
+      open: (client, backend, events) =>
+        (opener ??= this.#opener({ number, protocol, backend, events }))(client),
+      backendChanged: forget,
+      close: forget,
     }
-    return { open, close }
   }
 
-  /** Starts one more worker, unless there are as many as there may be. */
-  add(log: Log): void {
+  /** Starts one more worker, unless there are as many as allowed. */
+  add(): void {
     if (!this.#hasRoom) return
-    const threads = affordableThreads(this.threads)
-    const failed = (reason: unknown): void => {
-      this.#notBefore = performance.now() + RETRY_MS
-      log.warn(`A worker of the proxy has failed, and the others go on: ${String(reason)}`)
-    }
     try {
-      const worker = new Worker(this.kernel, pipesOfThread(threads), {
+      const worker = new Worker(this.reactor, pipesPerThread(maxThreads(this.threads)), {
         ready: () => {
-          this.#relieve(worker)
-          log.info('Busy: one more thread shares the work', { threads: this.count + 1 })
+          this.#moveRelays(worker)
+          this.log.info('Busy: one more thread shares the work', { threads: this.count + 1 })
         },
         ended: (reason) => {
-          this.#workers = this.#workers.filter((each) => each !== worker)
-          if (reason) failed(reason)
+          this.#workers = this.#workers.filter((other) => other !== worker)
+          if (reason) this.#workerFailed(reason)
         },
       })
       this.#workers = [...this.#workers, worker]
     } catch (err) {
-      failed(err)
+      this.#workerFailed(err)
     }
     if (this.#idleCheck) return
     this.#idleCheck = setInterval(() => this.#stopIdle(), this.idleMs).unref()
-    // Node waits for its threads, and ours would wait for their sockets.
+    // Node waits for its threads to end, and ours wait for their sockets.
     process.on('exit', this.stop)
   }
 
-  /** Ends all workers, and the relays they have. */
+  /** Ends all workers and their relays. */
   readonly stop = (): void => {
     clearInterval(this.#idleCheck)
     this.#idleCheck = undefined
@@ -128,14 +114,41 @@ export class Workers {
     for (const worker of this.#workers) worker.stop()
   }
 
-  /** Whether there may be one more, and none is starting. */
-  get #hasRoom(): boolean {
-    if (performance.now() < this.#notBefore || this.count < this.#workers.length) return false
-    return this.#workers.length + 1 < affordableThreads(this.threads)
+  /** How a client of this port gets a relay. */
+  #opener(port: WorkerPort): (client: number) => Relay {
+    const { protocol, backend, events } = port
+    const ownEvents: NativeRelayEvents = {
+      dialFailed: (err) => events.dialFailed(err),
+      relayFaulted: (err) => events.relayFaulted(err),
+      relayClosed: (relay, ending) => {
+        this.#relays.delete(relay as OwnRelay)
+        events.relayClosed(relay, ending)
+      },
+    }
+    const dialer = new Dialer(this.reactor, protocol, backend)
+    const dial = (): number => dialer.dial()
+    return (client) => {
+      const worker = this.#leastLoadedWorker()
+      if (worker) return worker.open(port, client)
+      const relay = new NativeRelay(this.reactor, ownEvents, client, dial, protocol === 'sctp')
+      this.#relays.set(relay, port)
+      return relay
+    }
   }
 
-  /** The worker that is to have a client; none where that is the main thread. */
-  #choose(): Worker | undefined {
+  #workerFailed(reason: unknown): void {
+    this.#notBefore = performance.now() + RETRY_MS
+    this.log.warn(`A worker of the proxy has failed, and the others go on: ${String(reason)}`)
+  }
+
+  /** Whether one more worker is allowed, and none is starting. */
+  get #hasRoom(): boolean {
+    if (performance.now() < this.#notBefore || this.count < this.#workers.length) return false
+    return this.#workers.length + 1 < maxThreads(this.threads)
+  }
+
+  /** The worker with the fewest relays; undefined if the main thread has fewer. */
+  #leastLoadedWorker(): Worker | undefined {
     let chosen: Worker | undefined
     let fewest = this.#relays.size
     for (const worker of this.#workers) {
@@ -146,16 +159,16 @@ export class Workers {
     return chosen
   }
 
-  /** Gives a new worker its share of what the main thread has. */
-  #relieve(worker: Worker): void {
-    let share = Math.floor(this.#relays.size / (this.count + 1))
-    for (const [relay, shared] of this.#relays) {
-      if (share <= 0 || !worker.hasRoom) break
-      const joined = relay.letGo()
+  /** Moves a fair share of the main thread's relays to a new worker. */
+  #moveRelays(worker: Worker): void {
+    let remaining = Math.floor(this.#relays.size / (this.count + 1))
+    for (const [relay, port] of this.#relays) {
+      if (remaining <= 0 || !worker.hasRoom) break
+      const joined = relay.detach()
       if (!joined) continue
-      share--
+      remaining--
       this.#relays.delete(relay)
-      shared.events.moved(relay, worker.open(shared, joined.client, joined))
+      port.events.relayMoved(relay, worker.open(port, joined.client, joined))
     }
   }
 

@@ -1,12 +1,12 @@
 import { cpus } from 'node:os'
-import type { NodePoller } from '../../linux/node-poller.js'
-import type { Kernel } from './kernel.js'
+import type { NodePoller } from '../../linux/sockets/node-poller.js'
+import type { Reactor } from './reactor.js'
 
-/** What is asked less often than this is about something new, milliseconds. */
+/** Two calls further apart than this belong to different loads, milliseconds. */
 const RECENT_MS = 1_000
-/** Bulk is where so many events, or more, bring a splice. A splice takes as long as several small messages. */
+/** A load is bulk if more than this share of the events bring a splice. A splice takes as long as several small messages. */
 const BULK_SHARE = 0.25
-/** A core counts as free that has idled for half of the time. */
+/** A core counts as free if it is idle for this share of the time. */
 const FREE_CORE = 0.5
 
 interface Sample {
@@ -14,38 +14,38 @@ interface Sample {
   readonly at: number
   readonly events: number
   readonly splices: number
-  /** Time that all cores together have idled, milliseconds; where there is bulk. */
+  /** Idle time of all cores together, milliseconds; measured for bulk only. */
   readonly idle: number | undefined
 }
 
-/** What keeps a busy thread busy. */
+/** Tells whether a busy thread would gain from another one. */
 export class Workload {
   #last: Sample | undefined
 
   /**
-   * @param idleTime that all cores together have idled so far, milliseconds
-   * @param clock milliseconds
+   * @param idleTime returns the idle time of all cores together so far, milliseconds
+   * @param clock returns the time, milliseconds
    */
   constructor(
-    private readonly kernel: Kernel<NodePoller>,
-    private readonly idleTime = machinesIdleTime,
+    private readonly reactor: Reactor<NodePoller>,
+    private readonly idleTime = totalIdleTime,
     private readonly clock = () => performance.now(),
   ) {}
 
   /**
-   * To be asked now and again while the thread is busy. One thread more always helps with small messages, but with bulk only where a
-   * core is free for it: on cores that are all busy it wakes more often, for less each time.
+   * Call it from time to time while the thread is busy. One more thread always helps with small messages, but with bulk only if a core is
+   * free: on busy cores it wakes more often, for less data each time.
    *
-   * @returns whether one more would make it faster; false when it was not asked of late
+   * @returns whether one more thread would help; false if the last call was long ago
    */
-  gainsByThread(): boolean {
+  benefitsFromThread(): boolean {
     const last = this.#last
     const at = this.clock()
-    const { events } = this.kernel.poller
-    const splices = this.kernel.pipes.taken
+    const events = this.reactor.poller.handledEvents
+    const splices = this.reactor.pipes.borrowed
     const isRecent = last !== undefined && at - last.at < RECENT_MS
     const isBulk = isRecent && splices - last.splices > BULK_SHARE * (events - last.events)
-    // What the machine's cores do takes a while to read, where there are many.
+    // Reading the idle time takes long on a machine with many cores.
     const idle = isBulk ? this.idleTime() : undefined
     this.#last = { at, events, splices, idle }
     if (!isBulk) return isRecent
@@ -53,6 +53,6 @@ export class Workload {
   }
 }
 
-function machinesIdleTime(): number {
+function totalIdleTime(): number {
   return cpus().reduce((sum, { times }) => sum + times.idle, 0)
 }

@@ -1,29 +1,29 @@
 import type { Socket } from 'node:net'
+import { joinHostPort } from '../../ports/host-port.js'
 import { listenForConnections, type Transport } from '../connection-proxy.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
-import type { Engine } from '../engine.js'
-import { ListenError } from '../engine.js'
-import { joinHostPort } from '../published-port.js'
+import { ListenError, type Engine } from '../engine.js'
 import { openListener } from './tcp-listener.js'
 import { openRelay } from './tcp-relay.js'
-import { udpTransport } from './udp.js'
+import { udpTransport } from './udp-transport.js'
 
-const transport: Transport<Socket> = {
+const tcpTransport: Transport<Socket> = {
   openListener,
   openRelay,
-  drop: (client) => client.destroy(),
-  addressOf: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
+  backendChanged: () => undefined,
+  discard: (client) => client.destroy(),
+  clientAddress: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
 }
 
-/** The portable engine: Node's own streams with backpressure, and its dgram sockets. */
+/** The portable engine: Node's streams with backpressure, and dgram sockets. */
 export const streamsEngine: Engine = {
   name: 'streams',
-  async listen(port, context) {
+  async listen(port, options, context) {
     switch (port.protocol) {
       case 'tcp':
-        return listenForConnections(transport, port, context)
+        return listenForConnections(tcpTransport, port, options, context)
       case 'udp':
-        return listenForDatagrams(udpTransport(context.log), port, context)
+        return listenForDatagrams(udpTransport(options.observer), port, options, context)
       case 'sctp':
         throw new ListenError(
           'EPROTONOSUPPORT',

@@ -1,38 +1,39 @@
-import type { Libc } from '../../linux/libc.js'
+import type { CheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
 
-/** How often to look, milliseconds. */
+/** Time between two checks, milliseconds. */
 const INTERVAL_MS = 5_000
-/** From this part of its time on, a process that finds no rest is worth a closer look. */
-const BUSY = 0.5
+/** An event loop that is busier than this, without accepting anything, is suspicious. */
+const SUSPICIOUS_UTILIZATION = 0.5
 
 /**
- * Finds out when a listening socket has stopped listening, as after a shutdown(2) by whoever shares it.
+ * Detects that a listening socket no longer listens, for example after a shutdown(2) by a process that shares it.
  *
- * libuv (uv__server_io) swallows all errors of accept(2) and is woken again at once, so the process
- * spins and nobody is told. A process that is busy without accepting anybody looks at its socket.
+ * libuv (uv__server_io) ignores all errors of accept(2) and is woken again at once, so the process spins and nothing is reported.
+ * Therefore a process that is busy without accepting anything checks its socket.
  *
- * @param descriptor the listening socket, undefined while nothing accepts from it
- * @param accepted connections so far
- * @param broken called once
- * @returns stops the watch
+ * @param loadSyscalls returns undefined where there is no FFI
+ * @param descriptor returns the listening socket, or undefined while accepting is paused
+ * @param accepted returns the number of connections so far
+ * @param onBroken called once
+ * @returns a function that stops the watch
  */
 export function watchListener(
-  loadLibc: () => Libc | undefined,
+  loadSyscalls: () => CheckedSyscalls | undefined,
   descriptor: () => number | undefined,
   accepted: () => number,
-  broken: () => void,
+  onBroken: () => void,
 ): () => void {
   let before = { accepted: accepted(), loop: performance.eventLoopUtilization() }
   const timer = setInterval(() => {
     const now = { accepted: accepted(), loop: performance.eventLoopUtilization() }
-    // The loop's own time, not the processor's: of that a spinning process may get any share.
+    // The utilization of the loop, not of the processor: a spinning process may get any share of the processor.
     const { utilization } = performance.eventLoopUtilization(now.loop, before.loop)
-    const suspicious = utilization > BUSY && now.accepted === before.accepted
+    const isSuspicious = utilization > SUSPICIOUS_UTILIZATION && now.accepted === before.accepted
     before = now
     const fd = descriptor()
-    if (!suspicious || fd === undefined || loadLibc()?.isListening(fd) !== false) return
+    if (!isSuspicious || fd === undefined || loadSyscalls()?.isListening(fd) !== false) return
     clearInterval(timer)
-    broken()
+    onBroken()
   }, INTERVAL_MS)
   timer.unref()
   return () => clearInterval(timer)

@@ -1,17 +1,19 @@
 import { closeSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
-import { loadLibc } from '../../linux/libc.js'
-import { BACKLOG } from '../../linux/port-socket.js'
+import { loadCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
+import { BACKLOG } from '../../linux/sockets/port-socket.js'
+import type { SocketAddress } from '../../linux/sockets/socket-address.js'
+import { isPort } from '../../ports/host-port.js'
 import type { Listener, ListenerEvents } from '../connection-proxy.js'
 import { bindError, invalidArgument } from '../listen-error.js'
 import { checkListenFd, listenFdError, unixSocketError } from '../listen-fd.js'
-import { hostAddressOf, isPort, type PublishedPort } from '../published-port.js'
-import { watchListener } from './listener-watch.js'
+import { listenIp, type PublishedPort } from '../published-port.js'
 import { descriptorOf } from './descriptor.js'
+import { watchListener } from './listener-watch.js'
 import { SOCKET_OPTIONS } from './tcp-relay.js'
 
-/** Opens the port's listening socket, or takes the one handed over. Rejects with ListenError. */
+/** Opens the port's listening socket, or takes the one that was handed over. Rejects with ListenError. */
 export async function openListener(
   port: PublishedPort,
   events: ListenerEvents<Socket>,
@@ -20,61 +22,70 @@ export async function openListener(
   let accepted = 0
   server.on('connection', (client) => {
     accepted++
-    events.connection(client)
+    events.accepted(client)
   })
   await (port.listenFd === undefined ? bind(server, port) : adopt(server, port.listenFd))
-  server.on('error', (err) => events.broken(err))
-
-  const address = server.address()
-  if (address === null || typeof address === 'string') {
-    server.close()
-    throw unixSocketError('tcp')
-  }
-
-  const endWatch = watchListener(
-    loadLibc,
+  server.on('error', (err) => events.listenerBroke(err))
+  const { address, port: boundPort } = addressOf(server)
+  const stopWatch = watchListener(
+    loadCheckedSyscalls,
     () => descriptorOf(server),
     () => accepted,
-    () => events.broken(invalidArgument()),
+    () => events.listenerBroke(invalidArgument()),
   )
-  /** The listening socket while nobody accepts from it. */
-  let spare: number | undefined
-  return {
-    address: { ip: address.address, port: address.port },
-    get fd() {
-      return spare ?? descriptorOf(server)
-    },
-    pause() {
-      const fd = descriptorOf(server)
-      const copy = fd === undefined ? undefined : loadLibc()?.duplicate(fd)
-      if (copy === undefined) return false
-      spare = copy
-      server.close()
-      return true
-    },
-    resume() {
-      if (spare === undefined) return
-      server.listen({ fd: spare, backlog: BACKLOG })
-      spare = undefined
-    },
-    close() {
-      endWatch()
-      server.close()
-      if (spare !== undefined) closeSync(spare)
-      spare = undefined
-    },
+  return new StreamsListener(server, { ip: address, port: boundPort }, stopWatch)
+}
+
+class StreamsListener implements Listener {
+  /** A copy of the listening socket while accepting is paused. */
+  #paused: number | undefined
+
+  constructor(
+    private readonly server: Server,
+    readonly address: SocketAddress,
+    private readonly stopWatch: () => void,
+  ) {}
+
+  get fd(): number | undefined {
+    return this.#paused ?? descriptorOf(this.server)
+  }
+
+  pause(): boolean {
+    const fd = descriptorOf(this.server)
+    const copy = fd === undefined ? undefined : loadCheckedSyscalls()?.duplicate(fd)
+    if (copy === undefined) return false
+    this.#paused = copy
+    this.server.close()
+    return true
+  }
+
+  resume(): void {
+    if (this.#paused === undefined) return
+    this.server.listen({ fd: this.#paused, backlog: BACKLOG })
+    this.#paused = undefined
+  }
+
+  close(): void {
+    this.stopWatch()
+    this.server.close()
+    if (this.#paused !== undefined) closeSync(this.#paused)
+    this.#paused = undefined
   }
 }
 
+/** @throws ListenError for a unix socket */
+function addressOf(server: Server): { address: string; port: number } {
+  const address = server.address()
+  if (address !== null && typeof address !== 'string') return address
+  server.close()
+  throw unixSocketError('tcp')
+}
+
 async function bind(server: Server, port: PublishedPort): Promise<void> {
-  if (!isPort(port.hostPort)) throw bindError(port, invalidArgument())
+  if (!isPort(port.port)) throw bindError(port, invalidArgument())
   try {
-    await listen(server, {
-      host: hostAddressOf(port),
-      port: port.hostPort,
-      // dockerd starts a proxy of its own for each family.
-      ipv6Only: true,
-    })
+    // dockerd starts one proxy for each family.
+    await listen(server, { host: listenIp(port), port: port.port, ipv6Only: true })
   } catch (err) {
     throw bindError(port, err)
   }

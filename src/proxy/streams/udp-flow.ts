@@ -1,62 +1,74 @@
-import { createSocket } from 'node:dgram'
-import { isIPv6 } from 'node:net'
+import { createSocket, type Socket } from 'node:dgram'
 import { errnoCode } from '../../linux/errno.js'
+import { isIpv6 } from '../../linux/sockets/ip-address.js'
+import type { Backend } from '../backend.js'
 import { MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
-import { backendAddressOf, type PublishedPort } from '../published-port.js'
-import type { Received } from './udp.js'
+import { invalidArgument } from '../listen-error.js'
+import type { ReceivedDatagram } from './received-datagram.js'
 
-/** How many datagrams a flow keeps until its socket is ready. */
+/** Datagrams that a flow keeps until its socket is connected. */
 const MAX_WAITING = 64
 
 /** @see DatagramTransport.openFlow */
-export function openFlow(first: Received, port: PublishedPort, events: FlowEvents): Flow<Received> {
-  const host = backendAddressOf(port)
-  const socket = createSocket({
-    type: isIPv6(host) ? 'udp6' : 'udp4',
-    // Nothing to look up: it is an address.
-    lookup: (name, _options, done) => done(null, name, isIPv6(name) ? 6 : 4),
-  })
-  let isConnected = false
-  /** What came before the socket was ready, which is only a turn of the event loop. */
-  let waiting: Buffer[] = []
-  let isClosed = false
+export class UdpFlow implements Flow<ReceivedDatagram> {
+  readonly #socket: Socket
+  #isConnected = false
+  #isClosed = false
+  /** Datagrams that came before the socket was connected, which takes one turn of the event loop. */
+  #waiting: Buffer[] = []
 
-  const fail = (err: Error): void => {
-    // Not before the flow is known: Node tells at once of a socket that can't be bound.
+  constructor(
+    client: ReceivedDatagram,
+    { dialAddress }: Backend,
+    private readonly events: FlowEvents,
+  ) {
+    const { ip, port } = dialAddress ?? { ip: '', port: 0 }
+    this.#socket = createSocket({
+      type: isIpv6(ip) ? 'udp6' : 'udp4',
+      // There is nothing to look up: the name is an address.
+      lookup: (name, _options, done) => done(null, name, isIpv6(name) ? 6 : 4),
+    })
+    this.#socket.on('message', (reply) => {
+      events.replied(reply.length)
+      client.reply(reply)
+    })
+    this.#socket.on('error', (err) => this.#fail(err))
+    // If it fails, Node calls the listener of 'connect' with the error.
+    if (dialAddress) this.#socket.connect(port, ip, (err?: Error) => this.#connected(err))
+    else this.#fail(invalidArgument())
+  }
+
+  send({ data }: ReceivedDatagram): void {
+    if (this.#isConnected) this.#send(data, MAX_RETRIES)
+    else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(data)
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#socket.close()
+  }
+
+  #connected(err: Error | undefined): void {
+    if (this.#isClosed) return
+    if (err) return this.#fail(err)
+    this.#isConnected = true
+    for (const data of this.#waiting) this.#send(data, MAX_RETRIES)
+    this.#waiting = []
+  }
+
+  #send(data: Buffer, retries: number): void {
+    if (this.#isClosed) return
+    this.#socket.send(data, (err) => {
+      // The kernel reports the refusal of an earlier datagram, and has not sent this one, see udp(7).
+      if (err && errnoCode(err) === 'ECONNREFUSED' && retries > 0) this.#send(data, retries - 1)
+    })
+  }
+
+  #fail(err: Error): void {
+    // Node reports a socket that can't be bound at once, before the flow is known.
     process.nextTick(() => {
-      if (!isClosed) events.broken(err)
+      if (!this.#isClosed) this.events.broke(err)
     })
-  }
-  const send = (data: Buffer, retries = MAX_RETRIES): void => {
-    if (isClosed) return
-    socket.send(data, (err) => {
-      // The kernel tells of the refusal of an earlier datagram, and has not sent this one, see udp(7).
-      if (err && errnoCode(err) === 'ECONNREFUSED' && retries > 0) send(data, retries - 1)
-    })
-  }
-
-  socket.on('message', (reply) => {
-    events.answered(reply.length)
-    first.answer(reply)
-  })
-  socket.on('error', fail)
-  // Where it fails the listener of 'connect' is called with the error.
-  socket.connect(port.containerPort, host, (err?: Error) => {
-    if (isClosed) return
-    if (err) return fail(err)
-    isConnected = true
-    for (const data of waiting) send(data)
-    waiting = []
-  })
-  return {
-    send({ data }) {
-      if (isConnected) send(data)
-      else if (waiting.length < MAX_WAITING) waiting.push(data)
-    },
-    close() {
-      if (isClosed) return
-      isClosed = true
-      socket.close()
-    },
   }
 }

@@ -1,11 +1,11 @@
 import { constants } from 'node:os'
 import t from 'tap'
-import { MSG, OPTION } from '../../../src/linux/constants.js'
-import { requireFfi } from '../../../src/linux/ffi.js'
-import { NodePoller } from '../../../src/linux/node-poller.js'
+import { MSG, OPTION } from '../../../src/linux/ffi/constants.js'
+import { requireFfi } from '../../../src/linux/ffi/ffi.js'
+import { NodePoller } from '../../../src/linux/sockets/node-poller.js'
 import { Direction, type Side } from '../../../src/proxy/native/direction.js'
-import { closeKernel, openKernel } from '../../../src/proxy/native/kernel.js'
-import { rawCalls } from '../../lib/raw-calls.js'
+import { closeReactor, openReactor } from '../../../src/proxy/native/reactor.js'
+import { rawCalls } from '../../lib/raw-sockets.js'
 import { listeningDescriptor } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
@@ -14,27 +14,27 @@ const { ECONNRESET } = constants.errno
 const BULK = 160 * 1024
 
 t.test('a reset that a splice was told of is one for the relay too', async (t) => {
-  const sound = openKernel(() => new NodePoller())
+  const sound = openReactor(() => new NodePoller())
   const raw = rawCalls()
   const { fd: listening, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
-  sound.calls.setOption(listening, OPTION.SO_RCVBUF, 2 * BULK)
+  sound.syscalls.setOption(listening, OPTION.SO_RCVBUF, 2 * BULK)
   const sender = raw.connect(port)
   const from = sideOf(await raw.accept(listening))
   const receiver = raw.connect(port)
   const to = sideOf(await raw.accept(listening))
   t.teardown(() => {
     for (const fd of [listening, from.fd, to.fd, receiver]) raw.close(fd)
-    closeKernel(sound)
+    closeReactor(sound)
   })
 
   let answer = 0
   let direction: Direction | undefined = undefined
-  const kernel = {
+  const reactor = {
     ...sound,
-    calls: {
-      ...sound.calls,
+    syscalls: {
+      ...sound.syscalls,
       splice(source: number, target: number, length: number, flags: number) {
-        const count = sound.calls.splice(source, target, length, flags)
+        const count = sound.syscalls.splice(source, target, length, flags)
         if (source !== from.fd) return count
         answer = count
         // The sender goes in the moment between the last bytes and the question for more.
@@ -43,13 +43,13 @@ t.test('a reset that a splice was told of is one for the relay too', async (t) =
       },
     },
   }
-  direction = new Direction(kernel, from, to)
+  direction = new Direction(reactor, from, to)
   const data = Buffer.alloc(BULK, 'x')
   const address = requireFfi().addressOf(data)
   let sent = 0
   await until(() => {
-    sent += Math.max(0, sound.calls.send(sender, address, BULK - sent, MSG.NOSIGNAL))
-    return sound.calls.peek(from.fd, address, BULK) === BULK
+    sent += Math.max(0, sound.syscalls.send(sender, address, BULK - sent, MSG.NOSIGNAL))
+    return sound.syscalls.peek(from.fd, address, BULK) === BULK
   })
   direction.pump()
   t.equal(answer, -ECONNRESET, 'the splice is told')
@@ -63,8 +63,8 @@ function sideOf(fd: number): Side {
     fd,
     readable: true,
     writable: true,
-    readToTheEnd: false,
-    endFollows: false,
+    readUntilEmpty: false,
+    endIsQueued: false,
     isBroken: false,
   }
 }

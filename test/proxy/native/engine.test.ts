@@ -1,7 +1,8 @@
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
+import { MemoryLog } from '../../lib/memory-log.js'
 import { tcpSuite } from '../tcp-suite.js'
 import { udpSuite } from '../udp-suite.js'
 
-const engine = openNativeEngine()
+const engine = openNativeEngine(new MemoryLog())
 tcpSuite(engine)
 udpSuite(engine)

@@ -1,13 +1,14 @@
 import { once } from 'node:events'
 import t from 'tap'
-import { countOpenDescriptors } from '../../../src/linux/descriptors.js'
+import { countOpenDescriptors } from '../../../src/linux/proc/descriptors.js'
 import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
 import { listenForConnections } from '../../../src/proxy/connection-proxy.js'
-import { dialer } from '../../../src/proxy/native/dialer.js'
-import { NodePoller } from '../../../src/linux/node-poller.js'
-import { openKernel } from '../../../src/proxy/native/kernel.js'
+import { Dialer } from '../../../src/proxy/native/dialer.js'
+import { NodePoller } from '../../../src/linux/sockets/node-poller.js'
+import { openReactor } from '../../../src/proxy/native/reactor.js'
 import { NativeListener } from '../../../src/proxy/native/listener.js'
 import { NativeRelay } from '../../../src/proxy/native/relay.js'
+import { LogObserver } from '../../../src/proxy/log-observer.js'
 import type { PublishedPort } from '../../../src/proxy/published-port.js'
 import { MemoryLog } from '../../lib/memory-log.js'
 import { dial, exchange, readAll, readBytes, startEcho } from '../../lib/sockets.js'
@@ -16,21 +17,20 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
   const echo = await startEcho(t)
   const port: PublishedPort = {
     protocol: 'tcp',
-    hostIp: '127.0.0.1',
-    hostPort: 0,
-    containerIp: echo.ip,
-    containerPort: echo.port,
+    ip: '127.0.0.1',
+    port: 0,
+    container: { ip: echo.ip, port: echo.port },
   }
-  const sound = openKernel(() => new NodePoller())
+  const sound = openReactor(() => new NodePoller())
   /** The same kernel, but reading from these sockets throws. */
   const cursed = new Set<number>()
-  const kernel = {
+  const reactor = {
     ...sound,
-    calls: {
-      ...sound.calls,
+    syscalls: {
+      ...sound.syscalls,
       receive(fd: number, address: number, length: number) {
         if (cursed.has(fd)) throw new Error('a bug')
-        return sound.calls.receive(fd, address, length)
+        return sound.syscalls.receive(fd, address, length)
       },
     },
   }
@@ -40,19 +40,22 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
   const proxy = await listenForConnections<number>(
     {
       openListener: (_, events) =>
-        Promise.resolve(new NativeListener(kernel, port, events, () => undefined)),
-      openRelay(client, _, events) {
+        Promise.resolve(new NativeListener(reactor, port, events, () => undefined)),
+      openRelay(client, backend, events) {
         if (isBroken) throw new Error('no relay')
         last = client
-        return new NativeRelay(kernel, events, client, dialer(kernel, port), false)
+        const dialer = new Dialer(reactor, 'tcp', backend)
+        return new NativeRelay(reactor, events, client, () => dialer.dial(), false)
       },
-      drop: (client) => kernel.poller.close(client),
-      addressOf: () => '',
+      backendChanged: () => undefined,
+      discard: (client) => reactor.poller.close(client),
+      clientAddress: () => '',
     },
     port,
-    { log, descriptors: new DescriptorBudget() },
+    { observer: new LogObserver(log, 'tcp') },
+    { descriptors: new DescriptorBudget() },
   )
-  t.teardown(() => proxy.close())
+  t.teardown(() => proxy.stop())
 
   const before = countOpenDescriptors()
   const victim = await dial(t, proxy.address.port)
@@ -64,7 +67,7 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
   const closed = once(victim, 'close')
   victim.resume()
   victim.write('not fine')
-  t.same(await line, ['A connection was ended by a fault of the proxy: Error: a bug'])
+  t.same(await line, ['An internal error ended a connection: Error: a bug'])
   await closed.catch(() => undefined)
   neighbour.write('as ever')
   t.equal(await readBytes(neighbour, 7), 'as ever')

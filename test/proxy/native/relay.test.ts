@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:os'
 import t, { type Test } from 'tap'
-import { requireCalls } from '../../../src/linux/calls.js'
-import { MSG } from '../../../src/linux/constants.js'
-import { requireFfi } from '../../../src/linux/ffi.js'
-import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
+import { requireSyscalls } from '../../../src/linux/ffi/syscalls.js'
+import { MSG } from '../../../src/linux/ffi/constants.js'
+import { requireFfi } from '../../../src/linux/ffi/ffi.js'
 import type { Proxy } from '../../../src/proxy/engine.js'
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
+import { listen } from '../../lib/listen.js'
 import { MemoryLog } from '../../lib/memory-log.js'
-import { rawCalls } from '../../lib/raw-calls.js'
+import { rawCalls } from '../../lib/raw-sockets.js'
 import { listeningDescriptor } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
@@ -19,21 +19,9 @@ async function publish(
   t: Test,
 ): Promise<{ proxy: Proxy; log: MemoryLog; backend: number; connect: () => number }> {
   const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
-  const log = new MemoryLog()
-  const proxy = await openNativeEngine().listen(
-    {
-      protocol: 'tcp',
-      hostIp: '127.0.0.1',
-      hostPort: 0,
-      containerIp: '127.0.0.1',
-      containerPort: port,
-    },
-    { log, descriptors: new DescriptorBudget() },
-  )
-  t.teardown(() => {
-    proxy.close()
-    raw.close(fd)
-  })
+  t.teardown(() => raw.close(fd))
+  const engine = openNativeEngine(new MemoryLog())
+  const { proxy, log } = await listen(t, engine, { ip: '127.0.0.1', port })
   return { proxy, log, backend: fd, connect: () => raw.connect(proxy.address.port) }
 }
 
@@ -93,7 +81,7 @@ t.test('a reset right behind an end is passed on, though nobody writes', async (
 
 t.test('what came before a reset arrives, though nobody has read it yet', async (t) => {
   const { proxy, backend, connect } = await publish(t)
-  const calls = requireCalls()
+  const syscalls = requireSyscalls()
   const data = randomBytes(200_000)
   const read = Buffer.alloc(data.length)
   const { addressOf } = requireFfi()
@@ -117,7 +105,7 @@ t.test('what came before a reset arrives, though nobody has read it yet', async 
     let end = 0
     await until(() => {
       const left = Math.max(1, read.length - received)
-      const count = calls.receive(other, addressOf(read) + received, left)
+      const count = syscalls.receive(other, addressOf(read) + received, left)
       if (count > 0) received += count
       else if (count !== -EAGAIN) end = count
       return count === 0 || end !== 0
@@ -131,7 +119,7 @@ t.test('what came before a reset arrives, though nobody has read it yet', async 
 
 t.test('a whole answer arrives, though its reader says something late', async (t) => {
   const { proxy, backend, connect } = await publish(t)
-  const calls = requireCalls()
+  const syscalls = requireSyscalls()
   const data = randomBytes(200_000)
   const read = Buffer.alloc(data.length)
   const { addressOf } = requireFfi()
@@ -143,7 +131,7 @@ t.test('a whole answer arrives, though its reader says something late', async (t
   let received = 0
   let end = 1
   await until(() => {
-    const count = calls.receive(client, addressOf(read) + received, 4096)
+    const count = syscalls.receive(client, addressOf(read) + received, 4096)
     if (count > 0) received += count
     else if (count !== -EAGAIN) end = count
     return end <= 0
@@ -156,11 +144,11 @@ t.test('a whole answer arrives, though its reader says something late', async (t
 
 /** Sends all of it, until the other end's kernel has it. */
 async function sendAll(fd: number, data: Buffer): Promise<void> {
-  const calls = requireCalls()
+  const syscalls = requireSyscalls()
   const address = requireFfi().addressOf(data)
   let sent = 0
   await until(() => {
-    sent += Math.max(0, calls.send(fd, address + sent, data.length - sent, MSG.NOSIGNAL))
-    return sent === data.length && calls.unsent(fd) === 0
+    sent += Math.max(0, syscalls.send(fd, address + sent, data.length - sent, MSG.NOSIGNAL))
+    return sent === data.length && syscalls.unsentBytes(fd) === 0
   })
 }

@@ -1,25 +1,25 @@
 import t from 'tap'
-import { requireCalls } from '../../../src/linux/calls.js'
-import { requireLibc } from '../../../src/linux/libc.js'
+import { requireSyscalls } from '../../../src/linux/ffi/syscalls.js'
+import { requireCheckedSyscalls } from '../../../src/linux/ffi/checked-syscalls.js'
 import { Ring, ringMemory } from '../../../src/proxy/native/ring.js'
 
 const CAPACITY = 8
 
-t.test('numbers arrive in order, however often the ring goes round', (t) => {
-  const calls = requireCalls()
-  const bell = requireLibc().openBell()
-  t.teardown(() => calls.close(bell))
-  let rung = 0
+t.test('numbers arrive in order, also when the ring wraps around', (t) => {
+  const syscalls = requireSyscalls()
+  const eventFd = requireCheckedSyscalls().openEventFd()
+  t.teardown(() => syscalls.close(eventFd))
+  let signals = 0
   const counting = {
-    ...calls,
-    wake(fd: number) {
-      rung++
-      return calls.wake(fd)
+    ...syscalls,
+    signalEventFd(fd: number) {
+      signals++
+      return syscalls.signalEventFd(fd)
     },
   }
-  const memory = ringMemory(CAPACITY, bell)
+  const memory = ringMemory(CAPACITY, eventFd)
   const sender = new Ring(counting, memory)
-  const receiver = new Ring(calls, memory)
+  const receiver = new Ring(syscalls, memory)
   const sent: number[] = []
   const received: number[] = []
   for (let burst = 1; burst <= CAPACITY; burst++) {
@@ -28,18 +28,18 @@ t.test('numbers arrive in order, however often the ring goes round', (t) => {
       sender.send(sent.length - 4)
     }
     receiver.receive((number) => received.push(number))
-    t.equal(rung, burst, 'the bell rings once for all that was not taken yet')
+    t.equal(signals, burst, 'the eventfd is signalled once until all numbers are taken')
   }
   t.same(received, sent)
-  receiver.receive(() => t.fail('there is nothing more'))
+  receiver.receive(() => t.fail('nothing more was sent'))
   t.end()
 })
 
-t.test('what comes while others are taken is taken as well', (t) => {
+t.test('a number that is sent while others are taken is taken as well', (t) => {
   const memory = ringMemory(CAPACITY, -1)
-  const calls = { ...requireCalls(), wake: () => 0 }
-  const sender = new Ring(calls, memory)
-  const receiver = new Ring(calls, memory)
+  const syscalls = { ...requireSyscalls(), signalEventFd: () => 0 }
+  const sender = new Ring(syscalls, memory)
+  const receiver = new Ring(syscalls, memory)
   const received: number[] = []
   sender.send(1)
   receiver.receive((number) => {

@@ -1,42 +1,38 @@
 import { closeSync, existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import t, { type Test } from 'tap'
-import { requireCalls } from '../../../src/linux/calls.js'
-import { F, MSG, SOCK } from '../../../src/linux/constants.js'
-import { requireFfi } from '../../../src/linux/ffi.js'
-import { openPortSocket } from '../../../src/linux/port-socket.js'
-import { localAddress } from '../../../src/linux/socket-name.js'
-import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
+import { requireSyscalls } from '../../../src/linux/ffi/syscalls.js'
+import { F, MSG, SOCK } from '../../../src/linux/ffi/constants.js'
+import { requireFfi } from '../../../src/linux/ffi/ffi.js'
+import { openPortSocket } from '../../../src/linux/sockets/port-socket.js'
+import { localAddress } from '../../../src/linux/sockets/endpoints.js'
 import type { Proxy } from '../../../src/proxy/engine.js'
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
-import type { PublishedPort } from '../../../src/proxy/published-port.js'
+import type { SocketAddress } from '../../../src/linux/sockets/socket-address.js'
+import { listen, type Listening, type ListenOptions } from '../../lib/listen.js'
 import { MemoryLog } from '../../lib/memory-log.js'
-import { rawCalls } from '../../lib/raw-calls.js'
+import { rawCalls } from '../../lib/raw-sockets.js'
 import { until } from '../../lib/until.js'
 
 const { EAGAIN, ECONNRESET } = constants.errno
 const hasSctp = existsSync('/proc/net/sctp')
 const needsSctp = { skip: !hasSctp && 'this kernel has no SCTP' }
-const engine = openNativeEngine()
-const context = { log: new MemoryLog(), descriptors: new DescriptorBudget() }
-const port = (options: Partial<PublishedPort>): PublishedPort => ({
-  protocol: 'sctp',
-  hostIp: '127.0.0.1',
-  hostPort: 0,
-  containerIp: '127.0.0.1',
-  containerPort: 80,
-  ...options,
-})
+const engine = openNativeEngine(new MemoryLog())
+const publish = (
+  t: Test,
+  container: SocketAddress,
+  options: ListenOptions = {},
+): Promise<Listening> => listen(t, engine, container, { protocol: 'sctp', ...options })
 
 t.test('a kernel without SCTP refuses', { skip: hasSctp && 'it has SCTP' }, async (t) => {
-  for (const [hostIp, address] of [
+  for (const [ip, address] of [
     ['127.0.0.1', '127.0.0.1:80'],
     ['::1', '[::1]:80'],
   ] as const) {
-    await t.rejects(engine.listen(port({ hostIp, hostPort: 80 }), context), {
+    await t.rejects(publish(t, { ip: '127.0.0.1', port: 80 }, { ip, port: 80 }), {
       code: 'EPROTONOSUPPORT',
       message: `failed to listen on ${address}: protocol not supported`,
-      hint: 'this kernel has no sctp: load its module, as with modprobe sctp',
+      hint: 'this kernel has no sctp: load its module, for example with modprobe sctp',
     })
   }
 })
@@ -48,17 +44,14 @@ async function join(
   handedOver = false,
 ): Promise<{ proxy: Proxy; client: number; server: number }> {
   const raw = rawCalls()
-  const backend = openPortSocket('sctp', ip, 0)
-  requireCalls().fcntl(backend, F.SETFL, SOCK.NONBLOCK)
+  const backend = openPortSocket({ protocol: 'sctp', ip, port: 0 })
+  requireSyscalls().fcntl(backend, F.SETFL, SOCK.NONBLOCK)
   t.teardown(() => closeSync(backend))
-  const published = port({
-    hostIp: ip,
-    containerIp: ip,
-    containerPort: localAddress(backend)?.port ?? 0,
-    ...(handedOver ? { listenFd: openPortSocket('sctp', ip, 0) } : {}),
+  const container = { ip, port: localAddress(backend)?.port ?? 0 }
+  const { proxy } = await publish(t, container, {
+    ip,
+    ...(handedOver ? { listenFd: openPortSocket({ protocol: 'sctp', ip, port: 0 }) } : {}),
   })
-  const proxy = await engine.listen(published, context)
-  t.teardown(() => proxy.close())
   const client = raw.connect(proxy.address.port, ip, 'sctp')
   const server = await raw.accept(backend)
   return { proxy, client, server }
@@ -119,16 +112,14 @@ t.test(
   needsSctp,
   async (t) => {
     const raw = rawCalls()
-    const gone = openPortSocket('sctp', '127.0.0.1', 0)
-    const containerPort = localAddress(gone)?.port ?? 0
+    const gone = openPortSocket({ protocol: 'sctp', ip: '127.0.0.1', port: 0 })
+    const port = localAddress(gone)?.port ?? 0
     closeSync(gone)
-    const log = new MemoryLog()
-    const proxy = await engine.listen(port({ containerPort }), { ...context, log })
-    t.teardown(() => proxy.close())
+    const { proxy, log } = await publish(t, { ip: '127.0.0.1', port })
     const client = raw.connect(proxy.address.port, '127.0.0.1', 'sctp')
     await until(() => proxy.counters.failedDials === 1)
     t.equal(await raw.next(client), '')
-    t.match(log.lines, [`127.0.0.1:${containerPort}: connect: connection refused`])
+    t.match(log.lines, [`127.0.0.1:${port}: connect: connection refused`])
     raw.close(client)
     t.equal(proxy.counters.active, 0)
   },
@@ -136,7 +127,7 @@ t.test(
 
 t.test('SCTP: many large messages both ways, more than the buffers take', needsSctp, async (t) => {
   const { proxy, client, server } = await join(t)
-  const calls = requireCalls()
+  const syscalls = requireSyscalls()
   const message = Buffer.alloc(40_000)
   const read = Buffer.alloc(message.length)
   const { addressOf } = requireFfi()
@@ -148,12 +139,12 @@ t.test('SCTP: many large messages both ways, more than the buffers take', needsS
       message.fill(sent % 256)
       while (
         sent < COUNT &&
-        calls.send(from, addressOf(message), message.length, MSG.NOSIGNAL) > 0
+        syscalls.send(from, addressOf(message), message.length, MSG.NOSIGNAL) > 0
       ) {
         message.fill(++sent % 256)
       }
       let count = -EAGAIN
-      await until(() => (count = calls.receive(to, addressOf(read), read.length)) !== -EAGAIN)
+      await until(() => (count = syscalls.receive(to, addressOf(read), read.length)) !== -EAGAIN)
       const isWhole = count === read.length && read.every((byte) => byte === received % 256)
       if (!isWhole) t.fail(`message ${received} of ${count} bytes`)
       received++
@@ -163,7 +154,7 @@ t.test('SCTP: many large messages both ways, more than the buffers take', needsS
   await transfer(server, client)
   t.equal(proxy.counters.bytesIn, COUNT * message.length)
   t.equal(proxy.counters.bytesOut, COUNT * message.length)
-  calls.close(client)
-  calls.close(server)
+  syscalls.close(client)
+  syscalls.close(server)
   await until(() => proxy.counters.active === 0)
 })

@@ -3,33 +3,21 @@ import koffi from 'koffi'
 import t, { type Test } from 'tap'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { loadLibc } from '../../../src/linux/libc.js'
-import { openPortSocket } from '../../../src/linux/port-socket.js'
-import { DescriptorBudget } from '../../../src/proxy/descriptor-budget.js'
+import { loadCheckedSyscalls } from '../../../src/linux/ffi/checked-syscalls.js'
+import { openPortSocket } from '../../../src/linux/sockets/port-socket.js'
 import type { Proxy } from '../../../src/proxy/engine.js'
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
-import type { PublishedPort } from '../../../src/proxy/published-port.js'
 import { bindUdp, receive, startUdpEcho } from '../../lib/datagrams.js'
+import { listen, type ListenOptions } from '../../lib/listen.js'
 import { MemoryLog } from '../../lib/memory-log.js'
 
 const SHUT_RD = 0
-const engine = openNativeEngine()
+const engine = openNativeEngine(new MemoryLog())
 
-async function publish(t: Test, options: Partial<PublishedPort>): Promise<Proxy> {
-  const echo = await startUdpEcho(t)
-  const proxy = await engine.listen(
-    {
-      protocol: 'udp',
-      hostIp: '0.0.0.0',
-      hostPort: 0,
-      containerIp: echo.ip,
-      containerPort: echo.port,
-      ...options,
-    },
-    { log: new MemoryLog(), descriptors: new DescriptorBudget() },
-  )
-  t.teardown(() => proxy.close())
-  return proxy
+async function publish(t: Test, options: ListenOptions): Promise<Proxy> {
+  const { ip, port } = await startUdpEcho(t)
+  const all = { protocol: 'udp', ip: '0.0.0.0', ...options } as const
+  return (await listen(t, engine, { ip, port }, all)).proxy
 }
 
 /** Sends to each address in turn, and expects the answer from there. */
@@ -49,7 +37,7 @@ t.test('on a wildcard socket an answer leaves from the address that was asked', 
   const v4 = await publish(t, {})
   await askAll(t, v4.address.port, ['127.0.0.1', '127.0.0.2', '127.3.2.1'])
   t.equal(v4.counters.accepted, 3, 'a flow for each way')
-  const v6 = await publish(t, { hostIp: '::' })
+  const v6 = await publish(t, { ip: '::' })
   await askAll(t, v6.address.port, ['::1'])
 })
 
@@ -60,7 +48,7 @@ t.test('on a dual-stack socket handed over as well', async (t) => {
   const { handle } = (socket as unknown as Record<symbol, { handle: { fd: number } }>)[
     state ?? Symbol()
   ] ?? { handle: { fd: -1 } }
-  const listenFd = loadLibc()?.duplicate(handle.fd) ?? -1
+  const listenFd = loadCheckedSyscalls()?.duplicate(handle.fd) ?? -1
   const { port } = socket.address()
   socket.close()
   await publish(t, { listenFd })
@@ -71,9 +59,8 @@ t.test('on a dual-stack socket handed over as well', async (t) => {
 t.test('what the backend sends at once is answered at once', async (t) => {
   const backend = await bindUdp(t)
   const proxy = await publish(t, {
-    hostIp: '127.0.0.1',
-    containerIp: backend.ip,
-    containerPort: backend.port,
+    ip: '127.0.0.1',
+    container: { ip: backend.ip, port: backend.port },
   })
   const client = await bindUdp(t)
   const count = 100
@@ -93,8 +80,8 @@ t.test('what the backend sends at once is answered at once', async (t) => {
 })
 
 t.test('a socket that somebody has shut down is told, and does not spin', async (t) => {
-  const listenFd = openPortSocket('udp', '127.0.0.1', 0)
-  const copy = loadLibc()?.duplicate(listenFd) ?? -1
+  const listenFd = openPortSocket({ protocol: 'udp', ip: '127.0.0.1', port: 0 })
+  const copy = loadCheckedSyscalls()?.duplicate(listenFd) ?? -1
   const proxy = await publish(t, { listenFd })
   koffi.load(null).func('int shutdown(int fd, int how)')(copy, SHUT_RD)
   await t.rejects(proxy.closed, { code: 'EINVAL' })

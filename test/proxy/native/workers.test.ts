@@ -1,6 +1,7 @@
+import type { Worker } from 'node:worker_threads'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { countOpenDescriptors } from '../../../src/linux/descriptors.js'
+import { countOpenDescriptors } from '../../../src/linux/proc/descriptors.js'
 import { dial, exchange, readBytes, startBackend, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 import { startWorkers } from '../../lib/workers.js'
@@ -49,10 +50,10 @@ t.test('whoever has the fewest connections gets the next', async (t) => {
 t.test('there are no more threads than there may be, and none for one', async (t) => {
   const { workers, log, add } = startWorkers(t, 2)
   await add()
-  workers.add(log)
+  workers.add()
   t.equal(workers.count, 1)
   const alone = startWorkers(t, 1)
-  alone.workers.add(log)
+  alone.workers.add()
   t.equal(alone.workers.count, 0)
   t.same(log.lines, ['Busy: one more thread shares the work'])
 })
@@ -107,7 +108,7 @@ t.test('workers with nothing to do end, and come back', async (t) => {
   await add()
   t.equal(await exchange(t, proxy.address.port, 'again'), 'again')
   await until(() => workers.count === 0)
-  proxy.close()
+  proxy.stop()
   await until(() => countOpenDescriptors() <= before + 1)
 })
 
@@ -116,16 +117,17 @@ t.test('a worker that dies takes its connections along, and no more', async (t) 
   const servers: Socket[] = []
   const backend = await startBackend(t, (socket) => servers.push(socket.resume()))
   const proxy = await publish(backend)
+  let thread: Worker | undefined
+  process.once('worker', (worker) => (thread = worker))
   await add()
   const clients: Socket[] = []
   // Of two that have as many the main thread gets the next: the worker has two of five, and will get the sixth.
   for (let i = 0; i < 5; i++) clients.push((await dial(t, proxy.address.port)).resume())
   await until(() => servers.length === 5)
 
-  // An address that the worker can't make anything of: no port is published with one, so this is a fault.
-  const changed = { ip: '127.0.0.1', port: backend.port }
-  const broken = await publish(changed)
-  changed.ip = 'not:an:address'
+  // A notice that the worker can't handle, before the one of the next port.
+  thread?.postMessage(null)
+  const broken = await publish({ ip: backend.ip, port: backend.port })
   const victim = await dial(t, broken.address.port)
   await until(() => workers.count === 0)
   t.match(log.lines.at(-1), /^A worker of the proxy has failed, and the others go on: /)
@@ -137,6 +139,6 @@ t.test('a worker that dies takes its connections along, and no more', async (t) 
 
   clients.push((await dial(t, proxy.address.port)).resume())
   await until(() => servers.length === 6)
-  workers.add(log)
+  workers.add()
   t.equal(workers.count, 0, 'the next is not tried at once')
 })

@@ -1,26 +1,26 @@
 import t from 'tap'
-import type { NodePoller } from '../../../src/linux/node-poller.js'
-import type { Kernel } from '../../../src/proxy/native/kernel.js'
+import type { NodePoller } from '../../../src/linux/sockets/node-poller.js'
+import type { Reactor } from '../../../src/proxy/native/reactor.js'
 import { Workload } from '../../../src/proxy/native/workload.js'
 
 /** A thread whose work is what the test says: `step` is a while of it. */
 function startWork() {
-  const poller = { events: 0 }
-  const pipes = { taken: 0 }
+  const poller = { handledEvents: 0 }
+  const pipes = { borrowed: 0 }
   let idle = 0
   let now = 1
-  const kernel = { poller, pipes } as unknown as Kernel<NodePoller>
+  const reactor = { poller, pipes } as unknown as Reactor<NodePoller>
   const workload = new Workload(
-    kernel,
+    reactor,
     () => idle,
     () => now,
   )
   return (events: number, splices: number, idleMs = 0, passedMs = 250): boolean => {
-    poller.events += events
-    pipes.taken += splices
+    poller.handledEvents += events
+    pipes.borrowed += splices
     idle += idleMs
     now += passedMs
-    return workload.gainsByThread()
+    return workload.benefitsFromThread()
   }
 }
 

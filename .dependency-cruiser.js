@@ -1,0 +1,86 @@
+/*
+ * Which folder of src/ may import which: downwards only, and never in a circle. Run by `npm run check`; the drawing is in CONTRIBUTING.md.
+ */
+
+/** Each folder, and the other folders that its files may import. */
+const LAYERS = {
+  cli: ['daemon', 'demo', 'installer', 'api', 'controller', 'supervisor', 'proxyd', 'ports'],
+  demo: ['controller', 'ports'],
+  installer: [],
+  daemon: ['api', 'controller', 'supervisor', 'proxyd', 'proxy'],
+  api: ['controller', 'ports'],
+  controller: ['supervisor', 'proxyd', 'status', 'ports', 'proxy'],
+  supervisor: ['status', 'ports', 'proxy'],
+  proxyd: ['status', 'proxy'],
+  ports: ['proxy'],
+  status: ['proxy'],
+  proxy: [],
+  log: [],
+  memory: [],
+  linux: [],
+}
+
+/** Imported by every folder above linux/. */
+const BASE = ['log', 'memory', 'linux']
+/** Files without imports of their own, apart from types of linux/: the vocabulary that all folders share. */
+const SHARED_FILES = ['deferred', 'exit-codes', 'version', 'ports/host-port']
+
+const allowedFolders = (layer) => [
+  layer,
+  ...LAYERS[layer],
+  ...(layer === 'linux' ? [] : BASE.filter((base) => base !== layer)),
+]
+
+const layerRules = Object.keys(LAYERS).map((layer) => ({
+  name: `imports-of-${layer}`,
+  comment: `src/${layer} may import only: ${allowedFolders(layer).join(', ')}`,
+  severity: 'error',
+  from: { path: `^src/${layer}/` },
+  to: {
+    path: '^src/',
+    pathNot: [
+      `^src/(${allowedFolders(layer).join('|')})/`,
+      ...(layer === 'linux' ? [] : [`^src/(${SHARED_FILES.join('|')})\\.ts$`]),
+    ],
+  },
+}))
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [
+    {
+      name: 'no-cycles',
+      comment: 'A cycle hides which file depends on which; types count as well.',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'no-imports-of-entry-points',
+      comment: 'Entry points only wire.',
+      severity: 'error',
+      from: {},
+      to: { path: '^src/(docker-(proxy|proxyd|publish|publish-shared)|start)\\.ts$' },
+    },
+    {
+      name: 'no-imports-by-shared-files',
+      comment: 'Shared files may import only types of linux/.',
+      severity: 'error',
+      from: { path: `^src/(${SHARED_FILES.join('|')})\\.ts$` },
+      to: { path: '^src/', pathNot: '^src/linux/' },
+    },
+    {
+      name: 'no-imports-of-tests',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(test|bench)/' },
+    },
+    ...layerRules,
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    // Type-only imports count as well.
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+  },
+}

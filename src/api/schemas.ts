@@ -1,0 +1,162 @@
+import { Type, type Static } from 'typebox'
+import type { Holder } from '../ports/holder.js'
+import { ProtocolSchema } from '../ports/protocol-schema.js'
+import type { Suggestions } from '../ports/suggestions.js'
+
+/*
+ * The JSON schemas of requests and replies. The server validates requests with them, and the OpenAPI document contains them. The types
+ * are in the folders of their domain.
+ */
+
+const IsolationSchema = Type.Union([Type.Literal('process'), Type.Literal('shared')])
+
+export const PortViewSchema = Type.Object(
+  {
+    protocol: ProtocolSchema,
+    hostIp: Type.String(),
+    hostPort: Type.Integer(),
+    containerPort: Type.Integer(),
+    state: Type.Union([
+      Type.Literal('starting'),
+      Type.Literal('up'),
+      Type.Literal('restarting'),
+      Type.Literal('stopped'),
+    ]),
+    pid: Type.Optional(Type.Integer({ description: 'The process that serves the port' })),
+    restarts: Type.Integer(),
+    reason: Type.Optional(Type.String({ description: 'Why the last process ended' })),
+    connections: Type.Integer({ description: 'Open connections' }),
+    bytesIn: Type.Optional(
+      Type.Integer({ description: 'Bytes from clients so far, if the proxy reports them' }),
+    ),
+    bytesOut: Type.Optional(Type.Integer({ description: 'Bytes to clients so far' })),
+    holdsSocket: Type.Boolean({
+      description: 'Whether clients wait, and are not refused, while the process is restarted',
+    }),
+  },
+  { $id: 'Port' },
+)
+
+export const PublicationViewSchema = Type.Object(
+  {
+    name: Type.String(),
+    backend: Type.String({ description: "The container's address" }),
+    created: Type.String({ format: 'date-time' }),
+    isolation: IsolationSchema,
+    ports: Type.Array(Type.Ref('Port')),
+  },
+  { $id: 'Publication' },
+)
+
+export const DockerPortSchema = Type.Object(
+  {
+    pid: Type.Integer({ description: "dockerd's docker-proxy of the port" }),
+    protocol: ProtocolSchema,
+    hostIp: Type.String(),
+    hostPort: Type.Integer(),
+    containerIp: Type.String(),
+    containerPort: Type.Integer(),
+    since: Type.String({ format: 'date-time' }),
+    connections: Type.Integer({ description: 'Open connections' }),
+    accepted: Type.Integer({ description: 'Connections so far' }),
+    failedDials: Type.Integer({ description: 'Dials of the container that failed' }),
+    bytesIn: Type.Integer({ description: 'Bytes from clients so far' }),
+    bytesOut: Type.Integer({ description: 'Bytes to clients so far' }),
+  },
+  { $id: 'DockerPort' },
+)
+
+export const PublicationRequestSchema = Type.Object(
+  {
+    name: Type.Optional(Type.String()),
+    backend: Type.String({ description: "The container's IP address" }),
+    ports: Type.Array(Type.String(), {
+      minItems: 1,
+      description: 'As docker run -p accepts them: 8080:80, 127.0.0.1::53/udp, 8000-8009:9000-9009',
+    }),
+    isolation: Type.Optional(
+      Type.Union([...IsolationSchema.anyOf, Type.Literal('auto')], {
+        description:
+          'A process for each port, or one process for all of them; auto, the default, shares one among more than 16 ports',
+      }),
+    ),
+  },
+  { $id: 'PublicationRequest', additionalProperties: false },
+)
+
+export const CheckRequestSchema = Type.Object(
+  { ports: Type.Array(Type.String(), { minItems: 1 }) },
+  { $id: 'CheckRequest', additionalProperties: false },
+)
+export type CheckRequest = Static<typeof CheckRequestSchema>
+
+export const ClaimSchema = Type.Object(
+  { protocol: ProtocolSchema, ip: Type.String(), port: Type.Integer() },
+  { $id: 'Claim' },
+)
+
+export const HolderSchema = Type.Object(
+  {
+    kind: Type.Union([
+      Type.Literal('publication'),
+      Type.Literal('process'),
+      Type.Literal('unknown'),
+    ]),
+    address: Type.String({ description: 'Where the holder listens' }),
+    name: Type.Optional(Type.String()),
+    backend: Type.Optional(Type.String()),
+    pid: Type.Optional(Type.Integer()),
+    command: Type.Optional(Type.String()),
+    user: Type.Optional(Type.String()),
+    since: Type.Optional(Type.String({ format: 'date-time' })),
+    container: Type.Optional(
+      Type.String({ description: 'The id of the container that the holder runs in' }),
+    ),
+  },
+  { $id: 'Holder' },
+)
+
+export const SuggestionsSchema = Type.Object(
+  {
+    ports: Type.Array(Type.Integer(), { description: 'The nearest free ports' }),
+    address: Type.Optional(
+      Type.String({ description: 'An address on which the port itself is free' }),
+    ),
+  },
+  { $id: 'Suggestions' },
+)
+
+export const ErrorSchema = Type.Object(
+  {
+    code: Type.String(),
+    message: Type.String(),
+    holder: Type.Optional(Type.Ref('Holder')),
+    suggestions: Type.Optional(Type.Ref('Suggestions')),
+  },
+  { $id: 'Error' },
+)
+
+export type ErrorView = Static<typeof ErrorSchema> & { holder?: Holder; suggestions?: Suggestions }
+
+export const VersionSchema = Type.Object(
+  { version: Type.String(), commit: Type.String(), apiVersion: Type.String() },
+  { $id: 'Version' },
+)
+export type VersionView = Static<typeof VersionSchema>
+
+export const EventSchema = Type.Object(
+  {
+    time: Type.String({ format: 'date-time' }),
+    type: Type.Union([
+      Type.Literal('published'),
+      Type.Literal('withdrawn'),
+      Type.Literal('adopted'),
+      Type.Literal('proxy-exited'),
+      Type.Literal('proxy-restarted'),
+    ]),
+    publication: Type.String(),
+    port: Type.Optional(Type.String({ description: 'As 0.0.0.0:8080/tcp' })),
+    reason: Type.Optional(Type.String()),
+  },
+  { $id: 'Event' },
+)

@@ -1,0 +1,84 @@
+import yargs from 'yargs'
+import { addCommand } from './commands/add.js'
+import { checkCommand } from './commands/check.js'
+import { daemonCommand } from './commands/daemon.js'
+import { demoCommand } from './commands/demo.js'
+import { dialStdioCommand } from './commands/dial-stdio.js'
+import { eventsCommand } from './commands/events.js'
+import { inspectCommand } from './commands/inspect.js'
+import { lsCommand } from './commands/ls.js'
+import { portCommand } from './commands/port.js'
+import { rmCommand } from './commands/rm.js'
+import { runCommand } from './commands/run.js'
+import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
+import { versionCommand } from './commands/version.js'
+import { UsageError } from './usage-error.js'
+
+/** Options that may be repeated. For all others it would be unclear which one counts. */
+const REPEATABLE: readonly string[] = ['_', 'publish', 'p', 'names']
+
+const MAX_WIDTH = 100
+
+/**
+ * Runs the controller's command line.
+ *
+ * @param program its name in messages; commands find it in `args.$0`
+ * @param args the command and its arguments
+ * Rejects with the error of the command.
+ */
+export async function runCli(program: string, args: readonly string[]): Promise<void> {
+  await yargs(args.flatMap(separateShortOption))
+    .scriptName(program)
+    .usage('Usage: $0 COMMAND\n\nPublishes ports of containers, and tells who holds a port.')
+    .command(runCommand)
+    .command(daemonCommand)
+    .command(addCommand)
+    .command(lsCommand)
+    .command(portCommand)
+    .command(inspectCommand)
+    .command(rmCommand)
+    .command(eventsCommand)
+    .command(checkCommand)
+    .command(installCommand)
+    .command(uninstallCommand)
+    .command(demoCommand)
+    .command(versionCommand)
+    .command(dialStdioCommand)
+    .completion('completion', 'Print a script that completes commands in bash or zsh')
+    .demandCommand(1, `a command is missing: see ${program} --help`)
+    .strict()
+    .check(refuseRepetition, true)
+    .locale('en')
+    .version(false)
+    .help()
+    .alias('help', 'h')
+    .wrap(Math.min(MAX_WIDTH, process.stdout.columns || MAX_WIDTH))
+    .parserConfiguration({ 'duplicate-arguments-array': true, 'parse-positional-numbers': false })
+    .example('$0 run -p 8080:80 172.17.0.2', 'publish a port until Ctrl-C')
+    .example('$0 check -p 8080:80', 'is the port free, or who holds it?')
+    .example('$0 demo', 'see it work, without Docker')
+    .exitProcess(false)
+    .fail((message, err: unknown) => {
+      if (err instanceof Error && err.name !== 'YError') throw err
+      // yargs writes what is missing, and what to do, on two lines.
+      throw new UsageError(message.replaceAll('\n', ': '))
+    })
+    .parseAsync()
+}
+
+/** Separates `-p8080:80`, which docker accepts. yargs would parse it as a group of flags. */
+function separateShortOption(arg: string): string[] {
+  return /^-[pH][^=]/.test(arg) ? [arg.slice(0, 2), arg.slice(2)] : [arg]
+}
+
+function refuseRepetition(argv: Record<string, unknown>): true {
+  const { _: command } = argv
+  const isRepeatable = (key: string): boolean =>
+    REPEATABLE.includes(key) ||
+    (Array.isArray(command) && command[0] === 'daemon' && /^(host|H)$/.test(key))
+  const repeated = Object.keys(argv).find(
+    (key) => key.length > 1 && Array.isArray(argv[key]) && !isRepeatable(key),
+  )
+  if (repeated !== undefined) throw new UsageError(`--${repeated} was given more than once`)
+  return true
+}

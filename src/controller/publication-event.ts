@@ -1,0 +1,10 @@
+/** Something that happened to a publication. */
+export interface PublicationEvent {
+  /** ISO 8601. */
+  time: string
+  type: 'published' | 'withdrawn' | 'adopted' | 'proxy-exited' | 'proxy-restarted'
+  publication: string
+  /** As `0.0.0.0:8080/tcp`. */
+  port?: string
+  reason?: string
+}

@@ -1,0 +1,61 @@
+import type { Protocol } from '../ports/host-port.js'
+import type { SupervisorState } from '../supervisor/supervisor.js'
+import type { Isolation } from './isolation.js'
+
+/*
+ * What clients see of publications and ports.
+ */
+
+/** A port of a publication. */
+export interface PortView {
+  protocol: Protocol
+  hostIp: string
+  hostPort: number
+  containerPort: number
+  state: SupervisorState
+  /** The process that serves the port, while it is up. */
+  pid?: number
+  restarts: number
+  /** Why the last process ended. */
+  reason?: string
+  /** Open connections. */
+  connections: number
+  /** Bytes from clients; left out if the proxy does not report them. */
+  bytesIn?: number
+  /** Bytes to clients; left out if the proxy does not report them. */
+  bytesOut?: number
+  /** Whether clients wait, and are not refused, while the process is restarted. */
+  holdsSocket: boolean
+}
+
+export interface PublicationView {
+  name: string
+  /** The container's address. */
+  backend: string
+  /** ISO 8601. */
+  created: string
+  isolation: Isolation
+  ports: PortView[]
+}
+
+/** A port that dockerd has published through docker-proxyd. */
+export interface DockerPortView {
+  /** dockerd's docker-proxy of the port. */
+  pid: number
+  protocol: Protocol
+  hostIp: string
+  hostPort: number
+  containerIp: string
+  containerPort: number
+  /** ISO 8601. */
+  since: string
+  /** Open connections. */
+  connections: number
+  /** Connections so far. */
+  accepted: number
+  failedDials: number
+  /** Bytes from clients. */
+  bytesIn: number
+  /** Bytes to clients. */
+  bytesOut: number
+}

@@ -1,0 +1,107 @@
+import { resolve } from 'node:path'
+import { formatHost, type Host } from '../api/host.js'
+import { serve } from '../api/listen.js'
+import { createApi } from '../api/server.js'
+import type { TlsFiles } from '../api/tls.js'
+import { Controller } from '../controller/controller.js'
+import { StateFile } from '../controller/state-file.js'
+import { deferred } from '../deferred.js'
+import { lockFolder } from '../linux/folder-lock.js'
+import type { Log } from '../log/log.js'
+import type { StderrLog } from '../log/stderr-log.js'
+import { releaseMemorySoon } from '../memory/release-memory.js'
+import type { Proxyd } from '../proxyd/proxyd.js'
+import type { ProxyProgram } from '../supervisor/proxy-program.js'
+
+export interface DaemonOptions {
+  /** Where the API is served. */
+  readonly hosts: readonly Host[]
+  readonly tls: TlsFiles | undefined
+  /** Folder of the state file. */
+  readonly dataRoot: string
+  /** Folder of the running processes. */
+  readonly execRoot: string
+  /** Leave the processes running at the end, for the next daemon. */
+  readonly liveRestore: boolean
+  readonly program: ProxyProgram
+  /** Run folder of docker-proxyd, this process or another one; undefined for a user without XDG_RUNTIME_DIR. */
+  readonly proxydRunDir: string | undefined
+  /** Whether this process also is a docker-proxyd, which serves dockerd's ports. */
+  readonly servesDockerPorts: boolean
+  readonly log: StderrLog
+}
+
+/**
+ * Runs a daemon until `stop` resolves: the controller, its API and, if requested, a docker-proxyd in one process.
+ * @param stop resolves with the signal that ends the daemon
+ * Rejects with a sentence for the user if the daemon can't start.
+ */
+export async function runDaemon(
+  options: DaemonOptions,
+  stop: Promise<NodeJS.Signals>,
+): Promise<void> {
+  const { dataRoot, execRoot, hosts, log, program, proxydRunDir } = options
+  const state = new StateFile(dataRoot)
+  if (resolve(execRoot) !== resolve(dataRoot)) {
+    lockFolder(execRoot, 'docker-publish daemon', '--exec-root')
+  }
+  const proxyd = options.servesDockerPorts ? await startProxyd(proxydRunDir, log) : undefined
+  const controller = new Controller({ program, log, state, runFolder: execRoot })
+  logEvents(controller, log)
+
+  const api = await createApi(controller, log, proxydRunDir)
+  // Clients that come before everything is restored have to wait. A host that can't be used must be noticed before a process is started.
+  const restored = deferred()
+  const servers = await serve(
+    (request, response) => void restored.promise.then(() => api.routing(request, response)),
+    hosts,
+    options.tls,
+  )
+  await controller.restore()
+  restored.resolve()
+  tidyUpAfterEvents(controller, proxyd)
+  log.info(`Daemon listens on ${hosts.map(formatHost).join(', ')}`)
+
+  const signal = await stop
+  for (const server of servers) {
+    server.close()
+    server.closeAllConnections()
+  }
+  if (options.liveRestore) await controller.leave()
+  else await controller.close()
+  await proxyd?.close()
+  log.info('Daemon stopped', { signal })
+}
+
+/** Serves dockerd's ports as docker-proxyd does. Its code is loaded only here. */
+async function startProxyd(runDir: string | undefined, log: StderrLog): Promise<Proxyd> {
+  if (runDir === undefined) {
+    throw new Error('there is no XDG_RUNTIME_DIR: name a folder with --proxyd-run-dir')
+  }
+  const [{ openProxyd }, { readSettings }] = await Promise.all([
+    import('../proxyd/open-proxyd.js'),
+    import('../proxy/settings.js'),
+  ])
+  // Another daemon or a docker-proxyd can replace it, but it does not replace itself.
+  process.on('SIGUSR2', () => log.warn('SIGUSR2 is ignored: to replace this process, restart it'))
+  const settings = readSettings(process.env)
+  const proxyd = await openProxyd(runDir, settings, log, { option: '--proxyd-run-dir' })
+  log.info(`Serves the ports of docker-proxies, in ${runDir}`)
+  return proxyd
+}
+
+function logEvents(controller: Controller, log: Log): void {
+  controller.on('event', ({ type, publication, port, reason }) => {
+    log.info(type, { publication, port, reason })
+  })
+}
+
+/** After each change the descriptor budget is measured again, and unused memory is released. */
+function tidyUpAfterEvents(controller: Controller, proxyd: Proxyd | undefined): void {
+  const tidyUp = (): void => {
+    proxyd?.descriptorsChanged()
+    releaseMemorySoon()
+  }
+  controller.on('event', tidyUp)
+  tidyUp()
+}

@@ -1,0 +1,153 @@
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
+import { errnoCode } from '../errno.js'
+
+/*
+ * Reads /proc about other processes. A process may end at any moment, or belong to another user: then the result is undefined. Any other
+ * failure, for example without a free descriptor, throws.
+ * Source: proc(5).
+ */
+
+/** USER_HZ, the clock of /proc/PID/stat: 100 on every architecture that Node supports. */
+const TICKS_PER_SECOND = 100
+/* Indexes of fields in /proc/PID/stat after the name, counted from `state`, the third field. */
+const STATE = 0
+const START_TIME = 19
+const IGNORED_SIGNALS = 30
+
+/** When the process began, ticks since boot. Together with the pid it identifies a process. */
+export function processStartTime(pid: number): number | undefined {
+  const fields = statFields(pid)
+  // A zombie has ended, but its parent has not read its status.
+  return !fields || fields[STATE] === 'Z' ? undefined : Number(fields[START_TIME])
+}
+
+/** When the process began, milliseconds since the epoch. */
+export function processStartDate(pid: number): number | undefined {
+  const ticks = processStartTime(pid)
+  const boot = /^btime (\d+)$/m.exec(read('/proc/stat') ?? '')?.[1]
+  if (ticks === undefined || boot === undefined) return undefined
+  return (Number(boot) + ticks / TICKS_PER_SECOND) * 1000
+}
+
+/** Whether the process ignores any of these signals. */
+export function ignoresSignal(pid: number, signals: readonly number[]): boolean {
+  const ignored = BigInt(statFields(pid)?.[IGNORED_SIGNALS] ?? 0)
+  return signals.some((signal) => (ignored >> BigInt(signal - 1)) & 1n)
+}
+
+/** Constant, as nothing in this process calls setns(2). */
+let ourNetworkNamespace: string | undefined
+
+/** Whether the process is in our network namespace, see network_namespaces(7). */
+export function inOurNetworkNamespace(pid: number): boolean {
+  ourNetworkNamespace ??= readlinkSync('/proc/self/ns/net')
+  return readlinkSync(`/proc/${pid}/ns/net`) === ourNetworkNamespace
+}
+
+/** The arguments of the process, the program first. */
+export function processCommand(pid: number): string[] | undefined {
+  const text = read(`/proc/${pid}/cmdline`)
+  return text ? text.replace(/\0+$/, '').split('\0') : undefined
+}
+
+/** Reads variables of the environment that the process was started with. Searches the bytes, so that thousands of processes leave no garbage. */
+export function processVariables<Name extends string>(
+  pid: number,
+  names: readonly Name[],
+): { readonly [N in Name]?: string } {
+  const environment = readBytes(`/proc/${pid}/environ`)
+  const found: { [N in Name]?: string } = {}
+  for (const name of names) {
+    const assignment = `\0${name}=`
+    const start = environment.indexOf(assignment, 0, 'latin1')
+    if (start < 0) continue
+    const value = start + assignment.length
+    found[name] = environment.toString('utf8', value, environment.indexOf(0, value))
+  }
+  return found
+}
+
+/** The id of the container that the process runs in, 64 hex digits, from the names that Docker and podman give cgroups. */
+export function processContainer(pid: number): string | undefined {
+  return /\b(?:docker|libpod|cri-containerd)[-/]([0-9a-f]{64})/.exec(
+    read(`/proc/${pid}/cgroup`) ?? '',
+  )?.[1]
+}
+
+/** The sockets of the process: descriptors and inodes. */
+export function processSockets(pid: number): Map<number, number> {
+  const sockets = new Map<number, number>()
+  for (const name of list(`/proc/${pid}/fd`)) {
+    try {
+      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${name}`))?.[1]
+      if (inode) sockets.set(Number(name), Number(inode))
+    } catch {
+      // Closed meanwhile.
+    }
+  }
+  return sockets
+}
+
+export function processIds(): number[] {
+  return list('/proc').map(Number).filter(Number.isInteger)
+}
+
+/** Identifies this boot: records of an earlier boot are about other processes. */
+export function bootId(): string {
+  return read('/proc/sys/kernel/random/boot_id')?.trim() ?? ''
+}
+
+function statFields(pid: number): string[] | undefined {
+  const text = read(`/proc/${pid}/stat`)
+  // The name in parentheses may contain any character, parentheses included.
+  return text?.slice(text.lastIndexOf(')') + 2).split(' ')
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (err) {
+    if (isGoneOrPrivate(err)) return undefined
+    throw err
+  }
+}
+
+let block = Buffer.alloc(4096)
+
+/** The content of a file between two zero bytes, valid until the next call. */
+function readBytes(path: string): Buffer {
+  let fd: number
+  try {
+    fd = openSync(path, 'r')
+  } catch (err) {
+    if (isGoneOrPrivate(err)) return Buffer.of(0)
+    throw err
+  }
+  try {
+    let end = 1
+    for (let count = -1; count !== 0; end += count) {
+      if (end === block.length - 1) block = Buffer.concat([block], block.length * 2)
+      count = readSync(fd, block, end, block.length - 1 - end, null)
+    }
+    block[end] = 0
+    return block.subarray(0, end + 1)
+  } catch (err) {
+    if (isGoneOrPrivate(err)) return Buffer.of(0)
+    throw err
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch (err) {
+    if (isGoneOrPrivate(err)) return []
+    throw err
+  }
+}
+
+function isGoneOrPrivate(err: unknown): boolean {
+  return ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(errnoCode(err) ?? '')
+}

@@ -1,0 +1,243 @@
+import { requireSyscalls } from '../ffi/syscalls.js'
+import { ERRNO, IP_PKTINFO, IPPROTO, IPV6_PKTINFO, MSG } from '../ffi/constants.js'
+import { requireFfi } from '../ffi/ffi.js'
+import {
+  decodeSocketAddress,
+  SIZE_OF_SOCKADDR_IN,
+  SIZE_OF_SOCKADDR_IN6,
+  type SocketAddress,
+} from './socket-address.js'
+
+/**
+ * Offsets in struct mmsghdr of recvmmsg(2): struct msghdr of recvmsg(2) and a length. All layouts here are those of 64-bit little-endian
+ * processors.
+ */
+const HEADER = {
+  name: 0,
+  nameLength: 8,
+  iov: 16,
+  iovLength: 24,
+  control: 32,
+  controlLength: 40,
+  received: 56,
+  size: 64,
+} as const
+/** Offsets in struct iovec. */
+const IOV = { base: 0, length: 8, size: 16 } as const
+
+/** Offsets in struct cmsghdr of cmsg(3). */
+const CONTROL = { length: 0, level: 8, type: 12, data: 16 } as const
+/**
+ * The data of a control message: struct in_pktinfo of ip(7) with interface, local address and destination; or struct in6_pktinfo of
+ * ipv6(7) with destination and interface.
+ */
+const PKTINFO = {
+  ipv4: { level: IPPROTO.IP, type: IP_PKTINFO, size: 12, interface: 0 },
+  ipv6: { level: IPPROTO.IPV6, type: IPV6_PKTINFO, size: 20, interface: 16 },
+} as const
+
+/** An envelope: struct sockaddr of the sender, and a control message with room for either kind. */
+const ENVELOPE = {
+  name: 0,
+  nameSize: SIZE_OF_SOCKADDR_IN6,
+  control: 32,
+  controlSize: 40,
+  size: 72,
+} as const
+
+/** Datagrams of one call. */
+const COUNT = 32
+/** Size of the largest datagram, bytes. */
+const MAX_DATA = 65_536
+
+/** The sender of a datagram, and the local address that it was sent to: a reply goes to the first and comes from the second. */
+export interface Envelope {
+  /** Kept referenced, because `address` points into it. */
+  readonly bytes: Buffer
+  readonly address: number
+  readonly nameLength: number
+  readonly controlLength: number
+}
+
+/** Memory that the kernel reads and writes. */
+interface Memory {
+  readonly bytes: Buffer
+  readonly view: DataView
+  readonly address: number
+}
+
+/** Receives and sends many datagrams at a time. Received datagrams have places from 0 on, and are valid until the next `receive`. */
+export class MessageBatch {
+  readonly #syscalls = requireSyscalls()
+  readonly #data = allocate(COUNT * MAX_DATA)
+  readonly #envelopes = allocate(COUNT * ENVELOPE.size)
+  readonly #incoming = allocate(COUNT * HEADER.size)
+  readonly #outgoing = allocate(COUNT * HEADER.size)
+  /** Those of the incoming messages, then those of the outgoing ones. */
+  readonly #iovs = allocate(2 * COUNT * IOV.size)
+  /** Number of headers that the kernel may have changed. */
+  #used = COUNT
+
+  constructor() {
+    for (let i = 0; i < COUNT; i++) {
+      const envelope = this.#envelopes.address + i * ENVELOPE.size
+      for (const [headers, iov, length] of [
+        [this.#incoming, i, MAX_DATA],
+        [this.#outgoing, COUNT + i, 0],
+      ] as const) {
+        const at = i * HEADER.size
+        setNumber(headers, at + HEADER.name, envelope + ENVELOPE.name)
+        setNumber(headers, at + HEADER.iov, this.#iovs.address + iov * IOV.size)
+        setNumber(headers, at + HEADER.iovLength, 1)
+        setNumber(headers, at + HEADER.control, envelope + ENVELOPE.control)
+        setNumber(this.#iovs, iov * IOV.size + IOV.base, this.#data.address + i * MAX_DATA)
+        setNumber(this.#iovs, iov * IOV.size + IOV.length, length)
+      }
+    }
+  }
+
+  /**
+   * Receives without waiting.
+   * @returns the number of datagrams, or the negative errno
+   */
+  receive(fd: number): number {
+    const { view } = this.#incoming
+    for (let i = 0; i < this.#used; i++) {
+      // The kernel has replaced these lengths by the received ones.
+      view.setUint32(i * HEADER.size + HEADER.nameLength, ENVELOPE.nameSize, true)
+      view.setUint32(i * HEADER.size + HEADER.controlLength, ENVELOPE.controlSize, true)
+      // An IPv4 address does not overwrite the end of an earlier IPv6 address, nor does a socket without local addresses overwrite one.
+      this.#envelopes.bytes.fill(
+        0,
+        i * ENVELOPE.size + SIZE_OF_SOCKADDR_IN,
+        (i + 1) * ENVELOPE.size,
+      )
+    }
+    const count = this.#syscalls.receiveMessages(fd, this.#incoming.address, COUNT, MSG.DONTWAIT)
+    this.#used = Math.max(count, 0)
+    return count
+  }
+
+  /** Number of consecutive datagrams, from `first` on, with the same sender and local address. @param count of received datagrams */
+  runLength(first: number, count: number): number {
+    let next = first + 1
+    while (next < count && this.#haveSameEnvelope(first, next)) next++
+    return next - first
+  }
+
+  /** Bytes of `count` datagrams from `first` on. */
+  dataLength(first: number, count: number): number {
+    let length = 0
+    for (let place = first; place < first + count; place++) length += this.#dataLength(place)
+    return length
+  }
+
+  /** Identifies the sender and, if it was received, the local address. */
+  key(place: number): string {
+    const at = place * ENVELOPE.size
+    // Parts that were not received are zero.
+    return this.#envelopes.bytes.toString('latin1', at, at + ENVELOPE.size)
+  }
+
+  /** The client's address of a datagram. */
+  sender(place: number): SocketAddress | undefined {
+    const at = place * ENVELOPE.size + ENVELOPE.name
+    return decodeSocketAddress(this.#envelopes.bytes.subarray(at, at + ENVELOPE.nameSize))
+  }
+
+  /** Copies the envelope of a datagram, for replies. */
+  envelope(place: number): Envelope {
+    const copy = allocate(ENVELOPE.size)
+    this.#envelopes.bytes.copy(copy.bytes, 0, place * ENVELOPE.size, (place + 1) * ENVELOPE.size)
+    const controlLength = this.#incoming.view.getUint32(
+      place * HEADER.size + HEADER.controlLength,
+      true,
+    )
+    if (controlLength > 0) {
+      const level = copy.view.getUint32(ENVELOPE.control + CONTROL.level, true)
+      const { ipv4, ipv6 } = PKTINFO
+      const info = level === ipv4.level ? ipv4 : ipv6
+      // The routing table chooses the interface of a reply, which may be another one.
+      copy.view.setUint32(ENVELOPE.control + CONTROL.data + info.interface, 0, true)
+    }
+    const nameLength = this.#incoming.view.getUint32(place * HEADER.size + HEADER.nameLength, true)
+    return { bytes: copy.bytes, address: copy.address, nameLength, controlLength }
+  }
+
+  /**
+   * Sends `count` datagrams from `first` on to the address that the socket is connected to.
+   * @param retries how often a datagram is sent again if it met the refusal of an earlier one
+   */
+  forward(fd: number, first: number, count: number, retries: number): void {
+    this.#send(fd, first, count, retries, 0, 0, 0)
+  }
+
+  /** Sends datagrams as a reply. @param envelope of the datagram that is replied to */
+  reply(
+    fd: number,
+    first: number,
+    count: number,
+    { address, nameLength, controlLength }: Envelope,
+  ): void {
+    this.#send(fd, first, count, 0, address, nameLength, controlLength)
+  }
+
+  /** A datagram that can't be sent is dropped. The others are still sent. */
+  #send(
+    fd: number,
+    first: number,
+    count: number,
+    retries: number,
+    envelope: number,
+    nameLength: number,
+    controlLength: number,
+  ): void {
+    const { address, view } = this.#outgoing
+    const end = first + count
+    for (let place = first; place < end; place++) {
+      const at = place * HEADER.size
+      setNumber(this.#outgoing, at + HEADER.name, envelope + ENVELOPE.name)
+      view.setUint32(at + HEADER.nameLength, nameLength, true)
+      setNumber(this.#outgoing, at + HEADER.control, envelope + ENVELOPE.control)
+      view.setUint32(at + HEADER.controlLength, controlLength, true)
+      setNumber(this.#iovs, (COUNT + place) * IOV.size + IOV.length, this.#dataLength(place))
+    }
+    let left = retries
+    for (let place = first; place < end;) {
+      const headers = address + place * HEADER.size
+      const result = this.#syscalls.sendMessages(fd, headers, end - place, MSG.DONTWAIT)
+      if (result === -ERRNO.EAGAIN) return
+      // The kernel reports the refusal of an earlier datagram, and has not sent this one, see udp(7).
+      if (result === -ERRNO.ECONNREFUSED && left-- > 0) continue
+      place += Math.max(1, result)
+      left = retries
+    }
+  }
+
+  #dataLength(place: number): number {
+    return this.#incoming.view.getUint32(place * HEADER.size + HEADER.received, true)
+  }
+
+  #haveSameEnvelope(one: number, other: number): boolean {
+    const { view } = this.#envelopes
+    const distance = (other - one) * ENVELOPE.size
+    const end = (one + 1) * ENVELOPE.size
+    for (let at = one * ENVELOPE.size; at < end; at += 4) {
+      if (view.getUint32(at, true) !== view.getUint32(at + distance, true)) return false
+    }
+    return true
+  }
+}
+
+function allocate(size: number): Memory {
+  // The large buffer is not filled with zeros, so the system allocates only the pages that are used.
+  const bytes = size > MAX_DATA ? Buffer.allocUnsafeSlow(size) : Buffer.alloc(size)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, size)
+  return { bytes, view, address: requireFfi().addressOf(bytes) }
+}
+
+/** Writes an address or another 64-bit number. JavaScript's numbers are exact up to 53 bits, and addresses have 48. */
+function setNumber({ view }: Memory, at: number, value: number): void {
+  view.setUint32(at, value >>> 0, true)
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true)
+}

@@ -1,0 +1,80 @@
+import { closeSync } from 'node:fs'
+import { IPPROTO, SOCK } from '../ffi/constants.js'
+import { errnoCode } from '../errno.js'
+import { requireCheckedSyscalls } from '../ffi/checked-syscalls.js'
+import { isIpv6 } from './ip-address.js'
+import { encodeSocketAddress, familyOf, type SocketAddress } from './socket-address.js'
+
+/** The socket type and protocol number of each protocol. */
+export const SOCKET_KINDS = {
+  tcp: { type: SOCK.STREAM, number: IPPROTO.TCP },
+  udp: { type: SOCK.DGRAM, number: IPPROTO.UDP },
+  sctp: { type: SOCK.STREAM, number: IPPROTO.SCTP },
+} as const
+
+export type SocketKind = keyof typeof SOCKET_KINDS
+
+/** What a socket is bound to. */
+export interface BindAddress extends SocketAddress {
+  readonly protocol: SocketKind
+}
+
+/** Length of a listener's backlog, connections. The kernel reduces it to net.core.somaxconn, see listen(2). */
+export const BACKLOG = 65_535
+/** The kernel picks a free port, see ip(7). */
+const ANY_PORT = 0
+
+/**
+ * Binds the socket of a published port. A TCP or SCTP socket also listens: clients wait in its backlog until a proxy accepts them. An IPv6
+ * socket is IPv6-only.
+ *
+ * @returns the descriptor, which is closed on exec
+ * @throws SystemError `EADDRINUSE` if the port is taken, `EACCES`, `EADDRNOTAVAIL`, `EAFNOSUPPORT` or `EPROTONOSUPPORT` if the kernel lacks
+ *   the family or protocol, `EMFILE`
+ */
+export function openPortSocket(address: BindAddress): number {
+  return withBoundSocket(address, (fd) => {
+    if (address.protocol !== 'udp') requireCheckedSyscalls().listen(fd, BACKLOG)
+    return fd
+  })
+}
+
+/**
+ * Whether a port can be bound now. The socket never listens, so no client sees it.
+ * @throws SystemError as openPortSocket, except `EADDRINUSE`
+ */
+export function isPortFree(address: BindAddress): boolean {
+  try {
+    withBoundSocket(address, closeSync)
+    return true
+  } catch (err) {
+    if (errnoCode(err) === 'EADDRINUSE') return false
+    throw err
+  }
+}
+
+/** Whether this host has IPv6. dockerd uses the same test: a kernel with IPv6 disabled can still bind `::`. */
+export function hasIpv6(): boolean {
+  try {
+    return isPortFree({ protocol: 'tcp', ip: '::1', port: ANY_PORT })
+  } catch (err) {
+    return !['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(errnoCode(err) ?? '')
+  }
+}
+
+function withBoundSocket<T>(address: BindAddress, use: (fd: number) => T): T {
+  const { ip, protocol } = address
+  const syscalls = requireCheckedSyscalls()
+  const { type, number } = SOCKET_KINDS[protocol]
+  const fd = syscalls.socket(familyOf(ip), type | SOCK.CLOEXEC, number)
+  try {
+    if (isIpv6(ip)) syscalls.ipv6Only(fd)
+    // On UDP, SO_REUSEADDR would let two processes bind the same port, see socket(7).
+    if (protocol !== 'udp') syscalls.reuseAddress(fd)
+    syscalls.bind(fd, encodeSocketAddress(address))
+    return use(fd)
+  } catch (err) {
+    closeSync(fd)
+    throw err
+  }
+}

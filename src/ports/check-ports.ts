@@ -1,0 +1,28 @@
+import { Allocator } from './allocator.js'
+import { MemoryClaims } from './claims/memory-claims.js'
+import type { Holder } from './holder.js'
+import { joinHostPort, type HostPort } from './host-port.js'
+import { parsePortSpec } from './port-spec.js'
+
+/** Stands for the name of a publication that has none yet. */
+export const UNNAMED = 'of this very request'
+
+/**
+ * Finds the ports that publishing would bind now. Nothing stays bound.
+ *
+ * @param specs as `-p` accepts them
+ * @param allocator of a controller, whose ports count as taken; by default only the kernel decides
+ * Rejects with PortSpecError, or with the Refusal that publishing would meet.
+ */
+export async function checkPorts(
+  specs: readonly string[],
+  allocator = new Allocator(new MemoryClaims()),
+): Promise<HostPort[]> {
+  const since = new Date().toISOString()
+  // Two of the specs may exclude each other.
+  const holderOf = ({ ip, port }: HostPort): Holder => ({
+    ...{ kind: 'publication', name: UNNAMED, backend: '', since },
+    address: joinHostPort(ip, port),
+  })
+  return allocator.check(specs.flatMap(parsePortSpec), holderOf)
+}

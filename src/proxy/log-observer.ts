@@ -1,0 +1,91 @@
+import { errnoReason } from '../linux/errno.js'
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import type { Log } from '../log/log.js'
+import { Throttle } from '../log/throttle.js'
+import { isPort, joinHostPort, MAX_PORT, type Protocol } from '../ports/host-port.js'
+import type { ClosedRelay, ProxyObserver, Shortage } from './observer.js'
+import { formatRoute, type PublishedPort } from './published-port.js'
+
+/** UDP clients can cause an error with each datagram: the log gets at most one per interval, milliseconds. */
+const UDP_ERROR_INTERVAL_MS = 1_000
+
+/** Writes what happens on a port to the log. */
+export class LogObserver implements ProxyObserver {
+  readonly #udpErrors = new Throttle(UDP_ERROR_INTERVAL_MS)
+
+  constructor(
+    private readonly log: Log,
+    private readonly protocol: Protocol,
+  ) {}
+
+  get wantsRelays(): boolean {
+    return this.log.debugEnabled
+  }
+
+  accepted(): void {
+    // The log has a line for the end of a connection, with all about it.
+  }
+
+  dialFailed(backend: SocketAddress, err: Error): void {
+    const { protocol } = this
+    const address = joinHostPort(backend.ip, backend.port)
+    if (protocol === 'udp') {
+      if (!this.#udpErrors.allows()) return
+      this.log.error(`Can't proxy a datagram to udp/${address}: ${errnoReason(err)}`)
+      return
+    }
+    const reason = isPort(backend.port) ? errnoReason(err) : 'invalid port'
+    this.log.error(
+      `Can't forward traffic to backend ${protocol}/${address}: dial ${protocol} ${address}: connect: ${reason}`,
+    )
+  }
+
+  relayClosed({ client, bytesIn, bytesOut, durationMs, ending }: ClosedRelay): void {
+    const what = this.protocol === 'udp' ? 'Flow closed' : 'Connection closed'
+    this.log.debug(what, { client, bytesIn, bytesOut, durationMs, ending })
+  }
+
+  shortage(shortage: Shortage): void {
+    if (shortage.effect === 'flows-evicted') {
+      this.log.warn(
+        'Out of file descriptors: each new client ends the flow that was idle longest',
+        {
+          flows: shortage.flows,
+        },
+      )
+      return
+    }
+    const effect =
+      shortage.effect === 'connections-wait'
+        ? 'new connections wait'
+        : 'new connections may be dropped'
+    this.log.warn(`Out of file descriptors: ${effect} until others end`, {
+      connections: shortage.capacity,
+    })
+  }
+
+  faulted(err: unknown): void {
+    this.log.error(
+      this.protocol === 'udp'
+        ? `An internal error lost a datagram: ${String(err)}`
+        : `An internal error ended a connection: ${String(err)}`,
+    )
+  }
+
+  degraded(reason: string): void {
+    this.log.warn(reason)
+  }
+}
+
+/**
+ * Logs that a port is published. Also warns if its container port does not exist.
+ * @param address the actual address
+ */
+export function logListening(log: Log, port: PublishedPort, address: SocketAddress): void {
+  log.info(`Proxy listening on ${formatRoute(port, address)}`)
+  const { port: containerPort } = port.container
+  if (isPort(containerPort) && containerPort !== 0) return
+  log.warn(
+    `-container-port ${containerPort} is not between 1 and ${MAX_PORT}: no client will get through`,
+  )
+}

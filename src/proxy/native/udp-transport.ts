@@ -1,0 +1,128 @@
+import { EPOLL, ERRNO, OPTION } from '../../linux/ffi/constants.js'
+import { socketError } from '../../linux/ffi/system-error.js'
+import { isIpv6, isWildcard } from '../../linux/sockets/ip-address.js'
+import type { MessageBatch } from '../../linux/sockets/message-batch.js'
+import type { Pollable } from '../../linux/sockets/poller.js'
+import type { SocketAddress } from '../../linux/sockets/socket-address.js'
+import { joinHostPort } from '../../ports/host-port.js'
+import type { Backend } from '../backend.js'
+import {
+  RECEIVE_BUFFER,
+  type DatagramTransport,
+  type Flow,
+  type FlowEvents,
+  type PortSocket,
+  type PortSocketEvents,
+} from '../datagram-proxy.js'
+import type { PublishedPort } from '../published-port.js'
+import type { DatagramRun } from './datagram-run.js'
+import { bindPort, watchPort } from './port-socket.js'
+import type { Reactor } from './reactor.js'
+import { Dialer } from './dialer.js'
+import { NativeFlow } from './udp-flow.js'
+
+/**
+ * UDP by recvmmsg(2) and sendmmsg(2).
+ * @param batch shared by all ports of the thread: its datagrams are forwarded before the next ones are received
+ */
+export function udpTransport(
+  reactor: Reactor,
+  batch: MessageBatch,
+): DatagramTransport<DatagramRun> {
+  return new NativeUdpTransport(reactor, batch)
+}
+
+class NativeUdpTransport implements DatagramTransport<DatagramRun> {
+  #portFd = -1
+  #dialer: Dialer | undefined
+
+  constructor(
+    private readonly reactor: Reactor,
+    private readonly batch: MessageBatch,
+  ) {}
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- an exception becomes a rejection
+  async openSocket(
+    port: PublishedPort,
+    events: PortSocketEvents<DatagramRun>,
+  ): Promise<PortSocket> {
+    const socket = new NativePortSocket(this.reactor, this.batch, port, events)
+    this.#portFd = socket.fd
+    return socket
+  }
+
+  openFlow({ first }: DatagramRun, backend: Backend, events: FlowEvents): Flow<DatagramRun> {
+    const dialer = (this.#dialer ??= new Dialer(this.reactor, 'udp', backend))
+    const client = this.batch.envelope(first)
+    return new NativeFlow(this.reactor, this.batch, dialer, events, this.#portFd, client)
+  }
+
+  clientAddress({ first }: DatagramRun): string {
+    const { ip, port } = this.batch.sender(first) ?? { ip: '?', port: 0 }
+    return joinHostPort(ip, port)
+  }
+}
+
+const SHUT_DOWN_EVENTS = EPOLL.HUP | EPOLL.RDHUP
+
+class NativePortSocket implements PortSocket, Pollable {
+  readonly fd: number
+  readonly address: SocketAddress
+  #isClosed = false
+
+  /** @throws ListenError */
+  constructor(
+    private readonly reactor: Reactor,
+    private readonly batch: MessageBatch,
+    port: PublishedPort,
+    private readonly events: PortSocketEvents<DatagramRun>,
+  ) {
+    const { fd, address } = bindPort(reactor, port)
+    this.fd = fd
+    this.address = address
+    const { syscalls } = reactor
+    syscalls.setOption(fd, OPTION.SO_RCVBUF, RECEIVE_BUFFER)
+    if (isWildcard(address.ip)) {
+      // The kernel then tells which local address a datagram was sent to. On a dual-stack socket this covers IPv4 as well.
+      const option = isIpv6(address.ip) ? OPTION.IPV6_RECVPKTINFO : OPTION.IP_PKTINFO
+      syscalls.setOption(fd, option, 1)
+    }
+    watchPort(reactor, port, fd, EPOLL.IN | EPOLL.RDHUP, this)
+  }
+
+  onReady(events: number): void {
+    const count = this.batch.receive(this.fd)
+    for (let first = 0; first < count;) {
+      const run = { first, count: this.batch.runLength(first, count) }
+      try {
+        const bytes = this.batch.dataLength(first, run.count)
+        this.events.received(this.batch.key(first), run, bytes)
+      } catch (err) {
+        this.onError(err) // Only this client is affected.
+      }
+      first += run.count
+    }
+    // An error belongs to an earlier datagram, see ip(7), and does not end the socket. But a socket that was shut down would be reported
+    // again and again.
+    if (count <= 0 && events & SHUT_DOWN_EVENTS) {
+      this.events.listenerBroke(socketError(ERRNO.EINVAL))
+    }
+  }
+
+  onError(err: unknown): void {
+    this.events.listenerFaulted(err)
+  }
+
+  pause(): boolean {
+    this.reactor.poller.unwatch(this.fd)
+    return true
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    // The parent may have the socket as well, so closing alone would not remove it from the set.
+    this.reactor.poller.unwatch(this.fd)
+    this.reactor.poller.close(this.fd)
+  }
+}

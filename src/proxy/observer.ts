@@ -1,0 +1,58 @@
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
+
+/** How a relay or a UDP flow ended. */
+export const RELAY_ENDINGS = [
+  /** Both directions ended well. */
+  'finished',
+  'client-reset',
+  'backend-reset',
+  'dial-failed',
+  /** UDP: nothing came from either side for the idle time. */
+  'idle',
+  /** UDP: the oldest flow made room for a new client. */
+  'evicted',
+  /** The proxy was stopped. */
+  'stopped',
+  /** An error in this program ended it. */
+  'fault',
+] as const
+export type RelayEnding = (typeof RELAY_ENDINGS)[number]
+
+/** A relay or a UDP flow that has ended. */
+export interface ClosedRelay {
+  /** The client's address as `192.0.2.7:4711`. */
+  readonly client: string
+  /** Bytes from the client. */
+  readonly bytesIn: number
+  /** Bytes to the client. */
+  readonly bytesOut: number
+  /** From the accept to the close, milliseconds. */
+  readonly durationMs: number
+  readonly ending: RelayEnding
+}
+
+/** What a proxy does while the process has no descriptors for more clients. */
+export type Shortage =
+  /** New connections wait in the backlog. `capacity`: connections that the process can have. */
+  | { readonly effect: 'connections-wait'; readonly capacity: number }
+  /** Accepting can't be paused, so the system may drop new connections. */
+  | { readonly effect: 'connections-dropped'; readonly capacity: number }
+  /** Each new UDP client ends the flow that was idle the longest. `flows`: flows of this port. */
+  | { readonly effect: 'flows-evicted'; readonly flows: number }
+
+/** Receives what happens on one published port. No method may throw or wait. */
+export interface ProxyObserver {
+  /** Whether `relayClosed` is wanted. If not, no client address is read and no start time is kept. */
+  readonly wantsRelays: boolean
+  /** A connection or a UDP flow was accepted. */
+  accepted(): void
+  /** The backend could not be reached. */
+  dialFailed(backend: SocketAddress, err: Error): void
+  /** Called only if `wantsRelays` was true when the relay was opened. */
+  relayClosed(relay: ClosedRelay): void
+  shortage(shortage: Shortage): void
+  /** An error in this program: it ended one connection, or lost one datagram. */
+  faulted(err: unknown): void
+  /** Something works less well than it could on this system. @param reason one sentence */
+  degraded(reason: string): void
+}

@@ -1,0 +1,8 @@
+import type { SocketAddress } from '../../linux/sockets/socket-address.js'
+
+/** A client's datagram, and how to reply to the client. */
+export interface ReceivedDatagram {
+  readonly data: Buffer
+  readonly client: SocketAddress
+  reply(data: Buffer): void
+}

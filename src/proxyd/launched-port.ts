@@ -1,0 +1,267 @@
+import { EXIT_FAILED } from '../exit-codes.js'
+import { errnoReason } from '../linux/errno.js'
+import { EPOLL, ERRNO } from '../linux/ffi/constants.js'
+import { socketError } from '../linux/ffi/system-error.js'
+import { descriptorCloser } from '../linux/proc/descriptors.js'
+import type { NodePoller } from '../linux/sockets/node-poller.js'
+import type { Pollable } from '../linux/sockets/poller.js'
+import type { Log } from '../log/log.js'
+import type { StderrLog } from '../log/stderr-log.js'
+import type { Engines } from '../proxy/choose-engine.js'
+import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
+import { ListenError, type Engine, type Proxy, type StopOptions } from '../proxy/engine.js'
+import { bindError, brokenListenerMessage } from '../proxy/listen-error.js'
+import { logListening, LogObserver } from '../proxy/log-observer.js'
+import type { PublishedPort } from '../proxy/published-port.js'
+import { SettingError, type Settings } from '../proxy/settings.js'
+import { portStatus, type PortStatus } from '../status/port-status.js'
+import { Launcher } from './launcher.js'
+import type { RunFolder } from './run-folder.js'
+
+/** What the ports of a docker-proxyd share. */
+export interface LaunchedPortContext {
+  /** The settings of a port that was started without its own. */
+  readonly settings: Settings
+  readonly engines: Engines
+  /** Reports when launchers end. */
+  readonly poller: NodePoller
+  readonly folder: RunFolder
+  /** The budget of the whole process, measured before any port was taken over. */
+  readonly descriptors: DescriptorBudget
+  readonly log: StderrLog
+}
+
+type State =
+  | { readonly kind: 'opened' }
+  /** `done` resolves when the port is published, handed back, or has failed. */
+  | { readonly kind: 'binding'; readonly done: Promise<PublishResult> }
+  | { readonly kind: 'published'; readonly port: PublishedPort; readonly proxy: Proxy }
+  | { readonly kind: 'ended' }
+
+/** `handed-back`: the launcher serves the port in a process of its own. */
+export type PublishResult = 'published' | 'handed-back' | { readonly failure: Error }
+
+/** A port that a launcher has handed over. The launcher lives as long as its port, so that dockerd has a process to wait for and to stop. */
+export class LaunchedPort implements Pollable {
+  readonly #since = Date.now()
+  readonly #context: LaunchedPortContext
+  readonly #onEnded: (port: LaunchedPort) => void
+  /** Whether there was room for the port when it was opened. */
+  readonly #hasRoom: boolean
+  #state: State = { kind: 'opened' }
+  #engine: Engine
+  #log: StderrLog
+
+  private constructor(
+    readonly launcher: Launcher,
+    context: LaunchedPortContext,
+    onEnded: (port: LaunchedPort) => void,
+  ) {
+    this.#context = context
+    this.#onEnded = onEnded
+    this.#hasRoom = !context.descriptors.isExhausted
+    this.#engine = context.engines.engineFor(context.settings)
+    this.#log = context.log.child({ launcher: launcher.pid })
+  }
+
+  /**
+   * Watches a launcher.
+   * @param onEnded called when the launcher or its port has ended
+   * @throws NotALauncherError; Error if the process can't be inspected or watched
+   */
+  static open(
+    pid: number,
+    context: LaunchedPortContext,
+    onEnded: (port: LaunchedPort) => void,
+  ): LaunchedPort {
+    const launcher = Launcher.open(pid, context.folder.controlId)
+    try {
+      const port = new LaunchedPort(launcher, context, onEnded)
+      context.poller.watch(launcher.pidfd, EPOLL.IN, port)
+      // A listener and its launcher need as many descriptors as a relay. Counted before the port listens, because many may come at once.
+      context.descriptors.acquire()
+      return port
+    } catch (err) {
+      launcher.close()
+      throw err
+    }
+  }
+
+  get log(): Log {
+    return this.#log
+  }
+
+  get isPublished(): boolean {
+    return this.#state.kind === 'published'
+  }
+
+  /** Resolves when the port is no longer being bound; undefined if it is not. */
+  get binding(): Promise<PublishResult> | undefined {
+    return this.#state.kind === 'binding' ? this.#state.done : undefined
+  }
+
+  /** What the status socket reports; undefined unless the port is published. */
+  get status(): PortStatus | undefined {
+    if (this.#state.kind !== 'published') return undefined
+    const { port, proxy } = this.#state
+    return portStatus(this.launcher.pid, port, proxy, this.#since)
+  }
+
+  /** The proxy of the port; undefined unless it is published. */
+  get proxy(): Proxy | undefined {
+    return this.#state.kind === 'published' ? this.#state.proxy : undefined
+  }
+
+  /** The launcher has ended. */
+  onReady(): void {
+    this.end()
+  }
+
+  onError(err: unknown): void {
+    this.#log.error(`Internal error with the launcher of a port: ${String(err)}`)
+  }
+
+  /** Binds and serves the port, or hands it back. A failure is returned, and the launcher does not know of it. */
+  publish(): Promise<PublishResult> {
+    const done = this.#publish()
+    if (this.#state.kind === 'opened') this.#state = { kind: 'binding', done }
+    return done
+  }
+
+  /**
+   * Continues with a port that another docker-proxyd has served so far.
+   * @param listenFd its listening socket; owned by the port if this resolves
+   * Rejects if the port can't be served here. The launcher does not know of it.
+   */
+  async takeOver(listenFd: number): Promise<void> {
+    const { pid } = this.launcher
+    const reason = this.#applySettings()
+    if (reason !== undefined) throw new Error(`launcher ${pid} has to serve its port: ${reason}`)
+    const port = this.launcher.publishedPort()
+    if (!port) throw new Error(`launcher ${pid} has no port`)
+    await this.#listen({ ...port, listenFd })
+  }
+
+  /** Lets the launcher serve the port in a process of its own. */
+  handBack(): void {
+    this.launcher.become()
+    this.end()
+  }
+
+  /** Tells the launcher that its port can't be published. */
+  fail(failure: Error): void {
+    const { message, hint = '' } = failure as Error & { hint?: string }
+    this.launcher.failed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
+    this.end()
+  }
+
+  /** Stops the proxy; the launcher stays, and waits for another docker-proxyd. */
+  stopProxy(options?: StopOptions): void {
+    this.proxy?.stop(options)
+  }
+
+  /**
+   * Closes the port, and then lets the launcher end: the port is free when the launcher's parent learns of it.
+   * @param exitCode of the launcher; left out if it has ended, or is not to end
+   */
+  end(exitCode?: number): void {
+    if (this.#state.kind === 'ended') return
+    this.stopProxy()
+    this.#state = { kind: 'ended' }
+    this.#context.descriptors.release()
+    if (exitCode !== undefined) this.launcher.exit(exitCode)
+    this.#context.poller.unwatch(this.launcher.pidfd)
+    this.launcher.close()
+    this.#onEnded(this)
+  }
+
+  /** Stops watching the launcher, which belongs to another docker-proxyd now. */
+  abandon(): void {
+    this.#context.poller.unwatch(this.launcher.pidfd)
+  }
+
+  async #publish(): Promise<PublishResult> {
+    const { launcher } = this
+    const reason = this.#applySettings()
+    if (reason !== undefined) {
+      this.#log.info(`A docker-proxy serves its port itself: ${reason}`)
+    }
+    const port = reason === undefined ? launcher.publishedPort() : undefined
+    if (!port) return this.#handedBack()
+    try {
+      // The descriptors that are kept free are needed to report this, and to continue.
+      if (!this.#hasRoom) throw bindError(port, socketError(ERRNO.EMFILE))
+      const socket = inheritedSocket(launcher)
+      if (!socket) return this.#handedBack()
+      await this.#listen({ ...port, ...socket })
+      return 'published'
+    } catch (err) {
+      // All other errors are internal, and affect only this port.
+      if (!(err instanceof ListenError)) {
+        this.#log.error(`Internal error: a port can't be published: ${String(err)}`)
+      }
+      return { failure: err as Error }
+    }
+  }
+
+  #handedBack(): PublishResult {
+    this.handBack()
+    return 'handed-back'
+  }
+
+  /** Applies the port's own settings. @returns why only its own process can serve it; undefined if docker-proxyd can */
+  #applySettings(): string | undefined {
+    const { engines, log, settings: ours } = this.#context
+    const { launcher } = this
+    try {
+      const reason = launcher.whyNotShared()
+      if (reason !== undefined) return reason
+      const settings = launcher.settings(ours)
+      this.#engine = engines.engineFor(settings)
+      if (settings.logLevel !== ours.logLevel) {
+        this.#log = log.child({ launcher: launcher.pid }, settings.logLevel)
+      }
+      return undefined
+    } catch (err) {
+      // Its own program refuses the setting with its own words.
+      return err instanceof SettingError
+        ? err.message
+        : `it can't be inspected: ${errnoReason(err)}`
+    }
+  }
+
+  /** Rejects with ListenError. A socket that was handed over is closed then. */
+  async #listen(port: PublishedPort): Promise<void> {
+    const { descriptors } = this.#context
+    const log = this.#log
+    // An engine that refuses a socket may have closed it, or not.
+    const closeSocket = port.listenFd === undefined ? undefined : descriptorCloser(port.listenFd)
+    try {
+      const options = { observer: new LogObserver(log, port.protocol) }
+      const proxy = await this.#engine.listen(port, options, { descriptors })
+      if (this.#state.kind === 'ended') {
+        proxy.stop() // The launcher has ended meanwhile.
+        return
+      }
+      this.#state = { kind: 'published', port, proxy }
+      this.launcher.ready()
+      logListening(log, port, proxy.address)
+      proxy.closed.catch((err: unknown) => {
+        log.error(brokenListenerMessage(port, proxy.address, err))
+        this.end(EXIT_FAILED)
+      })
+    } finally {
+      if (!this.isPublished) closeSocket?.()
+    }
+  }
+}
+
+/** The listening socket that comes with a port, if there is one; undefined if it can't be copied. */
+function inheritedSocket(launcher: Launcher): { listenFd?: number } | undefined {
+  try {
+    const listenFd = launcher.copyListenFd()
+    return listenFd === undefined ? {} : { listenFd }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,150 @@
+import { once } from 'node:events'
+import { chmodSync, closeSync, constants, openSync, renameSync, rmSync } from 'node:fs'
+import { createServer, Socket, type Server } from 'node:net'
+import { basename, dirname } from 'node:path'
+import { errnoReason } from '../linux/errno.js'
+import { MAX_SOCKET_PATH } from '../linux/sockets/unix-path.js'
+import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
+
+/*
+ * A unix socket on which a process reports the ports that it serves. A client sends a line with a request, and gets a line of JSON.
+ */
+
+/** The environment variable that has a docker-proxy serve a status socket, and on which path. */
+export const STATUS_SOCKET_VARIABLE = 'DOCKER_PROXY_STATUS_SOCKET'
+
+/** The longest request, bytes. */
+const MAX_REQUEST = 64
+/** Clients at once. */
+const MAX_CLIENTS = 64
+/** Clients at once while descriptors are short. */
+const MAX_CLIENTS_IN_SHORTAGE = 8
+/** A client is disconnected after this time, milliseconds. */
+const CLIENT_TIMEOUT_MS = 30_000
+/** A client has one socket, a relay has two. */
+const RELAYS_PER_CLIENT = 0.5
+/** How long a reply may take by default, milliseconds. */
+const REPLY_TIMEOUT_MS = 5_000
+
+const OWNER_ONLY = 0o600
+
+/** The reply to each request. The client's connection stays open until the client closes it. */
+export type RequestHandlers = Readonly<
+  Record<string, (connection: Socket) => object | Promise<object>>
+>
+
+/**
+ * Serves requests on a path. A socket that exists there is replaced.
+ * @param descriptors of the process
+ * Rejects if the path can't be used.
+ */
+export async function serveStatus(
+  path: string,
+  descriptors: DescriptorBudget,
+  handlers: RequestHandlers,
+): Promise<Server> {
+  let clients = 0
+  const server = createServer((connection) => {
+    if (clients >= MAX_CLIENTS_IN_SHORTAGE && descriptors.isExhausted) {
+      return void connection.destroy()
+    }
+    clients++
+    descriptors.acquire(RELAYS_PER_CLIENT)
+    connection.once('close', () => {
+      clients--
+      descriptors.release(RELAYS_PER_CLIENT)
+    })
+    handleRequests(connection, handlers)
+  })
+  server.maxConnections = MAX_CLIENTS
+  // Bound under another name first: a closing server removes its socket file, which by then may belong to a successor.
+  const ownPath = `${path}.${process.pid}`
+  rmSync(ownPath, { force: true })
+  try {
+    await withShortPath(ownPath, (short) => once(server.listen(short), 'listening'))
+    chmodSync(ownPath, OWNER_ONLY)
+    renameSync(ownPath, path)
+  } catch (err) {
+    server.close()
+    throw new Error(`can't use ${path}: ${errnoReason(err)}`, { cause: err })
+  }
+  // Out of descriptors: the client has to try again.
+  server.on('error', () => undefined)
+  return server
+}
+
+function handleRequests(connection: Socket, handlers: RequestHandlers): void {
+  const reply = (value: object): void => void connection.write(`${JSON.stringify(value)}\n`)
+  let text = ''
+  connection.setTimeout(CLIENT_TIMEOUT_MS, () => connection.destroy())
+  connection.on('error', () => connection.destroy())
+  connection.on('data', (data) => {
+    text += data.toString('latin1')
+    const end = text.indexOf('\n')
+    if (end < 0) {
+      if (text.length > MAX_REQUEST) connection.destroy()
+      return
+    }
+    const request = text.slice(0, end).trim()
+    text = ''
+    const handler = Object.hasOwn(handlers, request) ? handlers[request] : undefined
+    if (!handler) return reply({ error: `expected ${Object.keys(handlers).join(', ')}` })
+    Promise.resolve(connection)
+      .then(handler)
+      .then(reply, (err: unknown) => reply({ error: String(err) }))
+  })
+}
+
+/** A reply, and the connection that it came on. */
+export interface Reply {
+  readonly value: unknown
+  readonly connection: Socket
+}
+
+/**
+ * Sends a request to a process that serves requests on `path`.
+ * @param timeoutMs how long the reply may take, milliseconds
+ * Rejects if nobody replies.
+ */
+export async function sendRequest(
+  path: string,
+  request: string,
+  timeoutMs = REPLY_TIMEOUT_MS,
+): Promise<Reply> {
+  const connection = new Socket()
+  // Errors before the reply reject the promises below. Errors after it do not matter.
+  connection.on('error', () => undefined)
+  connection.setTimeout(timeoutMs, () => connection.destroy(new Error('it does not reply')))
+  try {
+    await withShortPath(path, (short) => once(connection.connect(short), 'connect'))
+    connection.write(`${request}\n`)
+    const value: unknown = JSON.parse(await firstLine(connection))
+    connection.setTimeout(0)
+    return { value, connection }
+  } catch (err) {
+    connection.destroy()
+    throw err
+  }
+}
+
+/** Leaves the connection open. Rejects if it ends before a line has come. */
+async function firstLine(connection: Socket): Promise<string> {
+  let text = ''
+  for await (const chunk of connection.iterator({ destroyOnReturn: false })) {
+    text += String(chunk)
+    const end = text.indexOf('\n')
+    if (end >= 0) return text.slice(0, end)
+  }
+  throw new Error('it closed the connection')
+}
+
+/** Shortens a path that is too long for a unix socket: the folder is named by a descriptor while the path is in use. */
+async function withShortPath<T>(path: string, use: (path: string) => Promise<T>): Promise<T> {
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return use(path)
+  const folder = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    return await use(`/proc/self/fd/${folder}/${basename(path)}`)
+  } finally {
+    closeSync(folder)
+  }
+}

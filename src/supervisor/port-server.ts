@@ -1,0 +1,146 @@
+import { closeSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { errnoReason } from '../linux/errno.js'
+import { openPortSocket } from '../linux/sockets/port-socket.js'
+import type { Log } from '../log/log.js'
+import type { Claim } from '../ports/claims/claims.js'
+import { formatHostPort, type HostPort } from '../ports/host-port.js'
+import { bindFailedMessage } from '../ports/refusal.js'
+import { formatFlags } from '../proxy/flags.js'
+import { LISTEN_FD, SHARED_FIRST_LISTEN_FD } from '../proxy/inherited-descriptors.js'
+import type { PublishedPort } from '../proxy/published-port.js'
+import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
+import { adoptProxyProcess, endLeftovers, startProxyProcess } from './proxy-process.js'
+import type { ProxyProgram } from './proxy-program.js'
+import { RuntimeFiles } from './runtime-record.js'
+import { SHARED_PROGRAM_NAME, type SharedTask } from './shared-task.js'
+import { describeExit, Supervisor, type Supervised } from './supervisor.js'
+
+const SHARED_PROGRAM = fileURLToPath(new URL(SHARED_PROGRAM_NAME, import.meta.url))
+
+/** What the processes of a publication share. */
+export interface ServerContext {
+  readonly program: ProxyProgram
+  readonly runFolder: string
+  readonly log: Log
+  readonly publication: string
+  /** Returns the container's current address. */
+  readonly backend: () => string
+}
+
+/** A port of a publication. */
+export interface ServedPort extends HostPort {
+  /** Never used twice. */
+  readonly id: string
+  readonly containerPort: number
+  readonly claim: Claim
+  /** The bound socket; undefined for a port of an earlier daemon. */
+  readonly socket?: number
+}
+
+/** One process and its ports: one port, or all ports of a publication. */
+export class PortServer {
+  readonly supervisor: Supervisor
+
+  /**
+   * @param id names the process's files
+   * @param isShared whether one process serves all ports
+   * @param listenFds the sockets of the ports that are already bound; the server closes them
+   */
+  constructor(
+    private readonly context: ServerContext,
+    readonly id: string,
+    readonly ports: readonly ServedPort[],
+    private readonly isShared: boolean,
+    listenFds: readonly number[] = ports.flatMap(({ socket }) => socket ?? []),
+  ) {
+    const { runFolder, log } = context
+    const supervised: Supervised = {
+      name: this.name,
+      bind: () => this.#keepSockets(this.#bind()),
+      launch: (fds) => startProxyProcess({ id, runFolder, ...this.#command() }, fds),
+    }
+    this.supervisor = new Supervisor(supervised, log, this.#keepSockets(listenFds))
+  }
+
+  /** Adopts the process that an earlier daemon has started, or restarts it. */
+  static async restore(
+    context: ServerContext,
+    id: string,
+    ports: readonly ServedPort[],
+    isShared: boolean,
+  ): Promise<{ server: PortServer; isAdopted: boolean }> {
+    const adopted = adoptProxyProcess(context.runFolder, id)
+    const server = new PortServer(context, id, ports, isShared, adopted?.listenFds ?? [])
+    if (adopted) {
+      server.supervisor.adopt(adopted.process)
+    } else {
+      const status = await endLeftovers(context.runFolder, id)
+      server.supervisor.restart(`${describeExit(status)}, while no daemon was running`)
+    }
+    return { server, isAdopted: adopted !== undefined }
+  }
+
+  /** `0.0.0.0:8080/tcp`, and the number of the other ports. */
+  get name(): string {
+    const [first, ...others] = this.ports
+    if (!first) return 'no port'
+    return formatHostPort(first) + (others.length > 0 ? ` and ${others.length} more` : '')
+  }
+
+  /** The status of each port, in their order; undefined if the process does not report it, like Docker's own docker-proxy. */
+  async portStatuses(): Promise<readonly PortStatus[] | undefined> {
+    if (!this.context.program.isOurs) return undefined
+    return fetchPortStatuses(this.#files.socketPath).catch(() => undefined)
+  }
+
+  get #files(): RuntimeFiles {
+    return new RuntimeFiles(this.context.runFolder, this.id)
+  }
+
+  #command() {
+    const { program, publication } = this.context
+    const ports = this.#publishedPorts()
+    if (this.isShared) {
+      const task: SharedTask = { ports }
+      return {
+        program: SHARED_PROGRAM,
+        args: [publication],
+        input: JSON.stringify(task),
+        firstListenFd: SHARED_FIRST_LISTEN_FD,
+      }
+    }
+    const [port] = ports
+    if (!port) throw new Error('there is no port to serve')
+    const args = formatFlags(port, program.takesSocket)
+    return { program: program.path, args, firstListenFd: LISTEN_FD }
+  }
+
+  #publishedPorts(): PublishedPort[] {
+    const containerIp = this.context.backend()
+    return this.ports.map(({ protocol, ip, port, containerPort }) => ({
+      ...{ protocol, ip, port },
+      container: { ip: containerIp, port: containerPort },
+    }))
+  }
+
+  #bind(): number[] {
+    const sockets: number[] = []
+    for (const port of this.ports) {
+      try {
+        sockets.push(openPortSocket(port))
+      } catch (err) {
+        for (const socket of sockets) closeSync(socket)
+        throw new Error(bindFailedMessage(port, errnoReason(err)), { cause: err })
+      }
+    }
+    return sockets
+  }
+
+  /** A proxy that accepts no socket binds the port itself. Binding it here was only the check. */
+  #keepSockets(sockets: readonly number[]): number[] {
+    if (this.isShared || this.context.program.takesSocket) return [...sockets]
+    for (const socket of sockets) closeSync(socket)
+    return []
+  }
+}

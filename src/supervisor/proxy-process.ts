@@ -1,0 +1,271 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, fstatSync } from 'node:fs'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { deferred } from '../deferred.js'
+import { codeOfReason } from '../linux/errno.js'
+import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
+import { bootId, processSockets } from '../linux/proc/process.js'
+import type { StopOptions } from '../proxy/engine.js'
+import { STATUS_FAILED, STATUS_FD, STATUS_READY } from '../proxy/inherited-descriptors.js'
+import { STATUS_SOCKET_VARIABLE } from '../status/status-socket.js'
+import {
+  identify,
+  isAlive,
+  PORT_VARIABLE,
+  RuntimeFiles,
+  type ProcessIdentity,
+} from './runtime-record.js'
+
+/** A process that serves one port, or all ports of a publication. */
+export interface ProxyProcess {
+  readonly pid: number
+  /** Resolves when the process has ended, with its exit status if known; above 128 it is a signal's number plus 128. */
+  readonly exited: Promise<number | undefined>
+  /** Ends the process, and waits until its ports are free. */
+  stop(options?: StopOptions): Promise<void>
+}
+
+/** What to start. */
+export interface ProxyCommand {
+  /** Names the process's files; never used twice. */
+  readonly id: string
+  readonly runFolder: string
+  readonly program: string
+  readonly args: readonly string[]
+  /** Written to its stdin. */
+  readonly input?: string
+  /** The descriptor of its first listening socket; the others follow it. */
+  readonly firstListenFd: number
+}
+
+/** A process did not get ready. */
+class ProxyStartError extends Error {
+  override readonly name = 'ProxyStartError'
+  /** Why, as the code of a system call, if the status pipe has reported one. */
+  readonly code: string | undefined
+
+  constructor(reason: string) {
+    super(reason)
+    this.code = codeOfReason(reason)
+  }
+}
+
+/** dockerd waits this long for the status, too; milliseconds. */
+const READY_TIMEOUT_MS = 16_000
+/** How long a process has to end after SIGTERM, milliseconds. */
+const STOP_TIMEOUT_MS = 5_000
+/** How often to look whether a process lives that is not our child, milliseconds. */
+const WATCH_MS = 500
+/** The same while the process is about to end, milliseconds. */
+const WATCH_CLOSELY_MS = 5
+
+/** Waits for the proxy on our behalf, as the script itself explains. */
+const SHIM = fileURLToPath(new URL('docker-publish-shim', import.meta.url))
+
+/**
+ * Starts a process, and waits until it is ready.
+ *
+ * @param listenFds the listening sockets to hand over
+ * Rejects with ProxyStartError. Then nothing of the process is left.
+ */
+export async function startProxyProcess(
+  command: ProxyCommand,
+  listenFds: readonly number[],
+): Promise<ProxyProcess> {
+  const { id, runFolder } = command
+  const files = new RuntimeFiles(runFolder, id)
+  files.remove()
+  const shim = spawnShim(command, files, listenFds)
+  const shimExit = once(shim, 'exit')
+  try {
+    await once(shim, 'spawn')
+    await readStatus(shim.stdio[STATUS_FD] as Readable)
+    const [proxy, parent] = [files.proxy(), identify(shim.pid ?? 0)]
+    if (!proxy || !parent) throw new ProxyStartError('docker-proxy ended as soon as it was ready')
+    files.save({
+      bootId: bootId(),
+      proxy,
+      shim: parent,
+      socketInodes: listenFds.map((fd) => fstatSync(fd).ino),
+    })
+    // When the shim has ended, its proxy has ended as well, unless the shim was killed. Then nobody would notice the proxy's end, so it is
+    // ended here.
+    const exited = shimExit.then(() => endLeftoversEventually(runFolder, id))
+    return { pid: proxy.pid, exited, stop: (options) => stop(proxy, exited, options) }
+  } catch (err) {
+    shimExit.catch(() => undefined)
+    await endLeftovers(runFolder, id)
+    if (shim.pid !== undefined) await shimExit
+    files.remove()
+    throw err
+  }
+}
+
+/** A process that an earlier daemon has started, with our copies of its listening sockets. */
+export interface AdoptedProxy {
+  readonly process: ProxyProcess
+  /** Empty if the kernel does not permit copying them. */
+  readonly listenFds: readonly number[]
+}
+
+/** Adopts a process that still runs. @returns undefined if there is none that is certainly ours */
+export function adoptProxyProcess(runFolder: string, id: string): AdoptedProxy | undefined {
+  const files = new RuntimeFiles(runFolder, id)
+  const record = files.liveRecord()
+  if (!record) return undefined
+  const { proxy, shim, socketInodes } = record
+  const byInode = new Map([...processSockets(proxy.pid)].map(([fd, inode]) => [inode, fd]))
+  const fds = socketInodes.map((inode) => byInode.get(inode))
+  // Without the sockets that it was given, it can't be serving the ports.
+  if (fds.includes(undefined)) return undefined
+  const listenFds = copySockets(proxy.pid, fds as number[])
+  const end = watchEnd(shim)
+  const exited = end.ended.then(() => endLeftoversEventually(runFolder, id))
+  const stopAdopted = (options?: StopOptions): Promise<void> => {
+    end.lookClosely()
+    return stop(proxy, exited, options)
+  }
+  return { process: { pid: proxy.pid, exited, stop: stopAdopted }, listenFds }
+}
+
+/**
+ * Ends a process that may still run for a port, and removes its files.
+ * @returns the exit status that the shim has noted
+ */
+export async function endLeftovers(runFolder: string, id: string): Promise<number | undefined> {
+  const files = new RuntimeFiles(runFolder, id)
+  const proxy = files.proxy()
+  const status = files.exitStatus()
+  // Removed before the proxy ends: its shim, if it still runs, then writes nothing more.
+  files.remove()
+  if (proxy) await kill(proxy)
+  return status
+}
+
+/** endLeftovers may fail without a free descriptor. Then it is repeated until it succeeds. */
+async function endLeftoversEventually(runFolder: string, id: string): Promise<number | undefined> {
+  for (;;) {
+    try {
+      return await endLeftovers(runFolder, id)
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, WATCH_MS))
+    }
+  }
+}
+
+function spawnShim(
+  { program, args, input, firstListenFd }: ProxyCommand,
+  files: RuntimeFiles,
+  listenFds: readonly number[],
+): ChildProcess {
+  const shim = spawn(SHIM, [files.base, program, ...args], {
+    // In its own process group, so that Ctrl-C on our terminal reaches only us.
+    detached: true,
+    env: proxyEnvironment(files),
+    stdio: [
+      ...([input === undefined ? 'ignore' : 'pipe', 'ignore', 'inherit', 'pipe'] as const),
+      ...Array.from({ length: firstListenFd - STATUS_FD - 1 }, () => 'ignore' as const),
+      ...listenFds,
+    ],
+  })
+  shim.stdin?.on('error', () => undefined) // It has ended, and its status reports it.
+  shim.stdin?.end(input)
+  return shim
+}
+
+function proxyEnvironment({ base, socketPath }: RuntimeFiles): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env, [PORT_VARIABLE]: base }
+  // A docker-proxyd must not serve the port: the daemon decides which process does.
+  env['DOCKER_PROXY_ISOLATION'] = 'process'
+  env[STATUS_SOCKET_VARIABLE] = socketPath
+  // Node 20 reads these certificates at every start, which takes longer than everything else. A proxy does not need them.
+  delete env['NODE_EXTRA_CA_CERTS']
+  return env
+}
+
+/** Rejects with ProxyStartError. */
+async function readStatus(pipe: Readable): Promise<void> {
+  const timer = setTimeout(() => {
+    pipe.destroy(
+      new ProxyStartError(
+        `docker-proxy did not report within ${READY_TIMEOUT_MS / 1000} s whether it is ready`,
+      ),
+    )
+  }, READY_TIMEOUT_MS)
+  let text = ''
+  try {
+    for await (const chunk of pipe) {
+      text += (chunk as Buffer).toString()
+      if (text === STATUS_READY) return
+    }
+  } finally {
+    clearTimeout(timer)
+    pipe.destroy()
+  }
+  const reason = (text.startsWith(STATUS_FAILED) ? text.slice(STATUS_FAILED.length) : text).trim()
+  throw new ProxyStartError(reason === '' ? 'docker-proxy ended before it was ready' : reason)
+}
+
+async function stop(
+  proxy: ProcessIdentity,
+  exited: Promise<unknown>,
+  { drainMs = 0 }: StopOptions = {},
+): Promise<void> {
+  signal(proxy, 'SIGTERM')
+  const timer = setTimeout(() => signal(proxy, 'SIGKILL'), drainMs + STOP_TIMEOUT_MS)
+  await exited
+  clearTimeout(timer)
+}
+
+function signal(proxy: ProcessIdentity, name: NodeJS.Signals): void {
+  if (!isAlive(proxy)) return
+  try {
+    process.kill(proxy.pid, name)
+  } catch {
+    // It has ended between the check and the signal.
+  }
+}
+
+async function kill(proxy: ProcessIdentity): Promise<void> {
+  signal(proxy, 'SIGKILL')
+  const { ended, lookClosely } = watchEnd(proxy)
+  lookClosely()
+  await ended
+}
+
+/** Waits for the end of a process that is not our child. Nothing reports it, so this looks from time to time. */
+function watchEnd(identity: ProcessIdentity): { ended: Promise<void>; lookClosely: () => void } {
+  const { promise: ended, resolve } = deferred()
+  const look = (): void => {
+    if (isAlive(identity)) return
+    clearInterval(timer)
+    resolve()
+  }
+  let timer = setInterval(look, WATCH_MS)
+  return {
+    ended,
+    lookClosely() {
+      clearInterval(timer)
+      timer = setInterval(look, WATCH_CLOSELY_MS)
+    },
+  }
+}
+
+/** Copies all sockets, or none if that is not permitted, for example without root under Yama's ptrace_scope, see pidfd_getfd(2). */
+function copySockets(pid: number, fds: readonly number[]): number[] {
+  const syscalls = requireCheckedSyscalls()
+  const copies: number[] = []
+  let pidfd: number | undefined
+  try {
+    pidfd = syscalls.openPidFd(pid)
+    for (const fd of fds) copies.push(syscalls.copyDescriptor(pidfd, fd))
+    return copies
+  } catch {
+    for (const fd of copies) closeSync(fd)
+    return []
+  } finally {
+    if (pidfd !== undefined) closeSync(pidfd)
+  }
+}

@@ -1,0 +1,123 @@
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { errnoCode } from '../linux/errno.js'
+import { bootId, processStartTime, processVariables } from '../linux/proc/process.js'
+
+/*
+ * The files of each process in the run folder, by which a later daemon finds the process:
+ *
+ *     ID.pid     the proxy's pid, written by its shim before the proxy starts
+ *     ID.exit    its exit status, written by its shim when the proxy has ended
+ *     ID.json    this record, written by the daemon once the proxy is ready
+ *     ID.socket  the proxy's status socket
+ */
+
+/** Identifies a process: pid and start time together are unique within one boot. */
+export interface ProcessIdentity {
+  readonly pid: number
+  readonly startTime: number
+}
+
+/** Describes a process that is ready. */
+export interface RuntimeRecord {
+  readonly bootId: string
+  readonly proxy: ProcessIdentity
+  readonly shim: ProcessIdentity
+  /** Inodes of the listening sockets, in the order of the ports; empty if the proxy has bound its port itself. */
+  readonly socketInodes: readonly number[]
+}
+
+/** The environment variable that names the port of a proxy: the run folder and the id. */
+export const PORT_VARIABLE = 'DOCKER_PUBLISH_PORT'
+
+/** The files of one process in the run folder. */
+export class RuntimeFiles {
+  readonly base: string
+
+  constructor(runFolder: string, id: string) {
+    this.base = join(runFolder, id)
+  }
+
+  /** The path of its status socket. */
+  get socketPath(): string {
+    return `${this.base}.socket`
+  }
+
+  /** The exit status of a proxy that has ended; above 128 it is a signal's number plus 128. */
+  exitStatus(): number | undefined {
+    return this.#number('exit')
+  }
+
+  /** The process that is the proxy, or was about to become it. */
+  proxy(): ProcessIdentity | undefined {
+    const pid = this.#number('pid')
+    return pid !== undefined && this.#isOurs(pid) ? identify(pid) : undefined
+  }
+
+  /** The record of a proxy that still runs; undefined if it has ended. */
+  liveRecord(): RuntimeRecord | undefined {
+    const text = this.#read('json')
+    if (text === undefined) return undefined
+    let record: RuntimeRecord
+    try {
+      record = JSON.parse(text) as RuntimeRecord
+    } catch {
+      return undefined // Cut off, for example by a full disk.
+    }
+    const { proxy } = record
+    if (record.bootId !== bootId() || !isAlive(proxy)) return undefined
+    return this.#isOurs(proxy.pid) ? record : undefined
+  }
+
+  save(record: RuntimeRecord): void {
+    writeFileSync(`${this.base}.json`, JSON.stringify(record), { mode: 0o600 })
+  }
+
+  remove(): void {
+    for (const kind of ['json', 'pid', 'exit', 'socket']) {
+      rmSync(`${this.base}.${kind}`, { force: true })
+    }
+  }
+
+  /** Whether a process was started for this id. Ids are never used twice. */
+  #isOurs(pid: number): boolean {
+    return processVariables(pid, [PORT_VARIABLE])[PORT_VARIABLE] === this.base
+  }
+
+  #number(kind: string): number | undefined {
+    const text = this.#read(kind)?.trim() ?? ''
+    return /^\d+$/.test(text) ? Number(text) : undefined
+  }
+
+  /** @returns undefined if there is no such file @throws SystemError if it can't be read, for example without a free descriptor */
+  #read(kind: string): string | undefined {
+    try {
+      return readFileSync(`${this.base}.${kind}`, 'utf8')
+    } catch (err) {
+      if (errnoCode(err) === 'ENOENT') return undefined
+      throw err
+    }
+  }
+}
+
+/** The ids of all processes with files in the run folder. */
+export function runtimeIds(runFolder: string): string[] {
+  const ids = readdirSync(runFolder).flatMap(
+    (name) => /^(.+)\.(json|pid|exit|socket)$/.exec(name)?.[1] ?? [],
+  )
+  return [...new Set(ids)]
+}
+
+export function identify(pid: number): ProcessIdentity | undefined {
+  const startTime = processStartTime(pid)
+  return startTime === undefined ? undefined : { pid, startTime }
+}
+
+/** Whether the process runs. If this can't be determined, it counts as running. */
+export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
+  try {
+    return processStartTime(pid) === startTime
+  } catch {
+    return true
+  }
+}

@@ -1,0 +1,160 @@
+import { EventEmitter } from 'node:events'
+import { closeSync } from 'node:fs'
+import { errnoReason } from '../linux/errno.js'
+import type { Log } from '../log/log.js'
+import type { StopOptions } from '../proxy/engine.js'
+import { Backoff } from './backoff.js'
+import type { ProxyProcess } from './proxy-process.js'
+
+/** The state of a supervised process. */
+export type SupervisorState = 'starting' | 'up' | 'restarting' | 'stopped'
+
+export interface SupervisorStatus {
+  readonly state: SupervisorState
+  /** The process, while it is up. */
+  readonly pid?: number
+  /** How often the process was restarted. */
+  readonly restarts: number
+  /** Why the last process ended, or could not start. */
+  readonly reason?: string
+}
+
+/** How a supervisor binds and serves its ports. */
+export interface Supervised {
+  /** The ports in log lines, as `0.0.0.0:8080/tcp`. */
+  readonly name: string
+  /**
+   * Binds all ports, or none.
+   * @returns the sockets; none if the proxy binds its port itself
+   */
+  bind(): number[]
+  /** Starts a process, and waits until it is ready. */
+  launch(listenFds: readonly number[]): Promise<ProxyProcess>
+}
+
+interface SupervisorEvents {
+  /** The process has ended by itself. It will be restarted. */
+  exited: [reason: string]
+  /** The restarted process is ready. */
+  restarted: [pid: number]
+}
+
+/** An exit status above this one is the number of a signal plus this. */
+const SIGNAL_STATUS = 128
+
+/** Keeps ports published. It also keeps the listening sockets, so that clients wait in the backlog while a process is restarted. */
+export class Supervisor extends EventEmitter<SupervisorEvents> {
+  readonly #supervised: Supervised
+  readonly #log: Log
+  readonly #backoff = new Backoff()
+  /** Empty if the ports are not bound yet, or only the process has the sockets. */
+  #listenFds: readonly number[]
+  #process: ProxyProcess | undefined
+  #state: SupervisorState = 'starting'
+  #restarts = 0
+  #reason: string | undefined
+  #timer: NodeJS.Timeout | undefined
+  #launching: Promise<unknown> = Promise.resolve()
+
+  /** @param listenFds sockets that are already bound; the supervisor closes them */
+  constructor(supervised: Supervised, log: Log, listenFds: readonly number[] = []) {
+    super()
+    this.#supervised = supervised
+    this.#log = log
+    this.#listenFds = listenFds
+  }
+
+  get status(): SupervisorStatus {
+    return {
+      state: this.#state,
+      ...(this.#process ? { pid: this.#process.pid } : {}),
+      restarts: this.#restarts,
+      ...(this.#reason === undefined ? {} : { reason: this.#reason }),
+    }
+  }
+
+  /** Whether clients wait, and are not refused, while the process is restarted. */
+  get holdsSocket(): boolean {
+    return this.#listenFds.length > 0
+  }
+
+  /** Starts the first process. Rejects with the reason if it does not get ready; `stop` then frees the ports. */
+  start(): Promise<void> {
+    return this.#launch()
+  }
+
+  /** Supervises a process that already runs. */
+  adopt(process: ProxyProcess): void {
+    this.#watch(process)
+  }
+
+  /** Starts a process as soon as the back-off permits, and repeats this until it succeeds. */
+  restart(reason: string): void {
+    if (this.#state === 'stopped') return
+    this.#state = 'restarting'
+    this.#reason = reason
+    this.#timer = setTimeout(() => void this.#restartNow(), this.#backoff.next())
+  }
+
+  /** Ends the process and frees the ports. */
+  async stop(options?: StopOptions): Promise<void> {
+    this.#state = 'stopped'
+    clearTimeout(this.#timer)
+    // Closed first, so that no new client gets in while the process ends.
+    for (const fd of this.#listenFds) closeSync(fd)
+    this.#listenFds = []
+    await this.#launching
+    await this.#process?.stop(options)
+  }
+
+  /** Leaves the process running, for another daemon to adopt. */
+  leave(): void {
+    this.#state = 'stopped'
+    clearTimeout(this.#timer)
+  }
+
+  async #restartNow(): Promise<void> {
+    const { name } = this.#supervised
+    this.#restarts++
+    try {
+      await this.#launch()
+    } catch (err) {
+      this.#log.error(`Can't start the proxy for ${name}: ${errnoReason(err)}`)
+      this.restart(errnoReason(err))
+      return
+    }
+    this.#log.info(`Proxy for ${name} is up again`, { restarts: this.#restarts })
+    this.emit('restarted', this.#process?.pid ?? 0)
+  }
+
+  async #launch(): Promise<void> {
+    if (this.#state === 'stopped') throw new Error('withdrawn meanwhile')
+    if (this.#listenFds.length === 0) this.#listenFds = this.#supervised.bind()
+    const launching = this.#supervised.launch(this.#listenFds)
+    this.#launching = launching.catch(() => undefined)
+    this.#watch(await launching)
+  }
+
+  #watch(process: ProxyProcess): void {
+    const startedAt = performance.now()
+    this.#process = process
+    // If the supervisor was stopped meanwhile, `stop` ends the process.
+    if (this.#state === 'stopped') return
+    this.#state = 'up'
+    void process.exited.then((status) => {
+      this.#process = undefined
+      if (this.#state === 'stopped') return
+      this.#backoff.ended(performance.now() - startedAt)
+      const reason = describeExit(status)
+      this.#log.error(`Proxy for ${this.#supervised.name} ended: ${reason}`, { proxy: process.pid })
+      this.emit('exited', reason)
+      this.restart(reason)
+    })
+  }
+}
+
+/** Describes how a process ended. @param status its exit status; above 128 it is a signal's number plus 128 */
+export function describeExit(status: number | undefined): string {
+  if (status === undefined) return 'killed, or its status was lost'
+  return status > SIGNAL_STATUS ? `signal ${status - SIGNAL_STATUS}` : `exit code ${status}`
+}

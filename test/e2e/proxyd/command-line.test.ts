@@ -1,0 +1,56 @@
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { missing, run, stop } from '../../lib/program.js'
+import { PROXYD, runFolder, startProxyd } from '../../lib/proxyd.js'
+import { until } from '../../lib/until.js'
+
+t.test('systemd is told', { skip: missing('/usr/bin/socat', 'socat') }, async (t) => {
+  const path = join(runFolder(t), 'notify')
+  const systemd = run(t, ['-u', `UNIX-RECV:${path}`, '-'], { program: 'socat' })
+  await until(() => existsSync(path))
+  const { pid } = await startProxyd(t, { env: { NOTIFY_SOCKET: path } })
+  const [said] = (await once(systemd.child.stdout ?? t, 'data')) as [Buffer]
+  t.equal(said.toString(), `MAINPID=${pid}\nREADY=1`)
+})
+
+t.test(
+  'systemd is told again and again that it is not hung',
+  { skip: missing('/usr/bin/socat', 'socat') },
+  async (t) => {
+    const path = join(runFolder(t), 'notify')
+    const systemd = run(t, ['-u', `UNIX-RECV:${path}`, '-'], { program: 'socat' })
+    await until(() => existsSync(path))
+    let said = ''
+    systemd.child.stdout?.on('data', (text: Buffer) => (said += text.toString()))
+    const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: '20000', WATCHDOG_PID: '1' }
+    const first = await startProxyd(t, { env })
+    await until(() => said.split('WATCHDOG=1').length > 3)
+    const second = await startProxyd(t, { folder: first.folder, args: ['--replace'] })
+    t.match(await first.exit, { code: 0 })
+    t.match(await stop(second), { code: 0 })
+  },
+)
+
+t.test('the version, and options that can not be followed', async (t) => {
+  const program = PROXYD
+  t.match(
+    execFileSync(program, ['--version'], { encoding: 'utf8' }),
+    /^docker-proxyd \(commit .*\) version /,
+  )
+  for (const [args, text] of [
+    [
+      ['--workers', '17'],
+      'docker-proxyd: invalid setting "17" for --workers: use auto, or 1 to 16\n',
+    ],
+    [['--fast'], 'docker-proxyd: Unknown argument: fast\n'],
+    [['--run-dir='], 'docker-proxyd: --run-dir "": name a folder\n'],
+    [['now'], 'docker-proxyd: only options are accepted\n'],
+  ] as const) {
+    const running = run(t, ['--run-dir', runFolder(t), ...args], { program })
+    t.match(await running.exit, { code: 2 })
+    t.equal(await running.stderr, text)
+  }
+})

@@ -1,0 +1,227 @@
+import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { processCommand, processIds } from '../../../src/linux/proc/process.js'
+import { freeRow } from '../../lib/free-row.js'
+import { notRoot, PROGRAM, run } from '../../lib/program.js'
+import { publish, PUBLISH } from '../../lib/publish.js'
+import { dial, exchange, startEcho } from '../../lib/sockets.js'
+import { until } from '../../lib/until.js'
+
+t.test('a command line that makes no sense: one line, exit code 2', async (t) => {
+  const cases: [string, string][] = [
+    ['', 'docker-publish: a command is missing: see docker-publish --help'],
+    ['fly', 'docker-publish: Unknown argument: fly'],
+    [
+      'run 127.0.0.1',
+      'docker-publish: Missing required argument: publish: at least one -p is needed',
+    ],
+    ['check -p99999', 'docker-publish: invalid port "99999"'],
+    ['run -p 80', 'docker-publish: Not enough non-option arguments: got 0, need at least 1'],
+    [
+      'run -p 99999:80 127.0.0.1',
+      'docker-publish: invalid port "99999:80": the host port 99999 is not',
+    ],
+    [
+      'run -p 80 web',
+      'docker-publish: invalid backend "web": expected the container\'s IP address',
+    ],
+    [
+      'run -p 80 --name a/b 127.0.0.1',
+      'docker-publish: invalid name "a/b": expected a letter or digit',
+    ],
+    ['check', 'docker-publish: Missing required argument: publish'],
+    ['check -p', 'docker-publish: Not enough arguments following: p'],
+    ['ls -H tcp://nowhere', 'docker-publish: invalid host "tcp://nowhere": expected unix:///PATH'],
+    ['ls -H http://127.0.0.1:80', 'docker-publish: invalid host "http://127.0.0.1:80"'],
+    ['ls --tlsverify', 'docker-publish: --tlsverify needs --tlscacert, --tlscert and --tlskey'],
+    ['ls -H unix:///a -H unix:///b', 'docker-publish: --host was given more than once'],
+    ['run -p 80 --name a --name b 127.0.0.1', 'docker-publish: --name was given more than once'],
+    ['ls --format xml', 'docker-publish: Invalid values:'],
+    [
+      'daemon -H tcp://192.0.2.1:2385',
+      'docker-publish: tcp://192.0.2.1:2385 would let everybody who can reach it',
+    ],
+    ['run --log-level loud -p 80 127.0.0.1', 'docker-publish: Invalid values:'],
+  ]
+  const data = t.testdir()
+  for (const [line, text] of cases) {
+    const args = line.split(' ').filter((arg) => arg !== '')
+    const own = args[0] === 'daemon' ? ['--data-root', data, '--exec-root', data] : []
+    const { code, stdout, stderr } = await publish(t, [...args, ...own])
+    t.ok(stderr.startsWith(text), `${line}: ${stderr}`)
+    t.equal(code, 2, line)
+    t.equal(stdout, '')
+  }
+})
+
+t.test('help with examples, version and completion', async (t) => {
+  for (const args of [['--help'], ['run', '--help'], ['daemon', '-h']]) {
+    const { code, stdout } = await publish(t, args)
+    t.equal(code, 0)
+    t.match(stdout, /Examples:\n {2}docker-publish /)
+  }
+  t.match(
+    (await publish(t, ['version'])).stdout,
+    /^docker-publish \(commit \S+\) version \d+\.\d+\.\d+\n$/,
+  )
+  t.match(JSON.parse((await publish(t, ['version', '--format', 'json'])).stdout), {
+    version: /^\d/,
+  })
+  t.match((await publish(t, ['completion'])).stdout, /docker-publish.*completion/s)
+  t.match((await publish(t, ['--get-yargs-completions', 'docker-publish', ''])).stdout, /^daemon/m)
+})
+
+t.test('no daemon: where it was looked for, and how to start it', async (t) => {
+  for (const command of [['ls'], ['add', '-p', '80', '127.0.0.1'], ['rm', 'x'], ['events']]) {
+    const { code, stderr } = await publish(t, [...command, '-H', 'unix:///nowhere/socket'])
+    t.equal(
+      stderr,
+      'docker-publish: can\'t reach the daemon at unix:///nowhere/socket: no such file or directory; start it with "docker-publish daemon", or name another one with -H\n',
+    )
+    t.equal(code, 1)
+  }
+})
+
+t.test('check: free, or who holds it and what would work', async (t) => {
+  const port = freeRow(3)
+  const free = await publish(t, ['check', '-p', `${port}:80`, '-p', `127.0.0.1:${port + 1}:80/udp`])
+  t.equal(
+    free.stdout,
+    `0.0.0.0:${port}/tcp is free\n[::]:${port}/tcp is free\n127.0.0.1:${port + 1}/udp is free\n`,
+  )
+  t.equal(free.code, 0)
+  const json = await publish(t, ['check', '-p', `127.0.0.1:${port}:80`, '--format', 'json'])
+  t.same(JSON.parse(json.stdout), [{ protocol: 'tcp', ip: '127.0.0.1', port }])
+
+  const holder = createServer().listen(port, '127.0.0.1')
+  await once(holder, 'listening')
+  t.teardown(() => holder.close())
+  const taken = await publish(t, ['check', '-p', `${port}:80`])
+  const [first, held, freeLine] = taken.stderr.split('\n')
+  t.equal(first, `failed to bind host port 0.0.0.0:${port}/tcp: address already in use`)
+  t.match(
+    held,
+    new RegExp(
+      `^ {2}held by {3}.*\\(pid ${process.pid}, user \\S+, since .*\\) on 127.0.0.1:${port}$`,
+    ),
+  )
+  t.match(freeLine, /^ {2}free {6}the ports \d+, \d+, \d+/)
+  t.equal(taken.code, 125)
+  t.equal(taken.stdout, '')
+})
+
+t.test(
+  'a host without IPv6 publishes on IPv4, silently',
+  { skip: notRoot('for a namespace') },
+  async (t) => {
+    const name = `publish-cli-${process.pid}`
+    const inNamespace = ['netns', 'exec', name]
+    execFileSync('ip', ['netns', 'add', name])
+    t.teardown(() => execFileSync('ip', ['netns', 'delete', name]))
+    const disable = 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6'
+    execFileSync('ip', [...inNamespace, 'sh', '-c', disable])
+    const check = run(t, [...inNamespace, PUBLISH, 'check', '-p', '8080:80'], {
+      program: 'ip',
+      status: 'ignore',
+    })
+    t.equal(await check.stdout, '0.0.0.0:8080/tcp is free\n')
+    t.equal(await check.stderr, '')
+    t.match(await check.exit, { code: 0 })
+  },
+)
+
+t.test('a result that can not be printed is a failure', async (t) => {
+  const running = run(t, ['version'], {
+    program: PUBLISH,
+    status: 'ignore',
+    stdout: openSync('/dev/full', 'w'),
+  })
+  t.match(await running.stderr, /no space left on device/)
+  t.match(await running.exit, { code: 1 })
+})
+
+/** The proxies that serve this backend port. */
+const proxiesFor = (port: number): number[] =>
+  processIds().filter((pid) => processCommand(pid)?.join(' ').includes(`-container-port ${port}`))
+
+t.test('run: published until the signal, then nothing is left', async (t) => {
+  const folder = t.testdir()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'] as const) {
+    const echo = await startEcho(t)
+    const port = freeRow(1)
+    const args = ['run', '-p', `${port}:${echo.port}`, '--name', 'web_svr01', '127.0.0.1']
+    const env = { TMPDIR: folder }
+    const running = run(t, args, { program: PUBLISH, status: 'ignore', env })
+    const [line] = (await once(running.child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer]
+    t.equal(
+      line.toString(),
+      `web_svr01: 0.0.0.0:${port}->${echo.port}/tcp, [::]:${port}->${echo.port}/tcp\n`,
+    )
+    t.equal(await exchange(t, port, 'hello'), 'hello')
+    t.equal(await exchange(t, port, 'hello', '::1'), 'hello')
+    running.child.kill(signal)
+    t.match(await running.exit, signal === 'SIGKILL' ? { signal } : { code: 0 })
+    // Killed hard, it is its watchdog that clears up.
+    await until(() => proxiesFor(echo.port).length === 0)
+    await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+  }
+  await until(() => readdirSync(folder).length === 0)
+})
+
+t.test('run: stopped before the proxy is ready, it does not wait for it', async (t) => {
+  const folder = t.testdir()
+  const slow = join(folder, 'docker-proxy')
+  const fifo = join(folder, 'never')
+  execFileSync('mkfifo', [fifo])
+  const script = `#!/bin/sh\ncase "$*" in -help) ;; *) read -r _ <${fifo} ;; esac\nexec ${PROGRAM} "$@"\n`
+  writeFileSync(slow, script, { mode: 0o755 })
+  const temporary = join(folder, 'tmp')
+  mkdirSync(temporary)
+  const args = ['run', '--proxy-path', slow, '-p', '127.0.0.1::80', '127.0.0.9']
+  const env = { TMPDIR: temporary }
+  const running = run(t, args, { program: PUBLISH, status: 'ignore', env })
+  const files = (): string[] => readdirSync(temporary, { recursive: true }).map(String)
+  await until(() => files().some((name) => name.endsWith('.pid')))
+  running.child.kill('SIGINT')
+  t.match(await running.exit, { code: 1 })
+  t.equal(await running.stderr, 'docker-publish: stopped by SIGINT\n')
+  await until(() => files().length === 0)
+  t.same(
+    processIds().filter((pid) => processCommand(pid)?.includes(slow)),
+    [],
+  )
+})
+
+t.test('run: a conflict leaves nothing behind', async (t) => {
+  const port = freeRow(1)
+  const holder = createServer().listen(port, '127.0.0.1')
+  await once(holder, 'listening')
+  t.teardown(() => holder.close())
+  const { code, stderr } = await publish(t, ['run', '-p', '81', '-p', `${port}:80`, '127.0.0.1'])
+  t.equal(code, 125)
+  t.match(stderr, `failed to bind host port 0.0.0.0:${port}/tcp: address already in use\n  held by`)
+})
+
+t.test('run: a proxy that can not be used', async (t) => {
+  const cases: [string, string][] = [
+    ['/nowhere/docker-proxy', 'no such file or directory'],
+    ['/bin/true', 'it does not answer -help as a docker-proxy does'],
+    ['/etc/passwd', 'permission denied'],
+  ]
+  for (const [path, reason] of cases) {
+    const { code, stderr } = await publish(t, [
+      'run',
+      '--proxy-path',
+      path,
+      '-p',
+      '80',
+      '127.0.0.1',
+    ])
+    t.equal(stderr, `docker-publish: can't use "${path}" as docker-proxy: ${reason}\n`)
+    t.equal(code, 1)
+  }
+})

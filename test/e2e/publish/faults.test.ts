@@ -1,0 +1,148 @@
+import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { freeRow } from '../../lib/free-row.js'
+import { openDescriptors } from '../../lib/proc.js'
+import { notRoot, ORIGINAL } from '../../lib/program.js'
+import { leftovers, startDaemon } from '../../lib/publish.js'
+import { mountSmallDisk } from '../../lib/small-disk.js'
+import { dial, exchange, startEcho } from '../../lib/sockets.js'
+import { until } from '../../lib/until.js'
+
+t.test('all or nothing: one port that fails takes the others back', async (t) => {
+  const daemon = await startDaemon(t)
+  const port = freeRow(4)
+  const holder = createServer().listen(port + 3, '127.0.0.1')
+  await once(holder, 'listening')
+  t.teardown(() => holder.close())
+  const before = openDescriptors(daemon.running.pid)
+  await t.rejects(
+    daemon.client.add({ backend: '127.0.0.1', ports: [`127.0.0.1:${port}-${port + 3}:80-83`] }),
+    { code: 'port-in-use' },
+  )
+  // Those of the request itself may still be closing.
+  await until(() => openDescriptors(daemon.running.pid) <= before)
+  t.same(await daemon.client.list(), [])
+  t.same(leftovers(daemon.folder), [])
+  for (let i = 0; i < 3; i++) await t.rejects(dial(t, port + i), { code: 'ECONNREFUSED' })
+})
+
+t.test(
+  'a full disk: add and rm say so, and nothing is half done',
+  { skip: notRoot('to mount') },
+  async (t) => {
+    const disk = mountSmallDisk(t)
+    const daemon = await startDaemon(t, { dataRoot: disk.folder })
+    const echo = await startEcho(t)
+    const add = (name: string, port = 0) =>
+      daemon.client.add({
+        name,
+        backend: '127.0.0.1',
+        ports: [`127.0.0.1:${port || ''}:${echo.port}`],
+      })
+    const { ports } = await add('kept')
+    const port = ports[0]?.hostPort ?? 0
+    disk.fill()
+    const reason = {
+      code: 'state-not-saved',
+      message: `can't save the state in ${disk.folder}: no space left on device`,
+    }
+    await t.rejects(add('refused'), reason)
+    await t.rejects(daemon.client.remove('kept'), reason)
+    t.same(
+      (await daemon.client.list()).map(({ name }) => name),
+      ['kept'],
+    )
+    t.equal(await exchange(t, port, 'still'), 'still')
+    await daemon.end('SIGKILL')
+    disk.free()
+    const next = await daemon.again()
+    t.same(
+      (await next.client.list()).map(({ name }) => name),
+      ['kept'],
+    )
+    await next.client.remove('kept')
+    t.match(await next.end('SIGTERM'), { code: 0 })
+  },
+)
+
+t.test('out of descriptors an add is refused, and goes on as they free up', async (t) => {
+  const daemon = await startDaemon(t, { descriptors: 40 })
+  const names: string[] = []
+  const add = async (): Promise<void> => {
+    const { name } = await daemon.client.add({ backend: '127.0.0.1', ports: ['127.0.0.1::80'] })
+    names.push(name)
+  }
+  const fill = async (): Promise<unknown> => {
+    for (;;) {
+      try {
+        await add()
+      } catch (err) {
+        return err
+      }
+    }
+  }
+  t.match(await fill(), { name: 'Refusal', message: /too many open files/ })
+  t.ok(names.length > 3, `${names.length} fitted in`)
+  const listed = async (): Promise<string[]> => (await daemon.client.list()).map(({ name }) => name)
+  t.same(await listed(), names)
+  t.equal(leftovers(daemon.folder).length, 2 * names.length, 'a shim and a proxy each')
+  for (const name of names.splice(0, 3)) await daemon.client.remove(name)
+  await add()
+  t.same(await listed(), names)
+  t.match(await daemon.end('SIGTERM'), { code: 0 })
+  t.same(leftovers(daemon.folder), [])
+})
+
+t.test('a stop in the middle of an add leaves nothing half published', async (t) => {
+  for (const [isolation, processes, options] of [
+    ['process', 6, []],
+    ['process', 6, ['--live-restore']],
+    ['process', 6, existsSync(ORIGINAL) ? ['--proxy-path', ORIGINAL] : []],
+    ['shared', 1, []],
+    ['shared', 1, ['--live-restore']],
+  ] as const) {
+    const daemon = await startDaemon(t, {}, ...options)
+    const first = freeRow(40)
+    const adding = daemon.client.add({
+      backend: '127.0.0.1',
+      ports: [`127.0.0.1:${first}-${first + 39}:9000-9039`],
+      isolation,
+    })
+    await until(() => leftovers(daemon.folder).length >= processes)
+    await Promise.all([daemon.end('SIGTERM'), t.rejects(adding)])
+    t.same(leftovers(daemon.folder), [], [isolation, ...options].join(' '))
+    t.same(readdirSync(join(daemon.folder, 'exec')), [])
+  }
+})
+
+t.test('out of descriptors an adopted proxy is not taken for dead', async (t) => {
+  const daemon = await startDaemon(t, { descriptors: 60 })
+  const { ports } = await daemon.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    ports: ['127.0.0.1::80'],
+  })
+  await daemon.end('SIGKILL')
+  const next = await daemon.again()
+  const silent = await Promise.all(
+    Array.from({ length: 60 }, async () => {
+      const socket = connect(join(daemon.folder, 'socket'))
+      t.teardown(() => socket.destroy())
+      socket.on('error', () => undefined)
+      await once(socket, 'connect')
+      return socket
+    }),
+  )
+  await until(() => openDescriptors(next.running.pid) >= 60)
+  // Twice as long as it takes to look at an adopted proxy.
+  await delay(1500)
+  for (const socket of silent) socket.destroy()
+  await until(() => openDescriptors(next.running.pid) < 40)
+  t.match((await next.client.get('a')).ports[0], { state: 'up', pid: ports[0]?.pid, restarts: 0 })
+  t.match(await next.end('SIGTERM'), { code: 0 })
+  t.same(leftovers(next.folder), [])
+})

@@ -1,0 +1,152 @@
+import { once } from 'node:events'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type Socket } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { formatPublications } from '../../../src/cli/publication-table.js'
+import { ask, bindUdp, startUdpEcho } from '../../lib/datagrams.js'
+import { freeRow } from '../../lib/free-row.js'
+import { kill } from '../../lib/proc.js'
+import { ORIGINAL, PROGRAM } from '../../lib/program.js'
+import { leftovers, startDaemon } from '../../lib/publish.js'
+import { dial, exchange, readAll, startBackend, startEcho } from '../../lib/sockets.js'
+import { until } from '../../lib/until.js'
+
+t.test('a proxy that is killed is replaced, and no client is refused', async (t) => {
+  const daemon = await startDaemon(t)
+  const echo = await startEcho(t)
+  const spec = `127.0.0.1::${echo.port}`
+  const { ports } = await daemon.client.add({ name: 'a', backend: '127.0.0.1', ports: [spec] })
+  const port = ports[0]?.hostPort ?? 0
+  const pid = async (): Promise<number | undefined> => (await daemon.client.get('a')).ports[0]?.pid
+
+  const held = await dial(t, port)
+  held.write('x')
+  await once(held, 'data')
+  const lost = once(held, 'end')
+  let answered = 0
+  for (let i = 0; i < 1000; i++) {
+    // The wait before a restart doubles, so they are few.
+    if (i % 200 === 100) {
+      await until(async () => (await pid()) !== undefined)
+      kill(await pid())
+    }
+    if ((await exchange(t, port, `client ${i}`)) === `client ${i}`) answered++
+  }
+  t.equal(answered, 1000)
+  await lost
+  const [status] = (await daemon.client.get('a')).ports
+  t.match(status, { state: 'up', restarts: 5, reason: 'signal 9' })
+})
+
+t.test('a proxy that keeps dying shows in the status', async (t) => {
+  const daemon = await startDaemon(t)
+  const { ports } = await daemon.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    ports: ['127.0.0.1::80'],
+  })
+  t.equal(ports.length, 1)
+  let row = ''
+  await until(async () => {
+    const publications = await daemon.client.list()
+    const status = publications[0]?.ports[0]
+    if (status?.pid) kill(status.pid)
+    row = formatPublications(publications)
+    return status?.state === 'restarting' && status.restarts >= 2
+  })
+  t.match(row, /\/tcp +restarting \([2-9]\): signal 9 +0/)
+  t.match(await daemon.cli('rm', 'a'), { code: 0 })
+  t.same(leftovers(daemon.folder), [])
+})
+
+t.test('a shim that is killed takes its proxy along, and another one follows', async (t) => {
+  const daemon = await startDaemon(t)
+  const echo = await startEcho(t)
+  const { ports } = await daemon.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    ports: [`127.0.0.1::${echo.port}`],
+  })
+  const first = ports[0]?.pid ?? 0
+  const [shim = 0] = leftovers(daemon.folder).filter((pid) => pid !== first)
+  kill(shim)
+  await until(async () => {
+    const pid = (await daemon.client.get('a')).ports[0]?.pid
+    return pid !== undefined && pid !== first
+  })
+  t.equal(await exchange(t, ports[0]?.hostPort ?? 0, 'hello'), 'hello')
+  t.equal(leftovers(daemon.folder).length, 2, 'a shim and a proxy')
+})
+
+t.test(
+  "Docker's own docker-proxy as the child",
+  { skip: !existsSync(ORIGINAL) && 'docker.io is not here' },
+  async (t) => {
+    const daemon = await startDaemon(t, {}, '--proxy-path', ORIGINAL)
+    const backend = await startBackend(t, (socket: Socket) => socket.end('hello'))
+    const { ports } = await daemon.client.add({
+      name: 'a',
+      backend: '127.0.0.1',
+      ports: [`127.0.0.1::${backend.port}`],
+    })
+    const [port] = ports
+    const { hostPort = 0, pid = 0, holdsSocket } = port ?? {}
+    // This release takes no listening socket, so nobody waits while it is replaced.
+    t.equal(holdsSocket, false)
+    t.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), ORIGINAL)
+    t.equal(await readAll(await dial(t, hostPort)), 'hello')
+    kill(pid)
+    await until(async () => (await daemon.client.get('a')).ports[0]?.restarts === 1)
+    await until(async () => (await daemon.client.get('a')).ports[0]?.state === 'up')
+    t.equal(await readAll(await dial(t, hostPort)), 'hello')
+    await daemon.client.remove('a')
+    t.same(leftovers(daemon.folder), [])
+  },
+)
+
+t.test(
+  'a port that is lost to another before the child has bound it gives way to the next',
+  async (t) => {
+    const folder = t.testdir()
+    const tried = join(folder, 'tried')
+    const child = join(folder, 'child')
+    // The first time it finds what the kernel may have given to a connection meanwhile.
+    const script = `#!/bin/sh
+if [ -e '${tried}' ] || [ "$#" -lt 5 ]; then exec '${PROGRAM}-process' "$@"; fi
+: >'${tried}'
+printf '1\\nlisten tcp4 127.0.0.1:1: bind: address already in use' >&3
+exit 1
+`
+    writeFileSync(child, script, { mode: 0o755 })
+    const daemon = await startDaemon(t, {}, '--proxy-path', child)
+    const backend = await startBackend(t, (socket: Socket) => socket.end('hello'))
+    const add = (name: string, hostPort: string) =>
+      daemon.client.add({
+        name,
+        backend: '127.0.0.1',
+        ports: [`127.0.0.1:${hostPort}:${backend.port}`],
+      })
+    const { ports } = await add('any', '')
+    t.equal(await readAll(await dial(t, ports[0]?.hostPort ?? 0)), 'hello')
+    rmSync(tried)
+    await t.rejects(add('one', String(freeRow(1))), { message: 'address already in use' })
+    await daemon.client.remove('any')
+  },
+)
+
+t.test('UDP flows are counted once, each with its own port', async (t) => {
+  const daemon = await startDaemon(t)
+  const udp = await startUdpEcho(t)
+  const port = freeRow(1)
+  await daemon.client.add({ name: 'a', backend: '127.0.0.1', ports: [`${port}:${udp.port}/udp`] })
+  await ask(await bindUdp(t), port, 'x')
+  const { ports } = await daemon.client.get('a')
+  t.same(
+    ports.map(({ hostIp, connections }) => [hostIp, connections]),
+    [
+      ['0.0.0.0', 1],
+      ['::', 0],
+    ],
+  )
+})

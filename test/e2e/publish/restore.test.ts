@@ -1,0 +1,185 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { PublicationEvent } from '../../../src/controller/publication-event.js'
+import type { RuntimeRecord } from '../../../src/supervisor/runtime-record.js'
+import { freeRow } from '../../lib/free-row.js'
+import { kill } from '../../lib/proc.js'
+import { PROGRAM } from '../../lib/program.js'
+import { leftovers, startDaemon, type TestDaemon } from '../../lib/publish.js'
+import { dial, exchange, startEcho, type Backend } from '../../lib/sockets.js'
+import { until } from '../../lib/until.js'
+
+/** A daemon that publishes an echo server as `a`. */
+async function startPublished(
+  t: Test,
+  ...args: string[]
+): Promise<{ daemon: TestDaemon; echo: Backend; port: number; pid: number }> {
+  const daemon = await startDaemon(t, {}, ...args)
+  const echo = await startEcho(t)
+  const { ports } = await daemon.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    // One that no other daemon of these tests gives to whoever asks for any.
+    ports: [`127.0.0.1:${freeRow(1)}:${echo.port}`],
+  })
+  return { daemon, echo, port: ports[0]?.hostPort ?? 0, pid: ports[0]?.pid ?? 0 }
+}
+
+const portOf = async (daemon: TestDaemon) => (await daemon.client.get('a')).ports[0]
+
+t.test('the daemon is killed under load and started again: no client notices', async (t) => {
+  const { daemon, port, pid } = await startPublished(t)
+  const held = await dial(t, port)
+  let next: TestDaemon | undefined
+  const done = new AbortController()
+  let answered = 0
+  const load = (async () => {
+    for (; !done.signal.aborted; answered++) {
+      const text = `client ${answered}`
+      if ((await exchange(t, port, text)) !== text) throw new Error(`${text} was lost`)
+    }
+  })()
+  for (let i = 0; i < 3; i++) {
+    const before = answered
+    await (next ?? daemon).end('SIGKILL')
+    // Meanwhile nobody but the proxy is there.
+    await until(() => answered > before + 20)
+    next = await daemon.again()
+  }
+  done.abort()
+  await load
+  t.comment(`${answered} connections`)
+  t.match(await portOf(next ?? daemon), {
+    state: 'up',
+    pid,
+    restarts: 0,
+    holdsSocket: true,
+  })
+  held.end('held all the time')
+  let text = ''
+  for await (const chunk of held) text += String(chunk)
+  t.equal(text, 'held all the time')
+})
+
+t.test(
+  'an adopted proxy: its end is noticed, with its status, and no client is refused',
+  async (t) => {
+    const { daemon, port, pid } = await startPublished(t)
+    await daemon.end('SIGKILL')
+    const next = await daemon.again()
+    const events: PublicationEvent[] = []
+    const reading = (async () => {
+      for await (const event of next.client.events()) events.push(event)
+    })().catch(() => undefined)
+    await until(async () => {
+      await next.client.add({ name: 'b', backend: '127.0.0.1', ports: ['127.0.0.1::80'] })
+      await next.client.remove('b')
+      return events.length > 0
+    })
+    kill(pid)
+    // It waits in the backlog of the socket that the new daemon took from the proxy.
+    t.equal(await exchange(t, port, 'patient'), 'patient')
+    const status = await portOf(next)
+    t.match(status, { state: 'up', restarts: 1, reason: 'signal 9' })
+    t.not(status?.pid, pid)
+    await until(() => events.some(({ type }) => type === 'proxy-exited'))
+    t.match(
+      events.find(({ type }) => type === 'proxy-exited'),
+      { publication: 'a', reason: 'signal 9' },
+    )
+    await next.client.remove('a')
+    await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+    t.same(leftovers(next.folder), [])
+    t.same(readdirSync(join(next.folder, 'exec')), [])
+    await next.end('SIGTERM')
+    await reading
+  },
+)
+
+t.test('an adopted proxy is withdrawn as any other', async (t) => {
+  const { daemon, port } = await startPublished(t)
+  await daemon.end('SIGKILL')
+  const next = await daemon.again()
+  t.match(await next.cli('rm', 'a'), { code: 0 })
+  await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+  t.same(leftovers(next.folder), [])
+  await next.client.add({ name: 'b', backend: '127.0.0.1', ports: [`127.0.0.1:${port}:80`] })
+  t.match(await next.end('SIGTERM'), { code: 0 })
+  t.same(leftovers(next.folder), [])
+})
+
+t.test(
+  'a proxy that ended while no daemon was running is started again, and why is told',
+  async (t) => {
+    const { daemon, port, pid } = await startPublished(t)
+    await daemon.end('SIGKILL')
+    kill(pid)
+    await until(() => leftovers(daemon.folder).length === 0)
+    const next = await daemon.again()
+    await until(async () => (await portOf(next))?.state === 'up')
+    t.match(await portOf(next), { restarts: 1, reason: 'signal 9, while no daemon was running' })
+    t.equal(await exchange(t, port, 'again'), 'again')
+  },
+)
+
+t.test('SIGTERM leaves the proxies only with --live-restore', async (t) => {
+  const { daemon, port, pid } = await startPublished(t, '--live-restore')
+  t.match(await daemon.end('SIGTERM'), { code: 0 })
+  t.equal(await exchange(t, port, 'alone'), 'alone')
+  const next = await daemon.again()
+  t.match(await portOf(next), { state: 'up', pid })
+})
+
+t.test('a process that is not surely the proxy is not adopted', async (t) => {
+  const { daemon, port, pid } = await startPublished(t)
+  await daemon.end('SIGKILL')
+  const exec = join(daemon.folder, 'exec')
+  const [name = ''] = readdirSync(exec).filter((file) => file.endsWith('.json'))
+  const record = JSON.parse(readFileSync(join(exec, name), 'utf8')) as RuntimeRecord
+  // As if the pid had been given to another process since.
+  const { proxy } = record
+  const forged = { ...record, proxy: { ...proxy, startTime: proxy.startTime + 1 } }
+  writeFileSync(join(exec, name), JSON.stringify(forged))
+  const next = await daemon.again()
+  await until(async () => (await portOf(next))?.state === 'up')
+  t.not((await portOf(next))?.pid, pid)
+  t.equal(await exchange(t, port, 'new one'), 'new one')
+  t.equal(leftovers(next.folder).length, 2, 'a shim and a proxy')
+})
+
+t.test('a port that somebody took meanwhile is tried until it is free', async (t) => {
+  const { daemon, port, pid } = await startPublished(t)
+  await daemon.end('SIGKILL')
+  kill(pid)
+  await until(() => leftovers(daemon.folder).length === 0)
+  const holder = createServer().listen(port, '127.0.0.1')
+  await until(() => holder.listening)
+  const next = await daemon.again()
+  const reason = `failed to bind host port 127.0.0.1:${port}/tcp: address already in use`
+  await until(async () => (await portOf(next))?.reason === reason)
+  t.match(await portOf(next), { state: 'restarting', holdsSocket: false })
+  holder.close()
+  await until(async () => (await portOf(next))?.state === 'up')
+  t.equal(await exchange(t, port, 'free'), 'free')
+})
+
+t.test("killed in the middle of an add: the next daemon ends what is nobody's", async (t) => {
+  // A docker-proxy that waits for what never comes before it begins.
+  const folder = t.testdir()
+  const slow = join(folder, 'docker-proxy')
+  execFileSync('mkfifo', [join(folder, 'never')])
+  const script = `#!/bin/sh\ncase "$*" in -help) ;; *) read -r _ <${folder}/never ;; esac\nexec ${PROGRAM} "$@"\n`
+  writeFileSync(slow, script, { mode: 0o755 })
+  const daemon = await startDaemon(t, {}, '--proxy-path', slow)
+  const adding = daemon.client.add({ backend: '127.0.0.1', ports: ['127.0.0.1::80'] })
+  await until(() => readdirSync(join(daemon.folder, 'exec')).some((name) => name.endsWith('.pid')))
+  await Promise.all([daemon.end('SIGKILL'), t.rejects(adding)])
+  t.ok(leftovers(daemon.folder).length >= 2)
+  const next = await daemon.again()
+  t.same(await next.client.list(), [])
+  await until(() => leftovers(next.folder).length === 0)
+  t.same(readdirSync(join(next.folder, 'exec')), [])
+})

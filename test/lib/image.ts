@@ -1,0 +1,71 @@
+import { execFile, execFileSync } from 'node:child_process'
+import { cp, realpath } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+import type { Dockerd } from './dockerd.js'
+
+const run = promisify(execFile)
+
+const BASE = 'node-base:local'
+const IMAGE = 'docker-proxy:local'
+const CA_CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt'
+
+/**
+ * Builds the image for real, and forwards to a container through it.
+ * No registry is asked for a base: one is made of Debian's packages and this machine's Node.
+ */
+export async function testImage(
+  t: Test,
+  dockerd: Dockerd,
+  backend: { ip: string; port: number },
+  saysHello: (port: number) => Promise<boolean>,
+): Promise<void> {
+  const { docker } = dockerd
+  await makeBase(dockerd)
+  const commit = 'abc1234'
+  const args = ['--build-arg', `BASE=${BASE}`, '--build-arg', `BUILD_COMMIT=${commit}`]
+  await docker('build', '--network', 'host', ...args, '-t', IMAGE, '.')
+
+  const version = await docker('run', '--rm', IMAGE, '-version')
+  t.match(version, new RegExp(`^docker-proxy \\(commit ${commit}\\) version .*\\nengine: native$`))
+  const usage = await docker('run', '--rm', IMAGE).catch((err: unknown) => err)
+  t.equal(usage, '', 'help goes to stderr, and is no failure')
+
+  const size = Number(await docker('image', 'inspect', '-f', '{{.Size}}', IMAGE))
+  t.comment(`the image has ${Math.round(size / 1e6)} MB`)
+  t.ok(size < 200e6)
+
+  // The unprivileged user binds a privileged port, which Docker allows in containers.
+  const flags = `-host-port 80 -container-ip ${backend.ip} -container-port ${backend.port}`
+  await docker('run', '-d', '--name', 'proxy', '-p', '80', IMAGE, ...flags.split(' '))
+  const port = Number((await docker('port', 'proxy', '80/tcp')).split('\n')[0]?.split(':').at(-1))
+  t.ok(await saysHello(port))
+  const top = await docker('top', 'proxy', '-eo', 'pid,uid,args')
+  const [, first, second] = top.split('\n')
+  t.match(first, /^\d+ +65532 +\/usr\/bin\/docker-init -- /, 'tini comes first')
+  t.match(second, /65532 +\/opt\/docker-proxy\/dist\/docker-proxy -host-port 80 /)
+  await docker('stop', '-t', '10', 'proxy')
+  t.equal(await docker('inspect', '-f', '{{.State.ExitCode}}', 'proxy'), '0', 'SIGTERM arrives')
+}
+
+async function makeBase(dockerd: Dockerd): Promise<void> {
+  const root = dockerd.folder('base')
+  const [mirror = '', suite = ''] = execFileSync(
+    'apt-get',
+    ['indextargets', '--format', '$(SITE) $(RELEASE)', 'Created-By: Packages'],
+    { encoding: 'utf8' },
+  ).split(/\s/)
+  await run('debootstrap', ['--variant=minbase', suite, root, mirror], {
+    maxBuffer: 64 * 1024 * 1024,
+  })
+  const node = await realpath(process.execPath)
+  await cp(node, join(root, 'usr/bin/node'))
+  const npmCommand = execFileSync('which', ['npm'], { encoding: 'utf8' }).trim()
+  const npm = dirname(dirname(await realpath(npmCommand)))
+  await cp(npm, join(root, 'usr/lib/node_modules/npm'), { recursive: true })
+  await run('ln', ['-sf', '../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/bin/npm')])
+  await cp(CA_CERTIFICATES, join(root, CA_CERTIFICATES))
+  await cp('/etc/apt', join(root, 'etc/apt'), { recursive: true })
+  await dockerd.importImage(root, BASE, `ENV NODE_EXTRA_CA_CERTS=${CA_CERTIFICATES}`)
+}

@@ -1,9 +1,0 @@
-import t from 'tap'
-import { ephemeralPorts, reservedPorts } from '../../src/linux/free-ports.js'
-
-t.test('the ports that the kernel gives to those who ask for any', async (t) => {
-  const { first, last } = ephemeralPorts()
-  t.ok(first >= 1 && first < last && last <= 65_535)
-  const isReserved = reservedPorts()
-  t.type(isReserved(first), 'boolean')
-})

@@ -1,0 +1,155 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { userInfo } from 'node:os'
+import t, { type Test } from 'tap'
+import { findHolder } from '../../src/ports/holder.js'
+import { bindUdp } from '../lib/datagrams.js'
+import { freeRow } from '../lib/free-row.js'
+import { notRoot, PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
+import { startProxyd } from '../lib/proxyd.js'
+
+const NOBODY = 65_534
+const skip = notRoot('to be another user')
+
+/** A process that listens on a free port of 127.0.0.1, and ends with the test. */
+async function startListener(
+  t: Test,
+  options: { uid?: number; prefix?: string[] } = {},
+): Promise<{ pid: number; port: number; end: () => Promise<void> }> {
+  const { uid, prefix = [] } = options
+  const script = `const s = require('node:net').createServer().listen(0, '127.0.0.1', () => console.log(s.address().port))`
+  const [program, ...args] = [...prefix, process.execPath, '-e', script]
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    ...(uid === undefined ? {} : { uid }),
+  })
+  const exit = once(child, 'exit')
+  const end = async (): Promise<void> => {
+    child.kill('SIGKILL')
+    await exit
+  }
+  t.teardown(end)
+  const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer]
+  return { pid: child.pid ?? 0, port: Number(line.toString()), end }
+}
+
+t.test('a process: pid, command, user, since when', async (t) => {
+  const started = Date.now()
+  const { pid, port } = await startListener(t)
+  const holder = findHolder({ protocol: 'tcp', ip: '0.0.0.0', port })
+  t.match(holder, {
+    kind: 'process',
+    pid,
+    address: `127.0.0.1:${port}`,
+    user: userInfo().username,
+    command: `${process.execPath} -e const s = require`,
+  })
+  const since = holder?.kind === 'process' ? Date.parse(holder.since ?? '') : NaN
+  t.ok(Math.abs(since - started) < 5000)
+})
+
+t.test('a process of another user', { skip }, async (t) => {
+  const { pid, port } = await startListener(t, { uid: NOBODY })
+  t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {
+    kind: 'process',
+    pid,
+    user: 'nobody',
+  })
+})
+
+t.test("without root only the user of another one's process is known", { skip }, async (t) => {
+  const { port } = await startListener(t)
+  const child = spawn(
+    process.execPath,
+    ['dist/docker-publish', 'check', '-p', `127.0.0.1:${port}:80`],
+    {
+      uid: NOBODY,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  )
+  const exit = once(child, 'exit')
+  let stderr = ''
+  for await (const chunk of child.stderr) stderr += (chunk as Buffer).toString()
+  t.match(
+    stderr,
+    `held by   a process of another user (root) on 127.0.0.1:${port}; run as root to see which`,
+  )
+  t.same(await exit, [125, null])
+})
+
+t.test('one that has gone is nobody', async (t) => {
+  const { port, end } = await startListener(t)
+  await end()
+  t.equal(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), undefined)
+})
+
+t.test('a docker-proxy tells the container that it serves', async (t) => {
+  const backend = { ip: '127.0.0.9', port: 80 }
+  const { pid, port } = await startProxy(t, backend)
+  t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {
+    kind: 'process',
+    pid,
+    backend: '127.0.0.9:80',
+    command: `docker-proxy ${proxyFlags(backend).join(' ')}`.slice(0, 40),
+  })
+})
+
+t.test('UDP', async (t) => {
+  const { port } = await bindUdp(t)
+  t.match(findHolder({ protocol: 'udp', ip: '0.0.0.0', port }), {
+    kind: 'process',
+    pid: process.pid,
+  })
+  t.equal(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), undefined)
+})
+
+t.test('IPv6', async (t) => {
+  const port = freeRow(1)
+  const server = createServer().listen(port, '::1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  t.match(findHolder({ protocol: 'tcp', ip: '::', port }), { address: `[::1]:${port}` })
+  t.equal(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), undefined)
+})
+
+t.test('a foreign wildcard of IPv6 that may be dual-stack comes last', async (t) => {
+  const port = freeRow(1)
+  const v6 = createServer().listen({ port, host: '::', ipv6Only: true })
+  await once(v6, 'listening')
+  t.teardown(() => v6.close())
+  const v4 = createServer().listen(port, '0.0.0.0')
+  await once(v4, 'listening')
+  t.teardown(() => v4.close())
+  t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), { address: `0.0.0.0:${port}` })
+})
+
+t.test('a process in another network namespace has another port', { skip }, async (t) => {
+  const name = `publish-${process.pid}`
+  execFileSync('ip', ['netns', 'add', name])
+  t.teardown(() => execFileSync('ip', ['netns', 'delete', name]))
+  execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up'])
+  const { port } = await startListener(t, { prefix: ['ip', 'netns', 'exec', name] })
+  t.equal(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), undefined)
+})
+
+t.test('a docker-proxy that has handed its port to a docker-proxyd', async (t) => {
+  const proxyd = await startProxyd(t)
+  const port = freeRow(1)
+  const flags = proxyFlags({ ip: '127.0.0.9', port: 80 }, { port })
+  const launcher = run(t, flags, { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
+  t.equal(await launcher.status, READY)
+  t.match(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), {
+    kind: 'process',
+    pid: launcher.pid,
+    backend: '127.0.0.9:80',
+    command: `/bin/sh ${PROGRAM} ${flags.join(' ')}`,
+  })
+  // One that waits for its port does not have it.
+  await stop(proxyd)
+  const other = createServer().listen(port, '127.0.0.1')
+  t.teardown(() => other.close())
+  await once(other, 'listening')
+  t.match(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), { pid: process.pid })
+  t.match(await stop(launcher), { code: 0 })
+})
