@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { realpathSync } from 'node:fs'
-import { errnoCode } from '../linux/errno.js'
 import { makeFolder } from '../linux/make-folder.js'
 import { parseIp } from '../linux/sockets/ip-address.js'
 import type { Log } from '../log/log.js'
@@ -15,7 +14,7 @@ import { formatHostPort, joinHostPort, type HostPort } from '../ports/host-port.
 import { parsePortSpec, type PortRequest } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
-import { endLeftovers } from '../supervisor/proxy-process.js'
+import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import { runtimeIds } from '../supervisor/runtime-record.js'
 import type { Isolation } from './isolation.js'
@@ -272,7 +271,8 @@ function hasChoice({ hostPorts }: PortRequest): boolean {
 
 /** Whether a proxy that binds its port itself has found the port taken, for example by an outgoing connection. */
 function lostPort(err: unknown): boolean {
-  return err instanceof Refusal && errnoCode(err.cause) === 'EADDRINUSE'
+  if (!(err instanceof Refusal && err.cause instanceof ProxyStartError)) return false
+  return err.cause.systemCode === 'EADDRINUSE'
 }
 
 /** @throws RequestError */

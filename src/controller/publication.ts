@@ -64,7 +64,7 @@ export class Publication {
 
   /**
    * Serves ports that are bound. The publication owns them from now on.
-   * Rejects with Refusal if a process does not get ready; its cause may have the code of a system error. The caller then calls `stop`.
+   * Rejects with Refusal if a process does not get ready, with the ProxyStartError as its cause. The caller then calls `stop`.
    */
   async start(bound: readonly BoundPort[]): Promise<void> {
     const ports = bound.map((port): ServedPort => ({ ...port, id: randomUUID() }))

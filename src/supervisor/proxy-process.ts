@@ -41,14 +41,14 @@ export interface ProxyCommand {
 }
 
 /** A process did not get ready. */
-class ProxyStartError extends Error {
+export class ProxyStartError extends Error {
   override readonly name = 'ProxyStartError'
-  /** Why, as the code of a system call, if the status pipe has reported one. */
-  readonly code: string | undefined
+  /** The code of the system error that the status pipe has reported, for example EADDRINUSE. The message is the whole report. */
+  readonly systemCode: string | undefined
 
   constructor(reason: string) {
     super(reason)
-    this.code = codeOfReason(reason)
+    this.systemCode = codeOfReason(reason)
   }
 }
 
