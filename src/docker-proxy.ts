@@ -14,10 +14,9 @@ import { logListening, LogObserver } from './proxy/log-observer.js'
 import { PROXY_NAME } from './proxy/proxy-command.js'
 import type { PublishedPort } from './proxy/published-port.js'
 import { readIsolation, readSettings, SettingError } from './proxy/settings.js'
-import { openStatusPipe } from './proxy/status-pipe.js'
+import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
-import { PORTS_REQUEST, portStatus } from './status/port-status.js'
-import { serveStatus, STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
+import { serveOwnStatus } from './status/own-status.js'
 import { versionLine } from './version.js'
 
 /*
@@ -34,34 +33,11 @@ async function main(): Promise<void> {
   if (flags.version) return printVersion()
 
   const status = openStatusPipe()
-  const fail = async (exitCode: number, reason: string, hint = ''): Promise<never> => {
-    // The parent first: it must learn of the failure, whatever happens to stderr.
-    await status.fail(reason).catch(() => undefined)
-    complain(hint === '' ? reason : `${reason} (${hint})`)
-    process.exit(exitCode)
-  }
-
-  const requested = publishedPortOf(flags)
-  if (!requested) return fail(EXIT_FAILED, `unsupported protocol ${flags.protocol}`)
-  const port = flags.useListenFd ? { ...requested, listenFd: LISTEN_FD } : requested
-  let log: StderrLog
-  let proxy: Proxy
-  let descriptors: DescriptorBudget
-  try {
-    const settings = readSettings(process.env)
-    if (readIsolation(process.env) === 'shared') throw noProxydError()
-    log = StderrLog.open(PROXY_NAME, settings.logLevel)
-    descriptors = DescriptorBudget.ofProcess(settings.workers)
-    const observer = new LogObserver(log, port.protocol)
-    proxy = await openEngine(settings, log).listen(port, { observer }, { descriptors })
-  } catch (err) {
-    if (err instanceof SettingError) return fail(EXIT_USAGE, err.message)
-    if (err instanceof ListenError) return fail(EXIT_FAILED, err.message, err.hint)
-    throw err
-  }
-
+  const { port, proxy, descriptors, log } = await publish(flags).catch((err: unknown) =>
+    reportFailure(status, err),
+  )
   stopOnSignal(proxy, log)
-  await serveOwnStatus(port, proxy, descriptors, log)
+  await serveOwnStatus([{ port, proxy }], descriptors, log)
   status
     .ready()
     .catch((err: unknown) =>
@@ -77,6 +53,37 @@ async function main(): Promise<void> {
     await log.flush()
     process.exit(EXIT_FAILED)
   }
+}
+
+interface Published {
+  readonly port: PublishedPort
+  readonly proxy: Proxy
+  readonly descriptors: DescriptorBudget
+  readonly log: StderrLog
+}
+
+/** Rejects with ListenError, SettingError. */
+async function publish(flags: Flags): Promise<Published> {
+  const requested = publishedPortOf(flags)
+  if (!requested) throw new ListenError('EPROTO', `unsupported protocol ${flags.protocol}`)
+  const port = flags.useListenFd ? { ...requested, listenFd: LISTEN_FD } : requested
+  const settings = readSettings(process.env)
+  if (readIsolation(process.env) === 'shared') throw noProxydError()
+  const log = StderrLog.open(PROXY_NAME, settings.logLevel)
+  const descriptors = DescriptorBudget.ofProcess(settings.workers)
+  const observer = new LogObserver(log, port.protocol)
+  const proxy = await openEngine(settings, log).listen(port, { observer }, { descriptors })
+  return { port, proxy, descriptors, log }
+}
+
+/** Tells the parent and stderr why the port can't be published, and ends. */
+async function reportFailure(status: StatusPipe, err: unknown): Promise<never> {
+  if (!(err instanceof SettingError || err instanceof ListenError)) throw err
+  // The parent first: it must learn of the failure, whatever happens to stderr.
+  await status.fail(err.message).catch(() => undefined)
+  const hint = err instanceof ListenError && err.hint !== '' ? ` (${err.hint})` : ''
+  complain(err.message + hint)
+  process.exit(err instanceof SettingError ? EXIT_USAGE : EXIT_FAILED)
 }
 
 /** The path by which the launcher was called that has become this program. Child processes do not need it. */
@@ -104,26 +111,6 @@ function noProxydError(): SettingError {
   return new SettingError(
     `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd${where} serves this port: start docker-proxyd, read its log if it has ended, or set DOCKER_PROXY_ISOLATION to auto`,
   )
-}
-
-/** Serves a status socket if the parent has asked for one. */
-async function serveOwnStatus(
-  port: PublishedPort,
-  proxy: Proxy,
-  descriptors: DescriptorBudget,
-  log: StderrLog,
-): Promise<void> {
-  const path = process.env[STATUS_SOCKET_VARIABLE]
-  if (!path) return
-  const since = Date.now()
-  try {
-    const server = await serveStatus(path, descriptors, {
-      [PORTS_REQUEST]: () => [portStatus(process.pid, port, proxy, since)],
-    })
-    server.unref()
-  } catch (err) {
-    log.warn(`Can't report connections and bytes: ${String(err)}`)
-  }
 }
 
 function stopOnSignal(proxy: Proxy, log: StderrLog): void {

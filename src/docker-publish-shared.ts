@@ -7,7 +7,6 @@ import { keepYoungGenerationSmall } from './memory/heap.js'
 import { releaseMemorySoon } from './memory/release-memory.js'
 import { openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
-import type { Proxy } from './proxy/engine.js'
 import {
   SHARED_FIRST_LISTEN_FD,
   STATUS_FAILED,
@@ -16,21 +15,14 @@ import {
 } from './proxy/inherited-descriptors.js'
 import { brokenListenerMessage } from './proxy/listen-error.js'
 import { LogObserver } from './proxy/log-observer.js'
-import type { PublishedPort } from './proxy/published-port.js'
 import { readSettings } from './proxy/settings.js'
-import { PORTS_REQUEST, portStatus } from './status/port-status.js'
-import { serveStatus, STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
+import { serveOwnStatus, type OwnPort } from './status/own-status.js'
 import { SHARED_PROGRAM_NAME, type SharedTask } from './supervisor/shared-task.js'
 
 /*
  * Serves all ports of a publication in one process, for docker-publish: it reads a SharedTask from stdin, inherits the listening sockets,
  * and uses the status pipe like a docker-proxy.
  */
-
-interface ServedPort {
-  readonly port: PublishedPort
-  readonly proxy: Proxy
-}
 
 async function main(): Promise<void> {
   keepYoungGenerationSmall()
@@ -42,7 +34,7 @@ async function main(): Promise<void> {
   const engine = openEngine(settings, log)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   const served = await Promise.all(
-    ports.map(async (port, i): Promise<ServedPort> => {
+    ports.map(async (port, i): Promise<OwnPort> => {
       const inherited = { ...port, listenFd: SHARED_FIRST_LISTEN_FD + i }
       const observer = new LogObserver(log, port.protocol)
       const proxy = await engine.listen(inherited, { observer }, { descriptors })
@@ -63,24 +55,6 @@ async function main(): Promise<void> {
   for (const { proxy } of served) proxy.stop()
   await log.flush()
   process.exit()
-}
-
-async function serveOwnStatus(
-  served: readonly ServedPort[],
-  descriptors: DescriptorBudget,
-  log: StderrLog,
-): Promise<void> {
-  const path = process.env[STATUS_SOCKET_VARIABLE]
-  if (!path) return
-  const since = Date.now()
-  try {
-    await serveStatus(path, descriptors, {
-      [PORTS_REQUEST]: () =>
-        served.map(({ port, proxy }) => portStatus(process.pid, port, proxy, since)),
-    })
-  } catch (err) {
-    log.warn(`Can't report connections and bytes: ${String(err)}`)
-  }
 }
 
 main().catch((err: unknown) => {

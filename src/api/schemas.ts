@@ -10,7 +10,7 @@ import type { Suggestions } from '../ports/suggestions.js'
 
 const IsolationSchema = Type.Union([Type.Literal('process'), Type.Literal('shared')])
 
-export const PortViewSchema = Type.Object(
+const PortViewSchema = Type.Object(
   {
     protocol: ProtocolSchema,
     hostIp: Type.String(),
@@ -37,7 +37,7 @@ export const PortViewSchema = Type.Object(
   { $id: 'Port' },
 )
 
-export const PublicationViewSchema = Type.Object(
+const PublicationViewSchema = Type.Object(
   {
     name: Type.String(),
     backend: Type.String({ description: "The container's address" }),
@@ -48,7 +48,7 @@ export const PublicationViewSchema = Type.Object(
   { $id: 'Publication' },
 )
 
-export const DockerPortSchema = Type.Object(
+const DockerPortSchema = Type.Object(
   {
     pid: Type.Integer({ description: "dockerd's docker-proxy of the port" }),
     protocol: ProtocolSchema,
@@ -66,7 +66,7 @@ export const DockerPortSchema = Type.Object(
   { $id: 'DockerPort' },
 )
 
-export const PublicationRequestSchema = Type.Object(
+const PublicationRequestSchema = Type.Object(
   {
     name: Type.Optional(Type.String()),
     backend: Type.String({ description: "The container's IP address" }),
@@ -84,18 +84,18 @@ export const PublicationRequestSchema = Type.Object(
   { $id: 'PublicationRequest', additionalProperties: false },
 )
 
-export const CheckRequestSchema = Type.Object(
+const CheckRequestSchema = Type.Object(
   { ports: Type.Array(Type.String(), { minItems: 1 }) },
   { $id: 'CheckRequest', additionalProperties: false },
 )
 export type CheckRequest = Static<typeof CheckRequestSchema>
 
-export const ClaimSchema = Type.Object(
+const ClaimSchema = Type.Object(
   { protocol: ProtocolSchema, ip: Type.String(), port: Type.Integer() },
   { $id: 'Claim' },
 )
 
-export const HolderSchema = Type.Object(
+const HolderSchema = Type.Object(
   {
     kind: Type.Union([
       Type.Literal('publication'),
@@ -116,7 +116,7 @@ export const HolderSchema = Type.Object(
   { $id: 'Holder' },
 )
 
-export const SuggestionsSchema = Type.Object(
+const SuggestionsSchema = Type.Object(
   {
     ports: Type.Array(Type.Integer(), { description: 'The nearest free ports' }),
     address: Type.Optional(
@@ -126,7 +126,7 @@ export const SuggestionsSchema = Type.Object(
   { $id: 'Suggestions' },
 )
 
-export const ErrorSchema = Type.Object(
+const ErrorSchema = Type.Object(
   {
     code: Type.String(),
     message: Type.String(),
@@ -138,13 +138,13 @@ export const ErrorSchema = Type.Object(
 
 export type ErrorView = Static<typeof ErrorSchema> & { holder?: Holder; suggestions?: Suggestions }
 
-export const VersionSchema = Type.Object(
+const VersionSchema = Type.Object(
   { version: Type.String(), commit: Type.String(), apiVersion: Type.String() },
   { $id: 'Version' },
 )
 export type VersionView = Static<typeof VersionSchema>
 
-export const EventSchema = Type.Object(
+const EventSchema = Type.Object(
   {
     time: Type.String({ format: 'date-time' }),
     type: Type.Union([
@@ -160,3 +160,18 @@ export const EventSchema = Type.Object(
   },
   { $id: 'Event' },
 )
+
+/** The schemas that requests and replies refer to. */
+export const ALL_SCHEMAS = [
+  PortViewSchema,
+  PublicationViewSchema,
+  PublicationRequestSchema,
+  CheckRequestSchema,
+  ClaimSchema,
+  DockerPortSchema,
+  HolderSchema,
+  SuggestionsSchema,
+  ErrorSchema,
+  VersionSchema,
+  EventSchema,
+]

@@ -2,15 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { makeFolder } from '../linux/make-folder.js'
-import { parseIp } from '../linux/sockets/ip-address.js'
 import type { Log } from '../log/log.js'
 import { Allocator, releasePort, type BoundPort } from '../ports/allocator.js'
-import { checkPorts, UNNAMED } from '../ports/check-ports.js'
+import { checkPorts } from '../ports/check-ports.js'
 import type { Claim, Claims } from '../ports/claims/claims.js'
 import { MemoryClaims } from '../ports/claims/memory-claims.js'
 import { connectionCounter } from '../ports/connections.js'
-import type { Holder } from '../ports/holder.js'
-import { formatHostPort, joinHostPort, type HostPort } from '../ports/host-port.js'
+import { formatHostPort, type HostPort } from '../ports/host-port.js'
 import { parsePortSpec, type PortRequest } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
@@ -19,7 +17,8 @@ import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import { runtimeIds } from '../supervisor/runtime-record.js'
 import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
-import type { PublicationRequest } from './publication-request.js'
+import { publicationHolder } from './publication-holder.js'
+import { parseBackend, parseName, type PublicationRequest } from './publication-request.js'
 import { Publication, type PublicationDescription } from './publication.js'
 import { RequestError } from './request-error.js'
 import type { SavedPort } from './saved-publication.js'
@@ -41,8 +40,6 @@ export interface ControllerOptions {
 const MAX_PORTS_WITH_PROCESSES = 16
 /** Attempts to find a port for which a proxy can start; the same as in dockerd. */
 const MAX_TRIES = 10
-/** Docker's rule for container names. */
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
 const OWNER_ONLY = 0o700
 
 /** Manages all publications. */
@@ -273,41 +270,4 @@ function hasChoice({ hostPorts }: PortRequest): boolean {
 function lostPort(err: unknown): boolean {
   if (!(err instanceof Refusal && err.cause instanceof ProxyStartError)) return false
   return err.cause.systemCode === 'EADDRINUSE'
-}
-
-/** @throws RequestError */
-function parseBackend(text: string): string {
-  const ip = parseIp(text)
-  if (ip !== undefined) return ip
-  throw new RequestError(
-    `invalid backend ${JSON.stringify(text)}: expected the container's IP address, for example 172.17.0.2`,
-  )
-}
-
-/** @returns an empty text for a publication without a name @throws RequestError */
-function parseName(name: string | undefined): string {
-  if (name === undefined) return ''
-  if (NAME.test(name)) return name
-  throw new RequestError(
-    `invalid name ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, "_", "." or "-", at most 128 in all`,
-  )
-}
-
-/** Describes a publication as the holder of a port. Its name may be set later. */
-function publicationHolder(
-  publication: { readonly name: string; readonly backend: string; readonly created: string },
-  { ip, port }: HostPort,
-  containerPort: number,
-): Holder {
-  return {
-    kind: 'publication',
-    get name() {
-      return publication.name || UNNAMED
-    },
-    address: joinHostPort(ip, port),
-    get backend() {
-      return joinHostPort(publication.backend, containerPort)
-    },
-    since: publication.created,
-  }
 }

@@ -1,4 +1,6 @@
+import { parseIp } from '../linux/sockets/ip-address.js'
 import type { Isolation } from './isolation.js'
+import { RequestError } from './request-error.js'
 
 /** A request to publish ports of a container. */
 export interface PublicationRequest {
@@ -10,4 +12,25 @@ export interface PublicationRequest {
   readonly ports: string[]
   /** `auto`, the default, shares one process among many ports. */
   readonly isolation?: Isolation | 'auto'
+}
+
+/** Docker's rule for container names. */
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
+
+/** @throws RequestError */
+export function parseBackend(text: string): string {
+  const ip = parseIp(text)
+  if (ip !== undefined) return ip
+  throw new RequestError(
+    `invalid backend ${JSON.stringify(text)}: expected the container's IP address, for example 172.17.0.2`,
+  )
+}
+
+/** @returns an empty text for a publication without a name @throws RequestError */
+export function parseName(name: string | undefined): string {
+  if (name === undefined) return ''
+  if (NAME.test(name)) return name
+  throw new RequestError(
+    `invalid name ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, "_", "." or "-", at most 128 in all`,
+  )
 }

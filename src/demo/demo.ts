@@ -38,79 +38,112 @@ export async function runDemo(
   program: string,
   view: DemoView,
 ): Promise<() => void> {
-  const web1 = await startWebServer('web_svr01', WEB1_IP, 80)
-  const web2 = await startWebServer('web_svr02', WEB2_IP, 90)
-  const dns = await startUdpServer('dns_svr01', DNS_IP)
-  const foreign = await startForeignProcess()
-  const port = firstFreePort()
-  const other = port + 1
-
-  let number = 0
-  const step = async (name: string, ip: string, spec: string, reason: string): Promise<void> => {
-    await view.print(`\n${++number}. ${program} add -p ${spec} --name ${name} ${ip}`)
-    try {
-      await view.print(
-        indent(view.published(await controller.add({ name, backend: ip, ports: [spec] }))),
-      )
-    } catch (err) {
-      if (!(err instanceof Refusal)) throw err
-      await view.print(indent(view.refused(err)))
-    }
-    await view.print(`   Why: ${reason}`)
-  }
-
+  const parts = await startParts()
+  const { web1, web2, dns, foreign, port } = parts
   await view.print(
     `Servers on this machine play the containers: web_svr01 on ${WEB1_IP}:${web1.port}, web_svr02 on ${WEB2_IP}:${web2.port}, dns_svr01 on ${DNS_IP}:${dns.port}`,
   )
-  if (port !== FIRST_PORT)
+  if (port !== FIRST_PORT) {
     await view.print(`Port ${FIRST_PORT} is taken here, so the demo starts with ${port}.`)
+  }
+  for (const [i, step] of stepsOf(parts).entries()) {
+    await view.print(`\n${i + 1}. ${program} add -p ${step.spec} --name ${step.name} ${step.ip}`)
+    await view.print(indent(await outcomeOf(controller, view, step)))
+    await view.print(`   Why: ${step.why}`)
+    if (step.proof) await view.print(await step.proof())
+  }
+  await withdrawOthers(controller)
+  foreign.child.stdin?.end()
+  await view.print(await summary(controller, port))
+  return () => {
+    close(web1.server)
+    close(web2.server)
+    dns.socket.close()
+  }
+}
 
-  await step(
-    'web_svr01',
-    WEB1_IP,
-    `${port}:${web1.port}`,
-    'the port was free: it is bound on all addresses, IPv4 and IPv6.',
-  )
-  await view.print(`   $ curl http://127.0.0.1:${port}/\n${indent((await fetchText(port)).trim())}`)
-  await step(
-    'web_svr02',
-    WEB2_IP,
-    `${port}:${web2.port}`,
-    'an address and port has only one listener, whatever the container port is.',
-  )
-  await step(
-    'web_svr02',
-    WEB2_IP,
-    `${LOOPBACK[0]}:${other}:${web2.port}`,
-    'another port is free; with an address, only that address is bound.',
-  )
-  await step(
-    'web_svr01_b',
-    WEB1_IP,
-    `${LOOPBACK[1]}:${other}:${web1.port}`,
-    'the same port on another address of the host does not conflict.',
-  )
-  await step(
-    'web_svr03',
-    WEB1_IP,
-    `${other}:${web1.port}`,
-    'all IPv4 addresses include the two on which the port is bound already.',
-  )
-  await step('dns_svr01', DNS_IP, `${port}:${dns.port}/udp`, 'TCP and UDP ports never conflict.')
-  await view.print(`   A datagram to port ${port}: ${await askUdp('who are you?', port)}`)
-  await step(
-    'web_svr04',
-    WEB1_IP,
-    `${LOOPBACK[0]}:${foreign.port}:${web1.port}`,
-    'a process outside Docker has the port, so the kernel refuses it.',
-  )
+/** One `add`, and why it succeeds or fails. */
+interface Step {
+  readonly name: string
+  readonly ip: string
+  readonly spec: string
+  readonly why: string
+  /** Shows that traffic gets through. */
+  readonly proof?: () => Promise<string>
+}
 
+type Parts = Awaited<ReturnType<typeof startParts>>
+
+/** Starts the servers that play the containers, and finds two free ports. */
+async function startParts() {
+  return {
+    web1: await startWebServer('web_svr01', WEB1_IP, 80),
+    web2: await startWebServer('web_svr02', WEB2_IP, 90),
+    dns: await startUdpServer('dns_svr01', DNS_IP),
+    foreign: await startForeignProcess(),
+    port: firstFreePort(),
+  }
+}
+
+function stepsOf({ web1, web2, dns, foreign, port }: Parts): Step[] {
+  const other = port + 1
+  return [
+    {
+      ...{ name: 'web_svr01', ip: WEB1_IP, spec: `${port}:${web1.port}` },
+      why: 'the port was free: it is bound on all addresses, IPv4 and IPv6.',
+      proof: async () =>
+        `   $ curl http://127.0.0.1:${port}/\n${indent((await fetchText(port)).trim())}`,
+    },
+    {
+      ...{ name: 'web_svr02', ip: WEB2_IP, spec: `${port}:${web2.port}` },
+      why: 'an address and port has only one listener, whatever the container port is.',
+    },
+    {
+      ...{ name: 'web_svr02', ip: WEB2_IP, spec: `${LOOPBACK[0]}:${other}:${web2.port}` },
+      why: 'another port is free; with an address, only that address is bound.',
+    },
+    {
+      ...{ name: 'web_svr01_b', ip: WEB1_IP, spec: `${LOOPBACK[1]}:${other}:${web1.port}` },
+      why: 'the same port on another address of the host does not conflict.',
+    },
+    {
+      ...{ name: 'web_svr03', ip: WEB1_IP, spec: `${other}:${web1.port}` },
+      why: 'all IPv4 addresses include the two on which the port is bound already.',
+    },
+    {
+      ...{ name: 'dns_svr01', ip: DNS_IP, spec: `${port}:${dns.port}/udp` },
+      why: 'TCP and UDP ports never conflict.',
+      proof: async () => `   A datagram to port ${port}: ${await askUdp('who are you?', port)}`,
+    },
+    {
+      ...{ name: 'web_svr04', ip: WEB1_IP, spec: `${LOOPBACK[0]}:${foreign.port}:${web1.port}` },
+      why: 'a process outside Docker has the port, so the kernel refuses it.',
+    },
+  ]
+}
+
+async function outcomeOf(
+  controller: Controller,
+  view: DemoView,
+  { name, ip, spec }: Step,
+): Promise<string> {
+  try {
+    return view.published(await controller.add({ name, backend: ip, ports: [spec] }))
+  } catch (err) {
+    if (err instanceof Refusal) return view.refused(err)
+    throw err
+  }
+}
+
+async function withdrawOthers(controller: Controller): Promise<void> {
   for (const { name } of await controller.list()) {
     if (name !== 'web_svr01') await controller.remove(name)
   }
-  foreign.child.stdin?.end()
+}
+
+async function summary(controller: Controller, port: number): Promise<string> {
   const pid = (await controller.get('web_svr01')).ports[0]?.pid ?? 0
-  await view.print(`
+  return `
 All publications except the first are withdrawn. Still up:
 
   published   http://127.0.0.1:${port}/
@@ -118,12 +151,7 @@ All publications except the first are withdrawn. Still up:
 
   Try         curl http://127.0.0.1:${port}/
   Stop        Ctrl-C
-`)
-  return () => {
-    close(web1.server)
-    close(web2.server)
-    dns.socket.close()
-  }
+`
 }
 
 /** Finds a port that is free on all addresses, and the next one as well. */

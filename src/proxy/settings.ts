@@ -8,7 +8,7 @@ const ENGINES = ['auto', 'streams', 'native'] as const
 const WORKERS = ['auto', ...Array.from({ length: MAX_THREADS }, (_, i) => String(i + 1))]
 type EngineChoice = (typeof ENGINES)[number]
 const ISOLATIONS = ['auto', 'process', 'shared'] as const
-type Isolation = (typeof ISOLATIONS)[number]
+type IsolationSetting = (typeof ISOLATIONS)[number]
 const ISOLATION_VARIABLE = 'DOCKER_PROXY_ISOLATION'
 
 /** What dockerd's flags can't express: read from the environment or the settings file. */
@@ -24,7 +24,7 @@ export interface Settings {
  * it, reads no file.
  * @throws SettingError
  */
-export function readIsolation(env: NodeJS.ProcessEnv): Isolation {
+export function readIsolation(env: NodeJS.ProcessEnv): IsolationSetting {
   const text = env[ISOLATION_VARIABLE]
   return text ? oneOf(ISOLATIONS, text, ISOLATION_VARIABLE) : 'auto'
 }

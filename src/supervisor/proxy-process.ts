@@ -3,20 +3,14 @@ import { once } from 'node:events'
 import { closeSync, fstatSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { deferred } from '../deferred.js'
 import { codeOfReason } from '../linux/errno.js'
 import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
 import { bootId, processSockets } from '../linux/proc/process.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { STATUS_FAILED, STATUS_FD, STATUS_READY } from '../proxy/inherited-descriptors.js'
 import { STATUS_SOCKET_VARIABLE } from '../status/status-socket.js'
-import {
-  identify,
-  isAlive,
-  PORT_VARIABLE,
-  RuntimeFiles,
-  type ProcessIdentity,
-} from './runtime-record.js'
+import { killProcess, stopProcess, watchEnd } from './process-end.js'
+import { identify, PORT_VARIABLE, RuntimeFiles } from './runtime-record.js'
 
 /** A process that serves one port, or all ports of a publication. */
 export interface ProxyProcess {
@@ -28,7 +22,7 @@ export interface ProxyProcess {
 }
 
 /** What to start. */
-export interface ProxyCommand {
+export interface LaunchCommand {
   /** Names the process's files; never used twice. */
   readonly id: string
   readonly runFolder: string
@@ -54,12 +48,8 @@ export class ProxyStartError extends Error {
 
 /** dockerd waits this long for the status, too; milliseconds. */
 const READY_TIMEOUT_MS = 16_000
-/** How long a process has to end after SIGTERM, milliseconds. */
-const STOP_TIMEOUT_MS = 5_000
-/** How often to look whether a process lives that is not our child, milliseconds. */
-const WATCH_MS = 500
-/** The same while the process is about to end, milliseconds. */
-const WATCH_CLOSELY_MS = 5
+/** Wait before trying again to end leftovers, milliseconds. */
+const RETRY_MS = 500
 
 /** Waits for the proxy on our behalf, as the script itself explains. */
 const SHIM = fileURLToPath(new URL('docker-publish-shim', import.meta.url))
@@ -71,7 +61,7 @@ const SHIM = fileURLToPath(new URL('docker-publish-shim', import.meta.url))
  * Rejects with ProxyStartError. Then nothing of the process is left.
  */
 export async function startProxyProcess(
-  command: ProxyCommand,
+  command: LaunchCommand,
   listenFds: readonly number[],
 ): Promise<ProxyProcess> {
   const { id, runFolder } = command
@@ -93,7 +83,7 @@ export async function startProxyProcess(
     // When the shim has ended, its proxy has ended as well, unless the shim was killed. Then nobody would notice the proxy's end, so it is
     // ended here.
     const exited = shimExit.then(() => endLeftoversEventually(runFolder, id))
-    return { pid: proxy.pid, exited, stop: (options) => stop(proxy, exited, options) }
+    return { pid: proxy.pid, exited, stop: (options) => stopProcess(proxy, exited, options) }
   } catch (err) {
     shimExit.catch(() => undefined)
     await endLeftovers(runFolder, id)
@@ -125,7 +115,7 @@ export function adoptProxyProcess(runFolder: string, id: string): AdoptedProxy |
   const exited = end.ended.then(() => endLeftoversEventually(runFolder, id))
   const stopAdopted = (options?: StopOptions): Promise<void> => {
     end.lookClosely()
-    return stop(proxy, exited, options)
+    return stopProcess(proxy, exited, options)
   }
   return { process: { pid: proxy.pid, exited, stop: stopAdopted }, listenFds }
 }
@@ -140,7 +130,7 @@ export async function endLeftovers(runFolder: string, id: string): Promise<numbe
   const status = files.exitStatus()
   // Removed before the proxy ends: its shim, if it still runs, then writes nothing more.
   files.remove()
-  if (proxy) await kill(proxy)
+  if (proxy) await killProcess(proxy)
   return status
 }
 
@@ -150,13 +140,13 @@ async function endLeftoversEventually(runFolder: string, id: string): Promise<nu
     try {
       return await endLeftovers(runFolder, id)
     } catch {
-      await new Promise((resolve) => setTimeout(resolve, WATCH_MS))
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
     }
   }
 }
 
 function spawnShim(
-  { program, args, input, firstListenFd }: ProxyCommand,
+  { program, args, input, firstListenFd }: LaunchCommand,
   files: RuntimeFiles,
   listenFds: readonly number[],
 ): ChildProcess {
@@ -206,51 +196,6 @@ async function readStatus(pipe: Readable): Promise<void> {
   }
   const reason = (text.startsWith(STATUS_FAILED) ? text.slice(STATUS_FAILED.length) : text).trim()
   throw new ProxyStartError(reason === '' ? 'docker-proxy ended before it was ready' : reason)
-}
-
-async function stop(
-  proxy: ProcessIdentity,
-  exited: Promise<unknown>,
-  { drainMs = 0 }: StopOptions = {},
-): Promise<void> {
-  signal(proxy, 'SIGTERM')
-  const timer = setTimeout(() => signal(proxy, 'SIGKILL'), drainMs + STOP_TIMEOUT_MS)
-  await exited
-  clearTimeout(timer)
-}
-
-function signal(proxy: ProcessIdentity, name: NodeJS.Signals): void {
-  if (!isAlive(proxy)) return
-  try {
-    process.kill(proxy.pid, name)
-  } catch {
-    // It has ended between the check and the signal.
-  }
-}
-
-async function kill(proxy: ProcessIdentity): Promise<void> {
-  signal(proxy, 'SIGKILL')
-  const { ended, lookClosely } = watchEnd(proxy)
-  lookClosely()
-  await ended
-}
-
-/** Waits for the end of a process that is not our child. Nothing reports it, so this looks from time to time. */
-function watchEnd(identity: ProcessIdentity): { ended: Promise<void>; lookClosely: () => void } {
-  const { promise: ended, resolve } = deferred()
-  const look = (): void => {
-    if (isAlive(identity)) return
-    clearInterval(timer)
-    resolve()
-  }
-  let timer = setInterval(look, WATCH_MS)
-  return {
-    ended,
-    lookClosely() {
-      clearInterval(timer)
-      timer = setInterval(look, WATCH_CLOSELY_MS)
-    },
-  }
 }
 
 /** Copies all sockets, or none if that is not permitted, for example without root under Yama's ptrace_scope, see pidfd_getfd(2). */

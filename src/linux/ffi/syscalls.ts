@@ -9,7 +9,7 @@ import {
   SIZE_OF_LINGER,
   type SocketOption,
 } from './constants.js'
-import { requireFfi } from './ffi.js'
+import { requireFfi, type Ffi } from './ffi.js'
 
 /*
  * System calls of the data path. Each returns the kernel's result unchanged: a count or a descriptor, or the negative errno.
@@ -76,45 +76,48 @@ export function requireSyscalls(): Syscalls {
   return (syscalls ??= declareSyscalls())
 }
 
-function declareSyscalls(): Syscalls {
-  const { declare, errno, addressOf } = requireFfi()
-  const socket = declare('int socket(int family, int type, int protocol)')
-  const connect = declare('int connect(int fd, uintptr_t address, uint32_t length)')
-  const accept4 = declare('int accept4(int fd, uintptr_t address, uintptr_t length, int flags)')
-  const recv = declare('intptr_t recv(int fd, uintptr_t buffer, size_t length, int flags)')
-  const send = declare('intptr_t send(int fd, uintptr_t buffer, size_t length, int flags)')
-  const recvmmsg = declare(
-    'int recvmmsg(int fd, uintptr_t messages, unsigned int count, int flags, uintptr_t timeout)',
-  )
-  const sendmmsg = declare(
-    'int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)',
-  )
-  const splice = declare(
-    'intptr_t splice(int from, uintptr_t fromOffset, int to, uintptr_t toOffset, size_t length, unsigned int flags)',
-  )
-  const shutdown = declare('int shutdown(int fd, int how)')
-  const close = declare('int close(int fd)')
-  const pipe2 = declare('int pipe2(uintptr_t ends, int flags)')
-  const fcntl = declare('int fcntl(int fd, int command, ...)')
-  const getsockname = declare('int getsockname(int fd, uintptr_t address, uintptr_t length)')
-  const getpeername = declare('int getpeername(int fd, uintptr_t address, uintptr_t length)')
-  const setsockopt = declare(
-    'int setsockopt(int fd, int level, int option, uintptr_t value, uint32_t length)',
-  )
-  const getsockopt = declare(
-    'int getsockopt(int fd, int level, int option, uintptr_t value, uintptr_t length)',
-  )
-  const ioctl = declare('int ioctl(int fd, unsigned long request, uintptr_t argument)')
-  const epollCreate = declare('int epoll_create1(int flags)')
-  const epollControl = declare('int epoll_ctl(int epoll, int operation, int fd, uintptr_t event)')
-  const epollWait = declare(
-    'int epoll_wait(int epoll, uintptr_t events, int count, int milliseconds)',
-  )
-  const write = declare('intptr_t write(int fd, uintptr_t buffer, size_t length)')
+/** The C functions. Each returns -1 on failure and sets errno(3). */
+function declareFunctions({ declare }: Ffi) {
+  return {
+    socket: declare('int socket(int family, int type, int protocol)'),
+    connect: declare('int connect(int fd, uintptr_t address, uint32_t length)'),
+    accept4: declare('int accept4(int fd, uintptr_t address, uintptr_t length, int flags)'),
+    recv: declare('intptr_t recv(int fd, uintptr_t buffer, size_t length, int flags)'),
+    send: declare('intptr_t send(int fd, uintptr_t buffer, size_t length, int flags)'),
+    recvmmsg: declare(
+      'int recvmmsg(int fd, uintptr_t messages, unsigned int count, int flags, uintptr_t timeout)',
+    ),
+    sendmmsg: declare('int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)'),
+    splice: declare(
+      'intptr_t splice(int from, uintptr_t fromOffset, int to, uintptr_t toOffset, size_t length, unsigned int flags)',
+    ),
+    shutdown: declare('int shutdown(int fd, int how)'),
+    close: declare('int close(int fd)'),
+    pipe2: declare('int pipe2(uintptr_t ends, int flags)'),
+    fcntl: declare('int fcntl(int fd, int command, ...)'),
+    getsockname: declare('int getsockname(int fd, uintptr_t address, uintptr_t length)'),
+    getpeername: declare('int getpeername(int fd, uintptr_t address, uintptr_t length)'),
+    setsockopt: declare(
+      'int setsockopt(int fd, int level, int option, uintptr_t value, uint32_t length)',
+    ),
+    getsockopt: declare(
+      'int getsockopt(int fd, int level, int option, uintptr_t value, uintptr_t length)',
+    ),
+    ioctl: declare('int ioctl(int fd, unsigned long request, uintptr_t argument)'),
+    epollCreate: declare('int epoll_create1(int flags)'),
+    epollControl: declare('int epoll_ctl(int epoll, int operation, int fd, uintptr_t event)'),
+    epollWait: declare('int epoll_wait(int epoll, uintptr_t events, int count, int milliseconds)'),
+    write: declare('intptr_t write(int fd, uintptr_t buffer, size_t length)'),
+  }
+}
 
+function declareSyscalls(): Syscalls {
+  const ffi = requireFfi()
+  const { addressOf, errno } = ffi
+  const c = declareFunctions(ffi)
   const resultOf = (result: number): number => (result < 0 ? -errno() : result)
   const control = (fd: number, command: number, argument: number): number =>
-    resultOf(fcntl(fd, command, 'int', argument))
+    resultOf(c.fcntl(fd, command, 'int', argument))
   /** Value and length of an option, the ends of a pipe, or the members of struct linger: `l_onoff`, `l_linger`. */
   const numbers = new Int32Array(new ArrayBuffer(2 * SIZE_OF_INT))
   const first = addressOf(numbers)
@@ -123,52 +126,52 @@ function declareSyscalls(): Syscalls {
   const oneAddress = addressOf(one)
 
   return {
-    socket: (family, type, protocol) => resultOf(socket(family, type, protocol)),
-    connect: (fd, address, length) => resultOf(connect(fd, address, length)),
-    accept: (fd, flags) => resultOf(accept4(fd, 0, 0, flags)),
-    receive: (fd, address, length) => resultOf(recv(fd, address, length, 0)),
-    peek: (fd, address, length) => resultOf(recv(fd, address, length, MSG.PEEK)),
-    send: (fd, address, length, flags) => resultOf(send(fd, address, length, flags)),
+    socket: (family, type, protocol) => resultOf(c.socket(family, type, protocol)),
+    connect: (fd, address, length) => resultOf(c.connect(fd, address, length)),
+    accept: (fd, flags) => resultOf(c.accept4(fd, 0, 0, flags)),
+    receive: (fd, address, length) => resultOf(c.recv(fd, address, length, 0)),
+    peek: (fd, address, length) => resultOf(c.recv(fd, address, length, MSG.PEEK)),
+    send: (fd, address, length, flags) => resultOf(c.send(fd, address, length, flags)),
     receiveMessages: (fd, messages, count, flags) =>
-      resultOf(recvmmsg(fd, messages, count, flags, 0)),
-    sendMessages: (fd, messages, count, flags) => resultOf(sendmmsg(fd, messages, count, flags)),
-    splice: (from, to, length, flags) => resultOf(splice(from, 0, to, 0, length, flags)),
-    shutdown: (fd, how) => resultOf(shutdown(fd, how)),
-    close: (fd) => resultOf(close(fd)),
+      resultOf(c.recvmmsg(fd, messages, count, flags, 0)),
+    sendMessages: (fd, messages, count, flags) => resultOf(c.sendmmsg(fd, messages, count, flags)),
+    splice: (from, to, length, flags) => resultOf(c.splice(from, 0, to, 0, length, flags)),
+    shutdown: (fd, how) => resultOf(c.shutdown(fd, how)),
+    close: (fd) => resultOf(c.close(fd)),
     pipe() {
-      if (pipe2(first, O_CLOEXEC | O_NONBLOCK) < 0) return undefined
+      if (c.pipe2(first, O_CLOEXEC | O_NONBLOCK) < 0) return undefined
       const [readEnd = -1, writeEnd = -1] = numbers
       return [readEnd, writeEnd]
     },
     fcntl: control,
     setNonBlocking: (fd) => control(fd, F.SETFL, control(fd, F.GETFL, 0) | O_NONBLOCK),
     setPipeSize: (fd, bytes) => control(fd, F.SETPIPE_SZ, bytes),
-    socketName: (fd, address, length) => resultOf(getsockname(fd, address, length)),
-    peerName: (fd, address, length) => resultOf(getpeername(fd, address, length)),
+    socketName: (fd, address, length) => resultOf(c.getsockname(fd, address, length)),
+    peerName: (fd, address, length) => resultOf(c.getpeername(fd, address, length)),
     setOption(fd, [level, name], value) {
       numbers[0] = value
-      return resultOf(setsockopt(fd, level, name, first, SIZE_OF_INT))
+      return resultOf(c.setsockopt(fd, level, name, first, SIZE_OF_INT))
     },
     getOption(fd, [level, name]) {
       numbers[1] = SIZE_OF_INT
-      const failed = resultOf(getsockopt(fd, level, name, first, second))
+      const failed = resultOf(c.getsockopt(fd, level, name, first, second))
       return failed < 0 ? failed : (numbers[0] ?? 0)
     },
     unsentBytes(fd) {
-      const failed = resultOf(ioctl(fd, SIOCOUTQNSD, first))
+      const failed = resultOf(c.ioctl(fd, SIOCOUTQNSD, first))
       return failed < 0 ? failed : (numbers[0] ?? 0)
     },
     resetOnClose(fd) {
       const [level, name] = OPTION.SO_LINGER
       numbers[0] = 1
       numbers[1] = 0
-      return resultOf(setsockopt(fd, level, name, first, SIZE_OF_LINGER))
+      return resultOf(c.setsockopt(fd, level, name, first, SIZE_OF_LINGER))
     },
-    epollCreate: (flags) => resultOf(epollCreate(flags)),
+    epollCreate: (flags) => resultOf(c.epollCreate(flags)),
     epollControl: (epoll, operation, fd, event) =>
-      resultOf(epollControl(epoll, operation, fd, event)),
+      resultOf(c.epollControl(epoll, operation, fd, event)),
     epollWait: (epoll, events, count, milliseconds) =>
-      resultOf(epollWait(epoll, events, count, milliseconds)),
-    signalEventFd: (fd) => resultOf(write(fd, oneAddress, one.byteLength)),
+      resultOf(c.epollWait(epoll, events, count, milliseconds)),
+    signalEventFd: (fd) => resultOf(c.write(fd, oneAddress, one.byteLength)),
   }
 }

@@ -1,0 +1,33 @@
+import { RequestError } from '../controller/request-error.js'
+import { PortSpecError } from '../ports/port-spec.js'
+import { Refusal } from '../ports/refusal.js'
+import type { ErrorView } from './schemas.js'
+
+/** HTTP status of each refusal; 409, conflict, for all others. */
+const STATUS: Partial<Record<Refusal['code'], number>> = {
+  'no-such-publication': 404,
+  'bind-failed': 500,
+  'proxy-failed': 500,
+  'state-not-saved': 507,
+  'no-answer': 503,
+}
+const CONFLICT = 409
+export const BAD_REQUEST = 400
+export const INTERNAL_ERROR = 500
+
+/** The HTTP status and the body that report an error. */
+export function errorReply(err: unknown): { status: number; body: ErrorView } {
+  const { message } = err as Error
+  if (err instanceof Refusal) {
+    return {
+      status: STATUS[err.code] ?? CONFLICT,
+      body: { code: err.code, message, ...err.details },
+    }
+  }
+  if (err instanceof PortSpecError || err instanceof RequestError) {
+    return { status: BAD_REQUEST, body: { code: 'bad-request', message } }
+  }
+  const { statusCode = INTERNAL_ERROR } = err as { statusCode?: number }
+  const code = statusCode < INTERNAL_ERROR ? 'bad-request' : 'internal'
+  return { status: statusCode, body: { code, message } }
+}

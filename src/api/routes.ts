@@ -1,0 +1,122 @@
+import type { FastifyInstance } from 'fastify'
+import type { Controller } from '../controller/controller.js'
+import { listDockerPorts } from '../controller/docker-ports.js'
+import type { PublicationRequest } from '../controller/publication-request.js'
+import { COMMIT, VERSION } from '../version.js'
+import { API_VERSION } from './api-version.js'
+import { eventStream } from './event-stream.js'
+import type { CheckRequest } from './schemas.js'
+
+const ref = (name: string) => ({ $ref: `${name}#` })
+/** The error replies of every request. */
+const ERRORS = { '4xx': ref('Error'), '5xx': ref('Error') }
+const NAME_PARAM = {
+  type: 'object',
+  properties: { name: { type: 'string' } },
+  required: ['name'],
+}
+
+/** Adds the routes of publications. */
+export function addPublicationRoutes(app: FastifyInstance, controller: Controller): void {
+  app.get(
+    '/publications',
+    {
+      schema: {
+        summary: 'All publications',
+        response: { 200: { type: 'array', items: ref('Publication') }, ...ERRORS },
+      },
+    },
+    () => controller.list(),
+  )
+  app.post<{ Body: PublicationRequest }>(
+    '/publications',
+    {
+      schema: {
+        summary: 'Publish ports of a container: all of them, or none',
+        body: ref('PublicationRequest'),
+        response: { 201: ref('Publication'), ...ERRORS },
+      },
+    },
+    async (request, reply) => reply.code(201).send(await controller.add(request.body)),
+  )
+  app.get<{ Params: { name: string } }>(
+    '/publications/:name',
+    {
+      schema: {
+        summary: 'One publication',
+        params: NAME_PARAM,
+        response: { 200: ref('Publication'), ...ERRORS },
+      },
+    },
+    (request) => controller.get(request.params.name),
+  )
+  app.delete<{ Params: { name: string } }>(
+    '/publications/:name',
+    {
+      schema: {
+        summary: 'Withdraw a publication; its ports are free when the reply comes',
+        params: NAME_PARAM,
+        response: { 204: { type: 'null' }, ...ERRORS },
+      },
+    },
+    async (request, reply) => {
+      await controller.remove(request.params.name)
+      return reply.code(204).send()
+    },
+  )
+}
+
+/** Adds all other routes. @param proxydDir run folder of a docker-proxyd that may serve dockerd's ports */
+export function addOtherRoutes(
+  app: FastifyInstance,
+  controller: Controller,
+  proxydDir: string | undefined,
+): void {
+  app.get(
+    '/version',
+    {
+      schema: {
+        summary: 'The version of the daemon',
+        response: { 200: ref('Version'), ...ERRORS },
+      },
+    },
+    () => ({ version: VERSION, commit: COMMIT, apiVersion: API_VERSION }),
+  )
+  app.get(
+    '/docker-ports',
+    {
+      schema: {
+        summary: 'Ports that dockerd has published through docker-proxyd',
+        response: { 200: { type: 'array', items: ref('DockerPort') }, ...ERRORS },
+      },
+    },
+    () => listDockerPorts(proxydDir),
+  )
+  app.post<{ Body: CheckRequest }>(
+    '/check',
+    {
+      schema: {
+        summary: 'The ports that a publication would bind; nothing is bound',
+        body: ref('CheckRequest'),
+        response: { 200: { type: 'array', items: ref('Claim') }, ...ERRORS },
+      },
+    },
+    (request) => controller.check(request.body.ports),
+  )
+  app.get(
+    '/events',
+    {
+      schema: {
+        summary:
+          'Events from now on, one JSON object per line, until the client closes the connection',
+        produces: ['application/x-ndjson'],
+        response: {
+          200: { content: { 'application/x-ndjson': { schema: ref('Event') } } },
+          ...ERRORS,
+        },
+      },
+    },
+    (_request, reply) => reply.type('application/x-ndjson').send(eventStream(controller)),
+  )
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+}
