@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 
 const PROGRAM = 'dist/docker-publish'
-const COLUMNS = 96
+const COLUMNS = 112
 /** Width of a character and height of a line at this font size, pixels. */
 const CHAR_WIDTH = 8.43
 const LINE_HEIGHT = 20
@@ -114,14 +114,21 @@ function draw(lines) {
 <title>docker-publish on a terminal: a port is published, a conflict names its holder</title>
 <rect width="100%" height="100%" rx="8" fill="#14191f"/>
 ${dots.join('\n')}
-<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14" xml:space="preserve">
+<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
 ${text.join('\n')}
 </g>
 </svg>
 `
 }
 
-/** @param {string} text */
+/**
+ * Escapes text for XML. Spaces become no-break spaces, because renderers of SVG collapse spaces.
+ * @param {string} text
+ */
 function escape(text) {
-  return text.replace(/[&<>]/g, (char) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[char] ?? '')
+  const spaced = text.replaceAll(' ', '\u00a0')
+  return spaced.replace(
+    /[&<>]/g,
+    (char) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[char] ?? '',
+  )
 }
