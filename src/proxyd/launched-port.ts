@@ -34,12 +34,9 @@ export interface LaunchedPortContext {
 type State =
   | { readonly kind: 'opened' }
   /** `done` resolves when the port is published, handed back, or has failed. */
-  | { readonly kind: 'binding'; readonly done: Promise<PublishResult> }
+  | { readonly kind: 'binding'; readonly done: Promise<boolean> }
   | { readonly kind: 'published'; readonly port: PublishedPort; readonly proxy: Proxy }
   | { readonly kind: 'ended' }
-
-/** `handed-back`: the launcher serves the port in a process of its own. */
-export type PublishResult = 'published' | 'handed-back' | { readonly failure: Error }
 
 /** A port that a launcher has handed over. The launcher lives as long as its port, so that dockerd has a process to wait for and to stop. */
 export class LaunchedPort implements Pollable {
@@ -96,7 +93,7 @@ export class LaunchedPort implements Pollable {
   }
 
   /** Resolves when the port is no longer being bound; undefined if it is not. */
-  get binding(): Promise<PublishResult> | undefined {
+  get binding(): Promise<boolean> | undefined {
     return this.#state.kind === 'binding' ? this.#state.done : undefined
   }
 
@@ -121,9 +118,14 @@ export class LaunchedPort implements Pollable {
     this.#log.error(`Internal error with the launcher of a port: ${String(err)}`)
   }
 
-  /** Binds and serves the port, or hands it back. A failure is returned, and the launcher does not know of it. */
-  publish(): Promise<PublishResult> {
-    const done = this.#publish()
+  /**
+   * Binds and serves the port, or hands it back to the launcher.
+   * @param onFailure called if neither is possible, at once if there is no room: many ports may be opened in the same turn, and each has to
+   *   close its descriptors before the next one is opened. The launcher does not know of the failure.
+   * @returns whether it succeeded
+   */
+  publish(onFailure: (failure: Error) => void): Promise<boolean> {
+    const done = this.#publish(onFailure)
     if (this.#state.kind === 'opened') this.#state = { kind: 'binding', done }
     return done
   }
@@ -180,33 +182,32 @@ export class LaunchedPort implements Pollable {
     this.#context.poller.unwatch(this.launcher.pidfd)
   }
 
-  async #publish(): Promise<PublishResult> {
+  async #publish(onFailure: (failure: Error) => void): Promise<boolean> {
     const { launcher } = this
     const reason = this.#applySettings()
     if (reason !== undefined) {
       this.#log.info(`A docker-proxy serves its port itself: ${reason}`)
     }
     const port = reason === undefined ? launcher.publishedPort() : undefined
-    if (!port) return this.#handedBack()
+    if (!port) {
+      this.handBack()
+      return true
+    }
     try {
       // The descriptors that are kept free are needed to report this, and to continue.
       if (!this.#hasRoom) throw bindError(port, socketError(ERRNO.EMFILE))
       const socket = inheritedSocket(launcher)
-      if (!socket) return this.#handedBack()
-      await this.#listen({ ...port, ...socket })
-      return 'published'
+      if (socket) await this.#listen({ ...port, ...socket })
+      else this.handBack()
+      return true
     } catch (err) {
       // All other errors are internal, and affect only this port.
       if (!(err instanceof ListenError)) {
         this.#log.error(`Internal error: a port can't be published: ${String(err)}`)
       }
-      return { failure: err as Error }
+      onFailure(err as Error)
+      return false
     }
-  }
-
-  #handedBack(): PublishResult {
-    this.handBack()
-    return 'handed-back'
   }
 
   /** Applies the port's own settings. @returns why only its own process can serve it; undefined if docker-proxyd can */

@@ -128,16 +128,19 @@ export class LaunchedPorts {
       }
       return
     }
-    const result = await port.publish()
-    if (typeof result === 'string') {
-      this.#queue.remove(pid)
-    } else if (wasWaiting && !port.launcher.isWaitedFor) {
+    const isDone = await port.publish((failure) => this.#failed(port, wasWaiting, failure))
+    if (isDone) this.#queue.remove(pid)
+  }
+
+  #failed(port: LaunchedPort, wasWaiting: boolean, failure: Error): void {
+    const { launcher } = port
+    if (wasWaiting && !launcher.isWaitedFor) {
       port.end()
-      const { message } = result.failure
-      this.#retryLater(pid, wasWaiting, `A port can't be published yet: ${message}`)
+      const reason = `A port can't be published yet: ${failure.message}`
+      this.#retryLater(launcher.pid, wasWaiting, reason)
     } else {
-      port.fail(result.failure)
-      this.#queue.remove(pid)
+      port.fail(failure)
+      this.#queue.remove(launcher.pid)
     }
   }
 

@@ -87,7 +87,7 @@ t.test('a pipe that nobody reads stops nothing', async (t) => {
   if (isShared) return
   t.match(
     await running.stderr,
-    /Can't tell the parent that all is ready: nobody reads the status pipe/,
+    /Can't tell the parent that the port is ready: nobody reads the status pipe/,
   )
 })
 

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { freeRow } from '../../lib/free-row.js'
+import { requireCheckedSyscalls } from '../../../src/linux/ffi/checked-syscalls.js'
 import { openDescriptors } from '../../lib/proc.js'
 import { notRoot, ORIGINAL } from '../../lib/program.js'
 import { leftovers, startDaemon } from '../../lib/publish.js'
@@ -105,7 +106,11 @@ t.test('a stop in the middle of an add leaves nothing half published', async (t)
     ['shared', 1, []],
     ['shared', 1, ['--live-restore']],
   ] as const) {
-    const daemon = await startDaemon(t, {}, ...options)
+    // A process that reads its settings from a FIFO waits for a writer, so it can't get ready before the stop.
+    const fifo = isolation === 'shared' ? join(t.testdir(), 'settings') : undefined
+    if (fifo) requireCheckedSyscalls().makeFifo(fifo, 0o600)
+    const env = fifo ? { DOCKER_PROXY_CONFIG: fifo } : {}
+    const daemon = await startDaemon(t, { env }, ...options)
     const first = freeRow(40)
     const adding = daemon.client.add({
       backend: '127.0.0.1',
@@ -113,7 +118,10 @@ t.test('a stop in the middle of an add leaves nothing half published', async (t)
       isolation,
     })
     await until(() => leftovers(daemon.folder).length >= processes)
-    await Promise.all([daemon.end('SIGTERM'), t.rejects(adding)])
+    const ended = daemon.end('SIGTERM')
+    await t.rejects(adding)
+    if (fifo) writeFileSync(fifo, '{}')
+    await ended
     t.same(leftovers(daemon.folder), [], [isolation, ...options].join(' '))
     t.same(readdirSync(join(daemon.folder, 'exec')), [])
   }
