@@ -46,7 +46,7 @@ export class Proxyd {
         if (kind === 'stop') this.#ports.stop(pid)
         else void this.#ports.start(pid)
       },
-      invalid: (line) => log.warn('Refused an invalid request on the control pipe', { line }),
+      invalid: (line) => log.warn('Refused a request on the control pipe: it is invalid', { line }),
       failed: (err) => log.error(`Internal error with the control pipe: ${String(err)}`),
     })
   }

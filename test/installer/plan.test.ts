@@ -133,11 +133,11 @@ t.test('rights and links stay', async (t) => {
   t.equal(statSync(real).mode & 0o777, 0o600)
 })
 
-t.test('a link that leads nowhere is not replaced', async (t) => {
+t.test('a dangling link is not replaced', async (t) => {
   const places = placesIn(t)
   symlinkSync('/nowhere/daemon.json', places.configFile)
   t.throws(() => installation(places), {
-    message: `${places.configFile} is a link that leads nowhere: make what it leads to, or remove it`,
+    message: `${places.configFile} is a dangling link: create its target, or remove the link`,
   })
 })
 
@@ -150,12 +150,12 @@ t.test("dockerd's folder is made where there is none", async (t) => {
 
 t.test('what dockerd would not start with, or use, is refused', async (t) => {
   for (const [config, message] of [
-    ['{ "debug": true', /daemon\.json is no JSON object \(line 1\): dockerd would not start/],
-    ['[]', /daemon\.json is no JSON object: dockerd would not start/],
-    ['{\n  // a comment\n}', /no JSON object \(line 2\)/],
+    ['{ "debug": true', /daemon\.json is not a JSON object \(line 1\): dockerd would not start/],
+    ['[]', /daemon\.json is not a JSON object: dockerd would not start/],
+    ['{\n  // a comment\n}', /not a JSON object \(line 2\)/],
     [
       '{ "userland-proxy": false }',
-      /says "userland-proxy": false, so dockerd starts no docker-proxy/,
+      /has "userland-proxy": false, so dockerd starts no docker-proxy/,
     ],
   ] as const) {
     const places = placesIn(t, config)
