@@ -1,9 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
 import { userInfo } from 'node:os'
 import t, { type Test } from 'tap'
-import { findHolder } from '../../src/ports/holder.js'
+import { findHolder, occupyingSockets } from '../../src/ports/holder.js'
+import type { HostPort } from '../../src/ports/host-port.js'
 import { bindUdp } from '../lib/datagrams.js'
 import { freeRow } from '../lib/free-row.js'
 import { notRoot, PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
@@ -152,4 +153,19 @@ t.test('a docker-proxy that has handed its port to a docker-proxyd', async (t) =
   await once(other, 'listening')
   t.match(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), { pid: process.pid })
   t.match(await stop(launcher), { code: 0 })
+})
+
+t.test('all sockets that occupy ports are listed', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const udp = await bindUdp(t)
+  const isOurs = (other: HostPort) => (socket: HostPort) =>
+    socket.ip === other.ip && socket.port === other.port
+  const tcp = { protocol: 'tcp', ip: '127.0.0.1', port } as const
+  t.match(occupyingSockets('tcp').filter(isOurs(tcp)), [{ ...tcp, uid: process.getuid?.() }])
+  t.match(occupyingSockets('udp').filter(isOurs({ ...tcp, port: udp.port })), [
+    { protocol: 'udp', ip: udp.ip, port: udp.port },
+  ])
 })

@@ -7,6 +7,8 @@ import type { SocketAddress } from '../../src/linux/sockets/socket-address.js'
 import type { Engine } from '../../src/proxy/engine.js'
 import { descriptorOf } from '../../src/proxy/streams/descriptor.js'
 import { deliverUnreadData } from '../../src/proxy/streams/unread-data.js'
+import { RecordingObserver } from '../lib/recording-observer.js'
+import type { RelayEnding } from '../../src/proxy/observer.js'
 import { listen, type Listening, type ListenOptions } from '../lib/listen.js'
 import {
   breakage,
@@ -452,5 +454,111 @@ export function tcpSuite(engine: Engine): void {
     const again = await publish(t, await startEcho(t), { port })
     t.equal(await exchange(t, again.port, 'same port'), 'same port')
     proxy.stop()
+  })
+
+  t.test('a changed backend gets the next connections, and open ones stay', async (t) => {
+    const [first, second] = await Promise.all([startEcho(t), startEcho(t, '127.0.0.2')])
+    const { proxy, port } = await publish(t, first)
+    const client = await dial(t, port)
+    client.write('before')
+    await readBytes(client, 6)
+    proxy.changeBackend({ ip: second.ip, port: second.port })
+    first.server.close()
+    t.equal(await exchange(t, port, 'after'), 'after')
+    client.write('still')
+    t.equal(await readBytes(client, 5), 'still')
+    proxy.changeBackend({ ip: first.ip, port: first.port })
+    const refused = await dial(t, port)
+    await once(refused.resume(), 'end')
+    t.equal(proxy.counters.failedDials, 1)
+  })
+
+  t.test('a drain lets open connections end, and then the proxy is closed', async (t) => {
+    const { port, proxy } = await publish(t, await startEcho(t))
+    const client = await dial(t, port)
+    client.write('x')
+    await readBytes(client, 1)
+    proxy.stop({ drainMs: Infinity })
+    await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+    client.end('last')
+    t.equal(await readAll(client), 'last')
+    await proxy.closed
+    t.equal(proxy.counters.active, 0)
+  })
+
+  t.test('after the drain time open connections are ended', async (t) => {
+    const { port, proxy } = await publish(t, await startEcho(t))
+    const client = await dial(t, port)
+    client.write('x')
+    await readBytes(client, 1)
+    proxy.stop({ drainMs: 10 })
+    await proxy.closed
+    await once(client.resume(), 'end')
+    await until(() => proxy.counters.active === 0)
+  })
+
+  t.test('an observer learns of each connection, and how it ended', async (t) => {
+    const observer = new RecordingObserver()
+    const servers: Socket[] = []
+    const backend = await startBackend(t, (socket) => servers.push(socket))
+    const { proxy, port } = await publish(t, backend, { observer })
+    const join = async (): Promise<{ client: Socket; server: Socket }> => {
+      const count = servers.length
+      const client = await dial(t, port)
+      await until(() => servers.length > count)
+      const server = servers[count]
+      if (!server) throw new Error('nobody was accepted')
+      client.write('ping')
+      await readBytes(server, 4)
+      server.write('answer')
+      await readBytes(client, 6)
+      return { client, server }
+    }
+    const endings: Record<RelayEnding, () => Promise<void>> = {
+      finished: async () => {
+        const { client, server } = await join()
+        client.end()
+        server.end()
+        await Promise.all([once(client.resume(), 'end'), once(server.resume(), 'end')])
+      },
+      'client-reset': async () => {
+        const { client, server } = await join()
+        server.resume()
+        client.resetAndDestroy()
+      },
+      'backend-reset': async () => {
+        const { client, server } = await join()
+        client.resume()
+        server.resetAndDestroy()
+      },
+      'dial-failed': async () => {
+        proxy.changeBackend({ ip: '127.0.0.1', port: 1 })
+        await exchange(t, port, '')
+        proxy.changeBackend({ ip: backend.ip, port: backend.port })
+      },
+      stopped: async () => {
+        await join()
+        proxy.stop()
+      },
+      // These belong to UDP, and to bugs.
+      ...{
+        idle: async () => undefined,
+        evicted: async () => undefined,
+        fault: async () => undefined,
+      },
+    }
+    const tried = ['finished', 'client-reset', 'backend-reset', 'dial-failed', 'stopped'] as const
+    for (const [i, ending] of tried.entries()) {
+      await endings[ending]()
+      await until(() => observer.closedRelays.length > i)
+      const closed = observer.closedRelays[i]
+      t.equal(closed?.ending, ending)
+      t.match(closed?.client, /^127\.0\.0\.1:\d+$/)
+      t.ok(closed && closed.durationMs >= 0)
+      if (ending !== 'dial-failed') t.match(closed, { bytesIn: 4, bytesOut: 6 })
+    }
+    t.equal(observer.acceptedCount, tried.length)
+    t.match(observer.failedDials, [{ backend: { ip: '127.0.0.1', port: 1 }, code: 'ECONNREFUSED' }])
+    t.strictSame(observer.faults, [])
   })
 }

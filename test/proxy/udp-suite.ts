@@ -6,6 +6,7 @@ import { openPortSocket } from '../../src/linux/sockets/port-socket.js'
 import type { SocketAddress } from '../../src/linux/sockets/socket-address.js'
 import type { Engine } from '../../src/proxy/engine.js'
 import { ask, bindUdp, closeUdp, receive, startUdpEcho } from '../lib/datagrams.js'
+import { RecordingObserver } from '../lib/recording-observer.js'
 import { listen, type Listening, type ListenOptions } from '../lib/listen.js'
 import { until } from '../lib/until.js'
 
@@ -191,5 +192,37 @@ export function udpSuite(engine: Engine): void {
     t.equal(proxy.counters.active, 0)
     await bindUdp(t, '127.0.0.1', port)
     proxy.stop()
+  })
+
+  t.test('UDP: a changed backend gets the next datagram of each client', async (t) => {
+    const [first, second] = await Promise.all([startUdpEcho(t), startUdpEcho(t, '127.0.0.2')])
+    const { proxy, port } = await publish(t, first)
+    const client = await bindUdp(t)
+    await ask(client, port, 'before')
+    proxy.changeBackend({ ip: second.ip, port: second.port })
+    await closeUdp(first.socket)
+    t.equal((await ask(client, port, 'after')).toString(), 'after')
+    t.match(proxy.counters, { accepted: 2, active: 1 })
+  })
+
+  t.test('UDP: an observer learns of each flow, and how it ended', async (t) => {
+    const observer = new RecordingObserver()
+    const options = { observer, udpIdleMs: 40, capacity: 1 }
+    const { proxy, port } = await publish(t, await startUdpEcho(t), options)
+    const client = await bindUdp(t)
+    await ask(client, port, 'four')
+    await until(() => observer.closedRelays.length === 1)
+    t.match(observer.closedRelays[0], {
+      client: `127.0.0.1:${client.port}`,
+      ...{ bytesIn: 4, bytesOut: 4, ending: 'idle' },
+    })
+    const clients = await Promise.all(Array.from({ length: 3 }, () => bindUdp(t)))
+    for (const each of clients) await ask(each, port, 'x')
+    proxy.stop()
+    await until(() => observer.closedRelays.length === 4)
+    const endings = observer.closedRelays.map(({ ending }) => ending)
+    t.ok(endings.includes('stopped'))
+    t.ok(endings.every((ending) => ['idle', 'evicted', 'stopped'].includes(ending)))
+    t.equal(observer.acceptedCount, 4)
   })
 }

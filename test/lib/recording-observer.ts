@@ -1,0 +1,37 @@
+import type { SocketAddress } from '../../src/linux/sockets/socket-address.js'
+import type { ClosedRelay, ProxyObserver, Shortage } from '../../src/proxy/observer.js'
+
+/** Keeps everything that a proxy reports. */
+export class RecordingObserver implements ProxyObserver {
+  readonly wantsRelays: boolean = true
+  acceptedCount = 0
+  readonly failedDials: { readonly backend: SocketAddress; readonly code: unknown }[] = []
+  readonly closedRelays: ClosedRelay[] = []
+  readonly shortages: Shortage[] = []
+  readonly faults: unknown[] = []
+  readonly degradations: string[] = []
+
+  accepted(): void {
+    this.acceptedCount++
+  }
+
+  dialFailed(backend: SocketAddress, err: Error): void {
+    this.failedDials.push({ backend, code: (err as NodeJS.ErrnoException).code })
+  }
+
+  relayClosed(relay: ClosedRelay): void {
+    this.closedRelays.push(relay)
+  }
+
+  shortage(shortage: Shortage): void {
+    this.shortages.push(shortage)
+  }
+
+  faulted(err: unknown): void {
+    this.faults.push(err)
+  }
+
+  degraded(reason: string): void {
+    this.degradations.push(reason)
+  }
+}
