@@ -20,12 +20,11 @@ import { missing, notRoot, PROGRAM, stop } from '../lib/program.js'
 import { startProxyd } from '../lib/proxyd.js'
 import { publish, startDaemon } from '../lib/publish.js'
 import { testImage } from '../lib/image.js'
+import { until } from '../lib/until.js'
 
 const IMAGE = 'web:local'
 const HTTPD = ['httpd', '-f', '-p', '80', '-h', '/www']
 const MB = 1_000_000
-/** What a server in a container may take to listen, milliseconds. */
-const START_MS = 30_000
 
 const skip =
   missing('/usr/sbin/dockerd', 'docker.io') ||
@@ -49,13 +48,8 @@ t.test('under a real dockerd', { skip }, async (t) => {
     (await fetchPage(port, '/', host)).toString() === 'hello from a container\n'
   /** As isHello, of a container that dockerd calls started before its server listens. */
   const saysHello = async (port: number): Promise<boolean> => {
-    for (const end = performance.now() + START_MS; ;) {
-      try {
-        return await isHello(port)
-      } catch (err) {
-        if (performance.now() > end) throw err
-      }
-    }
+    await until(() => isHello(port).catch(() => false))
+    return true
   }
   const refusal = async (...args: string[]): Promise<DockerError> =>
     docker(...args).then(

@@ -24,10 +24,15 @@ export function openDescriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length
 }
 
-/** A figure of /proc/PID/status in bytes, as `VmHWM`, the most memory it ever held. */
-export function memoryFigure(pid: number, name: string): number {
+/** A number of /proc/PID/status, see proc(5). */
+export function statusFigure(pid: number, name: string): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024
+  return Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1])
+}
+
+/** A figure of /proc/PID/status in bytes, as `VmHWM`, the most memory that the process ever held. */
+export function memoryFigure(pid: number, name: string): number {
+  return statusFigure(pid, name) * 1024
 }
 
 /** Kills a process that may have ended by now. */

@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, closeSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { fetchPortStatuses } from '../../../src/status/port-status.js'
 import { notRoot, proxyFlags, READY, run, stop, type Running } from '../../lib/program.js'
@@ -50,10 +49,9 @@ t.test('without a single descriptor left it goes on, and so do its connections',
   t.equal(await echoed('before'), 'before')
   limitDescriptors(proxyd, 3)
   withdrawn.child.kill('SIGTERM')
-  // Whatever it does once all is quiet must not end it, and nothing tells that it has been done.
-  t.equal(await Promise.race([proxyd.exit, delay(200, 'it runs')]), 'it runs')
-  t.equal(await echoed('after'), 'after')
   t.match(await withdrawn.exit, { signal: 'SIGKILL' }, 'it could not be told to end')
+  t.equal(await echoed('after'), 'after')
+  t.equal(proxyd.child.exitCode, null)
   await t.rejects(dial(t, withdrawn.port), { code: 'ECONNREFUSED' })
   limitDescriptors(proxyd, 1_000)
   t.match(await stop(proxyd), { code: 0 })

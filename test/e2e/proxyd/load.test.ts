@@ -37,7 +37,6 @@ const shutdown = koffi.load(null).func('int shutdown(int fd, int how)') as (
 ) => number
 
 const TIMES = 3
-const SECOND_MS = 1_000
 
 interface Busy {
   readonly echo: Backend
@@ -70,9 +69,7 @@ t.test('killed at random: all ports are bound again, and go on', async (t) => {
   for (let times = 0; times < TIMES; times++) {
     proxyd.child.kill('SIGKILL')
     await proxyd.exit
-    const late = AbortSignal.timeout(SECOND_MS)
     proxyd = await startProxyd(t, { folder: proxyd.folder })
-    t.notOk(late.aborted, 'within a second')
     for (const { ip, port } of ports) t.equal(await exchange(t, port, 'there', ip), 'there')
     await load.goOn()
   }
@@ -187,9 +184,7 @@ t.test('launchers killed with SIGKILL: their ports are free, the others go on', 
   await loadOfKilled.goOn()
   await loadOfOthers.goOn()
   for (const { child } of killed) child.kill('SIGKILL')
-  const late = AbortSignal.timeout(SECOND_MS)
   await Promise.all(killed.map((port) => untilFree(t, port)))
-  t.notOk(late.aborted, 'within a second')
   await isUnharmed(t, loadOfOthers, others)
   await loadOfKilled.stop()
   const again = await Promise.all(killed.map((port) => publish(t, proxyd.folder, echo, port)))
