@@ -1,28 +1,5 @@
 import t from 'tap'
-import { openDescriptors } from '../lib/proc.js'
-import { logOf, startProxy, stop } from '../lib/program.js'
-import { seeded } from '../lib/seeded.js'
-import { prepareStorm } from '../lib/storm.js'
-import { ENGINES, serverOf } from '../lib/through-proxyd.js'
-import { until } from '../lib/until.js'
+import { ownProcess } from '../lib/target.js'
+import { stormSuite } from './suites/storm.js'
 
-/** `npm run test:storm` makes it 100,000. */
-const COUNT = Number(process.env['STORM'] ?? 4_000)
-const SEED = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
-const AT_ONCE = 100
-/** Pipes that two threads keep for the next bulk transfer, two descriptors each; and what the second thread has itself. */
-const SPARE_PIPES = 2 * 2 * 8
-const THREAD = 12
-
-for (const engine of ENGINES) {
-  t.test(`a storm of ${COUNT} connections on ${engine}`, { timeout: 600_000 }, async (t) => {
-    t.comment(`SEED=${SEED}`)
-    const storm = await prepareStorm(t, seeded(SEED))
-    const running = await startProxy(t, storm.backend, { env: { DOCKER_PROXY_ENGINE: engine } })
-    const idle = openDescriptors(serverOf(running.pid))
-    t.same(await storm.blow(running.port, COUNT, AT_ONCE), [])
-    await until(() => openDescriptors(serverOf(running.pid)) <= idle + SPARE_PIPES + THREAD)
-    t.match(await stop(running), { code: 0 })
-    t.match(await logOf(running), new RegExp(`"accepted":${COUNT},`))
-  })
-}
+stormSuite(t, ownProcess)

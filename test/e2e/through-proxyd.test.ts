@@ -1,44 +1,52 @@
-import { openSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { run, stop } from '../lib/program.js'
-import { PROXYD, runFolder } from '../lib/proxyd.js'
+import { stop } from '../lib/program.js'
+import { runFolder, startProxyd } from '../lib/proxyd.js'
+import { oneProxyd, proxydEach, type Target } from '../lib/target.js'
+import { descriptorsSuite } from './suites/descriptors.js'
+import { flagsSuite } from './suites/flags.js'
+import { listenFdSuite } from './suites/listen-fd.js'
+import { logSuite } from './suites/log.js'
+import { manyConnectionsSuite } from './suites/many-connections.js'
+import { memorySuite } from './suites/memory.js'
+import { processSuite } from './suites/process.js'
+import { settingsSuite } from './suites/settings.js'
+import { statusPipeSuite } from './suites/status-pipe.js'
+import { stormSuite } from './suites/storm.js'
+import { udpShortageSuite } from './suites/udp-shortage.js'
+import { workersSuite } from './suites/workers.js'
+
+type Suite = (t: Test, target: Target) => void
 
 /*
- * The suite of the drop-in once more, with every port handed over to a docker-proxyd.
+ * The suites of the drop-in with every port handed over to a docker-proxyd.
  */
 
-const CONTRACT = ['flags', 'listen-fd', 'status-pipe', 'process', 'settings']
-const STRESS = ['many-connections', 'storm']
-/** What surrounds a process: its stderr, memory, descriptors, network and threads. */
-const SURROUNDINGS = ['log', 'memory', 'descriptors', 'udp-shortage', 'workers']
+const CONTRACT = { flagsSuite, listenFdSuite, statusPipeSuite, processSuite, settingsSuite }
+const STRESS = { manyConnectionsSuite, stormSuite }
+/** Each of these needs the stderr, memory, limits, network or threads of one process to itself. */
+const ONE_PROCESS = { logSuite, memorySuite, descriptorsSuite, udpShortageSuite, workersSuite }
 
-const again = async (t: Test, suite: readonly string[], env: NodeJS.ProcessEnv): Promise<void> => {
-  for (const name of suite) {
-    const file = resolve(`test/e2e/${name}.test.ts`)
-    const options = { env: { ...process.env, ...env } }
-    await t.spawn(process.execPath, [...process.execArgv, file], options, name)
+const runSuites = async (
+  t: Test,
+  target: Target,
+  suites: Readonly<Record<string, Suite>>,
+): Promise<void> => {
+  for (const [name, suite] of Object.entries(suites)) {
+    await t.test(name, async (t) => suite(t, target))
   }
 }
 
-for (const [engine, suite] of [
-  ['native', [...CONTRACT, ...STRESS]],
+for (const [engine, suites] of [
+  ['native', { ...CONTRACT, ...STRESS }],
   ['streams', CONTRACT],
 ] as const) {
-  t.test(`through one docker-proxyd, ${engine}`, { timeout: 240_000 }, async (t) => {
-    const folder = runFolder(t)
-    const proxyd = run(t, ['--run-dir', folder], {
-      program: PROXYD,
-      env: { DOCKER_PROXY_ENGINE: engine },
-      stderr: openSync(join(folder, 'log'), 'w'),
-    })
-    await once(proxyd.child.stdout ?? t, 'data')
-    await again(t, suite, { TEST_PROXYD: folder, TEST_PROXYD_ENGINE: engine })
+  t.test(`through one docker-proxyd, ${engine}`, async (t) => {
+    const proxyd = await startProxyd(t, { env: { DOCKER_PROXY_ENGINE: engine } })
+    await runSuites(t, oneProxyd(proxyd, engine), suites)
     t.match(await stop(proxyd), { code: 0 })
   })
 }
 
-t.test('each through a docker-proxyd of its own', { timeout: 240_000 }, async (t) => {
-  await again(t, SURROUNDINGS, { TEST_PROXYDS: runFolder(t) })
+t.test('each through a docker-proxyd of its own', async (t) => {
+  await runSuites(t, proxydEach(runFolder(t)), ONE_PROCESS)
 })

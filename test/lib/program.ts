@@ -6,11 +6,10 @@ import { join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
-import { listeningPort } from './proc.js'
-import { isShared, PROGRAM, SHARED_ENVIRONMENT, sharedLog, sharedPort } from './through-proxyd.js'
 
-export { PROGRAM }
-/** What it becomes where no docker-proxyd runs. */
+/** The drop-in as it is built. */
+export const PROGRAM = resolve('dist/docker-proxy')
+/** The program that it becomes where no docker-proxyd runs. */
 const PROCESS = resolve('dist/docker-proxy-process')
 /** Docker's own, where it is installed. */
 export const ORIGINAL = '/usr/sbin/docker-proxy'
@@ -62,7 +61,7 @@ export function run(t: Test, args: readonly string[], options: RunOptions = {}):
   const { program = PROGRAM, env = {}, status = 'pipe', stdout, stderr, listenFd, uid } = options
   const stdio: StdioOptions = ['ignore', stdout ?? 'pipe', stderr ?? 'pipe', status]
   if (listenFd !== undefined) stdio.push(listenFd)
-  const child = spawn(...inCleanEnvironment(program, args, { ...SHARED_ENVIRONMENT, ...env }), {
+  const child = spawn(...inCleanEnvironment(program, args, env), {
     stdio,
     ...(uid === undefined ? {} : { uid }),
   })
@@ -99,35 +98,6 @@ export function proxyFlags(
     'container-ip': backend.ip,
     'container-port': backend.port,
   }).flatMap(([flag, value]) => [`-${flag}`, String(value)])
-}
-
-/** Starts docker-proxy before a backend, and waits until it listens. */
-export async function startProxy(
-  t: Test,
-  backend: { ip: string; port: number },
-  options: RunOptions & { host?: { ip?: string; port?: number } } = {},
-): Promise<Running & { port: number }> {
-  const running = run(t, proxyFlags(backend, options.host), options)
-  const status = await running.status
-  if (status !== READY) throw new Error(`docker-proxy is not ready: ${status}`)
-  return { ...running, port: await portOf(running) }
-}
-
-/** The port of a proxy that is ready. */
-export async function portOf({ pid }: Running): Promise<number> {
-  return isShared ? sharedPort(pid) : listeningPort(pid)
-}
-
-/** Waits until a proxy that nobody tells of listens, and returns its port. */
-export async function untilListening(running: Running): Promise<number> {
-  // Its first line says so.
-  if (!isShared) await once(running.child.stderr as Readable, 'data')
-  return portOf(running)
-}
-
-/** What a proxy that has ended has logged; of one in a docker-proxyd its own lines alone. */
-export async function logOf({ stderr, pid }: Running): Promise<string> {
-  return isShared ? sharedLog(pid, stderr) : stderr
 }
 
 /** A copy of the program without the files beside it, its node_modules among them. */

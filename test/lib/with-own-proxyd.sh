@@ -1,6 +1,6 @@
 #!/bin/sh
 # The drop-in, with a docker-proxyd of its own: that has its environment, limits and stderr, and ends with it.
-folder=$TEST_PROXYDS/$$
+folder=$PROXYD_FOLDERS/$$
 dist=$(readlink -f "$0")
 dist=${dist%/test/lib/*}/dist
 mkdir "$folder" && mkfifo "$folder/ready" || exit 1

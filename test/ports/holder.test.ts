@@ -8,8 +8,9 @@ import { findHolder, occupyingSockets } from '../../src/ports/holder.js'
 import type { HostPort } from '../../src/ports/host-port.js'
 import { bindUdp } from '../lib/datagrams.js'
 import { freeRow } from '../lib/free-row.js'
-import { notRoot, PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../lib/program.js'
+import { notRoot, PROGRAM, proxyFlags, READY, run, stop } from '../lib/program.js'
 import { startProxyd } from '../lib/proxyd.js'
+import { ownProcess } from '../lib/target.js'
 
 const NOBODY = 65_534
 const skip = notRoot('to be another user')
@@ -86,7 +87,7 @@ t.test('one that has gone is nobody', async (t) => {
 
 t.test('a docker-proxy tells the container that it serves', async (t) => {
   const backend = { ip: '127.0.0.9', port: 80 }
-  const { pid, port } = await startProxy(t, backend)
+  const { pid, port } = await ownProcess.startProxy(t, backend)
   t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {
     kind: 'process',
     pid,

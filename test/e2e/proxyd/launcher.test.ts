@@ -1,8 +1,9 @@
 import { copyFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { missing, PROGRAM, proxyFlags, READY, run, startProxy, stop } from '../../lib/program.js'
+import { missing, PROGRAM, proxyFlags, READY, run, stop } from '../../lib/program.js'
 import { runFolder, startProxyd, untilAsked } from '../../lib/proxyd.js'
+import { ownProcess } from '../../lib/target.js'
 import { exchange, startEcho } from '../../lib/sockets.js'
 
 /** pino's number of the level. */
@@ -27,12 +28,12 @@ function launcherWith(t: Test, before: string, command: string): string {
 t.test('without a docker-proxyd it is the program itself', async (t) => {
   const echo = await startEcho(t)
   const folder = runFolder(t)
-  const alone = await startProxy(t, echo, { env: { DOCKER_PROXY_RUN_DIR: folder } })
+  const alone = await ownProcess.startProxy(t, echo, { env: { DOCKER_PROXY_RUN_DIR: folder } })
   t.equal(await exchange(t, alone.port, 'alone'), 'alone')
   await stop(alone)
 
   const proxyd = await startProxyd(t, { folder })
-  const asked = await startProxy(t, echo, {
+  const asked = await ownProcess.startProxy(t, echo, {
     env: { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ISOLATION: 'process' },
   })
   t.equal(await exchange(t, asked.port, 'asked for'), 'asked for')
@@ -65,7 +66,7 @@ t.test('a copy of the launcher alone finds its program', async (t) => {
   const copy = join(t.testdir(), 'docker-proxy')
   copyFileSync(PROGRAM, copy)
   const echo = await startEcho(t)
-  const running = await startProxy(t, echo, { program: copy })
+  const running = await ownProcess.startProxy(t, echo, { program: copy })
   t.equal(await exchange(t, running.port, 'copied'), 'copied')
   t.match(commandOf(running.pid), copy)
   await stop(running)

@@ -14,8 +14,9 @@ import {
   type Published,
 } from '../../lib/many-ports.js'
 import { openDescriptors } from '../../lib/proc.js'
-import { PROGRAM, proxyFlags, run, startProxy, stop } from '../../lib/program.js'
+import { PROGRAM, proxyFlags, run, stop } from '../../lib/program.js'
 import { runFolder, startProxyd, type RunningProxyd } from '../../lib/proxyd.js'
+import { ownProcess } from '../../lib/target.js'
 import {
   dial,
   exchange,
@@ -220,7 +221,7 @@ t.test('dockerd is killed: its launchers are told by the kernel', async (t) => {
 
 t.test('what is no request, or names others, is refused and changes nothing', async (t) => {
   const { echo, ports, load, proxyd } = await startBusy(t)
-  const foreign = await startProxy(t, echo)
+  const foreign = await ownProcess.startProxy(t, echo)
   const statusPath = join(proxyd.folder, 'socket')
   const served = async (): Promise<unknown[]> => {
     const { value, connection } = await sendRequest(statusPath, 'ports')

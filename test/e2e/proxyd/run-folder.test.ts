@@ -1,8 +1,9 @@
 import { appendFileSync, chmodSync, chownSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { notRoot, run, startProxy, stop } from '../../lib/program.js'
+import { notRoot, run, stop } from '../../lib/program.js'
 import { PROXYD, runFolder, startProxyd } from '../../lib/proxyd.js'
+import { ownProcess } from '../../lib/target.js'
 import { exchange, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
@@ -34,7 +35,7 @@ t.test("nor one of another user's", { skip: notRoot('to give a folder away') }, 
   const NOBODY = 65_534
   const proxyd = await startProxyd(t)
   chownSync(proxyd.folder, NOBODY, NOBODY)
-  const alone = await startProxy(t, await startEcho(t), {
+  const alone = await ownProcess.startProxy(t, await startEcho(t), {
     env: { DOCKER_PROXY_RUN_DIR: proxyd.folder },
   })
   t.equal(await exchange(t, alone.port, 'alone'), 'alone')

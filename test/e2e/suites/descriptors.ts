@@ -1,0 +1,116 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import type { Test } from 'tap'
+import { openDescriptors } from '../../lib/proc.js'
+import { proxyFlags, READY, stop } from '../../lib/program.js'
+import type { Target } from '../../lib/target.js'
+import { dial, exchange, readAll, startBackend } from '../../lib/sockets.js'
+
+export function descriptorsSuite(t: Test, target: Target): void {
+  /** A shell command that sets the hard and the soft limit (Node raises the soft to the hard one) and becomes docker-proxy. */
+  const limited = (limit: number, args: string[]): string[] => [
+    '-c',
+    `ulimit -n ${limit}; exec "$@"`,
+    'sh',
+    target.program,
+    ...args,
+  ]
+
+  t.test('out of descriptors it says so once, waits, and goes on as they free up', async (t) => {
+    const accepted: Socket[] = []
+    const backend = await startBackend(t, (socket) => {
+      accepted.push(socket)
+      socket.pipe(socket)
+    })
+    const args = limited(64, proxyFlags(backend))
+    const running = target.run(t, args, { program: '/bin/sh' })
+    t.equal(await running.status, READY)
+    const port = await target.portOf(running)
+    const idle = openDescriptors(target.serverOf(running.pid))
+
+    let stderr = ''
+    const told = new Promise<void>((resolve) => {
+      running.child.stderr?.on('data', (chunk: Buffer) => {
+        stderr += chunk.toString()
+        if (stderr.includes('Out of file descriptors')) resolve()
+      })
+    })
+    const count = 100
+    const clients = await Promise.all(Array.from({ length: count }, () => dial(t, port)))
+    await told
+    // All are connected, the greater part of them to the backlog alone.
+    t.ok(accepted.length < count / 2)
+    t.ok(openDescriptors(target.serverOf(running.pid)) < 64)
+    // Those that got in are served while the others wait.
+    const [first, ...rest] = clients
+    first?.end('first')
+    t.equal(await readAll(first as Socket), 'first')
+    // As each ends the next gets in, and nobody's data is lost.
+    rest.forEach((client, i) => client.end(`client ${i}`))
+    const answers = await Promise.all(rest.map((client) => readAll(client)))
+    t.same(
+      answers,
+      rest.map((_, i) => `client ${i}`),
+    )
+    t.equal(accepted.length, count)
+    t.equal(await exchange(t, port, 'afterwards'), 'afterwards')
+
+    t.match(await stop(running), { code: 0 })
+    t.ok(idle < 64)
+    const shortages = stderr.split('\n').filter((line) => line.includes('Out of file descriptors'))
+    t.equal(shortages.length, 1)
+    t.match(JSON.parse(shortages[0] ?? ''), {
+      level: 40,
+      msg: 'Out of file descriptors: new connections wait until others end',
+    })
+  })
+
+  t.test('bulk at the limit: pipes take no descriptor from connections', async (t) => {
+    const size = 2 * 1024 * 1024
+    const backend = await startBackend(t, (socket) => {
+      let received = 0
+      socket.on('data', (chunk) => (received += chunk.length))
+      socket.on('end', () => socket.end(String(received)))
+    })
+    const running = target.run(t, limited(64, proxyFlags(backend)), { program: '/bin/sh' })
+    t.equal(await running.status, READY)
+    const port = await target.portOf(running)
+    const clients = await Promise.all(Array.from({ length: 60 }, () => dial(t, port)))
+    for (const client of clients) client.end(Buffer.alloc(size))
+    const answers = await Promise.all(clients.map((client) => readAll(client)))
+    t.same(new Set(answers), new Set([String(size)]))
+    await stop(running)
+    t.notMatch(await running.stderr, "Can't forward")
+  })
+
+  t.test('stopped while clients wait, it lets go of the port', async (t) => {
+    const backend = await startBackend(t, () => undefined)
+    const running = target.run(t, limited(64, proxyFlags(backend)), { program: '/bin/sh' })
+    t.equal(await running.status, READY)
+    const port = await target.portOf(running)
+    const told = once(running.child.stderr as NodeJS.ReadableStream, 'data')
+    const clients = await Promise.all(Array.from({ length: 60 }, () => dial(t, port)))
+    await told
+    t.match(await stop(running), { code: 0 })
+    await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+    t.equal(clients.length, 60)
+  })
+
+  t.test('a limit that leaves room for next to nothing', async (t) => {
+    const backend = await startBackend(t, (socket) => socket.pipe(socket))
+    const roomy = await target.startProxy(t, backend)
+    const idle = openDescriptors(target.serverOf(roomy.pid))
+    // With fewer it is Node that does not start.
+    for (const spare of [4, 5, 7, 11]) {
+      const running = target.run(t, limited(idle + spare, proxyFlags(backend)), {
+        program: '/bin/sh',
+      })
+      t.equal(await running.status, READY, `starts with ${spare} to spare`)
+      const port = await target.portOf(running)
+      const clients = await Promise.all(Array.from({ length: 20 }, () => dial(t, port)))
+      for (const client of clients) client.destroy()
+      t.equal(running.child.exitCode, null, `lives with ${spare} to spare`)
+      t.match(await stop(running), { code: 0 })
+    }
+  })
+}
