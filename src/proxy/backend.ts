@@ -1,31 +1,19 @@
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { isPort } from '../ports/host-port.js'
 
-/** Where a proxy forwards to. The address may change while the port is published: dials after the change use the new one. */
+/** Where a proxy forwards to. If the address changes while the port is published, the proxy gets another Backend. */
 export class Backend {
-  #address: SocketAddress
-
   /** @param address of the container; an empty IP stands for loopback, as an empty `net.IP` does in the original */
-  constructor(address: SocketAddress) {
-    this.#address = address
-  }
-
-  get address(): SocketAddress {
-    return this.#address
-  }
-
-  change(address: SocketAddress): void {
-    this.#address = address
-  }
+  constructor(readonly address: SocketAddress) {}
 
   /** The address to dial; undefined if its port is out of range. */
   get dialAddress(): SocketAddress | undefined {
-    const { ip, port } = this.#address
+    const { ip, port } = this.address
     return isPort(port) ? { ip: ip === '' ? '127.0.0.1' : ip, port } : undefined
   }
 
   /** Whether a client can ever get through: flags may name a port that does not exist. */
   get isReachable(): boolean {
-    return isPort(this.#address.port) && this.#address.port !== 0
+    return isPort(this.address.port) && this.address.port !== 0
   }
 }

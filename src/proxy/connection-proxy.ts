@@ -29,8 +29,6 @@ export interface Transport<Client> {
    * @param client accepted, and not read from yet: its data waits in the kernel until the backend has answered
    */
   openRelay(client: Client, backend: Backend, events: RelayEvents): Relay
-  /** The backend's address has changed. */
-  backendChanged(): void
   /** Closes a client that has no relay. */
   discard(client: Client): void
   /** The client's address as `192.0.2.7:4711`. */
@@ -70,7 +68,7 @@ export interface Relay {
 
 export interface RelayEvents {
   /** The backend could not be reached. */
-  dialFailed(err: Error): void
+  dialFailed(backend: Backend, err: Error): void
   /** An error in this program has ended the relay. */
   relayFaulted(err: unknown): void
   /** The relay continues as another one. */
@@ -98,10 +96,10 @@ export async function listenForConnections<Client>(
 class ConnectionProxy<Client>
   implements Proxy, ListenerEvents<Client>, RelayEvents, PausableListener
 {
-  /** Bytes of closed relays only. */
+  /** The counts, but bytes of closed relays only: open relays have their own. */
   readonly #counters = zeroCounters()
   readonly #relays = new Map<Relay, TrackedClient | undefined>()
-  readonly #backend: Backend
+  #backend: Backend
   readonly #closed = deferred()
   #listener!: Listener
   #unregister!: () => void
@@ -145,8 +143,7 @@ class ConnectionProxy<Client>
   }
 
   changeBackend(address: SocketAddress): void {
-    this.#backend.change(address)
-    this.transport.backendChanged()
+    this.#backend = new Backend(address)
   }
 
   stop({ drainMs = 0 }: StopOptions = {}): void {
@@ -209,9 +206,9 @@ class ConnectionProxy<Client>
     this.options.observer.faulted(err)
   }
 
-  dialFailed(err: Error): void {
+  dialFailed(backend: Backend, err: Error): void {
     this.#counters.failedDials++
-    this.options.observer.dialFailed(this.#backend.address, err)
+    this.options.observer.dialFailed(backend.address, err)
   }
 
   relayMoved(from: Relay, to: Relay): void {

@@ -94,7 +94,7 @@ export async function listenForDatagrams<Datagram>(
 class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
   readonly #counters = zeroCounters()
   readonly #flows = new FlowTable<Flow<Datagram>>()
-  readonly #backend: Backend
+  #backend: Backend
   readonly #closed = deferred()
   /** Clients whose end the observer wants to know, and when their flows began, by performance.now(). */
   readonly #tracked = new Map<FlowEntry<Flow<Datagram>>, { client: string; openedAt: number }>()
@@ -138,9 +138,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
   }
 
   changeBackend(address: SocketAddress): void {
-    this.#backend.change(address)
+    this.#backend = new Backend(address)
     // A flow's socket is connected: each client gets a new one with its next datagram.
-    while (this.#flows.oldest) this.#endFlow(this.#flows.oldest, 'finished')
+    while (this.#flows.oldest) this.#endFlow(this.#flows.oldest, 'backend-changed')
   }
 
   stop({ drainMs = 0 }: StopOptions = {}): void {

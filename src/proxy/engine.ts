@@ -38,7 +38,7 @@ export interface Proxy {
   readonly listenFd: number | undefined
   /** The current counts. */
   readonly counters: Readonly<Counters>
-  /** Forwards new connections, and all datagrams of new flows, to another address. */
+  /** Forwards to another address: new connections, and each further datagram. Open connections stay with the old one. */
   changeBackend(address: SocketAddress): void
   /** Stops listening, and ends all relays after `drainMs`. May be called again, for example with a shorter time. */
   stop(options?: StopOptions): void

@@ -9,6 +9,8 @@ export const RELAY_ENDINGS = [
   'dial-failed',
   /** UDP: nothing came from either side for the idle time. */
   'idle',
+  /** UDP: the port has another backend. The client gets a new flow with its next datagram. */
+  'backend-changed',
   /** UDP: the oldest flow made room for a new client. */
   'evicted',
   /** The proxy was stopped. */

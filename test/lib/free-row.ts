@@ -1,41 +1,51 @@
+import { closeSync } from 'node:fs'
 import { isPortFree, openPortSocket } from '../../src/linux/sockets/port-socket.js'
 
 /*
- * A controller is asked for ports by their numbers, so tests of it need numbers that nobody else uses. These lie
- * below the range from which the kernel gives ports to those who ask for any; each test process takes them from a
- * part of its own, whose last port it holds as long as it lives, so those that run side by side don't meet; and each is
- * looked at before it is used.
+ * Port numbers for tests of the controller, which requests ports by number. They lie below the kernel's range for port 0. Each test
+ * process has a block of them: it holds the last port of the block as long as it lives, so tests that run side by side use different
+ * blocks. Each port is checked before it is used.
  */
 const FIRST = 10_000
 const PER_PROCESS = 50
 const PROCESSES = 440
 
-let part: number | undefined
+let block: number | undefined
 let next = 0
 
-/** The first of so many ports in a row that are free on every address, for TCP and UDP. */
+/** The first of `length` consecutive ports that are free on every address, for TCP and UDP. */
 export function freeRow(length: number): number {
-  part ??= takePart()
+  block ??= takeBlock()
   for (let attempt = 0; attempt < PER_PROCESS; attempt++) {
     if (next + length > PER_PROCESS - 1) next = 0
-    const first = part + next
+    const first = block + next
     next += length
-    if (Array.from({ length }, (_, i) => first + i).every(isFree)) return first
+    if (portsFrom(first, length).every(isFree)) return first
   }
-  throw new Error(`no ${length} ports in a row are free between ${part} and ${part + PER_PROCESS}`)
+  throw new Error(
+    `no ${length} ports in a row are free between ${block} and ${block + PER_PROCESS}`,
+  )
 }
 
-function takePart(): number {
+/** Takes a block in which every port is free: processes of an earlier run, which was killed, may still have some. */
+function takeBlock(): number {
   for (let i = 0; i < PROCESSES; i++) {
     const first = FIRST + ((process.pid + i) % PROCESSES) * PER_PROCESS
+    const last = first + PER_PROCESS - 1
+    let lock: number
     try {
-      openPortSocket({ protocol: 'udp', ip: '127.0.0.1', port: first + PER_PROCESS - 1 })
-      return first
+      lock = openPortSocket({ protocol: 'udp', ip: '127.0.0.1', port: last })
     } catch {
       continue // Another test has it.
     }
+    if (portsFrom(first, PER_PROCESS - 1).every(isFree)) return first
+    closeSync(lock)
   }
   throw new Error('all ports that tests may use are taken')
+}
+
+function portsFrom(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => first + i)
 }
 
 function isFree(port: number): boolean {

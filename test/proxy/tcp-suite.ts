@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { closeSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import koffi from 'koffi'
@@ -272,8 +273,7 @@ export function tcpSuite(engine: Engine): void {
   t.test('what was sent before the backend answered arrives', async (t) => {
     // A backlog that is full: the dial hangs until somebody accepts.
     const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
-    await dial(t, silent.port)
-    await dial(t, silent.port)
+    await Promise.all([dial(t, silent.port), dial(t, silent.port)])
     const { port, proxy } = await publish(t, { ip: '127.0.0.1', port: silent.port })
     const client = await dial(t, port)
     client.end('early')
@@ -285,8 +285,7 @@ export function tcpSuite(engine: Engine): void {
 
   t.test('a client that gives up while the backend is silent leaves nothing behind', async (t) => {
     const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
-    await dial(t, silent.port)
-    await dial(t, silent.port)
+    await Promise.all([dial(t, silent.port), dial(t, silent.port)])
     const { port, proxy } = await publish(t, { ip: '127.0.0.1', port: silent.port })
     const client = await dial(t, port)
     client.write('anybody there?')
@@ -473,6 +472,22 @@ export function tcpSuite(engine: Engine): void {
     await until(() => proxy.counters.failedDials === 1)
   })
 
+  t.test('a dial that began before the backend changed fails with the old address', async (t) => {
+    const observer = new RecordingObserver()
+    const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
+    await Promise.all([dial(t, silent.port), dial(t, silent.port)])
+    const { proxy, port } = await publish(t, { ip: '127.0.0.1', port: silent.port }, { observer })
+    await dial(t, port)
+    await until(() => proxy.counters.accepted === 1)
+    const echo = await startEcho(t)
+    proxy.changeBackend({ ip: echo.ip, port: echo.port })
+    t.equal(await exchange(t, port, 'new'), 'new')
+    // The kernel tries again after a second, and is refused.
+    closeSync(silent.fd)
+    await until(() => observer.failedDials.length === 1)
+    t.match(observer.failedDials, [{ backend: { port: silent.port }, code: 'ECONNREFUSED' }])
+  })
+
   t.test('a drain lets open connections end, and then the proxy is closed', async (t) => {
     const { port, proxy } = await publish(t, await startEcho(t))
     const client = await dial(t, port)
@@ -543,6 +558,7 @@ export function tcpSuite(engine: Engine): void {
       // These belong to UDP, and to bugs.
       ...{
         idle: async () => undefined,
+        'backend-changed': async () => undefined,
         evicted: async () => undefined,
         fault: async () => undefined,
       },

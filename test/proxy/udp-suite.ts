@@ -193,14 +193,16 @@ export function udpSuite(engine: Engine): void {
   })
 
   t.test('UDP: a changed backend gets the next datagram of each client', async (t) => {
+    const observer = new RecordingObserver()
     const [first, second] = await Promise.all([startUdpEcho(t), startUdpEcho(t, '127.0.0.2')])
-    const { proxy, port } = await publish(t, first)
+    const { proxy, port } = await publish(t, first, { observer })
     const client = await bindUdp(t)
     await ask(client, port, 'before')
     proxy.changeBackend({ ip: second.ip, port: second.port })
     await closeUdp(first.socket)
     t.equal((await ask(client, port, 'after')).toString(), 'after')
     t.match(proxy.counters, { accepted: 2, active: 1 })
+    t.match(observer.closedRelays, [{ ending: 'backend-changed' }])
   })
 
   t.test('UDP: an observer learns of each flow, and how it ended', async (t) => {

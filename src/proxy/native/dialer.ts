@@ -15,14 +15,13 @@ import type { Reactor } from './reactor.js'
 
 /** Starts connections to a backend. */
 export class Dialer {
-  /** The backend's address in the kernel's form; made again when the backend changes. */
+  /** The backend's address in the kernel's form. */
   #target: Target | undefined
-  #targetOf: SocketAddress | undefined
 
   constructor(
     private readonly reactor: Reactor,
     private readonly protocol: Protocol,
-    private readonly backend: Backend,
+    readonly backend: Backend,
   ) {}
 
   /**
@@ -30,7 +29,7 @@ export class Dialer {
    * @throws SystemError if the dial fails at once
    */
   dial(): number {
-    const target = this.#currentTarget()
+    const target = (this.#target ??= makeTarget(this.backend.dialAddress))
     const { syscalls } = this.reactor
     const { type, number } = SOCKET_KINDS[this.protocol]
     const fd = syscalls.socket(target.family, type | SOCK.NONBLOCK | SOCK.CLOEXEC, number)
@@ -40,15 +39,6 @@ export class Dialer {
     if (result === 0 || result === -ERRNO.EINPROGRESS) return fd
     syscalls.close(fd)
     throw socketError(-result)
-  }
-
-  #currentTarget(): Target {
-    const { address } = this.backend
-    if (!this.#target || this.#targetOf !== address) {
-      this.#targetOf = address
-      this.#target = makeTarget(this.backend.dialAddress)
-    }
-    return this.#target
   }
 }
 

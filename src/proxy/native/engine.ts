@@ -75,10 +75,6 @@ class NativeTransport implements Transport<number> {
     return this.#relays.open(client, backend, events)
   }
 
-  backendChanged(): void {
-    this.#relays.backendChanged()
-  }
-
   discard(client: number): void {
     this.reactor.poller.close(client)
   }

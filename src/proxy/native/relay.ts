@@ -18,7 +18,9 @@ export interface JoinedBackend {
 /** Starts a dial, and returns its socket. @throws SystemError if the dial fails at once */
 export type Dial = () => number
 
-export interface NativeRelayEvents extends Omit<RelayEvents, 'relayMoved'> {
+export interface NativeRelayEvents extends Omit<RelayEvents, 'relayMoved' | 'dialFailed'> {
+  /** The backend could not be reached. */
+  dialFailed(err: Error): void
   /** Some bytes were moved. */
   progressed?(relay: Relay): void
 }

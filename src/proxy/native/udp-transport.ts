@@ -52,9 +52,9 @@ class NativeUdpTransport implements DatagramTransport<DatagramRun> {
   }
 
   openFlow({ first }: DatagramRun, backend: Backend, events: FlowEvents): Flow<DatagramRun> {
-    const dialer = (this.#dialer ??= new Dialer(this.reactor, 'udp', backend))
+    if (this.#dialer?.backend !== backend) this.#dialer = new Dialer(this.reactor, 'udp', backend)
     const client = this.batch.envelope(first)
-    return new NativeFlow(this.reactor, this.batch, dialer, events, this.#portFd, client)
+    return new NativeFlow(this.reactor, this.batch, this.#dialer, events, this.#portFd, client)
   }
 
   clientAddress({ first }: DatagramRun): string {

@@ -1,4 +1,5 @@
-import type { Relay, RelayEvents } from '../connection-proxy.js'
+import type { Relay } from '../connection-proxy.js'
+import type { WorkerPort } from './worker-port.js'
 import type { RelayTable } from './worker-memory.js'
 
 /** A relay of a worker, as the main thread sees it. */
@@ -7,7 +8,7 @@ export class WorkerRelay implements Relay {
 
   /** @param sendDestroy orders the worker to destroy the relay */
   constructor(
-    readonly events: RelayEvents,
+    readonly port: WorkerPort,
     private readonly table: RelayTable,
     private readonly place: number,
     private readonly sendDestroy: () => void,

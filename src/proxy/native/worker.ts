@@ -3,9 +3,7 @@ import { requireCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
 import { EPOLL } from '../../linux/ffi/constants.js'
 import { socketError } from '../../linux/ffi/system-error.js'
 import type { NodePoller } from '../../linux/sockets/node-poller.js'
-import type { Protocol } from '../../ports/host-port.js'
-import type { Backend } from '../backend.js'
-import type { Relay, RelayEvents } from '../connection-proxy.js'
+import type { Relay } from '../connection-proxy.js'
 import type { RelayEnding } from '../observer.js'
 import type { Reactor } from './reactor.js'
 import type { JoinedBackend } from './relay.js'
@@ -20,17 +18,9 @@ import {
   workerMemory,
   type WorkerMemory,
 } from './worker-memory.js'
+import type { WorkerPort } from './worker-port.js'
 import { WorkerRelay } from './worker-relay.js'
 import type { PortNotice, WorkerNotice, WorkerStart } from './worker-thread.js'
-
-/** A port whose relays a worker may have. */
-export interface WorkerPort {
-  /** Identifies the port in this process. */
-  readonly number: number
-  readonly protocol: Protocol
-  readonly backend: Backend
-  readonly events: RelayEvents
-}
 
 export interface WorkerEvents {
   /** The worker now takes orders. */
@@ -113,7 +103,7 @@ export class Worker {
     table.ports[place] = port.number
     table.bytesIn[place] = joined?.bytesIn ?? 0
     table.bytesOut[place] = joined?.bytesOut ?? 0
-    const relay = new WorkerRelay(port.events, table, place, () =>
+    const relay = new WorkerRelay(port, table, place, () =>
       this.#orders.send(message(ORDER.DESTROY, place)),
     )
     this.#relays[place] = relay
@@ -122,7 +112,7 @@ export class Worker {
     return relay
   }
 
-  /** Forgets a port, because it was closed or its backend has changed. The next client announces it again. */
+  /** Forgets a port that was closed. */
   forgetPort(number: number): void {
     if (this.#ports.delete(number)) this.#orders.send(message(ORDER.FORGET, number))
   }
@@ -177,14 +167,14 @@ export class Worker {
     try {
       this.#dispatchReport(kind, place, relay)
     } catch (err) {
-      relay.events.relayFaulted(err) // The other reports are still handled.
+      relay.port.events.relayFaulted(err) // The other reports are still handled.
     }
   }
 
   #dispatchReport(kind: number, place: number, relay: WorkerRelay): void {
     const { relays: table } = this.#memory
     if (kind === REPORT.DIAL_FAILED) {
-      relay.events.dialFailed(socketError(table.errors[place] ?? 0))
+      relay.port.events.dialFailed(relay.port.backend, socketError(table.errors[place] ?? 0))
     } else {
       this.#close(place, relay, endingAt(table, place))
     }
@@ -194,7 +184,7 @@ export class Worker {
     this.#relays[place] = undefined
     this.#free.push(place)
     this.#active--
-    relay.events.relayClosed(relay, ending)
+    relay.port.events.relayClosed(relay, ending)
   }
 
   /** Closes what a thread that has ended left open. */

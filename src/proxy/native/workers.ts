@@ -7,7 +7,8 @@ import { maxThreads, pipesPerThread } from '../descriptor-shares.js'
 import { Dialer } from './dialer.js'
 import type { Reactor } from './reactor.js'
 import { NativeRelay, type NativeRelayEvents } from './relay.js'
-import { Worker, type WorkerPort } from './worker.js'
+import type { WorkerPort } from './worker-port.js'
+import { Worker } from './worker.js'
 import { Workload } from './workload.js'
 
 /** Workers without relays are stopped after this time, milliseconds. */
@@ -21,8 +22,6 @@ type OwnRelay = Relay & Pick<NativeRelay, 'detach'>
 /** Opens the relays of one port. */
 export interface RelayFactory {
   open(client: number, backend: Backend, events: RelayEvents): Relay
-  /** Relays opened from now on go to the backend's new address. */
-  backendChanged(): void
   /** The port has no more clients. */
   close(): void
 }
@@ -68,17 +67,23 @@ export class Workers {
     this.reactor.poller.onBusy ??= () => {
       if (this.#hasRoom && this.#workload.benefitsFromThread()) this.add()
     }
-    const number = this.#ports++
-    // Made with the first client: many ports never get one.
+    // Workers know a port with one backend by a number. It gets one with its first client: many ports never have any.
+    const numbers: number[] = []
     let opener: ((client: number) => Relay) | undefined
-    const forget = (): void => {
-      for (const worker of this.#workers) worker.forgetPort(number)
-    }
+    let current: Backend | undefined
     return {
-      open: (client, backend, events) =>
-        (opener ??= this.#opener({ number, protocol, backend, events }))(client),
-      backendChanged: forget,
-      close: forget,
+      open: (client, backend, events) => {
+        if (!opener || backend !== current) {
+          current = backend
+          const number = this.#ports++
+          numbers.push(number)
+          opener = this.#opener({ number, protocol, backend, events })
+        }
+        return opener(client)
+      },
+      close: () => {
+        for (const worker of this.#workers) numbers.forEach((number) => worker.forgetPort(number))
+      },
     }
   }
 
@@ -102,7 +107,7 @@ export class Workers {
     }
     if (this.#idleCheck) return
     this.#idleCheck = setInterval(() => this.#stopIdle(), this.idleMs).unref()
-    // Node waits for its threads to end, and ours wait for their sockets.
+    // Node waits for its threads before it ends, and these would wait for their sockets for ever.
     process.on('exit', this.stop)
   }
 
@@ -118,7 +123,7 @@ export class Workers {
   #opener(port: WorkerPort): (client: number) => Relay {
     const { protocol, backend, events } = port
     const ownEvents: NativeRelayEvents = {
-      dialFailed: (err) => events.dialFailed(err),
+      dialFailed: (err) => events.dialFailed(backend, err),
       relayFaulted: (err) => events.relayFaulted(err),
       relayClosed: (relay, ending) => {
         this.#relays.delete(relay as OwnRelay)

@@ -10,7 +10,6 @@ import { udpTransport } from './udp-transport.js'
 const tcpTransport: Transport<Socket> = {
   openListener,
   openRelay,
-  backendChanged: () => undefined,
   discard: (client) => client.destroy(),
   clientAddress: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
 }

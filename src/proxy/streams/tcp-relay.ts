@@ -35,9 +35,10 @@ class TcpRelay implements Relay {
 
   constructor(
     private readonly client: Socket,
-    { dialAddress }: Backend,
+    private readonly target: Backend,
     private readonly events: RelayEvents,
   ) {
+    const { dialAddress } = target
     const backend = connect({
       ...SOCKET_OPTIONS,
       host: dialAddress?.ip ?? '127.0.0.1',
@@ -98,7 +99,7 @@ class TcpRelay implements Relay {
       return reset(this.client)
     }
     this.#ending = 'dial-failed'
-    this.events.dialFailed(err)
+    this.events.dialFailed(this.target, err)
     this.client.destroy()
   }
 

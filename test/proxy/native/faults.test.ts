@@ -45,9 +45,12 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
         if (isBroken) throw new Error('no relay')
         last = client
         const dialer = new Dialer(reactor, 'tcp', backend)
-        return new NativeRelay(reactor, events, client, () => dialer.dial(), false)
+        const relayEvents = {
+          ...events,
+          dialFailed: (err: Error) => events.dialFailed(backend, err),
+        }
+        return new NativeRelay(reactor, relayEvents, client, () => dialer.dial(), false)
       },
-      backendChanged: () => undefined,
       discard: (client) => reactor.poller.close(client),
       clientAddress: () => '',
     },
