@@ -4,7 +4,7 @@
 
 /** Each folder, and the other folders that its files may import. */
 const LAYERS = {
-  cli: ['daemon', 'demo', 'installer', 'api', 'controller', 'supervisor', 'proxyd', 'ports'],
+  cli: ['daemon', 'demo', 'installer', 'api', 'controller', 'supervisor', 'proxyd', 'ports', 'proxy'],
   demo: ['controller', 'ports'],
   installer: [],
   daemon: ['api', 'controller', 'supervisor', 'proxyd', 'proxy'],

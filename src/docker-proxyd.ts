@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { writeSync } from 'node:fs'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
+import { parserMessages } from './cli/parser-messages.js'
 import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
 import { stopSignal } from './linux/stop-signal.js'
@@ -52,13 +53,13 @@ function parseOptions(): Options {
       describe: 'take over from the running docker-proxyd, which ends with its last connection',
     })
     .parserConfiguration({ 'duplicate-arguments-array': false })
-    .demandCommand(0, 0, '', 'only options are accepted')
     .strict()
     .locale('en')
+    .updateStrings(parserMessages(NAME))
     .version(versionLine(NAME))
     .alias('version', 'v')
     .alias('help', 'h')
-    .fail((message, err) => fail(EXIT_USAGE, message || err.message))
+    .fail((message, err) => fail(EXIT_USAGE, message.replaceAll(/\n\s*/g, ': ') || err.message))
     .parseSync()
 }
 

@@ -14,7 +14,7 @@ import { errnoReason } from '../linux/errno.js'
 import type { HostPort } from '../ports/host-port.js'
 import { Refusal, type RefusalCode } from '../ports/refusal.js'
 import { API_VERSION } from './api-version.js'
-import { formatHost, type Host } from './host.js'
+import { formatHost, HostError, type Host } from './host.js'
 import type { ErrorView, VersionView } from './schemas.js'
 import { readTls, type TlsFiles } from './tls.js'
 
@@ -151,7 +151,7 @@ export class Client {
       case 'ssh':
         return { createConnection: () => dialOverSsh(host) }
       case 'fd':
-        throw new ConnectionError('fd:// is for the daemon only: name another host with -H')
+        throw new HostError('the host "fd://" is for the daemon only: name another one with -H')
     }
   }
 }

@@ -12,6 +12,8 @@ import { rmCommand } from './commands/rm.js'
 import { runCommand } from './commands/run.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
+import { parserMessages } from './parser-messages.js'
+import { versionLine } from '../version.js'
 import { UsageError } from './usage-error.js'
 
 /** Options that may be repeated. For all others it would be unclear which one counts. */
@@ -29,7 +31,7 @@ const MAX_WIDTH = 100
 export async function runCli(program: string, args: readonly string[]): Promise<void> {
   await yargs(args.flatMap(separateShortOption))
     .scriptName(program)
-    .usage('Usage: $0 COMMAND\n\nPublishes ports of containers, and tells who holds a port.')
+    .usage('Usage: $0 COMMAND\n\nPublishes ports of containers, and names the holder of a port.')
     .command(runCommand)
     .command(daemonCommand)
     .command(addCommand)
@@ -49,19 +51,20 @@ export async function runCli(program: string, args: readonly string[]): Promise<
     .strict()
     .check(refuseRepetition, true)
     .locale('en')
-    .version(false)
+    .updateStrings(parserMessages(program))
+    .version(versionLine(program))
     .help()
     .alias('help', 'h')
     .wrap(Math.min(MAX_WIDTH, process.stdout.columns || MAX_WIDTH))
     .parserConfiguration({ 'duplicate-arguments-array': true, 'parse-positional-numbers': false })
     .example('$0 run -p 8080:80 172.17.0.2', 'publish a port until Ctrl-C')
-    .example('$0 check -p 8080:80', 'is the port free, or who holds it?')
+    .example('$0 check -p 8080:80', 'check a port, and name its holder')
     .example('$0 demo', 'see it work, without Docker')
     .exitProcess(false)
     .fail((message, err: unknown) => {
       if (err instanceof Error && err.name !== 'YError') throw err
-      // yargs writes what is missing, and what to do, on two lines.
-      throw new UsageError(message.replaceAll('\n', ': '))
+      // yargs writes what is wrong, and what to do, on several lines.
+      throw new UsageError(message.replaceAll(/\n\s*/g, ': '))
     })
     .parseAsync()
 }

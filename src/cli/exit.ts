@@ -5,10 +5,13 @@ import { EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE } from '../exit-codes.js'
 import { errnoCode } from '../linux/errno.js'
 import { PortSpecError } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
+import { SettingError } from '../proxy/settings.js'
 import { reportRefusal } from './conflict-report.js'
 import { UsageError } from './usage-error.js'
 
 const STDERR_FD = 2
+/** Errors of what the user gave. */
+const USAGE_ERRORS = [UsageError, PortSpecError, RequestError, HostError, SettingError]
 
 /** Reports why a command has failed, and ends with the exit code of the error. @param program its name in messages */
 export function exitWith(err: unknown, program: string): never {
@@ -35,9 +38,7 @@ function toJson(err: unknown): object {
 
 function exitCode(err: unknown): number {
   if (err instanceof Refusal) return EXIT_REFUSED
-  const isUsage = [UsageError, PortSpecError, RequestError, HostError].some(
-    (kind) => err instanceof kind,
-  )
+  const isUsage = USAGE_ERRORS.some((kind) => err instanceof kind)
   return isUsage ? EXIT_USAGE : EXIT_FAILED
 }
 

@@ -60,6 +60,7 @@ export function tlsFiles(args: Omit<ClientArgs, 'host'>): TlsFiles | undefined {
 export function withFormat<T>(yargs: Argv<T>) {
   return yargs.option('format', {
     choices: ['table', 'json'] as const,
+    requiresArg: true,
     default: 'table' as const,
     describe: 'a table for people, or JSON for programs',
   })
@@ -82,6 +83,7 @@ export function withPublication<T>(yargs: Argv<T>) {
     .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
     .option('isolation', {
       choices: ['auto', 'process', 'shared'] as const,
+      requiresArg: true,
       default: 'auto' as const,
       describe: 'a process for each port, or one for all; auto: one for more than 16 ports',
     })
@@ -97,6 +99,7 @@ export function withProxy<T>(yargs: Argv<T>) {
     })
     .option('log-level', {
       choices: LOG_LEVELS,
+      requiresArg: true,
       default: logLevelFromEnvironment(),
       describe: 'level of the log on stderr [DOCKER_PUBLISH_LOG_LEVEL]',
     })

@@ -75,6 +75,7 @@ export const daemonCommand: CommandModule<object, Args> = {
     if (args.proxyd && args['proxyd-run-dir'] === undefined) {
       throw new UsageError('there is no XDG_RUNTIME_DIR: name a folder with --proxyd-run-dir')
     }
+    if (args['proxyd-run-dir'] === '') throw new UsageError('--proxyd-run-dir "": name a folder')
     // Most of this program, and unused by all other commands.
     const { runDaemon } = await import('../../daemon/daemon.js')
     const options = {

@@ -7,8 +7,8 @@ export const versionCommand: CommandModule<object, { format: 'table' | 'json' }>
   command: 'version',
   describe: 'Print the version',
   builder: (yargs) => withFormat(yargs).example('$0 version --format json', 'for programs'),
-  handler: async ({ format }) => {
+  handler: async ({ format, $0: program }) => {
     if (format === 'json') await printJson({ version: VERSION, commit: COMMIT })
-    else await print(versionLine('docker-publish'))
+    else await print(versionLine(program))
   },
 }

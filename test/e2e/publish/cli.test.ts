@@ -14,13 +14,10 @@ import { until } from '../../lib/until.js'
 t.test('a command line that makes no sense: one line, exit code 2', async (t) => {
   const cases: [string, string][] = [
     ['', 'docker-publish: a command is missing: see docker-publish --help'],
-    ['fly', 'docker-publish: Unknown argument: fly'],
-    [
-      'run 127.0.0.1',
-      'docker-publish: Missing required argument: publish: at least one -p is needed',
-    ],
+    ['fly', 'docker-publish: unknown argument: fly; see docker-publish --help'],
+    ['run 127.0.0.1', 'docker-publish: missing option: publish: at least one -p is needed'],
     ['check -p99999', 'docker-publish: invalid port "99999"'],
-    ['run -p 80', 'docker-publish: Not enough non-option arguments: got 0, need at least 1'],
+    ['run -p 80', 'docker-publish: an argument is missing: got 0, expected 1; see'],
     [
       'run -p 99999:80 127.0.0.1',
       'docker-publish: invalid port "99999:80": the host port 99999 is not',
@@ -33,19 +30,21 @@ t.test('a command line that makes no sense: one line, exit code 2', async (t) =>
       'run -p 80 --name a/b 127.0.0.1',
       'docker-publish: invalid name "a/b": expected a letter or digit',
     ],
-    ['check', 'docker-publish: Missing required argument: publish'],
-    ['check -p', 'docker-publish: Not enough arguments following: p'],
+    ['check', 'docker-publish: missing option: publish'],
+    ['check -p', 'docker-publish: the option p needs a value; see'],
     ['ls -H tcp://nowhere', 'docker-publish: invalid host "tcp://nowhere": expected unix:///PATH'],
     ['ls -H http://127.0.0.1:80', 'docker-publish: invalid host "http://127.0.0.1:80"'],
     ['ls --tlsverify', 'docker-publish: --tlsverify needs --tlscacert, --tlscert and --tlskey'],
     ['ls -H unix:///a -H unix:///b', 'docker-publish: --host was given more than once'],
     ['run -p 80 --name a --name b 127.0.0.1', 'docker-publish: --name was given more than once'],
-    ['ls --format xml', 'docker-publish: Invalid values:'],
+    ['ls --format xml', 'docker-publish: invalid value: format is "xml", expected one of'],
+    ['ls --format', 'docker-publish: the option format needs a value'],
+    ['ls -H fd://', 'docker-publish: the host "fd://" is for the daemon only'],
     [
       'daemon -H tcp://192.0.2.1:2385',
       'docker-publish: tcp://192.0.2.1:2385 would let everybody who can reach it',
     ],
-    ['run --log-level loud -p 80 127.0.0.1', 'docker-publish: Invalid values:'],
+    ['run --log-level loud -p 80 127.0.0.1', 'docker-publish: invalid value: log-level is'],
   ]
   const data = t.testdir()
   for (const [line, text] of cases) {
@@ -58,12 +57,37 @@ t.test('a command line that makes no sense: one line, exit code 2', async (t) =>
   }
 })
 
+t.test('an invalid setting of the proxies is reported once', async (t) => {
+  const env = { DOCKER_PROXY_ENGINE: 'warp' }
+  for (const command of [
+    ['run', '-p', '80', '127.0.0.1'],
+    ['daemon', '--data-root', t.testdir()],
+  ]) {
+    t.match(await publish(t, command, env), {
+      code: 2,
+      stdout: '',
+      stderr: /^docker-publish: invalid setting "warp" for DOCKER_PROXY_ENGINE: use one of .*\n$/,
+    })
+  }
+})
+
+t.test('certificates that are none', async (t) => {
+  const folder = t.testdir({ text: 'hello' })
+  const path = join(folder, 'text')
+  const flags = ['--tlsverify', '--tlscacert', path, '--tlscert', path, '--tlskey', path]
+  t.match(await publish(t, ['ls', '-H', 'tcp://127.0.0.1:1', ...flags]), {
+    code: 2,
+    stderr: `docker-publish: "${path}", named by --tlscacert, is not a PEM certificate\n`,
+  })
+})
+
 t.test('help with examples, version and completion', async (t) => {
   for (const args of [['--help'], ['run', '--help'], ['daemon', '-h']]) {
     const { code, stdout } = await publish(t, args)
     t.equal(code, 0)
     t.match(stdout, /Examples:\n {2}docker-publish /)
   }
+  t.equal((await publish(t, ['--version'])).stdout, (await publish(t, ['version'])).stdout)
   t.match(
     (await publish(t, ['version'])).stdout,
     /^docker-publish \(commit \S+\) version \d+\.\d+\.\d+\n$/,
