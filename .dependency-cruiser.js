@@ -4,7 +4,17 @@
 
 /** Each folder, and the other folders that its files may import. */
 const LAYERS = {
-  cli: ['daemon', 'demo', 'installer', 'api', 'controller', 'supervisor', 'proxyd', 'ports', 'proxy'],
+  cli: [
+    'daemon',
+    'demo',
+    'installer',
+    'api',
+    'controller',
+    'supervisor',
+    'proxyd',
+    'ports',
+    'proxy',
+  ],
   demo: ['controller', 'ports'],
   installer: [],
   daemon: ['api', 'controller', 'supervisor', 'proxyd', 'proxy'],
@@ -24,6 +34,8 @@ const LAYERS = {
 const BASE = ['log', 'memory', 'linux']
 /** Files without imports of their own, apart from types of linux/: the vocabulary that all folders share. */
 const SHARED_FILES = ['deferred', 'exit-codes', 'version', 'ports/host-port']
+
+const ENTRY_POINTS = '^src/(docker-(proxy|proxyd|publish|publish-shared)|start)\\.ts$'
 
 const allowedFolders = (layer) => [
   layer,
@@ -60,7 +72,21 @@ export default {
       comment: 'Entry points only wire.',
       severity: 'error',
       from: {},
-      to: { path: '^src/(docker-(proxy|proxyd|publish|publish-shared)|start)\\.ts$' },
+      to: { path: ENTRY_POINTS },
+    },
+    {
+      name: 'no-unknown-places',
+      comment: 'A new folder of src/ needs a line in LAYERS.',
+      severity: 'error',
+      from: {
+        path: '^src/',
+        pathNot: [
+          `^src/(${Object.keys(LAYERS).join('|')})/`,
+          `^src/(${SHARED_FILES.join('|')})\\.ts$`,
+          ENTRY_POINTS,
+        ],
+      },
+      to: { path: '^src/' },
     },
     {
       name: 'no-imports-by-shared-files',

@@ -136,7 +136,7 @@ export class Client {
     } catch {
       const host = formatHost(this.#host)
       throw new ConnectionError(
-        `${host} answered, but it is not a docker-publish daemon: name another one with -H`,
+        `${host} answered, but it is not a daemon of ${this.#options.program}: name another one with -H`,
       )
     }
   }

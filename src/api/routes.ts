@@ -98,7 +98,7 @@ export function addOtherRoutes(
       schema: {
         summary: 'The ports that a publication would bind; nothing is bound',
         body: ref('CheckRequest'),
-        response: { 200: { type: 'array', items: ref('Claim') }, ...ERRORS },
+        response: { 200: { type: 'array', items: ref('HostPort') }, ...ERRORS },
       },
     },
     (request) => controller.check(request.body.ports),

@@ -90,9 +90,9 @@ const CheckRequestSchema = Type.Object(
 )
 export type CheckRequest = Static<typeof CheckRequestSchema>
 
-const ClaimSchema = Type.Object(
+const HostPortSchema = Type.Object(
   { protocol: ProtocolSchema, ip: Type.String(), port: Type.Integer() },
-  { $id: 'Claim' },
+  { $id: 'HostPort' },
 )
 
 const HolderSchema = Type.Object(
@@ -167,7 +167,7 @@ export const ALL_SCHEMAS = [
   PublicationViewSchema,
   PublicationRequestSchema,
   CheckRequestSchema,
-  ClaimSchema,
+  HostPortSchema,
   DockerPortSchema,
   HolderSchema,
   SuggestionsSchema,

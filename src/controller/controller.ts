@@ -130,7 +130,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     this.#emit({ type: 'withdrawn', publication: name })
   }
 
-  /** Withdraws all publications. Rejects with Refusal if the state can't be saved. */
+  /** Withdraws all publications. Rejects with the system's error if the state file can't be removed. */
   async close(options?: StopOptions): Promise<void> {
     const publications = [...this.#publications.values()]
     await Promise.all(publications.map((publication) => publication.stop(options)))

@@ -57,8 +57,11 @@ export class Publication {
     return this.#backend
   }
 
-  /** Changes the container's address. Processes that are started from now on forward to it, and the state file keeps it. */
-  changeBackend(ip: string): void {
+  /**
+   * Sets the container's address for processes that start from now on; running ones keep the old address. `saved` has the new one: the
+   * caller saves the state.
+   */
+  setBackend(ip: string): void {
     this.#backend = ip
   }
 

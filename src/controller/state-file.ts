@@ -53,12 +53,13 @@ export class StateFile {
 
   /**
    * Opens the state of a folder for this process alone.
+   * @param program names this process in messages
    * @throws Error if another process uses it, or the folder can't be used
    */
-  constructor(folder: string) {
+  constructor(folder: string, program: string) {
     this.#folder = folder
     this.path = join(folder, 'state.json')
-    this.#lock = lockFolder(folder, 'docker-publish daemon', '--data-root')
+    this.#lock = lockFolder(folder, program, '--data-root')
   }
 
   /** @throws StateError if the file is not a state file */

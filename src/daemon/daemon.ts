@@ -15,6 +15,8 @@ import type { ProxyProgram } from '../supervisor/proxy-program.js'
 
 export interface DaemonOptions {
   /** Where the API is served. */
+  /** The name of the program in messages. */
+  readonly name: string
   readonly hosts: readonly Host[]
   readonly tls: TlsFiles | undefined
   /** Folder of the state file. */
@@ -40,10 +42,10 @@ export async function runDaemon(
   options: DaemonOptions,
   stop: Promise<NodeJS.Signals>,
 ): Promise<void> {
-  const { dataRoot, execRoot, hosts, log, program, proxydRunDir } = options
-  const state = new StateFile(dataRoot)
+  const { name, dataRoot, execRoot, hosts, log, program, proxydRunDir } = options
+  const state = new StateFile(dataRoot, `${name} daemon`)
   if (resolve(execRoot) !== resolve(dataRoot)) {
-    lockFolder(execRoot, 'docker-publish daemon', '--exec-root')
+    lockFolder(execRoot, `${name} daemon`, '--exec-root')
   }
   const proxyd = options.servesDockerPorts ? await startProxyd(proxydRunDir, log) : undefined
   const controller = new Controller({ program, log, state, runFolder: execRoot })

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { isatty } from 'node:tty'
 import { errnoCode } from '../linux/errno.js'
+import { descriptorPath } from '../linux/proc/descriptors.js'
 
 const STDERR_FD = 2
 /** Device number of /dev/null: major 1, minor 3, see null(4). */
@@ -56,7 +57,7 @@ function reopenedWriter(): Writer | undefined {
   let fd: number | undefined
   const open = () =>
     openSync(
-      `/proc/self/fd/${STDERR_FD}`,
+      descriptorPath('self', STDERR_FD),
       constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY,
     )
   try {

@@ -25,9 +25,14 @@ export interface BoundPort extends HostPort {
   readonly claim: Claim
 }
 
-/** A second line for dockerd's message about a shortage of descriptors. */
-const LIMIT_HINT =
-  '\nThe daemon may not open more files: start it with a higher limit, for example after ulimit -n 1048576'
+/** A second line below dockerd's message, by the code of the system's error: what to do. */
+const HINTS: Readonly<Record<string, string>> = {
+  EMFILE:
+    'The daemon may not open more files: start it with a higher limit, for example after ulimit -n 1048576',
+  EPROTONOSUPPORT:
+    'This kernel does not have the protocol: load its module, for example with modprobe sctp',
+  EADDRNOTAVAIL: 'This host does not have the address: ip address lists those that it has',
+}
 
 /** A port that is taken on one of the requested addresses. It becomes a Refusal if no other port works. */
 class PortTakenError extends Error {
@@ -35,8 +40,8 @@ class PortTakenError extends Error {
     readonly port: HostPort,
     /** The port on all requested addresses. */
     readonly requested: readonly HostPort[],
-    /** The publication of ours that has it; undefined if the kernel refused it. */
-    readonly owner: Holder | undefined,
+    /** Our own publication that has it; undefined if the kernel refused it. */
+    readonly heldBy: Holder | undefined,
   ) {
     super('taken')
   }
@@ -91,8 +96,8 @@ export class Allocator {
     // Two ports of the same request exclude each other as well.
     const own = new MemoryClaims()
     const look: Reserve<HostPort> = async (port, { containerPort }, requested) => {
-      const owner = (await this.claims.holderOf(port)) ?? (await own.holderOf(port))
-      if (owner ?? !isPortFree(port)) throw new PortTakenError(port, requested, owner)
+      const heldBy = (await this.claims.holderOf(port)) ?? (await own.holderOf(port))
+      if (heldBy ?? !isPortFree(port)) throw new PortTakenError(port, requested, heldBy)
       await own.claim(port, holderOf(port, containerPort))
       return port
     }
@@ -138,7 +143,7 @@ export class Allocator {
   async #refusal(request: PortRequest, taken: PortTakenError | undefined): Promise<Refusal> {
     const details = taken ? await this.#details(taken) : {}
     if (taken && isExact(request)) {
-      return taken.owner
+      return taken.heldBy
         ? new Refusal('port-allocated', allocatedMessage(taken.port), details)
         : new Refusal(
             'port-in-use',
@@ -152,8 +157,8 @@ export class Allocator {
     return new Refusal('ports-exhausted', `${EXHAUSTED_MESSAGE}\n${explanation}`, details)
   }
 
-  async #details({ port, requested, owner }: PortTakenError): Promise<RefusalDetails> {
-    const holder = owner ?? findHolderIfPossible(port)
+  async #details({ port, requested, heldBy }: PortTakenError): Promise<RefusalDetails> {
+    const holder = heldBy ?? findHolderIfPossible(port)
     const isFree = async (each: HostPort): Promise<boolean> =>
       !(await this.claims.holderOf(each)) && isFreeNow(each)
     const suggestions = await suggest(requested, port, isFree)
@@ -196,8 +201,9 @@ async function reserveOnAllAddresses<Reserved>(
         reserved.push(await reserve(each, request, requested))
       } catch (err) {
         if (err instanceof PortTakenError) throw err
-        const hint = errnoCode(err) === 'EMFILE' ? LIMIT_HINT : ''
-        throw new Refusal('bind-failed', bindFailedMessage(each, errnoReason(err)) + hint)
+        const hint = HINTS[errnoCode(err) ?? '']
+        const message = bindFailedMessage(each, errnoReason(err))
+        throw new Refusal('bind-failed', hint === undefined ? message : `${message}\n${hint}`)
       }
     }
     return reserved

@@ -26,7 +26,10 @@ export interface ProxyContext {
 }
 
 export interface StopOptions {
-  /** Time that open connections have to end by themselves, milliseconds; Infinity for no limit. By default 0. */
+  /**
+   * Time that open connections have to end by themselves, milliseconds; Infinity for no limit. By default 0.
+   * A process of its own has so much longer to end before it is killed.
+   */
   readonly drainMs?: number
 }
 

@@ -39,7 +39,7 @@ export function formatFlags(
 
 /** A command line that can't be parsed, or a request for help, whose message is empty. */
 export class FlagError extends Error {
-  override readonly name = 'UsageError'
+  override readonly name = 'FlagError'
   readonly exitCode: 0 | 2
 
   constructor(message: string) {
@@ -109,7 +109,7 @@ const FLAGS: Record<string, Flag> = {
 /**
  * Parses a command line by the rules of Go's `flag` package. Parsing stops at the first argument that is not a flag, and after `--`; the
  * rest is ignored.
- * @throws UsageError with Go's text
+ * @throws FlagError with Go's text
  */
 export function parseFlags(args: readonly string[]): Flags {
   const flags: Draft = {

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
-import { descriptorAccess, holdsReadingEnd } from '../linux/proc/descriptors.js'
+import { descriptorAccess, descriptorPath, holdsReadingEnd } from '../linux/proc/descriptors.js'
 import { errnoCode } from '../linux/errno.js'
 import { STATUS_FAILED, STATUS_FD, STATUS_READY } from './inherited-descriptors.js'
 
@@ -70,7 +70,7 @@ async function send(kind: Kind, message: string): Promise<void> {
  */
 function reopen(): number {
   try {
-    return openSync(`/proc/self/fd/${STATUS_FD}`, constants.O_WRONLY | constants.O_NONBLOCK)
+    return openSync(descriptorPath('self', STATUS_FD), constants.O_WRONLY | constants.O_NONBLOCK)
   } catch (err) {
     // These prevent opening the pipe by its path, but not writing to it: another user made it, or no descriptor is left.
     if (['EACCES', 'EMFILE', 'ENFILE'].includes(errnoCode(err) ?? '')) return STATUS_FD

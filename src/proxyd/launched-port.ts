@@ -146,14 +146,14 @@ export class LaunchedPort implements Pollable {
 
   /** Lets the launcher serve the port in a process of its own. */
   handBack(): void {
-    this.launcher.become()
+    this.launcher.tellToServe()
     this.end()
   }
 
   /** Tells the launcher that its port can't be published. */
   fail(failure: Error): void {
     const { message, hint = '' } = failure as Error & { hint?: string }
-    this.launcher.failed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
+    this.launcher.tellFailed(EXIT_FAILED, message, hint ? `${message} (${hint})` : message)
     this.end()
   }
 
@@ -164,14 +164,14 @@ export class LaunchedPort implements Pollable {
 
   /**
    * Closes the port, and then lets the launcher end: the port is free when the launcher's parent learns of it.
-   * @param exitCode of the launcher; left out if it has ended, or is not to end
+   * @param exitCode for the launcher; undefined if the launcher has ended, or must not end
    */
   end(exitCode?: number): void {
     if (this.#state.kind === 'ended') return
     this.stopProxy()
     this.#state = { kind: 'ended' }
     this.#context.descriptors.release()
-    if (exitCode !== undefined) this.launcher.exit(exitCode)
+    if (exitCode !== undefined) this.launcher.tellToExit(exitCode)
     this.#context.poller.unwatch(this.launcher.pidfd)
     this.launcher.close()
     this.#onEnded(this)
@@ -245,7 +245,7 @@ export class LaunchedPort implements Pollable {
         return
       }
       this.#state = { kind: 'published', port, proxy }
-      this.launcher.ready()
+      this.launcher.tellReady()
       logListening(log, port, proxy.address)
       proxy.closed.catch((err: unknown) => {
         log.error(brokenListenerMessage(port, proxy.address, err))

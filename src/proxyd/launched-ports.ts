@@ -67,7 +67,7 @@ export class LaunchedPorts {
   stop(pid: number): void {
     const port = this.#ports.get(pid)
     if (!port) {
-      const isAnswered = this.#answer(pid, (launcher) => launcher.exit(EXIT_DONE))
+      const isAnswered = this.#answer(pid, (launcher) => launcher.tellToExit(EXIT_DONE))
       if (!isAnswered) setTimeout(() => this.stop(pid), RETRY_MS).unref()
       return
     }
@@ -89,7 +89,7 @@ export class LaunchedPorts {
     const port = this.#ports.get(pid)
     if (port?.isPublished || this.#queue.hasWaiting(pid)) return
     if (port) return port.handBack()
-    this.#answer(pid, (launcher) => launcher.become())
+    this.#answer(pid, (launcher) => launcher.tellToServe())
   }
 
   /** Stops serving. The launchers wait for the next docker-proxyd, and their ports are free meanwhile. */

@@ -1,5 +1,6 @@
-import { readlinkSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
+import { currentFolder, inOurNamespace } from '../linux/proc/process.js'
 import {
   chooseSettings,
   FILE_VARIABLE,
@@ -14,30 +15,27 @@ import {
 const MAX_FILE = 64 * 1024
 
 /**
- * Reads the settings of a port that a launcher was started for: those of the launcher's environment and settings file, else ours.
+ * Reads the settings of a launcher's port from the launcher's environment and settings file.
  *
  * @param env the launcher's environment
- * @param processFolder its folder in /proc
+ * @param ours used for what the launcher does not set
  * @throws SettingError
  */
 export function readLauncherSettings(
   env: NodeJS.ProcessEnv,
-  processFolder: string,
+  pid: number,
   ours: Settings,
 ): Settings {
   if (!SETTING_VARIABLES.some((name) => env[name])) return ours
   const name = env[FILE_VARIABLE]
-  return chooseSettings(env, name ? readForeignFile(name, processFolder) : undefined, ours)
+  return chooseSettings(env, name ? readForeignFile(name, pid) : undefined, ours)
 }
 
 /** Reads a file as another process names it, unless reading could delay all other ports. */
-function readForeignFile(name: string, processFolder: string): SettingsFile | undefined {
-  const path = isAbsolute(name) ? name : `${processFolder}/cwd/${name}`
-  const [theirs, ours] = [processFolder, '/proc/self'].map((folder) =>
-    readlinkSync(`${folder}/ns/mnt`),
-  )
+function readForeignFile(name: string, pid: number): SettingsFile | undefined {
+  const path = isAbsolute(name) ? name : `${currentFolder(pid)}/${name}`
   const stats = statSync(path, { throwIfNoEntry: false })
-  if (theirs !== ours || !stats?.isFile() || stats.size > MAX_FILE) {
+  if (!inOurNamespace('mnt', pid) || !stats?.isFile() || stats.size > MAX_FILE) {
     throw new SettingError(
       `only its own process can read its settings file ${JSON.stringify(name)}`,
     )

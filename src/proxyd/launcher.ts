@@ -11,12 +11,13 @@ import { constants as os } from 'node:os'
 import { basename } from 'node:path'
 import { errnoCode } from '../linux/errno.js'
 import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
-import { isSameFile, type FileId } from '../linux/proc/descriptors.js'
+import { descriptorPath, isSameFile, type FileId } from '../linux/proc/descriptors.js'
 import {
   ignoresSignal,
-  inOurNetworkNamespace,
+  inOurNamespace,
   processCommand,
   processIds,
+  processUserId,
   processVariables,
 } from '../linux/proc/process.js'
 import { parseFlags, publishedPortOf } from '../proxy/flags.js'
@@ -87,23 +88,23 @@ export class Launcher {
 
   /** Why only the launcher's own process can serve the port; undefined if docker-proxyd can. @throws SystemError if this can't be determined */
   whyNotShared(): string | undefined {
-    if (!inOurNetworkNamespace(this.pid)) return 'it is in another network namespace'
+    if (!inOurNamespace('net', this.pid)) return 'it is in another network namespace'
     if (!ignoresSignal(this.pid, STOP_SIGNALS)) return undefined
-    return 'it was started with SIGINT or SIGTERM ignored, and a shell can not undo this'
+    return 'it was started with SIGINT or SIGTERM ignored, and a shell cannot undo this'
   }
 
   /** Whether its parent waits for the status pipe. */
   get isWaitedFor(): boolean {
-    return existsSync(`/proc/${this.pid}/fd/${STATUS_FD}`)
+    return existsSync(descriptorPath(this.pid, STATUS_FD))
   }
 
   /**
-   * The settings of its port: those that it was started with, else ours.
+   * The settings of its port: its own, or docker-proxyd's where it has none.
    * @throws SettingError
    */
   settings(ours: Settings): Settings {
     const own = processVariables(this.pid, SETTING_VARIABLES)
-    return readLauncherSettings(own, `/proc/${this.pid}`, ours)
+    return readLauncherSettings(own, this.pid, ours)
   }
 
   /** The port that it was started for; undefined if the program has to answer: for help, the version, and invalid flags. */
@@ -128,7 +129,7 @@ export class Launcher {
   }
 
   /** Tells the launcher that the port is published. */
-  ready(): void {
+  tellReady(): void {
     this.#reply('ready')
     this.#wakeLater(0)
   }
@@ -138,21 +139,21 @@ export class Launcher {
    * @param reason for the launcher's parent
    * @param complaint for stderr
    */
-  failed(exitCode: number, reason: string, complaint: string): void {
+  tellFailed(exitCode: number, reason: string, complaint: string): void {
     const line = oneLine(complaint)
     const isWritten = this.#writeToStderr(line)
     this.#reply(`failed ${exitCode} ${oneLine(reason)}\n${isWritten ? '' : line}`)
   }
 
   /** Tells the launcher to end. */
-  exit(exitCode: number): void {
+  tellToExit(exitCode: number): void {
     if (this.#reply(`exit ${exitCode}`)) return
     // Without a descriptor for the reply, it would wait for ever.
     this.#signal(os.signals.SIGKILL)
   }
 
   /** Tells the launcher to serve its port itself. */
-  become(): void {
+  tellToServe(): void {
     this.#reply('become')
   }
 
@@ -183,7 +184,7 @@ export class Launcher {
   /** Writes to its stderr if that is a pipe: a pipe that nobody reads would block a shell. @returns whether it is done */
   #writeToStderr(line: string): boolean {
     try {
-      if (!statSync(`/proc/${this.pid}/fd/${STDERR_FD}`).isFIFO()) return false
+      if (!statSync(descriptorPath(this.pid, STDERR_FD)).isFIFO()) return false
       this.#write(STDERR_FD, line)
       return true
     } catch (err) {
@@ -194,8 +195,7 @@ export class Launcher {
 
   /** Writes a line to one of its pipes. @throws SystemError */
   #write(pipe: number, line: string): void {
-    const path = `/proc/${this.pid}/fd/${pipe}`
-    const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+    const fd = openSync(descriptorPath(this.pid, pipe), constants.O_WRONLY | constants.O_NONBLOCK)
     try {
       // Throws if the process has ended: then the number may belong to another one.
       requireCheckedSyscalls().signalProcess(this.pidfd, 0)
@@ -223,7 +223,7 @@ export function waitingLaunchers(control: FileId): number[] {
 
 /** @returns the flags of a launcher @throws NotALauncherError; SystemError `ENOENT`, `ESRCH` if it has ended */
 function identifyLauncher(pid: number, control: FileId): readonly string[] {
-  if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) {
+  if (processUserId(pid) !== process.geteuid?.()) {
     throw new NotALauncherError('it belongs to another user')
   }
   if (!holdsControlPipe(pid, control)) {
@@ -240,7 +240,7 @@ function identifyLauncher(pid: number, control: FileId): readonly string[] {
 
 /** Compares the file, not its path: in another mount namespace another pipe may have that path. */
 function holdsControlPipe(pid: number, control: FileId): boolean {
-  const path = `/proc/${pid}/fd/${CONTROL_FD}`
+  const path = descriptorPath(pid, CONTROL_FD)
   try {
     // The name first: stat may take long for a file on another machine.
     return basename(readlinkSync(path)) === CONTROL_NAME && isSameFile(statSync(path), control)

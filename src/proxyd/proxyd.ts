@@ -101,7 +101,7 @@ export class Proxyd {
     const { folder } = this.context
     this.#isClosing = true
     await this.#takeoverEnded()
-    // Before launchers find nobody here: then they end at once, and their ports have to be free.
+    // The ports first: a launcher that finds no docker-proxyd ends at once, and its port must be free by then.
     if (this.#isOpen) this.#ports.close()
     // Later requests stay in the pipe for the next docker-proxyd, which may come at once.
     this.#control.pause()
@@ -168,7 +168,7 @@ export class Proxyd {
     await Promise.all(waiting.map((pid) => this.#ports.start(pid)))
   }
 
-  /** Until this succeeds, launchers still find this process if the successor has not got far. */
+  /** Until this succeeds, launchers find this process only if the successor has not announced itself yet. */
   async #announceAgain(): Promise<void> {
     const { folder, log } = this.context
     try {

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { chmodSync, closeSync, constants, openSync, renameSync, rmSync } from 'node:fs'
 import { createServer, Socket, type Server } from 'node:net'
-import { basename, dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { errnoReason } from '../linux/errno.js'
+import { descriptorPath } from '../linux/proc/descriptors.js'
 import { MAX_SOCKET_PATH } from '../linux/sockets/unix-path.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 
@@ -143,7 +144,7 @@ async function withShortPath<T>(path: string, use: (path: string) => Promise<T>)
   if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return use(path)
   const folder = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
   try {
-    return await use(`/proc/self/fd/${folder}/${basename(path)}`)
+    return await use(join(descriptorPath('self', folder), basename(path)))
   } finally {
     closeSync(folder)
   }

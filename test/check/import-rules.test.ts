@@ -52,6 +52,15 @@ t.test('an import that points upwards fails the check, even of a type', async (t
   }
 })
 
+t.test('a folder without a place in the drawing fails the check', async (t) => {
+  const { status, stdout } = check(t, {
+    'src/elsewhere/a.ts': typeImport('../linux/a.js'),
+    'src/linux/a.ts': 'export type X = 1\n',
+  })
+  t.not(status, 0)
+  t.match(stdout, 'src/elsewhere/a.ts → src/linux/a.ts')
+})
+
 t.test('a cycle fails the check, even of types', async (t) => {
   const { status, stdout } = check(t, {
     'src/proxy/a.ts': `import type { Y as X } from './b.js'\nexport type Y = X\n`,

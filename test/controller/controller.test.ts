@@ -19,7 +19,7 @@ const BACKEND = '172.17.0.2'
 function startController(t: Test, { takesSocket = true, claims = new MemoryClaims() } = {}) {
   const fake = makeFakeProxy(t, takesSocket)
   const { program, runFolder } = fake
-  const state = new StateFile(join(runFolder, '../data'))
+  const state = new StateFile(join(runFolder, '../data'), 'test')
   const options = { program, runFolder, state, claims, log: new MemoryLog() }
   const controller = new Controller(options)
   t.teardown(async () => {

@@ -60,7 +60,7 @@ t.test('each port is served by a process, with the flags that dockerd would use'
 t.test('a change of the backend is saved, and followed by the next process', async (t) => {
   const { publication, bound, events, fake } = await bindPublication(t)
   await publication.start(bound)
-  publication.changeBackend('172.17.0.9')
+  publication.setBackend('172.17.0.9')
   t.equal(publication.saved.backend, '172.17.0.9')
   const { ports } = await publication.view(() => 0)
   const exited = once(events, 'event')

@@ -15,13 +15,13 @@ const publication = (name: string): SavedPublication => ({
 
 t.test('what was saved is loaded, by another daemon as well', async (t) => {
   const folder = join(t.testdir(), 'made/by/us')
-  const first = new StateFile(folder)
+  const first = new StateFile(folder, 'docker-publish daemon')
   t.same(first.load(), [])
   first.save([publication('a'), publication('b')])
   first.save([publication('b')])
   t.same(first.load(), [publication('b')])
   first.close()
-  const second = new StateFile(folder)
+  const second = new StateFile(folder, 'docker-publish daemon')
   t.same(second.load(), [publication('b')])
   t.same(readdirSync(folder), ['state.json'])
   second.close()
@@ -29,12 +29,12 @@ t.test('what was saved is loaded, by another daemon as well', async (t) => {
 
 t.test('two daemons on one folder: the second says so', async (t) => {
   const folder = t.testdir()
-  const first = new StateFile(folder)
-  t.throws(() => new StateFile(folder), {
+  const first = new StateFile(folder, 'docker-publish daemon')
+  t.throws(() => new StateFile(folder, 'docker-publish daemon'), {
     message: `another docker-publish daemon uses ${folder}: stop it, or name another folder with --data-root`,
   })
   first.close()
-  new StateFile(folder).close()
+  new StateFile(folder, 'docker-publish daemon').close()
 })
 
 t.test('a file that is not ours is left alone', async (t) => {
@@ -48,7 +48,7 @@ t.test('a file that is not ours is left alone', async (t) => {
     '{"version": 1, "publications": [null]}',
   ]) {
     const folder = t.testdir({ 'state.json': text })
-    const state = new StateFile(folder)
+    const state = new StateFile(folder, 'docker-publish daemon')
     t.throws(
       () => state.load(),
       { message: /is not a state file of version 1: move it away/ },
@@ -61,7 +61,7 @@ t.test('a file that is not ours is left alone', async (t) => {
 
 t.test('a folder that can not be used', async (t) => {
   const folder = t.testdir({ file: '' })
-  t.throws(() => new StateFile(join(folder, 'file/state')), {
+  t.throws(() => new StateFile(join(folder, 'file/state'), 'docker-publish daemon'), {
     message: /can't use the folder .*: not a directory; name another one with --data-root/,
   })
 })
@@ -72,7 +72,7 @@ t.test(
   async (t) => {
     const disk = mountSmallDisk(t)
     const { folder } = disk
-    const state = new StateFile(folder)
+    const state = new StateFile(folder, 'docker-publish daemon')
     state.save([publication('a')])
     disk.fill()
     t.throws(() => state.save([publication('a'), publication('b')]), {

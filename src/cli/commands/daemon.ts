@@ -68,7 +68,7 @@ export const daemonCommand: CommandModule<object, Args> = {
   handler: async (args) => {
     keepYoungGenerationSmall()
     const stop = stopSignal()
-    const log = StderrLog.open('docker-publish', args['log-level'])
+    const log = StderrLog.open(args.$0, args['log-level'])
     const hosts = args.host.map(parseHost)
     const tls = tlsFiles(args)
     const program = await findProxyProgram(args['proxy-path'])
@@ -79,7 +79,7 @@ export const daemonCommand: CommandModule<object, Args> = {
     // Most of this program, and unused by all other commands.
     const { runDaemon } = await import('../../daemon/daemon.js')
     const options = {
-      ...{ hosts, tls, program, log },
+      ...{ hosts, tls, program, log, name: args.$0 },
       dataRoot: args['data-root'],
       execRoot: args['exec-root'],
       liveRestore: args['live-restore'],

@@ -20,7 +20,7 @@ export const demoCommand: CommandModule = {
     process.env['DOCKER_PROXY_LOG_LEVEL'] ??= 'error'
     const controller = new Controller({
       program: await findProxyProgram(undefined),
-      log: StderrLog.open('docker-publish', 'warn'),
+      log: StderrLog.open(args.$0, 'warn'),
       runFolder: makePrivateFolder(),
     })
     try {

@@ -11,7 +11,8 @@ import { UsageError } from '../usage-error.js'
 export const dialStdioCommand: CommandModule = {
   command: 'dial-stdio',
   describe: 'Connect stdin and stdout to the local daemon, for ssh:// clients',
-  builder: (yargs) => yargs.example('ssh web docker-publish dial-stdio', 'what -H ssh://web runs'),
+  builder: (yargs) =>
+    yargs.example('ssh web docker-publish dial-stdio', 'the command that -H ssh://web runs'),
   handler: async () => {
     const chosen = process.env['DOCKER_PUBLISH_HOST']
     const host = parseHost(chosen || defaultClientHost())

@@ -29,7 +29,7 @@ export const runCommand: CommandModule<object, Args> = {
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
   handler: async (args) => {
     const stop = stopSignal()
-    const log = StderrLog.open('docker-publish', args['log-level'])
+    const log = StderrLog.open(args.$0, args['log-level'])
     const program = await findProxyProgram(args['proxy-path'])
     const controller = new Controller({ program, log, runFolder: makePrivateFolder() })
     const publication = await Promise.race([controller.add(publicationRequest(args)), stop])

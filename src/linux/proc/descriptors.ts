@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, readdirSync, readFileSync } from 'node:fs'
 
-/**
- * What /proc tells about this process's own descriptors.
- * Source: proc(5), `/proc/self/fd`, `/proc/self/fdinfo` and `/proc/self/limits`.
+/*
+ * Descriptors by /proc.
+ * Source: proc(5), `/proc/PID/fd`, `/proc/self/fdinfo` and `/proc/self/limits`.
  */
 
 const O_ACCMODE = 0o3
@@ -19,7 +19,12 @@ export function isSameFile(one: FileId, other: FileId): boolean {
   return one.dev === other.dev && one.ino === other.ino
 }
 
-/** How many descriptors are open now. */
+/** The path of a file that the process has open. Opening it opens the same file again. */
+export function descriptorPath(pid: number | 'self', fd: number): string {
+  return `/proc/${pid}/fd/${fd}`
+}
+
+/** How many descriptors this process has open now. */
 export function countOpenDescriptors(): number {
   // While the folder is read, its own descriptor is in the list.
   return readdirSync('/proc/self/fd').length - 1

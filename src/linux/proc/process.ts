@@ -1,4 +1,12 @@
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  statSync,
+} from 'node:fs'
 import { errnoCode } from '../errno.js'
 
 /*
@@ -35,13 +43,23 @@ export function ignoresSignal(pid: number, signals: readonly number[]): boolean 
   return signals.some((signal) => (ignored >> BigInt(signal - 1)) & 1n)
 }
 
-/** Constant, as nothing in this process calls setns(2). */
-let ourNetworkNamespace: string | undefined
+/** Ours. They stay the same, as nothing in this process calls setns(2). */
+const ourNamespaces: { net?: string; mnt?: string } = {}
 
-/** Whether the process is in our network namespace, see network_namespaces(7). */
-export function inOurNetworkNamespace(pid: number): boolean {
-  ourNetworkNamespace ??= readlinkSync('/proc/self/ns/net')
-  return readlinkSync(`/proc/${pid}/ns/net`) === ourNetworkNamespace
+/** Whether the process is in our network or mount namespace, see namespaces(7). @throws SystemError `EACCES`, `ENOENT` */
+export function inOurNamespace(kind: 'net' | 'mnt', pid: number): boolean {
+  ourNamespaces[kind] ??= readlinkSync(`/proc/self/ns/${kind}`)
+  return readlinkSync(`/proc/${pid}/ns/${kind}`) === ourNamespaces[kind]
+}
+
+/** The user that the process runs as. @throws SystemError `ENOENT` if it has ended */
+export function processUserId(pid: number): number {
+  return statSync(`/proc/${pid}`).uid
+}
+
+/** The path of the process's current folder. */
+export function currentFolder(pid: number): string {
+  return `/proc/${pid}/cwd`
 }
 
 /** The arguments of the process, the program first. */
