@@ -23,6 +23,6 @@ COPY --from=build /image /
 USER 65532:65532
 # There is no shell for the launcher here, so the program that it becomes is called as the launcher would.
 ENV DOCKER_PROXY_COMMAND=/opt/docker-proxy/dist/docker-proxy
-# tini is Docker's own docker-init: it passes signals on and buries the dead.
+# tini is Docker's own docker-init: it passes signals on and reaps child processes.
 ENTRYPOINT ["/usr/bin/docker-init", "--", "/usr/bin/node", "/opt/docker-proxy/dist/docker-proxy-process"]
 CMD ["-help"]

@@ -27,8 +27,8 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 
 /** @returns {string} the commit of this build; outside a checkout it comes from BUILD_COMMIT */
 function commit() {
-  const told = process.env['BUILD_COMMIT']
-  if (told) return told
+  const given = process.env['BUILD_COMMIT']
+  if (given) return given
   try {
     return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
       encoding: 'utf8',

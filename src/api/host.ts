@@ -63,7 +63,7 @@ const PARSERS: Record<string, (rest: string) => Host | undefined> = {
     // A name with a leading dash would be an option of ssh.
     const [, user, host, port] =
       /^(?:([\w.][\w.-]*)@)?([\w.][\w.-]*)(?::(\d{1,5}))?\/?$/.exec(rest) ?? []
-    if (host === undefined) return undefined
+    if (host === undefined || Number(port ?? 0) > MAX_PORT) return undefined
     return {
       kind: 'ssh',
       host,

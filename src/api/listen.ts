@@ -86,7 +86,9 @@ async function listenOptions(host: Host, hasTls: boolean): Promise<ListenOptions
 async function removeStale(path: string): Promise<void> {
   // libuv reports a missing folder as a missing permission.
   if (!existsSync(dirname(path))) {
-    throw new Error(`can't listen on unix://${path}: there is no folder ${dirname(path)}`)
+    throw new Error(
+      `can't listen on unix://${path}: there is no folder ${dirname(path)}; make it, or name another path with -H`,
+    )
   }
   const stat = lstatSync(path, { throwIfNoEntry: false })
   if (!stat) return

@@ -16,7 +16,7 @@ const OPENAPI = {
   openapi: '3.1.0',
   info: {
     title: 'docker-publish',
-    description: 'Publishes ports of containers, and tells who holds a port.',
+    description: 'Publishes ports of containers, and names the holder of a port.',
     version: VERSION,
   },
 }

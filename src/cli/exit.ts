@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs'
 import { HostError } from '../api/host.js'
 import { RequestError } from '../controller/request-error.js'
 import { EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE } from '../exit-codes.js'
@@ -7,9 +6,9 @@ import { PortSpecError } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
 import { SettingError } from '../proxy/settings.js'
 import { reportRefusal } from './conflict-report.js'
+import { complain } from './output.js'
 import { UsageError } from './usage-error.js'
 
-const STDERR_FD = 2
 /** Errors of what the user gave. */
 const USAGE_ERRORS = [UsageError, PortSpecError, RequestError, HostError, SettingError]
 
@@ -45,12 +44,4 @@ function exitCode(err: unknown): number {
 function describe(err: unknown, program: string): string {
   if (err instanceof Refusal) return reportRefusal(err)
   return `${program}: ${err instanceof Error ? err.message : String(err)}`
-}
-
-function complain(text: string): void {
-  try {
-    writeSync(STDERR_FD, text + '\n')
-  } catch {
-    // Nobody reads stderr. The exit code reports the error as well.
-  }
 }

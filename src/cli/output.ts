@@ -1,3 +1,7 @@
+import { writeSync } from 'node:fs'
+
+const STDERR_FD = 2
+
 // Without a listener, a failed write would end the process. `print` reports the failure as well.
 process.stdout.on('error', () => undefined)
 
@@ -13,4 +17,13 @@ export function print(text: string): Promise<void> {
 
 export function printJson(value: unknown): Promise<void> {
   return print(JSON.stringify(value, null, 2))
+}
+
+/** Writes a line to stderr. */
+export function complain(text: string): void {
+  try {
+    writeSync(STDERR_FD, text + '\n')
+  } catch {
+    // Nobody reads stderr. The exit code reports the error as well.
+  }
 }

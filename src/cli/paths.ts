@@ -17,7 +17,7 @@ const ROOT: DefaultPaths = {
   execRoot: '/run/docker-publish',
 }
 
-/** The folders of root, or for other users those of the XDG base directory specification. */
+/** For root the system's folders; for other users the folders of the XDG base directory specification. */
 export function defaultPaths(): DefaultPaths {
   if (process.getuid?.() === 0) return ROOT
   const state = process.env['XDG_STATE_HOME'] || join(homedir(), '.local/state')

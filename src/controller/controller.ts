@@ -29,7 +29,7 @@ export interface ControllerOptions {
   readonly program: ProxyProgram
   /** Where running processes are recorded: a folder of this controller alone. */
   readonly runFolder: string
-  /** Left out, publications end with this process. */
+  /** Without a state file, publications end with this process. */
   readonly state?: StateFile
   readonly log: Log
   /** Where claims of ports are kept; by default in memory. */
@@ -47,7 +47,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   readonly #options: ControllerOptions
   readonly #claims: Claims
   readonly #allocator: Allocator
-  /** All publications, those under way included, so that a name is given only once. */
+  /** Includes publications that are still starting, so that a name is given only once. */
   readonly #publications = new Map<string, Publication>()
   readonly #complete = new Set<Publication>()
 
@@ -236,7 +236,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const publication = this.#publications.get(name)
     if (publication) return publication
     const names = [...this.#publications.keys()]
-    const hint = names.length > 0 ? `there are ${names.join(', ')}` : 'nothing is published'
+    const hint = names.length > 0 ? `published: ${names.join(', ')}` : 'nothing is published'
     throw new Refusal('no-such-publication', `no such publication: ${name} (${hint})`)
   }
 

@@ -4,7 +4,7 @@ import { RequestError } from './request-error.js'
 
 /** A request to publish ports of a container. */
 export interface PublicationRequest {
-  /** Left out, the publication is named after its first port. */
+  /** Without a name, the publication is named after its first port. */
   readonly name?: string
   /** The container's IP address. */
   readonly backend: string

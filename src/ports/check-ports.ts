@@ -5,7 +5,7 @@ import { joinHostPort, type HostPort } from './host-port.js'
 import { parsePortSpec } from './port-spec.js'
 
 /** Stands for the name of a publication that has none yet. */
-export const UNNAMED = 'of this very request'
+export const UNNAMED = 'of the same request'
 
 /**
  * Finds the ports that publishing would bind now. Nothing stays bound.

@@ -39,7 +39,7 @@ interface ProcessHolder {
   readonly backend?: string
 }
 
-/** The kernel knows the socket, but not its process, or we may not see it. */
+/** The kernel knows the socket, but not its process, or this user may not see the process. */
 interface UnknownHolder {
   readonly kind: 'unknown'
   readonly address: string

@@ -165,7 +165,9 @@ function parseObject(path: string, text: string): Record<string, unknown> {
   try {
     value = JSON.parse(text)
   } catch (err) {
-    throw new SettingError(`the settings file ${path} is not JSON: ${(err as Error).message}`)
+    throw new SettingError(
+      `the settings file ${path} is not JSON: ${(err as Error).message}; correct or remove it`,
+    )
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new SettingError(

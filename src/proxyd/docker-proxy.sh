@@ -22,7 +22,7 @@ become() {
   fi
   DOCKER_PROXY_COMMAND=$0
   export DOCKER_PROXY_COMMAND
-  # A launcher that was told to end meanwhile ends.
+  # Exit if a stop signal has arrived in the meantime.
   ${ending:+exit 0}
   trap - INT TERM USR1 PIPE
   exec "$program" "$@" 7>&- 9>&-

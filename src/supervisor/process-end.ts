@@ -4,14 +4,15 @@ import { isAlive, type ProcessIdentity } from './runtime-record.js'
 
 /** How long a process has to end after SIGTERM, milliseconds. */
 const STOP_TIMEOUT_MS = 5_000
-/** How often to look whether a process lives that is not our child, milliseconds. */
+/** Interval between checks of a process that is not our child, milliseconds. */
 const WATCH_MS = 500
-/** The same while the process is about to end, milliseconds. */
+/** Interval while the process is about to end, milliseconds. */
 const WATCH_CLOSELY_MS = 5
 
 /**
  * Ends a process with SIGTERM, and with SIGKILL if it does not end in time.
  * @param exited resolves when the process has ended
+ * @param options `drainMs` is added to the time that the process has to end
  */
 export async function stopProcess(
   proxy: ProcessIdentity,

@@ -33,5 +33,7 @@ export async function inspectProxyProgram(path: string): Promise<ProxyProgram> {
 }
 
 function unusable(path: string, reason: string): Error {
-  return new Error(`can't use ${JSON.stringify(path)} as docker-proxy: ${reason}`)
+  return new Error(
+    `can't use ${JSON.stringify(path)} as docker-proxy: ${reason}; name another one with --proxy-path`,
+  )
 }

@@ -155,7 +155,7 @@ t.test('a name that does not exist is refused with those that do', async (t) => 
   })
   await controller.add({ name: 'api', backend: BACKEND, ports: [exact(freeRow(1))] })
   await t.rejects(controller.remove('web'), {
-    message: 'no such publication: web (there are api)',
+    message: 'no such publication: web (published: api)',
   })
 })
 

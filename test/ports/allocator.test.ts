@@ -73,7 +73,8 @@ t.test(
     t.equal(refusal.code, 'bind-failed')
     t.equal(
       refusal.message,
-      'failed to bind host port [2001:db8::1]:8080/tcp: cannot assign requested address',
+      'failed to bind host port [2001:db8::1]:8080/tcp: cannot assign requested address\n' +
+        'This host does not have the address: ip address lists those that it has',
     )
   },
 )

@@ -11,7 +11,7 @@ interface Args {
 
 export const checkCommand: CommandModule<object, Args> = {
   command: 'check',
-  describe: 'Tell whether ports are free, or who holds them and what works instead',
+  describe: 'Tell whether ports are free, or name their holders and free alternatives',
   builder: (yargs) =>
     withFormat(withPublish(yargs))
       .example('$0 check -p 8080:80', 'exit code 125 and the holder if it is taken')

@@ -32,7 +32,8 @@ export const daemonCommand: CommandModule<object, Args> = {
         requiresArg: true,
         default: process.env['DOCKER_PUBLISH_HOST'] || defaultPaths().host,
         defaultDescription: defaultPaths().host,
-        describe: 'where to listen: unix:///PATH, tcp://IP:PORT, fd://; may be repeated',
+        describe:
+          'where to listen: unix:///PATH, tcp://IP:PORT, fd://; may be repeated [DOCKER_PUBLISH_HOST]',
         coerce: (value: string | string[]) => [value].flat(),
       })
       .option('data-root', {

@@ -19,7 +19,9 @@ export const dialStdioCommand: CommandModule = {
     if (host.kind !== 'unix') throw new UsageError('dial-stdio reaches a daemon on a unix socket')
     const socket = connect({ path: host.path, allowHalfOpen: true })
     await once(socket, 'connect').catch((err: unknown) => {
-      throw new Error(`no daemon answers at ${formatHost(host)}: ${errnoReason(err)}`)
+      throw new Error(
+        `no daemon answers at ${formatHost(host)}: ${errnoReason(err)}; start it there, or set DOCKER_PUBLISH_HOST`,
+      )
     })
     // After the end of stdin a reply may still come.
     pipeline(process.stdin, socket).catch(() => undefined)

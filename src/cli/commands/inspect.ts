@@ -48,8 +48,8 @@ async function find(
     const port = ports.find((each) => nameOf(each) === name)
     if (port) return port
     if (ports.length === 0) throw err
-    const hint = `nor a port of dockerd: ${program} ls --all shows those`
-    throw new Refusal(err.code, `${err.message}, ${hint}`)
+    const hint = `it is not a port of dockerd either: ${program} ls --all lists them`
+    throw new Refusal(err.code, `${err.message}; ${hint}`)
   }
 }
 

@@ -2,7 +2,7 @@ import type { CommandModule } from 'yargs'
 import type { DockerPortView } from '../../controller/views.js'
 import { formatAll, formatPublications } from '../publication-table.js'
 import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
-import { print, printJson } from '../output.js'
+import { complain, print, printJson } from '../output.js'
 
 interface Args extends ClientArgs {
   all: boolean
@@ -40,10 +40,10 @@ export const lsCommand: CommandModule<object, Args> = {
     }
     if (args.format === 'json') return printJson({ publications, dockerPorts })
     await print(formatAll(publications, dockerPorts))
-    if (dockerPorts.length === 0) process.stderr.write(noDockerPorts(args.$0))
+    if (dockerPorts.length === 0) complain(noDockerPorts(args.$0))
   },
 }
 
 function noDockerPorts(program: string): string {
-  return `${program}: none of dockerd's ports goes through a docker-proxyd; see ${program} install-userland-proxy\n`
+  return `${program}: none of dockerd's ports goes through a docker-proxyd; see ${program} install-userland-proxy`
 }

@@ -12,7 +12,12 @@ export const rmCommand: CommandModule<object, Args> = {
   describe: 'Withdraw publications',
   builder: (yargs) =>
     withFormat(withClient(yargs))
-      .positional('names', { type: 'string', array: true, demandOption: true })
+      .positional('names', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'names of publications',
+      })
       .example('$0 rm web_svr01 web_svr02', 'their ports are free when it returns'),
   handler: async (args) => {
     const client = openClient(args)

@@ -73,7 +73,7 @@ export class MessageBatch {
   readonly #envelopes = allocate(COUNT * ENVELOPE.size)
   readonly #incoming = allocate(COUNT * HEADER.size)
   readonly #outgoing = allocate(COUNT * HEADER.size)
-  /** Those of the incoming messages, then those of the outgoing ones. */
+  /** I/O vectors: of the incoming messages first, then of the outgoing ones. */
   readonly #iovs = allocate(2 * COUNT * IOV.size)
   /** Number of headers that the kernel may have changed. */
   #used = COUNT
@@ -106,7 +106,7 @@ export class MessageBatch {
       // The kernel has replaced these lengths by the received ones.
       view.setUint32(i * HEADER.size + HEADER.nameLength, ENVELOPE.nameSize, true)
       view.setUint32(i * HEADER.size + HEADER.controlLength, ENVELOPE.controlSize, true)
-      // An IPv4 address does not overwrite the end of an earlier IPv6 address, nor does a socket without local addresses overwrite one.
+      // The kernel writes less for an IPv4 sender, and nothing for a socket without local addresses: bytes of an earlier datagram would stay.
       this.#envelopes.bytes.fill(
         0,
         i * ENVELOPE.size + SIZE_OF_SOCKADDR_IN,

@@ -116,10 +116,10 @@ export abstract class Poller {
     )
     for (let i = 0; i < count; i++) this.#dispatch(i * EVENT.size)
     if (count > 0) this.#handled += count
-    const putOff = this.#deferred
-    if (putOff.length === 0) return count > 0
+    const deferred = this.#deferred
+    if (deferred.length === 0) return count > 0
     this.#deferred = []
-    for (const pollable of putOff) notify(pollable, 0)
+    for (const pollable of deferred) notify(pollable, 0)
     return true
   }
 

@@ -39,9 +39,9 @@ export interface RelayTable {
   readonly errors: Int32Array
   /** How a relay ended, see endingAt. */
   readonly endings: Int32Array
-  /** Bytes from the client so far, those before the worker took over included. */
+  /** Bytes from the client so far. Includes those that were moved before the worker took over. */
   readonly bytesIn: Float64Array
-  /** Bytes to the client so far, those before the worker took over included. */
+  /** Bytes to the client so far. Includes those that were moved before the worker took over. */
   readonly bytesOut: Float64Array
 }
 

@@ -33,7 +33,7 @@ export interface RelayFactory {
  *                 main thread         fewest relays   └─▶ worker, worker, …
  */
 export class Workers {
-  /** A worker that is still starting included. */
+  /** Includes a worker that is still starting. */
   #workers: readonly Worker[] = []
   /** Relays of the main thread, and their ports. */
   readonly #relays = new Map<OwnRelay, WorkerPort>()
@@ -69,17 +69,17 @@ export class Workers {
     }
     // Workers know a port with one backend by a number. It gets one with its first client: many ports never have any.
     const numbers: number[] = []
-    let opener: ((client: number) => Relay) | undefined
+    let openRelay: ((client: number) => Relay) | undefined
     let current: Backend | undefined
     return {
       open: (client, backend, events) => {
-        if (!opener || backend !== current) {
+        if (!openRelay || backend !== current) {
           current = backend
           const number = this.#ports++
           numbers.push(number)
-          opener = this.#opener({ number, protocol, backend, events })
+          openRelay = this.#makeOpenRelay({ number, protocol, backend, events })
         }
-        return opener(client)
+        return openRelay(client)
       },
       close: () => {
         for (const worker of this.#workers) numbers.forEach((number) => worker.forgetPort(number))
@@ -120,7 +120,7 @@ export class Workers {
   }
 
   /** How a client of this port gets a relay. */
-  #opener(port: WorkerPort): (client: number) => Relay {
+  #makeOpenRelay(port: WorkerPort): (client: number) => Relay {
     const { protocol, backend, events } = port
     const ownEvents: NativeRelayEvents = {
       dialFailed: (err) => events.dialFailed(backend, err),

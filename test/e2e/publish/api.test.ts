@@ -129,7 +129,7 @@ t.test('the answers are as the OpenAPI document says', async (t) => {
   )
   t.match(await api.ask('GET', '/v1/publications/x', undefined, publication), {
     status: 404,
-    body: { code: 'no-such-publication', message: 'no such publication: x (there are web_svr01)' },
+    body: { code: 'no-such-publication', message: 'no such publication: x (published: web_svr01)' },
   })
   for (const wrong of [
     { backend: 'web', ports: ['80'] },

@@ -245,7 +245,10 @@ t.test('run: a proxy that can not be used', async (t) => {
       '80',
       '127.0.0.1',
     ])
-    t.equal(stderr, `docker-publish: can't use "${path}" as docker-proxy: ${reason}\n`)
+    t.equal(
+      stderr,
+      `docker-publish: can't use "${path}" as docker-proxy: ${reason}; name another one with --proxy-path\n`,
+    )
     t.equal(code, 1)
   }
 })

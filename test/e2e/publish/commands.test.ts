@@ -115,7 +115,7 @@ t.test('what people type, and what they read', async (t) => {
     t.equal(name, `port-${ports[0]?.hostPort ?? 0}`)
     const unknown = await daemon.cli('rm', name, 'web_svr99')
     t.equal(unknown.stdout, `${name}\n`, 'the others are withdrawn all the same')
-    t.equal(unknown.stderr, 'no such publication: web_svr99 (there are web_svr01)\n')
+    t.equal(unknown.stderr, 'no such publication: web_svr99 (published: web_svr01)\n')
     t.equal(unknown.code, 125)
   })
 

@@ -199,7 +199,7 @@ t.test("dockerd's ports stand beside ours", async (t) => {
   t.match(await daemon.cli('inspect', '127.0.0.1:1/tcp'), {
     code: 125,
     stderr:
-      'no such publication: 127.0.0.1:1/tcp (there are ours), nor a port of dockerd: docker-publish ls --all shows those\n',
+      'no such publication: 127.0.0.1:1/tcp (published: ours); it is not a port of dockerd either: docker-publish ls --all lists them\n',
   })
   await stop(launcher)
   t.equal(
