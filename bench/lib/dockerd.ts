@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   copyFileSync,
@@ -9,6 +8,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import { processCommand, processIds } from '../../src/linux/proc/process.js'
 import { output, startChild, stopChild } from './child.js'
 import { missingProgram } from './peer.js'
@@ -73,9 +73,9 @@ export async function startDockerd(proxy: string, env: NodeJS.ProcessEnv): Promi
     if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, 'exit')
     await stopChild(daemon)
     restoreRules()
-    if (!hadBridge) execFileSync('ip', ['link', 'delete', BRIDGE])
+    if (!hadBridge) execaSync('ip', ['link', 'delete', BRIDGE])
     const namespace = join(folder, 'exec/netns/default')
-    if (existsSync(namespace)) execFileSync('umount', [namespace])
+    if (existsSync(namespace)) execaSync('umount', [namespace])
   }
   try {
     await untilItAnswers(docker)

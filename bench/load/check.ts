@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
-import { promisify } from 'node:util'
+import { execa } from 'execa'
 import { loadMain } from '../lib/load-main.js'
 
 /*
@@ -24,7 +23,7 @@ const HOST = '127.0.0.1'
 const checks: Record<string, (port: number, signal: AbortSignal) => Promise<void>> = {
   async iperf3(port, signal) {
     const options = ['--client', HOST, '--port', String(port), '--bytes', '1K']
-    await promisify(execFile)('iperf3', options, { signal })
+    await execa('iperf3', options, { cancelSignal: signal })
   },
   async http(port, signal) {
     const request = get({ port, host: HOST, agent: false, signal })

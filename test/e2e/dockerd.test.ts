@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
@@ -6,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { get } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
+import { execaSync } from 'execa'
 import t from 'tap'
 import {
   makeDnsImage,
@@ -58,8 +58,8 @@ t.test('under a real dockerd', { skip }, async (t) => {
     )
   /** The proxies of a port, as ps shows them. */
   const proxies = (port: number, protocol = 'tcp'): string[] =>
-    execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })
-      .split('\n')
+    execaSync('ps', ['-eo', 'args'])
+      .stdout.split('\n')
       .filter((line) => line.includes(`${PROGRAM} -proto ${protocol} `))
       .filter((line) => line.includes(` -host-port ${port} `))
 
@@ -99,10 +99,10 @@ t.test('under a real dockerd', { skip }, async (t) => {
   })
 
   t.test("a second container on the port is refused with dockerd's own text", async (t) => {
-    const { code, stderr } = await refusal(
+    const { exitCode, stderr } = await refusal(
       ...['run', '-d', '--name', 'web_svr03', '-p', `${port}:90`, IMAGE, ...HTTPD],
     )
-    t.equal(code, 125)
+    t.equal(exitCode, 125)
     t.match(stderr, `Bind for 0.0.0.0:${port} failed: port is already allocated`)
     await docker('rm', '-f', 'web_svr03')
     t.ok(await isHello(port))
@@ -131,7 +131,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
     await saysHello(taken)
     const { stderr, code } = await publish(t, ['check', '-p', `${taken}:80`])
     t.match(stderr, new RegExp(`held by   httpd -f -p ${taken}.*, container ${id.slice(0, 12)}\\)`))
-    t.equal(code, 125)
+    t.equal(exitCode, 125)
     await docker('rm', '-f', 'holder')
   })
 
@@ -148,8 +148,8 @@ t.test('under a real dockerd', { skip }, async (t) => {
     await once(holder, 'listening')
     t.teardown(() => holder.close())
     const held = (holder.address() as AddressInfo).port
-    const { code, stderr } = await refusal('run', '--rm', '-p', `${held}:80`, IMAGE, ...HTTPD)
-    t.equal(code, 125)
+    const { exitCode, stderr } = await refusal('run', '--rm', '-p', `${held}:80`, IMAGE, ...HTTPD)
+    t.equal(exitCode, 125)
     t.match(
       stderr,
       `Error starting userland proxy: failed to listen on 0.0.0.0:${held}: listen tcp4 0.0.0.0:${held}: bind: address already in use`,
@@ -171,7 +171,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
     t.equal(proxies(udpPort, 'udp').length, 2)
     if (!noDig) {
       const options = ['@127.0.0.1', '-p', String(udpPort), '+short', '+tries=10', '+timeout=2']
-      const answer = execFileSync('dig', [...options, 'web_svr01.test'], { encoding: 'utf8' })
+      const answer = execaSync('dig', [...options, 'web_svr01.test']).stdout
       t.equal(answer, '192.0.2.7\n')
     }
     for (const server of [`127.0.0.1:${udpPort}`, `[::1]:${udpPort}`]) {
@@ -212,8 +212,8 @@ t.test('under a real dockerd', { skip }, async (t) => {
 
   const hasSctp = existsSync('/proc/net/sctp') && 'this kernel has SCTP'
   t.test('SCTP is refused in the words of the kernel', { skip: hasSctp }, async (t) => {
-    const { code, stderr } = await refusal('run', '--rm', '-p', '53/sctp', IMAGE, ...HTTPD)
-    t.equal(code, 125)
+    const { exitCode, stderr } = await refusal('run', '--rm', '-p', '53/sctp', IMAGE, ...HTTPD)
+    t.equal(exitCode, 125)
     t.match(stderr, /failed to listen on 0\.0\.0\.0:\d+: protocol not supported/)
   })
 

@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { promisify } from 'node:util'
+import { execa } from 'execa'
 import t from 'tap'
 import { processCommand, processIds } from '../../src/linux/proc/process.js'
 import { machinesDockerd, makeWebImage } from '../lib/dockerd.js'
@@ -18,9 +17,8 @@ const UNIT = 'docker-proxyd.service'
 const PORT = 8080
 const PAGE = /hello from a container/
 
-const run = promisify(execFile)
 const systemctl = async (...args: string[]): Promise<string> =>
-  (await run('systemctl', args)).stdout.trim()
+  (await execa('systemctl', args)).stdout.trim()
 const property = (name: string, unit = UNIT): Promise<string> =>
   systemctl('show', '--value', '--property', name, unit)
 const mainPid = async (): Promise<number> => Number(await property('MainPID'))
@@ -133,7 +131,7 @@ t.test(
     t.notMatch(proxies().join(), launcher, "Docker's own again")
     t.notOk(existsSync('/etc/systemd/system/docker.service.wants/docker-proxyd.service'))
 
-    const { stdout: log } = await run('journalctl', [
+    const { stdout: log } = await execa('journalctl', [
       '--unit',
       UNIT,
       '--output',

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 
 /** The files of one side of a connection with certificates, as the flags name them. */
 export type TlsFlags = readonly string[]
@@ -8,7 +8,7 @@ export type TlsFlags = readonly string[]
 /** An authority in `folder`, and what it has signed: one for a server on 127.0.0.1, one for a client. */
 export function makeCertificates(folder: string): { server: TlsFlags; client: TlsFlags } {
   const openssl = (...args: string[]): void => {
-    execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' })
+    execaSync('openssl', args, { cwd: folder, stdio: 'pipe' })
   }
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
   openssl(

@@ -1,22 +1,20 @@
-import { execFile, execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { execa, execaSync } from 'execa'
 import type { Test } from 'tap'
 import { processCommand, processIds } from '../../src/linux/proc/process.js'
 import { inCleanEnvironment } from './program.js'
 import { PUBLISH } from './publish.js'
 import { keepRules } from '../../bench/lib/rules.js'
 
-const run = promisify(execFile)
-
 /** A real dockerd of the test's own, its proxies ours. */
 export interface Dockerd {
   /** Where its proxies look for a docker-proxyd. */
   readonly proxydFolder: string
-  /** Runs the docker command; rejects with `code` and `stderr` when it fails. */
+  /** Runs the docker command; rejects with DockerError when it fails. */
   readonly docker: (...args: string[]) => Promise<string>
   /** Makes an image of a folder. */
   importImage(folder: string, name: string, ...changes: string[]): Promise<void>
@@ -25,7 +23,7 @@ export interface Dockerd {
 }
 
 export interface DockerError extends Error {
-  code: number
+  exitCode: number
   stderr: string
 }
 
@@ -44,7 +42,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   const hadBridge = existsSync('/sys/class/net/docker0')
   const config = join(root, 'daemon.json')
   // As its users do, but for systemd's unit.
-  await run(PUBLISH, [
+  await execa(PUBLISH, [
     ...['install-userland-proxy', '--config-file', config],
     ...['--unit-dir', join(root, 'no-systemd')],
   ])
@@ -71,10 +69,10 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
     daemon.kill('SIGTERM')
     await exit
     restoreRules()
-    if (!hadBridge) execFileSync('ip', ['link', 'delete', 'docker0'])
+    if (!hadBridge) execaSync('ip', ['link', 'delete', 'docker0'])
     // The namespace of `--network host` stays mounted.
     const namespace = join(root, 'exec/netns/default')
-    if (existsSync(namespace)) execFileSync('umount', [namespace])
+    if (existsSync(namespace)) execaSync('umount', [namespace])
     rmSync(root, { recursive: true, force: true })
   })
 
@@ -94,7 +92,7 @@ function dockerOf(host: string): Dockerd['docker'] {
   return async (...args) => {
     // The newer client builds with a plugin that a plain machine does not have.
     const env = { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: '0' }
-    const { stdout } = await run('docker', args, { env, maxBuffer: 64 * 1024 * 1024 })
+    const { stdout } = await execa('docker', args, { env })
     return stdout.trim()
   }
 }
@@ -106,7 +104,7 @@ function dockerdWith(root: string, docker: Dockerd['docker'], proxydFolder: stri
     async importImage(folder, name, ...changes) {
       const options = changes.flatMap((change) => ['--change', change])
       const archive = join(root, 'image.tar')
-      await run('tar', ['-C', folder, '-cf', archive, '.'])
+      await execa('tar', ['-C', folder, '-cf', archive, '.'])
       await docker('import', ...options, archive, name)
       rmSync(archive)
     },
@@ -123,7 +121,7 @@ export async function makeWebImage(dockerd: Dockerd, name: string, big: Buffer):
   const folder = dockerd.folder('web')
   mkdirSync(join(folder, 'bin'))
   mkdirSync(join(folder, 'www'))
-  execFileSync('cp', ['/bin/busybox', join(folder, 'bin')])
+  execaSync('cp', ['/bin/busybox', join(folder, 'bin')])
   for (const tool of ['sh', 'httpd', 'nc', 'wget', 'sleep']) {
     symlinkSync('busybox', join(folder, 'bin', tool))
   }
@@ -136,8 +134,8 @@ export async function makeWebImage(dockerd: Dockerd, name: string, big: Buffer):
 export async function makeDnsImage(dockerd: Dockerd, name: string): Promise<void> {
   const folder = dockerd.folder('dns')
   const program = '/usr/sbin/dnsmasq'
-  const libraries = execFileSync('ldd', [program], { encoding: 'utf8' }).match(/\/\S+/g) ?? []
-  execFileSync('cp', ['-L', '--parents', '-t', folder, program, ...libraries])
+  const libraries = execaSync('ldd', [program]).stdout.match(/\/\S+/g) ?? []
+  execaSync('cp', ['-L', '--parents', '-t', folder, program, ...libraries])
   mkdirSync(join(folder, 'etc'))
   writeFileSync(join(folder, 'etc/passwd'), 'root:x:0:0::/:/\n')
   await dockerd.importImage(folder, name)

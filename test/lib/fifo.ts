@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import type { Test } from 'tap'
 
 /** What an empty pipe takes, bytes; see pipe(7). */
@@ -26,7 +26,7 @@ export interface Fifo {
 
 export function makeFifo(t: Test, name = 'pipe'): Fifo {
   const path = join(t.testdir(), name)
-  execFileSync('mkfifo', ['-m', '600', path])
+  execaSync('mkfifo', ['-m', '600', path])
   // Opened for reading first, without waiting for a writer.
   let readFd: number | undefined = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   let writeFd: number | undefined = openSync(path, constants.O_WRONLY)

@@ -1,11 +1,8 @@
-import { execFile, execFileSync } from 'node:child_process'
 import { cp, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
+import { execa, execaSync } from 'execa'
 import type { Test } from 'tap'
 import type { Dockerd } from './dockerd.js'
-
-const run = promisify(execFile)
 
 const BASE = 'node-base:local'
 const IMAGE = 'docker-proxy:local'
@@ -51,20 +48,21 @@ export async function testImage(
 
 async function makeBase(dockerd: Dockerd): Promise<void> {
   const root = dockerd.folder('base')
-  const [mirror = '', suite = ''] = execFileSync(
-    'apt-get',
-    ['indextargets', '--format', '$(SITE) $(RELEASE)', 'Created-By: Packages'],
-    { encoding: 'utf8' },
-  ).split(/\s/)
-  await run('debootstrap', ['--variant=minbase', suite, root, mirror], {
+  const [mirror = '', suite = ''] = execaSync('apt-get', [
+    'indextargets',
+    '--format',
+    '$(SITE) $(RELEASE)',
+    'Created-By: Packages',
+  ]).stdout.split(/\s/)
+  await execa('debootstrap', ['--variant=minbase', suite, root, mirror], {
     maxBuffer: 64 * 1024 * 1024,
   })
   const node = await realpath(process.execPath)
   await cp(node, join(root, 'usr/bin/node'))
-  const npmCommand = execFileSync('which', ['npm'], { encoding: 'utf8' }).trim()
+  const npmCommand = execaSync('which', ['npm']).stdout.trim()
   const npm = dirname(dirname(await realpath(npmCommand)))
   await cp(npm, join(root, 'usr/lib/node_modules/npm'), { recursive: true })
-  await run('ln', ['-sf', '../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/bin/npm')])
+  await execa('ln', ['-sf', '../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/bin/npm')])
   await cp(CA_CERTIFICATES, join(root, CA_CERTIFICATES))
   await cp('/etc/apt', join(root, 'etc/apt'), { recursive: true })
   await dockerd.importImage(root, BASE, `ENV NODE_EXTRA_CA_CERTS=${CA_CERTIFICATES}`)

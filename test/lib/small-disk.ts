@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import type { Test } from 'tap'
 
 /** A disk of its own for a test, that can be filled up. */
@@ -14,9 +14,9 @@ export interface SmallDisk {
 /** Mounts one; takes root. */
 export function mountSmallDisk(t: Test): SmallDisk {
   const folder = mkdtempSync(join(tmpdir(), 'small-disk-'))
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder])
+  execaSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder])
   t.teardown(() => {
-    execFileSync('umount', [folder])
+    execaSync('umount', [folder])
     rmdirSync(folder)
   })
   const filler = join(folder, 'filler')

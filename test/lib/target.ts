@@ -38,7 +38,7 @@ export interface Target {
   serverOf(pid: number): number
 }
 
-export interface StartOptions extends RunOptions {
+interface StartOptions extends RunOptions {
   readonly host?: { ip?: string; port?: number }
 }
 

@@ -1,7 +1,8 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { userInfo } from 'node:os'
+import { execaSync } from 'execa'
 import t, { type Test } from 'tap'
 import { processStartDate } from '../../src/linux/proc/process.js'
 import { findHolder, occupyingSockets } from '../../src/ports/holder.js'
@@ -127,9 +128,9 @@ t.test('a foreign wildcard of IPv6 that may be dual-stack comes last', async (t)
 
 t.test('a process in another network namespace has another port', { skip }, async (t) => {
   const name = `publish-${process.pid}`
-  execFileSync('ip', ['netns', 'add', name])
-  t.teardown(() => execFileSync('ip', ['netns', 'delete', name]))
-  execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up'])
+  execaSync('ip', ['netns', 'add', name])
+  t.teardown(() => execaSync('ip', ['netns', 'delete', name]))
+  execaSync('ip', ['-n', name, 'link', 'set', 'lo', 'up'])
   const { port } = await startListener(t, { prefix: ['ip', 'netns', 'exec', name] })
   t.equal(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), undefined)
 })

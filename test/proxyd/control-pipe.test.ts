@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import t, { type Test } from 'tap'
 import { NodePoller } from '../../src/linux/sockets/node-poller.js'
 import { ControlPipe } from '../../src/proxyd/control-pipe.js'
@@ -9,7 +9,7 @@ import { until } from '../lib/until.js'
 /** A control pipe, and what it has told. */
 function controlPipe(t: Test) {
   const path = join(t.testdir(), 'control')
-  execFileSync('mkfifo', [path])
+  execaSync('mkfifo', [path])
   const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
   const requests: string[] = []
   const refused: string[] = []

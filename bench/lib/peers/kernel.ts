@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
 import { release } from 'node:os'
+import { execaSync } from 'execa'
 import { BASES } from '../bases.js'
 import { missingProgram, versionOf, type Peer } from '../peer.js'
 import { openNamespace } from '../site.js'
@@ -39,7 +39,7 @@ export const dnat: Peer = {
 }
 `
     const [program, ...args] = site.proxy(NFT, '-f', '-')
-    execFileSync(program, args, { input: rules, stdio: ['pipe', 'ignore', 'pipe'] })
+    execaSync(program, args, { input: rules, stdio: ['pipe', 'ignore', 'pipe'] })
     return undefined
   },
 }

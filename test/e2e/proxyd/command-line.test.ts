@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import t from 'tap'
 import { missing, run, stop } from '../../lib/program.js'
 import { PROXYD, runFolder, startProxyd } from '../../lib/proxyd.js'
@@ -36,10 +36,7 @@ t.test(
 
 t.test('the version, and options that can not be followed', async (t) => {
   const program = PROXYD
-  t.match(
-    execFileSync(program, ['--version'], { encoding: 'utf8' }),
-    /^docker-proxyd \(commit .*\) version /,
-  )
+  t.match(execaSync(program, ['--version']).stdout, /^docker-proxyd \(commit .*\) version /)
   for (const [args, text] of [
     [
       ['--workers', '17'],

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, closeSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import t from 'tap'
 import { fetchPortStatuses } from '../../../src/status/port-status.js'
 import { notRoot, proxyFlags, READY, run, stop, type Running } from '../../lib/program.js'
@@ -11,7 +11,7 @@ import { mountSmallDisk } from '../../lib/small-disk.js'
 import { until } from '../../lib/until.js'
 
 function limitDescriptors({ pid }: Running, limit: number): void {
-  execFileSync('prlimit', [`--pid=${pid}`, `--nofile=${limit}:`])
+  execaSync('prlimit', [`--pid=${pid}`, `--nofile=${limit}:`])
 }
 
 t.test('out of descriptors, new ports are refused and those that are there go on', async (t) => {
@@ -202,7 +202,7 @@ t.test('without the control pipe of its launchers no other takes its place', asy
 
 t.test('a control pipe that others may write to is not used', async (t) => {
   const folder = runFolder(t)
-  execFileSync('mkfifo', ['-m', '666', join(folder, 'control')])
+  execaSync('mkfifo', ['-m', '666', join(folder, 'control')])
   const proxyd = run(t, ['--run-dir', folder], { program: PROXYD })
   t.match(await proxyd.exit, { code: 1 })
   t.equal(

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { request, type IncomingMessage } from 'node:http'
 import { once } from 'node:events'
 import { json } from 'node:stream/consumers'
+import { execaSync } from 'execa'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import t, { type Test } from 'tap'
@@ -184,9 +184,7 @@ t.test(
   async (t) => {
     const daemon = await startDaemon(t)
     const curl = (...args: string[]): string =>
-      execFileSync('curl', ['-sS', '--unix-socket', `${daemon.folder}/socket`, ...args], {
-        encoding: 'utf8',
-      })
+      execaSync('curl', ['-sS', '--unix-socket', `${daemon.folder}/socket`, ...args]).stdout
     const url = 'http://docker-publish/v1/publications'
     const body = JSON.stringify({ backend: '127.0.0.9', ports: ['127.0.0.1::80'], name: 'a' })
     t.match(JSON.parse(curl('-H', 'content-type: application/json', '-d', body, url)), {

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { execFileSync } from 'node:child_process'
 import { mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import t from 'tap'
 import { processCommand, processIds } from '../../../src/linux/proc/process.js'
 import { freeRow } from '../../lib/free-row.js'
@@ -144,10 +144,10 @@ t.test(
   async (t) => {
     const name = `publish-cli-${process.pid}`
     const inNamespace = ['netns', 'exec', name]
-    execFileSync('ip', ['netns', 'add', name])
-    t.teardown(() => execFileSync('ip', ['netns', 'delete', name]))
+    execaSync('ip', ['netns', 'add', name])
+    t.teardown(() => execaSync('ip', ['netns', 'delete', name]))
     const disable = 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6'
-    execFileSync('ip', [...inNamespace, 'sh', '-c', disable])
+    execaSync('ip', [...inNamespace, 'sh', '-c', disable])
     const check = run(t, [...inNamespace, PUBLISH, 'check', '-p', '8080:80'], {
       program: 'ip',
       status: 'ignore',
@@ -200,7 +200,7 @@ t.test('run: stopped before the proxy is ready, it does not wait for it', async 
   const folder = t.testdir()
   const slow = join(folder, 'docker-proxy')
   const fifo = join(folder, 'never')
-  execFileSync('mkfifo', [fifo])
+  execaSync('mkfifo', [fifo])
   const script = `#!/bin/sh\ncase "$*" in -help) ;; *) read -r _ <${fifo} ;; esac\nexec ${PROGRAM} "$@"\n`
   writeFileSync(slow, script, { mode: 0o755 })
   const temporary = join(folder, 'tmp')

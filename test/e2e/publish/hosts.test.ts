@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
+import { execaSync } from 'execa'
 import t, { type Test } from 'tap'
 import { makeCertificates } from '../../lib/certificates.js'
 import { freeRow } from '../../lib/free-row.js'
@@ -121,13 +122,13 @@ t.test(
     const folder = mkdtempSync(join(tmpdir(), 'publish-test-'))
     t.teardown(() => rmSync(folder, { recursive: true, force: true }))
     const uid = 65_534
-    execFileSync('chown', [String(uid), folder])
+    execaSync('chown', [String(uid), folder])
     const env = {
       PATH: process.env['PATH'],
       XDG_RUNTIME_DIR: join(folder, 'run'),
       XDG_STATE_HOME: join(folder, 'state'),
     }
-    execFileSync('mkdir', ['-p', env.XDG_RUNTIME_DIR], { uid })
+    execaSync('mkdir', ['-p', env.XDG_RUNTIME_DIR], { uid })
     const child = spawn(PUBLISH, ['daemon', '--log-level', 'silent'], { uid, env, stdio: 'ignore' })
     const exit = once(child, 'exit')
     t.teardown(async () => {
@@ -135,12 +136,12 @@ t.test(
       await exit
     })
     const client = (...args: string[]): string =>
-      execFileSync(PUBLISH, args, {
+      execaSync(PUBLISH, args, {
         uid,
         env,
-        encoding: 'utf8',
+        extendEnv: false,
         stdio: ['ignore', 'pipe', 'ignore'],
-      })
+      }).stdout
     await until(() => {
       try {
         return HEADER.test(client('ls'))
@@ -163,7 +164,7 @@ async function startSshd(t: Test): Promise<{ port: number; bin: string }> {
   const port = freeRow(1)
   const file = (name: string): string => join(folder, name)
   for (const key of ['host', 'user'])
-    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file(key)])
+    execaSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file(key)])
   const socketHost = file('daemon.sock')
   writeFileSync(
     file('sshd_config'),

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import t, { type Test } from 'tap'
 import type { PublicationEvent } from '../../../src/controller/publication-event.js'
 import type { RuntimeRecord } from '../../../src/supervisor/runtime-record.js'
@@ -170,7 +170,7 @@ t.test("killed in the middle of an add: the next daemon ends what is nobody's", 
   // A docker-proxy that waits for what never comes before it begins.
   const folder = t.testdir()
   const slow = join(folder, 'docker-proxy')
-  execFileSync('mkfifo', [join(folder, 'never')])
+  execaSync('mkfifo', [join(folder, 'never')])
   const script = `#!/bin/sh\ncase "$*" in -help) ;; *) read -r _ <${folder}/never ;; esac\nexec ${PROGRAM} "$@"\n`
   writeFileSync(slow, script, { mode: 0o755 })
   const daemon = await startDaemon(t, {}, '--proxy-path', slow)

@@ -1,15 +1,15 @@
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, symlinkSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import type { Test } from 'tap'
 import { ORIGINAL, proxyFlags, stop } from '../../lib/program.js'
 import type { Target } from '../../lib/target.js'
 import { dial, exchange, readAll, startBackend, startEcho } from '../../lib/sockets.js'
 
 const output = (command: string, ...args: string[]): string =>
-  execFileSync(command, args, { encoding: 'utf8' }).trim()
+  execaSync(command, args).stdout.trim()
 
 export function processSuite(t: Test, target: Target): void {
   t.test('ps shows the command line, and pgrep and pidof find the name', async (t) => {

@@ -1,5 +1,6 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { execaSync } from 'execa'
 import t from 'tap'
 import {
   bootId,
@@ -54,7 +55,7 @@ t.test('one whose name is odd', async (t) => {
 })
 
 t.test('one that is gone, or a zombie', async (t) => {
-  const pid = Number(execFileSync('/bin/sh', ['-c', 'echo $$'], { encoding: 'utf8' }))
+  const pid = Number(execaSync('/bin/sh', ['-c', 'echo $$']).stdout)
   t.equal(processStartTime(pid), undefined)
   t.equal(processCommand(pid), undefined)
   t.equal(processSockets(pid).size, 0)
