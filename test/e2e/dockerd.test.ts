@@ -131,7 +131,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
     await saysHello(taken)
     const { stderr, code } = await publish(t, ['check', '-p', `${taken}:80`])
     t.match(stderr, new RegExp(`held by   httpd -f -p ${taken}.*, container ${id.slice(0, 12)}\\)`))
-    t.equal(exitCode, 125)
+    t.equal(code, 125)
     await docker('rm', '-f', 'holder')
   })
 
