@@ -10,7 +10,7 @@ import type { Scenario } from './lib/scenario.js'
 import { formatScenario } from './lib/table.js'
 
 /*
- * Every proxy that is on this machine, with the same work for each, side by side.
+ * Measures every proxy on this machine with the same work, side by side.
  */
 
 const FAILED = 1
@@ -22,7 +22,7 @@ function end(status: number, message: string): never {
   process.exit(status)
 }
 
-/** Those that can be measured here, and why the others can't. */
+/** The peers that can be measured here, and why the others can't. */
 function present<T extends Peer | Scenario>(all: readonly T[], leftOut: LeftOut[]): T[] {
   return all.filter((each) => {
     const reason = each.missing()
@@ -90,7 +90,7 @@ async function main(): Promise<void> {
       const result = await rounds.measure(scenario, peers, progress)
       progress.clear()
       tellLeftOut()
-      // What no peer is for, or was cut short in its first round, has nothing to tell.
+      // A scenario without peers, or one that was interrupted in its first round, has no results.
       if (!result.rows.some(({ values, failure }) => failure || Object.keys(values).length))
         continue
       results.scenarios.push(result)
@@ -102,7 +102,7 @@ async function main(): Promise<void> {
   }
   results.interrupted = rounds.isInterrupted
   const hasSome = results.scenarios.length > 0
-  // A run that brought nothing does not take the place of one that did.
+  // A run without results does not replace earlier results.
   const where = hasSome ? folder.write(results).join(' and ') : ''
   if (results.interrupted) {
     end(

@@ -5,7 +5,7 @@ import { removeBundlesAtEnd } from './lib/places.js'
 import { Results } from './lib/results.js'
 
 /*
- * Says what got slower from one run of the benchmark to another, or fails now, and ends with 1 where something did.
+ * Reports what got slower or fails between two runs of the benchmark. Ends with status 1 if anything did.
  */
 
 const WORSE = 1

@@ -2,16 +2,16 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { KIB } from './units.js'
 
 /*
- * What a process and all that it has started cost, by the kernel's own accounts.
+ * What a process and all its descendants cost, by the kernel's accounting.
  */
 
-/** Ticks of the processor's time in /proc, a second; it is 100 on every Linux there is, see sysconf(3). */
+/** Ticks of processor time in /proc per second: 100 on every Linux, see sysconf(3). */
 const TICKS_PER_SECOND = 100
-/** So few ticks tell little: each process may have used up to one more. */
+/** Fewer ticks are inexact: each process may have used up to one more. */
 const MIN_TICKS = 5
 const SAMPLE_MS = 200
 
-/** A process and its descendants, those that have just ended left out. */
+/** A process and its descendants, without those that have just ended. */
 export function family(pid: number): number[] {
   const members = [pid]
   for (const member of members) {
@@ -21,12 +21,12 @@ export function family(pid: number): number[] {
   return members
 }
 
-/** Processes and their descendants, none twice. */
+/** Processes and their descendants, each once. */
 function families(pids: readonly number[]): number[] {
   return [...new Set(pids.flatMap(family))]
 }
 
-/** Time of the processors that they have used so far, also by children that have ended, seconds. */
+/** Processor time that they have used, including that of children that have ended, seconds. */
 function processorSeconds(pids: readonly number[]): number {
   const ticks = families(pids).map((member) => {
     // utime, stime, cutime and cstime of proc(5), `/proc/PID/stat`, counted from behind the name.

@@ -6,7 +6,7 @@ import { freePort } from './ports.js'
 import { scratchPath, writeScratch } from './scratch.js'
 import type { Site } from './site.js'
 
-/** What stands for the container: answers to HTTP, what iperf3 speaks to, and echoes. */
+/** Stands for the container: answers HTTP, runs an iperf3 server, and echoes. */
 export type Backend = 'http' | 'bulk' | 'udp' | 'echo'
 
 const PROGRAMS: Partial<Record<Backend, [program: string, packageName: string]>> = {
@@ -14,13 +14,13 @@ const PROGRAMS: Partial<Record<Backend, [program: string, packageName: string]>>
   bulk: ['/usr/bin/iperf3', 'iperf3'],
 }
 
-/** @returns why a backend can't be had here, and what to do about it */
+/** @returns why a backend can't run here, and what to do about it */
 export function missingBackend(backend: Backend): string | undefined {
   const needed = PROGRAMS[backend]
   return needed && missingProgram(...needed)
 }
 
-/** How each is started, and how one request shows that it, or a proxy before it, works. */
+/** How to start each backend, and how to check it, or a proxy before it, with one request. */
 const KINDS: Record<Backend, { command(port: number): Command; check(port: number): Command }> = {
   http: {
     command: (port) => [
@@ -48,7 +48,7 @@ function checkBy(kind: string, port: number): Command {
   return [process.execPath, loadProgram('check'), kind, String(port)]
 }
 
-/** An HTTP server of one worker that answers with a line. */
+/** An HTTP server with one worker that answers with one line. */
 function httpServer(port: number): string {
   return `master_process off;
 daemon off;
@@ -64,15 +64,15 @@ http {
 `
 }
 
-/** The backends of a site; each is started when it is first asked for. */
+/** The backends of a site. Each is started when it is first needed. */
 export class Backends {
   readonly #running = new Map<Backend, Promise<{ port: number; child: ChildProcess }>>()
 
   constructor(private readonly site: Site) {}
 
   /**
-   * The port of one that works.
-   * @throws Error when it can't be started, or does not answer
+   * Returns the port of a working backend.
+   * @throws Error if it can't be started, or does not answer
    */
   async port(backend: Backend): Promise<number> {
     let running = this.#running.get(backend)
@@ -86,8 +86,8 @@ export class Backends {
   }
 
   /**
-   * @param child who is to answer, where that is a process
-   * @throws Error when one request to this port is not answered as the backend would
+   * @param child the process that must answer, if it is a process
+   * @throws Error if one request to this port is not answered as the backend would
    */
   async check(backend: Backend, port: number, child: ChildProcess | undefined): Promise<void> {
     const inVain = new AbortController()
@@ -101,7 +101,7 @@ export class Backends {
   }
 
   /**
-   * Stops one, and starts it again at the port that it had.
+   * Restarts a backend on the same port.
    * @throws Error as `port`
    */
   async renew(backend: Backend): Promise<void> {

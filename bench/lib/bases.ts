@@ -1,2 +1,2 @@
-/** The peers that the others are compared with: the original, and no proxy at all. */
+/** The peers that all others are compared with: Docker's docker-proxy, and no proxy at all. */
 export const BASES = ['docker-proxy', 'direct'] as const

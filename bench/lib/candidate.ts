@@ -15,7 +15,7 @@ export interface Candidate {
   failure?: string
 }
 
-/** Starts a peer before the backend, and sees that one request is answered. */
+/** Starts a peer before the backend, and checks that one request is answered. */
 export async function startForTraffic(
   scenario: Traffic,
   bed: Bed,

@@ -2,30 +2,30 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 
 /*
- * Processes that are measured, or that measure. Each has a process group of its own, so that what it starts itself goes
- * with it; none outlives the benchmark, unless that is killed hard.
+ * Processes that are measured, and load generators. Each has a process group of its own, so that its children end
+ * with it. None outlives the benchmark, unless the benchmark is killed with SIGKILL.
  */
 
-/** How long what was ended has to come to its end, milliseconds. */
+/** Time that a process has to end, milliseconds. */
 const END_MS = 10_000
 
-/** That of dockerd under systemd is about as small; what whoever runs this has in theirs is nobody's time or memory here. */
+/** About as small as dockerd's environment under systemd: the user's own environment must not cost time or memory here. */
 const ENVIRONMENT = { PATH: process.env['PATH'] }
 
-/** Those that run, and the signal that ends each. */
+/** The running processes, and the signal that ends each. */
 const children = new Map<ChildProcess, NodeJS.Signals>()
 let isEnding = false
 process.on('exit', endAll)
 
-/** Ends all that is running, so that whoever waits for it goes on, and lets nothing more be started. */
+/** Ends everything that runs, and prevents new starts. */
 export function endAll(): void {
   isEnding = true
   for (const [child, signal] of children) killGroup(child, signal)
 }
 
 /**
- * Does something, and ends what it has started when it takes too long.
- * @throws Error then
+ * Runs a task, and ends the processes that it has started if it takes too long.
+ * @throws Error in that case
  */
 export async function withinSeconds<T>(seconds: number, work: () => Promise<T>): Promise<T> {
   const before = new Set(children.keys())
@@ -53,7 +53,7 @@ export async function withinSeconds<T>(seconds: number, work: () => Promise<T>):
 export type Command = readonly [program: string, ...args: string[]]
 
 /**
- * Starts a program that runs until `stopChild`; `endsBy` is for one that has something to clear away. Descriptor 3 is the status pipe, which docker-proxy needs; it is `stdio[3]`.
+ * Starts a program that runs until `stopChild`. `endsBy` is for a program that has something to clean up. Descriptor 3 is docker-proxy's status pipe: `stdio[3]`.
  */
 export function startChild(
   command: Command,
@@ -71,7 +71,7 @@ export function startChild(
   return keep(child, endsBy)
 }
 
-/** A program that is spoken to by lines: on its stdin, and from its stdout. */
+/** A program that is controlled by lines on its stdin, and answers on its stdout. */
 export function startDialog(command: Command): ChildProcess {
   refuseAtTheEnd()
   const [program, ...args] = command
@@ -80,8 +80,8 @@ export function startDialog(command: Command): ChildProcess {
 }
 
 /**
- * Starts a program that runs until it is stopped, and waits for the first thing that it says.
- * @param fault the sentence for one that ends before
+ * Starts a program that runs until it is stopped, and waits for its first output.
+ * @param fault the message if it ends before that
  */
 export async function startReady(command: Command, fault: string): Promise<ChildProcess> {
   const child = startDialog(command)
@@ -107,7 +107,7 @@ export class CommandError extends Error {
 
   constructor(
     message: string,
-    /** What it had printed. */
+    /** Its output so far. */
     readonly stdout: string,
   ) {
     super(message)
@@ -116,9 +116,9 @@ export class CommandError extends Error {
 
 /**
  * Runs a program to its end.
- * @param until `signal` says that it is of no use any more; `interruptAfter`, seconds, that it has done enough
- * @returns what it printed
- * @throws CommandError when it fails, with what it said last; Error when it can't be run
+ * @param until `signal` aborts it; after `interruptAfter`, seconds, it is interrupted and its result counts
+ * @returns its output
+ * @throws CommandError with its last message if it fails; Error if it can't be run
  */
 export async function output(
   command: Command,
@@ -153,15 +153,15 @@ export async function output(
   )
 }
 
-/** How a child has ended, where it has. */
+/** How a child has ended, if it has. */
 export function howItEnded({ exitCode, signalCode }: ChildProcess): string | undefined {
   if (signalCode) return `ended by ${signalCode}`
   return exitCode === null ? undefined : `ended with status ${exitCode}`
 }
 
 /**
- * Does work that some processes are there for.
- * @throws Error how one of them has ended, whatever else the work has met
+ * Runs a task that needs some processes.
+ * @throws Error that says how one of them has ended, whatever other error the task has met
  */
 export async function whileRunning<T>(
   processes: readonly ChildProcess[],
@@ -197,6 +197,6 @@ function killGroup({ pid }: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): v
   try {
     process.kill(-pid, signal)
   } catch {
-    // All of it has ended.
+    // The whole process group has ended.
   }
 }

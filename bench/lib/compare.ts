@@ -4,31 +4,31 @@ import { formatNumber, formatRatio } from './number.js'
 import type { Figure, Results, ScenarioResult, Value } from './results.js'
 import { middleHalf } from './statistics.js'
 
-/** A change that is smaller than this is none, though the rounds lie apart. */
+/** A smaller change does not count, even if it is significant. */
 const MIN_CHANGE = 0.05
-/** Fewer rounds have no spread to speak of. */
+/** The spread of fewer rounds says nothing. */
 const MIN_ROUNDS = 3
-/** Memory does not grow and shrink with the speed of the machine. */
+/** Memory does not depend on the speed of the machine. */
 const SIZES = ['KiB', 'MiB']
 
-/** How one of our engines' figures has changed, or that it is not there any more. */
+/** How a figure of one of our engines has changed, or that it is missing now. */
 export interface Change {
   readonly scenario: string
   readonly peer: string
   readonly figure: Figure
   readonly before: Value
   readonly after?: Value
-  /** As multiples of docker-proxy's figure of their run, where they were compared so. */
+  /** As multiples of docker-proxy's figure in the same run, if both runs have one. */
   readonly ratios?: readonly [before: number, after: number]
-  /** How much more it is now, as a share; Infinity where it was nothing before. */
+  /** The relative growth; Infinity if the figure was 0 before. */
   readonly change: number
   readonly verdict: 'failed' | 'slower' | 'faster' | 'same' | 'too noisy' | 'too few rounds'
 }
 
-/** The middle of the rounds, and between what the middle half of them lies. */
+/** The median of the rounds, and the quartiles. */
 type Range = ReturnType<typeof middleHalf>
 
-/** Every figure of our engines that was measured before, and whose scenario was run again. */
+/** Compares each earlier figure of our engines whose scenario was run again. */
 export function compareResults(before: Results, after: Results): Change[] {
   const ours = before.peers.filter(({ isOurs }) => isOurs).map(({ name }) => name)
   const again = after.peers.map(({ name }) => name)
@@ -64,7 +64,7 @@ function changeOf(
 
 function verdictOf(figure: Figure, from: Range, to: Range, change: number): Change['verdict'] {
   if (Math.abs(change) < MIN_CHANGE) return 'same'
-  // One round that is off by itself hides nothing, and makes nothing up.
+  // Uses the quartiles, so that one outlier neither hides a change nor makes one up.
   if (to.low <= from.high && to.high >= from.low) return 'too noisy'
   const isMore = figure.better === 'more' ? change > 0 : change < 0
   return isMore ? 'faster' : 'slower'
@@ -74,7 +74,7 @@ function valueOf({ rows }: ScenarioResult, peer: string, figure: Figure): Value 
   return rows.find((row) => row.peer === peer)?.values[figure.key]
 }
 
-/** Both as multiples of docker-proxy's figure of their run, where there is one: the same machine is not as fast at all times. */
+/** Both as multiples of docker-proxy's figure in the same run, if there is one: the speed of the machine varies. */
 function comparable(
   figure: Figure,
   before: Value,
@@ -90,25 +90,25 @@ function comparable(
   return [from, to, true]
 }
 
-/** Round by round, since both were measured one after the other in each. */
+/** Divides round by round, because both were measured one after the other in each round. */
 function ratios({ rounds }: Value, base: Value): Range | undefined {
   if (base.rounds.length !== rounds.length || base.low <= 0) return undefined
   return middleHalf(rounds.map((value, i) => value / (base.rounds[i] ?? NaN)))
 }
 
-/** Whether what we have now is worse anywhere. */
+/** Whether anything is worse now. */
 export function isWorse(changes: readonly Change[]): boolean {
   return changes.some(({ verdict }) => verdict === 'slower' || verdict === 'failed')
 }
 
-/** What is said of those that are only counted. */
+/** Describes changes that are only counted. */
 const REST: Partial<Record<Change['verdict'], string>> = {
   same: 'are the same',
   'too noisy': 'differ, but no more than their rounds do among themselves',
   'too few rounds': 'have too few rounds to tell',
 }
 
-/** What one run has of ours, and the other has not. */
+/** Lists what only one of the runs has of our engines. */
 export function notInBoth(before: Results, after: Results): string[] {
   const namesOf = ({ peers, scenarios }: Results): string[] => [
     ...peers.filter(({ isOurs }) => isOurs).map(({ name }) => `the peer ${name}`),
@@ -121,7 +121,7 @@ export function notInBoth(before: Results, after: Results): string[] {
   ]
 }
 
-/** What failed, what got slower, and what faster, by how much. */
+/** Lists what failed, got slower or got faster, and by how much. */
 export function formatChanges(changes: readonly Change[]): string {
   const told = (['failed', 'slower', 'faster'] as const).flatMap((verdict) =>
     changes.filter((change) => change.verdict === verdict),

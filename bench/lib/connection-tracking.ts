@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 
 /*
- * The kernel's table of tracked connections, which is on where any rule translates addresses, as on a host that has had a
- * dockerd: connections that have ended stay in it for two minutes, and when it is full new ones are dropped.
+ * The kernel's table of tracked connections. It is in use if any rule translates addresses, as on a host with a
+ * dockerd. Ended connections stay in it for two minutes, and when it is full, new ones are dropped.
  */
 
 const FULL = 0.99
 
-/** How many connections are tracked, and how many may be; undefined where none are. */
+/** The number of tracked connections, and the limit; undefined if none are tracked. */
 function tracked(): { count: number; max: number } | undefined {
   try {
     const [count = 0, max = 0] = ['count', 'max'].map((name) =>
@@ -25,7 +25,7 @@ export function describeTracking(): string {
   return now ? `on, for ${now.max} connections` : 'off'
 }
 
-/** What to say where it explains that connections are not answered. */
+/** A hint for connections that are not answered, if a full table explains it. */
 export function fullTable(): string | undefined {
   const now = tracked()
   if (!now || now.count < FULL * now.max) return undefined

@@ -1,17 +1,17 @@
 import { readFileSync } from 'node:fs'
 
-/** Cores of the proxy: HAProxy and nginx are given as many threads. */
+/** Cores of the proxy. HAProxy and nginx get as many threads. */
 export const PROXY_CORES = 2
-/** With fewer than these, the load would have no cores of its own. */
+/** With fewer cores, the load would have none of its own. */
 const MIN_CORES = 4
 
-/** Which cores the proxy runs on, and which the load and the backends. */
+/** The cores of the proxy, and those of the load and the backends. */
 export interface Cores {
   readonly proxy: readonly number[]
   readonly load: readonly number[]
 }
 
-/** @returns undefined where there are too few to keep them apart, and all share what there is */
+/** @returns undefined if there are too few cores to separate them, and all share them */
 export function divideCores(cores: readonly number[]): Cores | undefined {
   if (cores.length < MIN_CORES) return undefined
   return { proxy: cores.slice(0, PROXY_CORES), load: cores.slice(PROXY_CORES) }
@@ -31,7 +31,7 @@ export function parseCores(list: string): number[] {
   })
 }
 
-/** The command before a program that keeps it on these cores. */
+/** The prefix of a command that keeps a program on these cores. */
 export function onCores(cores: readonly number[] | undefined): readonly string[] {
   return cores ? ['taskset', '-c', cores.join(',')] : []
 }

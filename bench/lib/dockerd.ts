@@ -27,11 +27,11 @@ export interface Dockerd {
   readonly image: string
   /** Runs the docker command. */
   readonly docker: (...args: string[]) => Promise<string>
-  /** Ends it; its containers, rules and bridge go as well. */
+  /** Ends it, and removes its containers, rules and bridge. */
   readonly stop: () => Promise<void>
 }
 
-/** @returns why one can't be had here, and what to do about it */
+/** @returns why no dockerd can run here, and what to do about it */
 export function missingDockerd(): string | undefined {
   if (process.getuid?.() !== 0) return 'dockerd is for root: run the benchmark as root'
   const other = processIds().find((pid) => processCommand(pid)?.[0]?.endsWith('dockerd'))
@@ -44,9 +44,9 @@ export function missingDockerd(): string | undefined {
 }
 
 /**
- * Starts a dockerd that uses this docker-proxy.
- * @param env what it hands on to its proxies
- * Rejects with a sentence when it does not start.
+ * Starts a dockerd that uses a given docker-proxy.
+ * @param env environment that dockerd passes on to its proxies
+ * Rejects with a sentence if it does not start.
  */
 export async function startDockerd(proxy: string, env: NodeJS.ProcessEnv): Promise<Dockerd> {
   const folder = mkdtempSync(scratchPath('dockerd-'))

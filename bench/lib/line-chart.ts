@@ -7,14 +7,14 @@ const WIDTH = 720
 const HEIGHT = 320
 const PLOT = { left: 64, right: WIDTH - 160, top: 34, bottom: HEIGHT - 46 }
 const LABEL_HEIGHT = 15
-/** Names stand so far from the ends of their lines. */
+/** Distance of names from the ends of their lines. */
 const NAME_GAP = 22
-/** Labels below the axis need so much room each. */
+/** Room for each label below the axis. */
 const MIN_LABEL_GAP = 34
-/** Others than ours are told apart by their dashes and tones as well as by their names. */
+/** Other projects' lines differ by dashes and tones, in addition to their names. */
 const DASHES = ['', '7 3', '2 3', '9 3 2 3', '4 2', '12 4']
 const TONES = 3
-/** Of an SVG within a page the style holds for all of the page: so each rule names the SVG. */
+/** A style inside an SVG applies to the whole page, so each rule names the SVG. */
 const STYLE = `
   svg text { font: 12px system-ui, sans-serif; fill: #444 }
   svg .title { font-size: 14px; font-weight: 600; fill: #111 }
@@ -31,16 +31,16 @@ const STYLE = `
 
 interface Line {
   readonly name: string
-  /** Classes that give it its colour. */
+  /** Classes that set its colour. */
   readonly tone: string
   readonly dash: string
   readonly points: readonly { readonly x: number; readonly value: number }[]
 }
 
 /**
- * A scenario's curve, as an SVG that stands by itself: a line for each peer, with its name at the end. Values stand on a
- * logarithmic scale, and so do numbers along the line, with room for a 0.
- * @returns undefined where there is no curve, or nothing was measured for it
+ * Draws a scenario's curve as a standalone SVG: a line for each peer, with its name at the end. Values are on a
+ * logarithmic scale, and so are numbers along the axis, with room for 0.
+ * @returns undefined if the scenario has no curve, or nothing was measured for it
  */
 export function lineChart(scenario: ScenarioResult, ours: readonly string[]): string | undefined {
   const { curve } = scenario
@@ -93,11 +93,11 @@ ${text((PLOT.left + PLOT.right) / 2, HEIGHT - 8, curve.xTitle, 'middle')}
 `
 }
 
-/** Where each stands along the axis: numbers by their size, others at equal steps. */
+/** Positions along the axis: numbers by their size, other values at equal steps. */
 export function placesOf(all: readonly (number | string)[]): number[] {
   const numbers = all.filter((x) => typeof x === 'number')
   const smallest = Math.min(...numbers.filter((x) => x > 0))
-  // As a logarithm, but for what is near the smallest and below, where it becomes a straight line down to 0.
+  // Logarithmic, but linear down to 0 near the smallest value.
   const at =
     numbers.length === all.length ? numbers.map((x) => Math.asinh(x / smallest)) : [...all.keys()]
   const [first = 0, last = 0] = [at[0], at.at(-1)]
@@ -129,14 +129,14 @@ function linesOf(
     .filter(({ points }) => points.length > 0)
 }
 
-/** Round values around a range, each two or two and a half times the one before. */
+/** Round values around a range, each 2 or 2.5 times the one before. */
 export function logTicks(low: number, high: number): number[] {
   const steps = [1, 2, 5]
   const ticks: number[] = []
   for (let power = Math.floor(Math.log10(low)); ; power++) {
     for (const step of steps) {
       const tick = step * 10 ** power
-      // The last of those below the range is where it begins.
+      // The axis begins at the last value below the range.
       if (tick <= low) ticks.length = 0
       ticks.push(tick)
       if (tick >= high && ticks.length > 1) return ticks
@@ -144,10 +144,10 @@ export function logTicks(low: number, high: number): number[] {
   }
 }
 
-/** Moves what would stand on top of each other apart, as little as need be. */
+/** Moves labels apart that would overlap, as little as possible. */
 export function spreadOut(places: readonly number[], distance: number): number[] {
   const order = places.map((place, index) => ({ place, index })).sort((a, b) => a.place - b.place)
-  // From the middle outwards would be nicer; downwards is enough, and then back up as far as it went too far.
+  // Downwards first, and then back up as far as it went too far.
   for (let i = 1; i < order.length; i++) {
     const [above, here] = [order[i - 1], order[i]]
     if (above && here) here.place = Math.max(here.place, above.place + distance)

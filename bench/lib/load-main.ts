@@ -1,4 +1,4 @@
-/** Runs a program of bench/load; what ends it, wherever it is thrown, is its last line on stderr, which the benchmark tells. */
+/** Runs a program of bench/load. Any error becomes its last line on stderr, which the benchmark shows. */
 export function loadMain(main: () => void | Promise<void>): void {
   process.on('uncaughtException', fail)
   Promise.resolve().then(main).catch(fail)

@@ -7,7 +7,7 @@ import { packageFile } from './places.js'
 import type { Results } from './results.js'
 import { MIB } from './units.js'
 
-/** The machine that the figures are of. */
+/** The machine on which the figures were measured. */
 export function describeMachine(): Results['machine'] {
   const cores = allowedCores()
   const divided = divideCores(cores)
@@ -24,7 +24,7 @@ export function describeMachine(): Results['machine'] {
   }
 }
 
-/** Versions of what makes the load. */
+/** Versions of the load generators. */
 export function describeTools(): Record<string, string> {
   const autocannon = JSON.parse(readFileSync(packageFile('autocannon/package.json'), 'utf8')) as {
     version: string

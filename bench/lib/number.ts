@@ -1,4 +1,4 @@
-/** A number with three digits that mean something, and groups of thousands; `-` for none. */
+/** A number with three significant digits and grouped thousands; `-` for none. */
 export function formatNumber(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return '-'
   if (value === 0) return '0'

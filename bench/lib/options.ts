@@ -9,7 +9,7 @@ import { SCENARIOS } from './scenarios/index.js'
 const QUICK = { rounds: 1, seconds: 0.5 }
 const THOROUGH = { rounds: 3, seconds: 0.5 }
 const MAX_ROUNDS = 1_000
-/** Of a round: in less the processor's time says little, see `isMeasurable`. */
+/** The shortest round, seconds. In less, the processor time says little, see `isMeasurable`. */
 const MIN_SECONDS = 0.5
 const MAX_SECONDS = 3_600
 
@@ -18,19 +18,19 @@ export interface Options {
   readonly peers: readonly Peer[]
   /** Rounds that count. */
   readonly rounds: number
-  /** Whether so many were asked for, also of what takes long. */
+  /** Whether the number of rounds was given: then it applies to slow scenarios as well. */
   readonly insists: boolean
-  /** Of a round of traffic. */
+  /** Length of a round, seconds. */
   readonly seconds: number
-  /** Whether what takes long is left out. */
+  /** Whether slow scenarios are left out. */
   readonly isQuick: boolean
-  /** Where the results go. */
+  /** Folder of the results. */
   readonly out: string
 }
 
 /**
- * @param args as given, without the program
- * @param refuse told in one line what can't be followed
+ * @param args the arguments, without the program
+ * @param refuse receives one line about arguments that are wrong
  */
 export function parseOptions(args: readonly string[], refuse: (message: string) => never): Options {
   const list = (value: string | string[]): string[] =>
@@ -59,7 +59,7 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       coerce: list,
       describe: `some of ${peers.join(', ')}`,
     })
-    // As text: of numbers that are given twice yargs makes others.
+    // As text: yargs would turn two numbers into an array.
     .option('rounds', {
       type: 'string',
       requiresArg: true,
@@ -79,7 +79,7 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       describe: 'folder for results.json and report.html [bench-results]',
     })
     .check(({ only, peers: chosen, rounds, seconds, out }) => {
-      // yargs takes any word there for a no.
+      // yargs would take any word there for `false`.
       const quick = args.find((arg) => /^--(no-)?quick=(?!true$|false$)/.test(arg))
       if (quick !== undefined) throw new Error(`${quick}: use --quick, or leave it out`)
       expectSome('--only', only, known)
@@ -106,7 +106,7 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     insists: values.rounds !== undefined,
     seconds: Number(values.seconds ?? seconds),
     isQuick: values.quick,
-    // npm goes to the project's folder first.
+    // npm changes to the project's folder first.
     out:
       values.out === undefined
         ? resolve(ROOT, 'bench-results')
@@ -114,12 +114,12 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
   }
 }
 
-/** As with other programs, of two the last one holds. */
+/** If an option is given twice, the last one counts, as in other programs. */
 function last<T>(given: T | T[]): T | undefined {
   return Array.isArray(given) ? given.at(-1) : given
 }
 
-/** yargs's own sentence does not say what to do. */
+/** The message of yargs does not say what to do. */
 function plain(message: string): string {
   const option = /^Not enough arguments following: (\w+)/.exec(message)?.[1]
   return option === undefined ? message : `--${option} needs a value: see --help`

@@ -4,62 +4,62 @@ import type { Site } from './site.js'
 
 type Protocol = 'tcp' | 'udp'
 
-/** From where to where a proxy is to forward. */
+/** The port that a proxy listens on, and its backend. */
 export interface Forward {
   readonly protocol: Protocol
   readonly port: number
   readonly backendPort: number
 }
 
-/** A proxy to be measured, or what stands in for one. */
+/** A proxy to measure, or a substitute for one. */
 export interface Peer {
   readonly name: string
-  /** How it is run here, in a few words. */
+  /** How it runs here, in a few words. */
   readonly how: string
   readonly protocols: readonly Protocol[]
-  /** Whether it is this project's. */
+  /** Whether it belongs to this project. */
   readonly isOurs?: true
-  /** Whether it is no proxy, and the load goes to the backend's own port. */
+  /** Whether it is no proxy: the load connects to the backend's own port. */
   readonly isBackend?: true
-  /** Whether the kernel does it, and no process. */
+  /** Whether the kernel forwards, without a process. */
   readonly isKernel?: true
-  /** With more at once than so many it is not measured. */
+  /** The highest number of connections that it is measured with. */
   readonly maxConnections?: number
-  /** Whether it has processes that stay, and that it starts again when they end. */
+  /** Whether it has permanent worker processes, which it restarts when they end. */
   readonly hasWorkers?: true
-  /** Whether it tells on descriptor 3 when it is ready, as dockerd wants it. */
+  /** Whether it reports on descriptor 3 that it is ready, as dockerd requires. */
   readonly hasStatusPipe?: true
-  /** What it is, with its version. */
+  /** Its name and version. */
   readonly version: () => string
-  /** The docker-proxy that a dockerd can be pointed at, and the environment that it hands on. */
+  /** The docker-proxy that a dockerd can use, and the environment that dockerd passes on. */
   readonly underDockerd?: () => { readonly path: string; readonly env: NodeJS.ProcessEnv }
-  /** A process that its own are served by, where there is one that all of them share. */
+  /** The process that serves all of its ports, if there is one. */
   readonly server?: () => number | undefined
-  /** How that has ended, where it has. */
+  /** How that process has ended, if it has. */
   readonly serverEnded?: () => string | undefined
   /** Why it can't be measured here, and what to do about it. */
   readonly missing: () => string | undefined
-  /** Where it forwards; the machine itself but for what needs a network of its own. */
+  /** Where it forwards: this machine, unless it needs a network of its own. */
   readonly openSite?: () => Promise<Site>
   /**
-   * Starts to forward.
-   * @returns the process; none where there is none, as with the kernel's own ways
+   * Starts forwarding.
+   * @returns the process; undefined if the kernel forwards
    */
   readonly start: (forward: Forward, site: Site) => ChildProcess | undefined
 }
 
-/** @returns why a program of a Debian package is not there */
+/** @returns why a program of a Debian package is missing */
 export function missingProgram(program: string, packageName: string): string | undefined {
   return existsSync(program)
     ? undefined
     : `${program} is missing: install ${packageName} (apt-get install ${packageName})`
 }
 
-/** The first thing that looks like a version in what a program prints about itself, on whichever output, with whichever status. */
+/** The first version number in what a program prints about itself, on stdout or stderr, with any status. */
 export function versionOf(program: string, ...args: string[]): string {
   const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' })
   return /\d+\.\d+(\.\d+)*[\w.+~-]*/.exec(`${stdout}${stderr}`)?.[0] ?? 'of unknown version'
 }
 
-/** One that others' processes serve forwards as one of them does: HTTP shows that, and the rest would be measured twice. */
+/** A peer whose ports another process serves is measured with HTTP alone: all else would measure that process twice. */
 export const hasOwnEngine = ({ server }: Peer): boolean => server === undefined

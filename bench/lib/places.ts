@@ -2,17 +2,17 @@ import { rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 
-/** Where the project is, and the programs of bench/load; told by the script that builds and starts the benchmark. */
+/** The folders of the project and of the programs of bench/load, set by the script that builds and starts the benchmark. */
 export const ROOT = resolve(process.env['BENCH_ROOT'] ?? '.')
 const BUNDLES = process.env['BENCH_BUNDLES']
 
-/** The folder of what was built for this run; it is gone at the end. */
+/** The folder of the programs that were built for this run. It is removed at the end. */
 export function bundles(): string {
   if (!BUNDLES) throw new Error('to be started by scripts/bench.sh')
   return BUNDLES
 }
 
-/** To be called by what the script has started: the programs that were built for it are its own to remove. */
+/** Called by programs that the script has started: only these may remove the programs that were built for them. */
 export function removeBundlesAtEnd(): void {
   process.on('exit', () => rmSync(bundles(), { recursive: true, force: true }))
 }

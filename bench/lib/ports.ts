@@ -1,22 +1,22 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** Below those that the system gives to connections, which come and go here by the thousand. */
+/** Below the ephemeral ports, which connections use here by the thousand. */
 const FIRST = 20_000
 const LAST = 32_000
 
-/** Two runs at once begin elsewhere. */
+/** Simultaneous runs begin at different ports. */
 let next = FIRST + Math.floor(Math.random() * (LAST - FIRST))
 
-/** A port that nobody has and that nobody was given here before. */
+/** A port that is free, and was not used by this run before. */
 export async function freePort(): Promise<number> {
   const [port = 0] = await freePorts(1)
   return port
 }
 
 /**
- * Ports that stand in a row.
- * @throws Error when there is no such row
+ * Consecutive free ports.
+ * @throws Error if there are not enough
  */
 export async function freePorts(count: number): Promise<number[]> {
   let row: number[] = []

@@ -1,14 +1,14 @@
 const WIDTH = 24
 
-/** How far the benchmark is and how long it will take yet: a bar on a terminal, a line for each scenario elsewhere. */
+/** Shows progress and the remaining time: a bar on a terminal, otherwise a line for each scenario. */
 export class Progress {
   readonly #started = performance.now()
   #done = 0
   #what = ''
 
   /**
-   * @param total how long all of it takes by estimate, seconds; the time left is told by how well that came true so far
-   * @param write to where it goes
+   * @param total estimated time of everything, seconds; the remaining time is corrected by the accuracy so far
+   * @param write writes to the output
    */
   constructor(
     private readonly total: number,
@@ -16,7 +16,7 @@ export class Progress {
     private readonly write: (text: string) => void,
   ) {}
 
-  /** Tells what comes now. */
+  /** Shows the next step. */
   start(what: string, index: number, count: number): void {
     this.#what = `${index} of ${count}: ${what}`
     if (!this.isTerminal) this.write(`${this.#what}${this.#timeLeft()}\n`)
@@ -33,12 +33,12 @@ export class Progress {
     this.write(`\r\x1b[K${text.slice(0, Math.max(0, columns - 1 - left.length))}${left}`)
   }
 
-  /** @param seconds that were estimated for what is done now */
+  /** @param seconds the estimate of the step that is now done */
   advance(seconds: number): void {
     this.#done += seconds
   }
 
-  /** Leaves the terminal's line to what is printed next. */
+  /** Clears the terminal's line for other output. */
   clear(): void {
     if (this.isTerminal) this.write('\r\x1b[K')
   }

@@ -10,8 +10,8 @@ const PAUSE_MS = 1
 const IDLE_CHECK_MS = 50
 
 /**
- * Waits until a proxy says on its status pipe that it forwards.
- * @throws Error with its reason when it says that it can't
+ * Waits until a proxy reports on its status pipe that it forwards.
+ * @throws Error with the reason if the proxy reports a failure
  */
 export async function statusReady(child: ChildProcess): Promise<void> {
   const end = once(child, 'close').then(() => [howItEnded(child) ?? 'it ended'])
@@ -21,7 +21,7 @@ export async function statusReady(child: ChildProcess): Promise<void> {
   if (String(status) !== '0\n') throw new Error(String(status).trim().replace(/^1\n/, ''))
 }
 
-/** Waits until somebody accepts connections at a port of this machine. */
+/** Waits until a process accepts connections on a port of this machine. */
 export async function portReady(port: number, child: ChildProcess): Promise<void> {
   for (const end = performance.now() + TRIES_MS; ;) {
     const socket = connect({ port, host: '127.0.0.1' })
@@ -39,7 +39,7 @@ export async function portReady(port: number, child: ChildProcess): Promise<void
   }
 }
 
-/** Waits until a process has nothing left to do: its processor time stands still. */
+/** Waits until a process is idle: its processor time no longer grows. */
 export async function untilIdle(pid: number): Promise<void> {
   for (let before = ''; ;) {
     await new Promise((done) => setTimeout(done, IDLE_CHECK_MS))

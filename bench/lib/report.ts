@@ -5,7 +5,7 @@ import { formatNumber, formatRatio } from './number.js'
 import type { Figure, Results, Row, ScenarioResult } from './results.js'
 
 /*
- * report.html: one file that needs no other, in the colours of the reader's system.
+ * report.html: one file without any other, in the reader's light or dark colours.
  */
 
 const STYLE = `
@@ -75,7 +75,7 @@ function intro({ date, machine, tools, rounds, seconds, interrupted }: Results):
     .join('\n')
 }
 
-/** How the first figures compare with the original's, or with no proxy where that was not measured, at a glance. */
+/** An overview: the first figures relative to Docker's docker-proxy, or to no proxy if that was not measured. */
 function overview(
   scenarios: readonly ScenarioResult[],
   peers: readonly string[],
@@ -104,7 +104,7 @@ ${body.join('\n')}
 </table></div>`
 }
 
-/** The first that was measured: a short run leaves out some. */
+/** The first base that was measured: a short run leaves some out. */
 function mainFigure({ figures, rows }: ScenarioResult): Figure | undefined {
   return figures.find(({ key }) => rows.some(({ values }) => values[key] !== undefined))
 }
@@ -137,7 +137,7 @@ function section(scenario: ScenarioResult, ours: readonly string[]): string {
     .map(({ peer, failure = '' }) => `<p class="failure">${escapeHtml(`${peer}: ${failure}`)}</p>`)
   const inCurve = scenario.curve?.points.map(({ key }) => key) ?? []
   const bars = scenario.figures
-    // What the curve shows need not be shown twice, but for the first.
+    // A figure that the curve shows is left out, except the first.
     .filter(({ key }, i) => i === 0 || !inCurve.includes(key))
     .map((figure) => barChart(figure, scenario.rows, ours))
   return `<section>
@@ -149,7 +149,7 @@ ${lineChart(scenario, ours) ?? ''}
 </section>`
 }
 
-/** A bar for each peer with its name and value beside it, the best first. */
+/** A bar for each peer with its name and value, the best first. */
 function barChart(figure: Figure, rows: readonly Row[], ours: readonly string[]): string {
   const bars = rows
     .flatMap(({ peer, values }) => {

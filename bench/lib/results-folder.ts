@@ -5,10 +5,10 @@ import { lineChart } from './line-chart.js'
 import { formatReport } from './report.js'
 import type { Results } from './results.js'
 
-/** The folder that a run's results go to; they are there from the first scenario on. */
+/** The folder of a run's results. Results are written after each scenario. */
 export class ResultsFolder {
   /**
-   * Makes it, and sees that it can be written to before anything is measured.
+   * Makes the folder, and checks that it is writable before anything is measured.
    * @throws Error with a sentence for the user
    */
   constructor(private readonly path: string) {
@@ -21,9 +21,9 @@ export class ResultsFolder {
   }
 
   /**
-   * Puts these results in the place of those that are there, whole files at once.
-   * @returns the files that people read
-   * @throws Error as above; what was there is as it was, but for files that were whole
+   * Replaces the earlier results, each file as a whole.
+   * @returns the files for people
+   * @throws Error as above; files that were not replaced are unchanged
    */
   write(results: Results): string[] {
     const ours = results.peers.filter(({ isOurs }) => isOurs).map(({ name }) => name)
@@ -64,7 +64,7 @@ export class ResultsFolder {
   }
 }
 
-/** With its parents; Node's own way with these goes round and round where they can't be had, as in /proc. */
+/** Makes a folder and its parents. Node's recursive mkdir loops for ever where a parent can't be made, as in /proc. */
 function makeFolder(path: string): void {
   if (existsSync(path) && statSync(path).isDirectory()) return
   if (!existsSync(dirname(path))) makeFolder(dirname(path))

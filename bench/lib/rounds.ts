@@ -9,44 +9,44 @@ import { scenarioResult } from './scenario-result.js'
 import type { Bed, Figures, Scenario } from './scenario.js'
 import { MACHINE } from './site.js'
 
-/** A warm-up takes this share of a round's time, but half a second at least. */
+/** Length of the warm-up relative to a round; at least half a second. */
 const WARM_UP = 0.3
 const MIN_WARM_UP = 0.5
-/** Time that a round takes beside the load's, seconds. */
+/** Time that a round takes besides the load, seconds. */
 const OVERHEAD = 0.4
 
-/** How long a peer may take until it answers, seconds. */
+/** Time that a peer has to answer, seconds. */
 const PREPARE_SECONDS = Number(process.env['BENCH_PATIENCE'] ?? 30)
 
 export interface RoundOptions {
   /** Rounds that count. */
   readonly rounds: number
-  /** Whether so many were asked for, also of what takes long. */
+  /** Whether the number of rounds was given: then it applies to slow scenarios as well. */
   readonly insists: boolean
-  /** Of a round of traffic. */
+  /** Length of a round, seconds. */
   readonly seconds: number
   readonly isQuick: boolean
 }
 
-/** Measures scenarios, one peer after the other in each round, so that what else the machine does falls on all. */
+/** Measures scenarios, in each round one peer after the other, so that other work on the machine affects all peers. */
 export class Rounds {
   readonly #beds = new Map<Peer, Promise<Bed>>()
   readonly #machine = { site: MACHINE, backends: new Backends(MACHINE) }
   #isInterrupted = false
 
-  /** @param leftOut is told what could not be measured */
+  /** @param leftOut receives what could not be measured */
   constructor(
     private readonly options: RoundOptions,
     private readonly leftOut: LeftOut[],
   ) {}
 
-  /** Time that a scenario takes by estimate, seconds. */
+  /** The estimated time of a scenario, seconds. */
   estimate(scenario: Scenario, peers: readonly Peer[]): number {
     const able = peers.filter((peer) => suits(scenario, peer)).length
     return able * this.#roundsOf(scenario) * this.#secondsOf(scenario)
   }
 
-  /** Ends what is under way: the rounds that all peers have had are kept. */
+  /** Ends what is running. Rounds that all peers have completed are kept. */
   interrupt(): void {
     this.#isInterrupted = true
     endAll()
@@ -73,7 +73,7 @@ export class Rounds {
       }
       for (let round = 0; round < this.#roundsOf(scenario) && !this.#isInterrupted; round++) {
         const brought = await this.#round(scenario, round, candidates, progress)
-        // Of a round that was cut short some would have one more than others; and the first one warms up.
+        // An incomplete round does not count, or some peers would have one more; nor does the first, which warms up.
         if (this.isInterrupted || round < this.#warmUps(scenario)) continue
         for (const [candidate, figures] of brought) candidate.rounds.push(figures)
       }
@@ -83,7 +83,7 @@ export class Rounds {
     return scenarioResult(scenario, candidates)
   }
 
-  /** Stops the backends, and removes the networks that peers have had. */
+  /** Stops the backends, and removes the networks of peers. */
   async close(): Promise<void> {
     await this.#machine.backends.stop()
     for (const bed of this.#beds.values()) {
@@ -120,7 +120,7 @@ export class Rounds {
           if (ended) throw new Error(ended)
           brought.set(candidate, figures)
         })
-        // It may still be busy with the one that has failed.
+        // The backend may still be busy with the peer that has failed.
         if (candidate.failure) {
           await this.#renewBackend(scenario, candidate).catch(() => undefined)
         }
@@ -131,7 +131,7 @@ export class Rounds {
     return brought
   }
 
-  /** A peer that fails is out: what it brought before is not averaged with anything. */
+  /** Excludes a peer that has failed. Its earlier rounds do not count. */
   async #attempt(candidate: Candidate, work: () => Promise<void>): Promise<void> {
     try {
       await work()
@@ -143,7 +143,7 @@ export class Rounds {
     }
   }
 
-  /** What a start costs is that of a process that has not served others before; and one that has ended serves nobody. */
+  /** Replaces a process before start-up is measured, because it has served others, and one that has ended. */
   async #renewServer(scenario: Scenario, peer: Peer): Promise<void> {
     if (!peer.server || !(scenario.kind === 'start' || peer.serverEnded?.())) return
     const bed = this.#beds.get(peer)
@@ -157,7 +157,7 @@ export class Rounds {
     await backends.renew(scenario.backend)
   }
 
-  /** Each peer has its network and backends for all scenarios. */
+  /** Each peer keeps its network and backends for all scenarios. */
   #bedOf(peer: Peer): Promise<Bed> {
     const { isQuick, seconds } = this.options
     const leaveOut = (name: string, reason: string): void =>
@@ -173,7 +173,7 @@ export class Rounds {
     return bed
   }
 
-  /** A process that is started anew each time has nothing to warm up; and who is in a hurry has no time for it. */
+  /** A process that is started for each round has nothing to warm up, and a short run has no time for it. */
   #warmUps({ kind }: Scenario): number {
     return kind === 'traffic' && !this.options.isQuick ? 1 : 0
   }
@@ -184,7 +184,7 @@ export class Rounds {
     return rounds + this.#warmUps(scenario)
   }
 
-  /** What takes so much longer than it should hangs, seconds. */
+  /** Time after which a measurement hangs, beyond the estimate, seconds. */
   #limitOf(scenario: Scenario): number {
     return Math.ceil(4 * this.#secondsOf(scenario)) + PREPARE_SECONDS
   }
@@ -200,11 +200,11 @@ async function closeBed({ backends, site }: Bed): Promise<void> {
   await site.close()
 }
 
-/** How a peer's own process has ended, or the one that all its processes share. */
+/** How a peer's own process, or the one that all its ports share, has ended. */
 function endOf({ peer, child }: Candidate): string | undefined {
   const ended = child && howItEnded(child)
   const server = peer.serverEnded?.()
-  // With that its launchers end as well.
+  // The launchers end with it.
   return server ? `the process that serves it ${server}` : ended && `it ${ended}`
 }
 

@@ -3,12 +3,12 @@ import { execaSync } from 'execa'
 
 const TABLES = ['nat', 'filter', 'mangle', 'raw']
 
-/** The machine's firewall as it is now; returns what brings that back, with tables that were not there gone. */
+/** Saves the machine's firewall. @returns a function that restores it, and removes tables that did not exist */
 export function keepRules(): () => void {
   const saved = execaSync('iptables-save').stdout
   return () => {
     execaSync('iptables-restore', { input: `${saved}\n` })
-    // iptables-restore leaves tables alone that it is told nothing of.
+    // iptables-restore does not change tables that its input does not name.
     for (const table of TABLES.filter((name) => !saved.includes(`*${name}\n`))) {
       spawnSync('nft', ['delete', 'table', 'ip', table])
     }

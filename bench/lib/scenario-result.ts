@@ -3,14 +3,14 @@ import type { Figure, Row, ScenarioResult, Value } from './results.js'
 import type { Figures, Scenario, Traffic } from './scenario.js'
 import { summarize } from './statistics.js'
 
-/** What a peer has brought, and why it is out where it is. */
+/** The figures of a peer, or why it was excluded. */
 export interface Measured {
   readonly peer: { readonly name: string }
   readonly rounds: readonly Figures[]
   readonly failure?: string
 }
 
-/** What the rounds of a scenario come to. */
+/** Summarises the rounds of a scenario. */
 export function scenarioResult(scenario: Scenario, all: readonly Measured[]): ScenarioResult {
   const figures = [
     ...scenario.figures,
@@ -44,7 +44,7 @@ function rowOf({ peer, rounds, failure }: Measured, figures: readonly Figure[]):
   return { peer: peer.name, values }
 }
 
-/** Adds how the medians compare with those of the bases. */
+/** Adds the ratios of the medians to those of the bases. */
 function withRatios(rows: readonly Row[]): Row[] {
   return rows.map((row) => {
     const values = Object.entries(row.values).map(([key, value]) => {

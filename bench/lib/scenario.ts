@@ -3,23 +3,23 @@ import type { Peer } from './peer.js'
 import type { Figure } from './results.js'
 import type { Site } from './site.js'
 
-/** What a round has brought, by the keys of the figures. */
+/** The result of a round, by the keys of the figures. */
 export type Figures = Readonly<Record<string, number>>
 
-/** What a peer is measured with. */
+/** Conditions of a measurement. */
 export interface Bed {
   readonly peer: Peer
   readonly site: Site
   readonly backends: Backends
-  /** Of a round of traffic. */
+  /** Length of a round, seconds. */
   readonly seconds: number
-  /** Whether what takes long is to be left out. */
+  /** Whether slow parts are left out. */
   readonly isQuick: boolean
-  /** Tells what can't be measured here, and why. */
+  /** Reports what can't be measured here, and why. */
   leaveOut(name: string, reason: string): void
 }
 
-/** A chart of figures along a line: what each stands for there. */
+/** A chart of figures along an axis, with the position of each. */
 interface Curve {
   readonly title: string
   readonly xTitle: string
@@ -29,41 +29,41 @@ interface Curve {
 
 interface Common {
   readonly name: string
-  /** `--only` takes this as well as the name. */
+  /** `--only` accepts this as well as the name. */
   readonly group?: string
   readonly title: string
-  /** What makes the load, and how much of it. */
+  /** The load generator, and its parameters. */
   readonly load: string
-  /** The first is the one that the scenario is for. */
+  /** The first is the main figure. */
   readonly figures: readonly Figure[]
   readonly curve?: Curve
   /** Why it can't be run here, and what to do about it. */
   readonly missing: () => string | undefined
-  /** The peers that it tells apart, where not all. */
+  /** The peers that it compares, if not all. */
   readonly suits?: (peer: Peer) => boolean
 }
 
-/** Work that is done through a proxy, which is there through all rounds. */
+/** Work through a proxy that runs for all rounds. */
 export interface Traffic extends Common {
   readonly kind: 'traffic'
   readonly backend: Backend
-  /** What the processor's time is told for: the unit, and how many seconds are one of it. */
+  /** The unit for processor time, and the number of units per second. */
   readonly cost: { readonly unit: string; readonly scale: number }
-  /** @returns the figures, and how many requests, datagrams or GiB there were */
+  /** @returns the figures, and the number of requests, datagrams or GiB */
   measure(port: number, bed: Bed, seconds: number): Promise<{ figures: Figures; work: number }>
 }
 
-/** Something about how a proxy starts, or about one that has just been started. */
+/** A measurement of a proxy's start, or of a proxy that has just started. */
 export interface Start extends Common {
   readonly kind: 'start'
-  /** One round is enough, where no number was asked for. */
+  /** One round is enough, unless a number was given. */
   readonly isLong?: boolean
-  /** How long a round takes about, of which each load takes `load`, seconds. */
+  /** The approximate length of a round, with loads of `load` seconds, seconds. */
   readonly seconds: (load: number, isQuick: boolean) => number
   measure(bed: Bed): Promise<Figures>
 }
 
 export type Scenario = Traffic | Start
 
-/** For what needs no more than this project has. */
+/** For scenarios that need nothing but this project. */
 export const nothingMissing = (): undefined => undefined

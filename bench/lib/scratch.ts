@@ -4,7 +4,7 @@ import { bundles } from './places.js'
 
 let folder: string | undefined
 
-/** A path in a folder for configurations and the like, which goes with the bundles. */
+/** A path for configuration and other temporary files, which are removed with the bundles. */
 export function scratchPath(name: string): string {
   folder ??= mkdtempSync(join(bundles(), 'scratch-'))
   return join(folder, name)

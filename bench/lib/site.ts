@@ -1,11 +1,11 @@
 import { startReady, stopChild, type Command } from './child.js'
 import { allowedCores, divideCores, onCores } from './cores.js'
 
-/** A network on whose loopback proxy, load and backends meet, and the cores that each of them has. */
+/** A network in which proxy, load and backends share a loopback interface, and the cores of each. */
 export interface Site {
-  /** The command that runs a proxy there. */
+  /** The command that runs a proxy in it. */
   proxy(...command: Command): Command
-  /** The command that runs a backend there, or what makes the load. */
+  /** The command that runs a backend or a load generator in it. */
   load(...command: Command): Command
   close(): Promise<void>
 }
@@ -28,8 +28,8 @@ function siteAfter(prefix: readonly string[], close: () => Promise<void>): Site 
 export const MACHINE: Site = siteAfter([], () => Promise.resolve())
 
 /**
- * A network namespace with a loopback and no more; it is gone when it is closed.
- * @throws Error for others than root
+ * A network namespace with nothing but a loopback interface. Closing removes it.
+ * @throws Error for users other than root
  */
 export async function openNamespace(): Promise<Site> {
   const script = 'ip link set lo up && echo ready && read -r end'

@@ -3,10 +3,10 @@ import { stopChild } from './child.js'
 import { statusReady } from './ready.js'
 import type { Bed } from './scenario.js'
 
-/** Proxies of several ports, and what ends them. */
+/** Running proxies of several ports, and how to end them. */
 export interface Started {
   readonly children: readonly ChildProcess[]
-  /** From each one's exec(2) until it was ready, in all, seconds. What Node takes to fork, dockerd does not. */
+  /** Total time of all proxies from exec(2) to ready, seconds. Excludes Node's forks, which dockerd does not need. */
   readonly seconds: number
   readonly close: () => Promise<void>
 }
@@ -27,7 +27,7 @@ export async function startPeers(
       const child = peer.start({ protocol: 'tcp', port, backendPort }, site)
       if (!child) throw new Error(`${peer.name} has no process`)
       children.push(child)
-      // Node's spawn returns with the exec.
+      // Node's spawn returns after the exec.
       const start = performance.now()
       await statusReady(child)
       milliseconds += performance.now() - start

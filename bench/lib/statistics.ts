@@ -1,9 +1,9 @@
-/** The middle one; the mean of the two middle ones of an even number; NaN of none. */
+/** The median: of an even number of values the mean of the two middle ones; NaN for no values. */
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5)
 }
 
-/** The value at a share of the way from the lowest to the highest, between two where it falls between them; NaN of none. */
+/** A quantile, interpolated linearly; NaN for no values. */
 function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   const place = share * (sorted.length - 1)
@@ -11,7 +11,7 @@ function quantile(values: readonly number[], share: number): number {
   return below + (above - below) * (place % 1)
 }
 
-/** The median, and between what the middle half of all lies. */
+/** The median and the quartiles. */
 export function middleHalf(values: readonly number[]): {
   low: number
   median: number
@@ -20,25 +20,25 @@ export function middleHalf(values: readonly number[]): {
   return { low: quantile(values, 0.25), median: median(values), high: quantile(values, 0.75) }
 }
 
-/** The value that a share of all do not exceed, by the nearest rank; NaN of none. */
+/** A percentile by the nearest rank; NaN for no values. */
 export function percentile(values: readonly number[], percent: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   const rank = Math.ceil((percent / 100) * sorted.length)
   return sorted[Math.max(rank, 1) - 1] ?? NaN
 }
 
-/** Where the middle half of the rounds lies so far apart, as a share of the median, they say little. */
+/** A distance of the quartiles, relative to the median, from which on the rounds say little. */
 const NOISY = 0.125
 
 export interface Summary {
   readonly median: number
   readonly low: number
   readonly high: number
-  /** Whether the rounds differ too much for the median to be relied on; one that is off by itself does no harm. */
+  /** Whether the rounds differ too much for a reliable median. One outlier does not count. */
   readonly noisy: boolean
 }
 
-/** What rounds come to. */
+/** Summarises rounds. */
 export function summarize(rounds: readonly number[]): Summary {
   const { low, median: middle, high } = middleHalf(rounds)
   return {

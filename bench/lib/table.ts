@@ -5,7 +5,7 @@ import type { Figure, Row, ScenarioResult, Value } from './results.js'
 
 const SPREAD_OF = 2
 
-/** With more figures beside the first than these, their ratios would make the table too wide. */
+/** With more figures beside the first, the ratios would make the table too wide. */
 const MAX_WITH_RATIOS = 3
 
 interface Column {
@@ -14,8 +14,8 @@ interface Column {
 }
 
 /**
- * A scenario's results for a terminal: the first figure with its spread and its ratios, the others beside it, or below
- * it where there is no room.
+ * Formats a scenario's results for a terminal: the first figure with its spread and ratios, the others beside it, or below
+ * it if there is no room.
  * @param width of the terminal, characters
  */
 export function formatScenario(scenario: ScenarioResult, width = Infinity): string {
@@ -28,7 +28,7 @@ export function formatScenario(scenario: ScenarioResult, width = Infinity): stri
   const tables: string[] = []
   for (let from = 0; from < columns.length;) {
     let to = columns.length
-    // One column is there in any case.
+    // There is at least one column.
     while (to > from + 1 && widthOf(tableOf(columns.slice(from, to), rows)) > width) to--
     tables.push(tableOf(columns.slice(from, to), rows))
     from = to
@@ -36,7 +36,7 @@ export function formatScenario(scenario: ScenarioResult, width = Infinity): stri
   return [...wrap(`${title} · ${load}`, width), ...tables, ...failures].join('\n')
 }
 
-/** As lines that are no longer than the terminal is wide. */
+/** As lines that fit the width of the terminal. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = []
   for (const word of text.split(' ')) {
@@ -102,7 +102,7 @@ function withoutRatio(value: Value | undefined): string {
   return formatNumber(value?.median)
 }
 
-/** All columns but the first hold numbers. */
+/** All columns except the first hold numbers. */
 function alignRight(head: readonly string[], rows: readonly string[][]): string[][] {
   const widths = head.map((title, i) =>
     Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)),

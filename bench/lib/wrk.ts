@@ -7,15 +7,15 @@ import type { Site } from './site.js'
 const WRK = '/usr/bin/wrk'
 const MICROSECONDS = { us: 1, ms: 1_000, s: 1_000_000 }
 
-/** @returns why it can't be had here, and what to do about it */
+/** @returns why wrk can't be used here, and what to do about it */
 export function missingWrk(): string | undefined {
   return missingBackend('http') ?? missingProgram(WRK, 'wrk')
 }
 
 /**
- * HTTP requests by wrk, one after the other on each connection.
+ * Sends HTTP requests with wrk, one after the other on each connection.
  * @param isEach whether each request has a connection of its own
- * @returns requests a second and their 99th percentile in microseconds, and how many there were
+ * @returns requests per second, their 99th percentile in microseconds, and the number of requests
  */
 export async function runWrk(
   site: Site,
@@ -26,7 +26,7 @@ export async function runWrk(
 ): Promise<{ figures: { rate: number; p99: number }; work: number }> {
   const command = site.load(
     ...[WRK, '--threads', '1', '--connections', String(connections), '--latency'],
-    // It takes whole seconds, and tells of what it has done when it is interrupted.
+    // It accepts whole seconds only, and reports what it has done when it is interrupted.
     ...['--duration', `${Math.ceil(seconds) + 1}s`],
     ...(isEach ? ['--header', 'Connection: close'] : []),
     `http://127.0.0.1:${port}/`,

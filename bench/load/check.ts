@@ -6,16 +6,16 @@ import { execa } from 'execa'
 import { loadMain } from '../lib/load-main.js'
 
 /*
- * One request, so that nobody is measured who does not work; it is tried for a while, since it may be starting.
+ * Sends one request, so that no proxy is measured that does not work. Tries for a while, because the proxy may still be starting.
  *
  *     check iperf3|http|echo|udp PORT
  *
- * Prints what was wrong, and ends with status 1.
+ * Prints the fault, and ends with status 1.
  */
 
 const TRIES_MS = 10_000
 const PAUSE_MS = 10
-/** An answer that is not there by then was lost, or never comes. */
+/** An answer that has not come after this time is lost, milliseconds. */
 const ANSWER_MS = 1_000
 const WORD = 'are you there?'
 const HOST = '127.0.0.1'

@@ -5,10 +5,10 @@ import { loadMain } from '../lib/load-main.js'
 import { percentile } from '../lib/statistics.js'
 
 /*
- * A backend whose bulk and whose small answers come from two processes, so that only the proxy can hold the one back for the
- * other; and a client that takes bulk in one process, and sends small messages in another.
+ * A backend that sends bulk data and small answers from two processes, so that only the proxy can delay one for the
+ * other; and a client that receives bulk data in one process, and sends small messages in another.
  *
- *     fair backend PORT            answers `bulk` with data without end, and all else with itself
+ *     fair backend PORT            answers `bulk` with endless data, and everything else with an echo
  *     fair client PORT SECONDS     prints {"p50": µs, "p99": µs, "count": messages} of the small messages
  */
 

@@ -4,23 +4,23 @@ import { createInterface } from 'node:readline'
 import { loadMain } from '../lib/load-main.js'
 
 /*
- * Connections that are opened, heard of once by the backend, and then left alone.
+ * Opens connections, sends one message on each, and then leaves them idle.
  *
  *     idle PORT
  *
- * Each line on stdin is how many there are to be; when there are, the line is printed.
+ * Each line on stdin is the number of connections to have. The line is printed when they are open.
  */
 
 const HOST = '127.0.0.1'
 const WORD = 'x'
 const AT_A_TIME = 100
-/** What is not answered by then is not forwarded, milliseconds. */
+/** A message without an answer after this time was not forwarded, milliseconds. */
 const ANSWER_MS = 5_000
 const port = Number(process.argv[2])
 
 async function open(): Promise<void> {
   const socket = connect({ port, host: HOST, noDelay: true })
-  // An echo shows that it goes all the way to the backend.
+  // An echo proves that the connection reaches the backend.
   socket.write(WORD)
   const [echo] = (await once(socket, 'data', { signal: AbortSignal.timeout(ANSWER_MS) })) as [
     Buffer,

@@ -4,7 +4,7 @@ import { loadMain } from '../lib/load-main.js'
 import { percentile } from '../lib/statistics.js'
 
 /*
- * HTTP requests at a fixed rate, whether those before were answered or not, and how long each answer takes.
+ * Sends HTTP requests at a fixed rate, whether or not earlier ones were answered, and measures how long each answer takes.
  *
  *     rate PORT SECONDS REQUESTS_PER_SECOND CONNECTIONS     prints {"p50": µs, "p90": …, "p99": …, "p99.9": …, "answered": …}
  */
@@ -12,13 +12,13 @@ import { percentile } from '../lib/statistics.js'
 const HOST = '127.0.0.1'
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n'
 const PERCENTS = [50, 90, 99, 99.9]
-/** What was not answered by then counts as having taken so long. */
+/** A request without an answer counts with this time. */
 const LAST_ANSWERS_MS = 500
 
 const [port = 0, seconds = 1, rate = 1, connections = 1] = process.argv.slice(2).map(Number)
 const times: number[] = []
 
-/** A connection on which answers come in the order of the requests; all answers have one length. */
+/** A connection on which answers come in the order of the requests. All answers have the same length. */
 class Line {
   readonly #sent: number[] = []
   #answerLength = 0
@@ -33,7 +33,7 @@ class Line {
     this.socket.write(REQUEST)
   }
 
-  /** How long those have waited that were not answered yet, microseconds. */
+  /** The waiting times of requests that have no answer yet, microseconds. */
   waiting(): number[] {
     return this.#sent.map((sent) => (performance.now() - sent) * 1000)
   }
@@ -77,7 +77,7 @@ async function main(): Promise<void> {
     await new Promise((done) => setTimeout(done, 5))
   }
   const answered = times.length
-  // Those that were not answered took this long at least.
+  // Requests without an answer took at least this long.
   for (const line of lines) times.push(...line.waiting())
   const figures = PERCENTS.map((percent) => [`p${percent}`, percentile(times, percent)] as const)
   console.log(JSON.stringify({ ...Object.fromEntries(figures), answered }))

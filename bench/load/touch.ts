@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { loadMain } from '../lib/load-main.js'
 
 /*
- * Uses each port of a range a few times: connects, has a word echoed, and hangs up.
+ * Uses each port of a range a few times: connects, sends a word, waits for the echo, and closes.
  *
  *     touch FIRST LAST TIMES
  */

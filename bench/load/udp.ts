@@ -7,7 +7,7 @@ import { encodeSocketAddress } from '../../src/linux/sockets/socket-address.js'
 import { loadMain } from '../lib/load-main.js'
 
 /*
- * An echo server and a load of UDP, each a process of its own: Node's dgram would be slower than what is measured.
+ * An echo server and a load generator for UDP, each in its own process. Node's dgram would be slower than the proxies.
  *
  *     udp echo PORT
  *     udp load PORT SECONDS SOCKETS WINDOW     prints {"rate": datagrams/s, "received": …, "lost": …}
@@ -15,7 +15,7 @@ import { loadMain } from '../lib/load-main.js'
 
 const SIZE = 512
 const RECEIVE_BUFFER = 4 * 1024 * 1024
-/** When nothing has come to a socket for so long, what it has under way is lost, milliseconds. */
+/** If a socket receives nothing for this long, its datagrams under way count as lost, milliseconds. */
 const LOST_MS = 200
 /** struct pollfd of poll(2), and POLLIN. */
 const POLLFD = { fd: 0, events: 4, returned: 6, size: 8 }
@@ -26,7 +26,7 @@ const { addressOf, declare } = requireFfi()
 const batch = new MessageBatch()
 const pollCall = declare('int poll(uintptr_t fds, uint64_t count, int milliseconds)')
 
-/** Waits for any of the sockets; calls back with the number of each that has something. */
+/** Waits for any of the sockets. Calls back with the index of each that is readable. */
 function poller(fds: readonly number[]): (ready: (index: number) => void) => void {
   const table = Buffer.alloc(fds.length * POLLFD.size)
   fds.forEach((fd, i) => {

@@ -5,7 +5,7 @@ import { startChild } from '../child.js'
 import { missingProgram, versionOf, type Forward, type Peer } from '../peer.js'
 import { builtProgram } from '../places.js'
 
-/** Where Debian's package puts it, where Docker's own does, and where others do. */
+/** Where the packages of Debian, Docker and others install it. */
 const PLACES = [
   '/usr/sbin/docker-proxy',
   '/usr/bin/docker-proxy',
@@ -14,7 +14,7 @@ const PLACES = [
 const ORIGINAL = process.env['ORIGINAL'] || (PLACES.find(existsSync) ?? PLACES[0])
 const OURS = builtProgram('docker-proxy')
 
-/** Flags as dockerd gives them. */
+/** Flags as dockerd passes them. */
 export function flagsOf({ protocol, port, backendPort }: Forward): string[] {
   return [
     ...['-proto', protocol, '-host-ip', '127.0.0.1', '-host-port', String(port)],
@@ -22,17 +22,17 @@ export function flagsOf({ protocol, port, backendPort }: Forward): string[] {
   ]
 }
 
-/** The Debian package that a file is of. */
+/** The Debian package that contains a file. */
 function packageOf(path: string): string {
   return spawnSync('dpkg-query', ['-S', path], { encoding: 'utf8' }).stdout.split(':')[0] ?? ''
 }
 
-/** Docker's own. */
+/** Docker's own docker-proxy. */
 export const original: Peer = {
   name: BASES[0],
   how: 'the original',
   protocols: ['tcp', 'udp'],
-  // Its pipes take descriptors as well, and where one is missing it ends.
+  // Its pipes use descriptors as well, and it ends when none is left.
   maxConnections: 3_000,
   hasStatusPipe: true,
   version: () => versionOf('dpkg-query', '-W', '-f', '${Version}', packageOf(ORIGINAL)),

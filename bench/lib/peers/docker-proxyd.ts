@@ -10,11 +10,11 @@ import { flagsOf } from './docker-proxy.js'
 const PROGRAM = builtProgram('docker-proxyd')
 const LAUNCHER = builtProgram('docker-proxy')
 
-/** The one that runs, and its run folder. */
+/** The running docker-proxyd, and its run folder. */
 let server: ChildProcess | undefined
 let folder = ''
 
-/** The machine, with a docker-proxyd on it. */
+/** This machine, with a docker-proxyd. */
 async function openSite(): Promise<Site> {
   folder = mkdtempSync(scratchPath('proxyd-'))
   const command = MACHINE.proxy(PROGRAM, '--run-dir', folder)
@@ -22,7 +22,7 @@ async function openSite(): Promise<Site> {
   return { ...MACHINE, close: () => stopChild(started) }
 }
 
-/** Without a docker-proxyd a launcher is to refuse, and not to become the program that is measured elsewhere. */
+/** Without a docker-proxyd a launcher refuses, instead of becoming the program that is measured elsewhere. */
 const environment = (): NodeJS.ProcessEnv => ({
   DOCKER_PROXY_RUN_DIR: folder,
   DOCKER_PROXY_ISOLATION: 'shared',

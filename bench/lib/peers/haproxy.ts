@@ -4,7 +4,7 @@ import { MOST_CONNECTIONS } from '../most-connections.js'
 import { missingProgram, versionOf, type Peer } from '../peer.js'
 import { writeScratch } from '../scratch.js'
 
-/** Its own reckoning would leave a fifth of the descriptors to pipes; ours has as many of these. */
+/** HAProxy's own default would use a fifth of the descriptors for pipes. Ours has as many. */
 const MAX_PIPES = 64
 const PROGRAM = '/usr/sbin/haproxy'
 

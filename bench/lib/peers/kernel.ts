@@ -6,7 +6,7 @@ import { openNamespace } from '../site.js'
 
 const NFT = '/usr/sbin/nft'
 
-/** No proxy: the load speaks to the backend, which is the limit of this machine. */
+/** No proxy: the load connects to the backend. This is the limit of the machine. */
 export const direct: Peer = {
   name: BASES[1],
   how: 'no proxy, the limit of this machine',
@@ -18,7 +18,7 @@ export const direct: Peer = {
   start: () => undefined,
 }
 
-/** The kernel's own forwarding, by a rule of nftables, in a network namespace where it touches nobody's rules. */
+/** Forwarding by the kernel, with a rule of nftables, in a network namespace of its own. */
 export const dnat: Peer = {
   name: 'dnat',
   how: 'a rule of nftables, in a network namespace',

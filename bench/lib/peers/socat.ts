@@ -7,7 +7,7 @@ export const socat: Peer = {
   name: 'socat',
   how: 'a process for each connection',
   protocols: ['tcp'],
-  // With a process for each.
+  // One process per connection.
   maxConnections: 200,
   version: () => versionOf(PROGRAM, '-V'),
   missing: () => missingProgram(PROGRAM, 'socat'),

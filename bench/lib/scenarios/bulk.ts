@@ -6,11 +6,11 @@ import { GIB } from '../units.js'
 
 const IPERF = '/usr/bin/iperf3'
 
-/** The server takes one test at a time, and may be with the end of the last one for a moment, milliseconds. */
+/** The server takes one test at a time, and may still be ending the last one, milliseconds. */
 const BUSY_MS = 3_000
 const PAUSE_MS = 100
 
-/** What iperf3 tells in the end. */
+/** The report of iperf3. */
 interface Report {
   readonly error?: string
   readonly end?: {
@@ -18,7 +18,7 @@ interface Report {
   }
 }
 
-/** @throws Error with what iperf3 says of its failure, which stands in what it prints */
+/** @throws Error with iperf3's own message, which is part of its report */
 async function transfer(command: Command): Promise<{ bits_per_second: number; bytes: number }> {
   for (const end = performance.now() + BUSY_MS; ;) {
     const told = await output(command).catch((err: unknown) => {

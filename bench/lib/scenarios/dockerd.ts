@@ -2,10 +2,10 @@ import { missingDockerd, startDockerd } from '../dockerd.js'
 import { freePorts } from '../ports.js'
 import type { Start } from '../scenario.js'
 
-/** With the port of both families, twice as many proxies. */
+/** Each port is published on IPv4 and IPv6, which makes twice as many proxies. */
 const PORTS = 201
 
-/** What people wait for who publish a wide range: a real dockerd, with each docker-proxy in turn. */
+/** How long publishing a wide range takes with a real dockerd, with each docker-proxy in turn. */
 const dockerRun: Start = {
   kind: 'start',
   name: 'dockerd',

@@ -7,7 +7,7 @@ import { startPeers } from '../start-peers.js'
 import { missingWrk, runWrk } from '../wrk.js'
 
 /*
- * Several ports at once: dockerd's way is a proxy for each, docker-proxyd's one for all.
+ * Several ports at once: one proxy for each, as dockerd starts them, and one docker-proxyd for all.
  */
 
 const PORTS = 8

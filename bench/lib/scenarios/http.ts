@@ -9,13 +9,13 @@ import { expectAnswers } from '../answers.js'
 import { missingWrk, runWrk } from '../wrk.js'
 
 /*
- * HTTP requests, on connections that stay and on new ones; by autocannon, and by wrk where it is installed, since a load
+ * HTTP requests on permanent and on new connections, by autocannon, and by wrk if it is installed, because a load generator
  * in Node saturates before the proxies do.
  */
 
 const CONNECTIONS = 64
 const MICROSECONDS_OF_MS = 1_000
-/** autocannon's threads: the load's own cores, or half of those that all share. */
+/** autocannon's threads: one per core of the load, or for half of the cores if all share them. */
 const WORKERS =
   divideCores(allowedCores())?.load.length ?? Math.max(1, Math.floor(availableParallelism() / 2))
 
@@ -29,9 +29,9 @@ function autocannon(isEach: boolean): Load {
     const command = site.load(
       ...[process.execPath, packageFile('autocannon/autocannon.js'), '--json', '--no-progress'],
       ...['--connections', String(CONNECTIONS), '--workers', String(WORKERS)],
-      // It ends with a sample, of a second where none is asked for.
+      // It ends with a sample, whose interval is a second by default.
       ...['--duration', String(seconds), '--sampleInt', String(Math.min(1, seconds) * 1000)],
-      // Its own --reconnectRate leaves out the answers that it reconnects after.
+      // Its option --reconnectRate does not count the answers after which it reconnects.
       ...(isEach ? ['--headers', 'Connection=close'] : []),
       `http://127.0.0.1:${port}/`,
     )
@@ -52,14 +52,14 @@ function autocannon(isEach: boolean): Load {
   }
 }
 
-/** What makes the requests. */
+/** A load generator. */
 interface Tool {
   readonly suffix: string
   readonly name: string
   readonly text: string
   readonly run: (isEach: boolean) => Load
   readonly missing: () => string | undefined
-  /** Whether its latencies of new connections mean something: autocannon counts its own wait for the old one's end. */
+  /** Whether its latencies of new connections are usable: autocannon includes its wait for the end of the old connection. */
   readonly timesConnections: boolean
 }
 

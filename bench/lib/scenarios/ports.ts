@@ -16,22 +16,22 @@ import { startPeers } from '../start-peers.js'
 import { GIB, MIB } from '../units.js'
 
 /*
- * Wide ranges: a process for each port, one after the other as dockerd starts them; and docker-publish's way.
+ * Wide ranges: a process for each port, started one after the other as dockerd does, and docker-publish with one process.
  */
 
 const HOST = '127.0.0.1'
-/** Where a range is forwarded to, port by port; at its own it would come back to itself. */
+/** The first backend port of the range. Must differ from the host ports, or the proxy would connect to itself. */
 const BACKEND_HOST = '127.0.0.2'
-/** What the dearest way may need for a port, bytes. */
+/** Memory that the most expensive peer may need per port, bytes. */
 const MEMORY_OF_PORT = 2 * MIB
 const COUNTS = [1, 10, 100, 1_000]
 const QUICK_COUNT = 100
-/** Each port is used by so many connections before its memory is looked at once more. */
+/** Connections through each port before its memory is measured again. */
 const USES = 10
 
-/** A range that is up. */
+/** A published range. */
 interface Range {
-  /** Until its last port was ready, seconds; without what Node took to fork. */
+  /** Time until its last port was ready, without Node's forks, seconds. */
   readonly ready: number
   /** The processes that serve it. */
   readonly pids: readonly number[]
@@ -97,7 +97,7 @@ async function untilThere(folder: string, path: string): Promise<void> {
   }
 }
 
-/** A range of so many ports: how long it takes, and what it needs unused and used. */
+/** Measures a range: how long it takes, and its memory before and after use. */
 async function measureRange(bed: Bed, count: number): Promise<Figures> {
   const ports = await freePorts(count)
   const range = await (bed.peer === native ? byPublish : byProcesses)(bed, ports)
@@ -149,7 +149,7 @@ const ports: Start = {
     let found: Figures = {}
     for (const count of COUNTS) {
       if (bed.isQuick && count > QUICK_COUNT) break
-      // A machine that begins to swap is of no use to anybody.
+      // If the machine began to swap, the figures would be useless.
       const [needed = 0, free = 0] = [count * MEMORY_OF_PORT, freemem()].map((size) =>
         Math.ceil(size / GIB),
       )

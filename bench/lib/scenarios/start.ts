@@ -12,7 +12,7 @@ import { median } from '../statistics.js'
 import { MIB } from '../units.js'
 
 /*
- * What a proxy costs before its first connection, and what idle connections cost.
+ * The cost of a proxy before its first connection, and of idle connections.
  */
 
 const CONNECTIONS = [0, 100, 1_000, 3_000, MOST_CONNECTIONS].filter(
@@ -21,7 +21,7 @@ const CONNECTIONS = [0, 100, 1_000, 3_000, MOST_CONNECTIONS].filter(
 
 const isProcess = ({ isKernel }: Peer): boolean => !isKernel
 
-/** The process that all of a peer's share, where there is one. */
+/** The process that serves all ports of the peer, if there is one. */
 function serverOf({ server }: Peer): number[] {
   const pid = server?.()
   return pid === undefined ? [] : [pid]
@@ -30,11 +30,11 @@ function serverOf({ server }: Peer): number[] {
 interface Started {
   readonly child: ChildProcess
   readonly port: number
-  /** From exec(2) until it said so: what Node takes to fork is none of its time. */
+  /** Time from exec(2) to the ready report. Excludes the fork by Node. */
   readonly milliseconds: number
 }
 
-/** Starts the peer before a backend, and waits until it says that it forwards. */
+/** Starts the peer before a backend, and waits until it reports that it forwards. */
 async function startPeer({ peer, site, backends }: Bed): Promise<Started> {
   const forward = {
     protocol: 'tcp',
@@ -42,7 +42,7 @@ async function startPeer({ peer, site, backends }: Bed): Promise<Started> {
     backendPort: await backends.port('echo'),
   } as const
   const child = peer.start(forward, site)
-  // Node's spawn returns with the exec.
+  // Node's spawn returns after the exec.
   const started = performance.now()
   if (!child) throw new Error(`${peer.name} has no process`)
   try {
@@ -55,7 +55,7 @@ async function startPeer({ peer, site, backends }: Bed): Promise<Started> {
   }
 }
 
-/** What takes a few milliseconds varies from start to start: a round takes the median of so many. */
+/** A start takes a few milliseconds, and varies: a round takes the median of this many. */
 const STARTS_IN_A_ROUND = 9
 
 const startUp: Start = {
@@ -78,14 +78,14 @@ const startUp: Start = {
       await stopChild(child)
     }
     const server = serverOf(bed.peer)
-    // What it frees of the starts before this one is not to be counted.
+    // Memory that it frees of earlier starts must not count.
     await Promise.all(server.map(untilIdle))
     const before = privateMemory(...server)
     const { child, port, milliseconds } = await startPeer(bed)
     try {
       return await whileRunning([child], async () => {
         await Promise.all([child.pid ?? 0, ...server].map(untilIdle))
-        // Where all share a process, what that has grown by is this one's.
+        // If all ports share a process, the growth of that process counts.
         const memory = (privateMemory(child.pid ?? 0, ...server) - before) / MIB
         await bed.backends.check('echo', port, child)
         return { ready: median([...times, milliseconds]), memory }
@@ -142,17 +142,17 @@ const idle: Start = {
       if (load) await stopChild(load)
       await stopChild(child)
     }
-    // What a proxy needs for its first connections it needs once.
+    // A proxy allocates some memory only once, for its first connections.
     const [from = 0, to = 0] = counts.length >= ENOUGH ? [counts[1], counts.at(-1)] : counts
     const grown = (figures[keyOf(to)] ?? NaN) - (figures[keyOf(from)] ?? NaN)
     return { each: (grown / (to - from)) * 1024, ...figures }
   },
 }
 
-/** With so many counts there is a line to be drawn. */
+/** The numbers of connections on the curve. */
 const ENOUGH = 3
 
-/** Whether so many connections are open; false where one was refused, or the proxy has ended. */
+/** Whether this many connections are open; false if one was refused, or the proxy has ended. */
 async function hasOpened(load: ChildProcess, proxy: ChildProcess, count: number): Promise<boolean> {
   load.stdin?.write(`${count}\n`)
   const failed = Promise.race([load, proxy].map((each) => once(each, 'exit'))).then(() => false)

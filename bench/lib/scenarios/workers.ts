@@ -9,12 +9,12 @@ import { scratchPath } from '../scratch.js'
 import { missingWrk, runWrk } from '../wrk.js'
 
 /*
- * What one busy port gains by a second thread.
+ * How much a second thread helps one busy port.
  */
 
 const CONNECTIONS = 64
 const WORKERS = [1, 2] as const
-/** Until it is found that one thread is not enough, seconds. */
+/** Time after which a second thread has started, seconds. */
 const RAMP_SECONDS = 1
 
 async function requestsPerSecond(bed: Bed, workers: number, isEach: boolean): Promise<number> {
