@@ -1,17 +1,17 @@
 import { accessSync, constants } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { readSettings } from '../proxy/settings.js'
+import { checkEnvironment } from '../proxy/settings.js'
 import { inspectProxyProgram, type ProxyProgram } from '../supervisor/proxy-program.js'
 
 /** The docker-proxy of this installation. */
 const OWN_PROXY = fileURLToPath(new URL('docker-proxy', import.meta.url))
 
-/** Finds the docker-proxy to start: the chosen one, else ours. Rejects if it can't be run, and with SettingError for its settings. */
+/** Finds the docker-proxy to start: the chosen one, else ours. Rejects if it can't be run, and with SettingError for settings of the environment. */
 export async function findProxyProgram(chosen: string | undefined): Promise<ProxyProgram> {
   const path = chosen ?? process.env['DOCKER_PUBLISH_PROXY_PATH'] ?? ''
   if (path !== '') return inspectProxyProgram(path)
   accessSync(OWN_PROXY, constants.X_OK)
   // An invalid setting is reported here once, not by each proxy.
-  readSettings(process.env)
+  checkEnvironment(process.env)
   return { path: OWN_PROXY, takesSocket: true, isOurs: true }
 }

@@ -69,11 +69,16 @@ export const SETTING_VARIABLES = [
  * @throws SettingError
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
-  return chooseSettings(env, readSettingsFile(env[FILE_VARIABLE]), {
-    engine: 'auto',
-    logLevel: 'info',
-    workers: maxWorkers(),
-  })
+  return chooseSettings(env, readSettingsFile(env[FILE_VARIABLE]), defaultSettings())
+}
+
+/** Checks the settings of the environment alone: reading the file may block, for example if it is a FIFO. @throws SettingError */
+export function checkEnvironment(env: NodeJS.ProcessEnv): void {
+  chooseSettings(env, undefined, defaultSettings())
+}
+
+function defaultSettings(): Settings {
+  return { engine: 'auto', logLevel: 'info', workers: maxWorkers() }
 }
 
 /**

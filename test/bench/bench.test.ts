@@ -21,7 +21,7 @@ function processTitle(pid: number): string {
 }
 
 t.test('each scenario runs, and brings every figure', { timeout: 200_000 }, async (t) => {
-  // A dockerd would be in the way of other tests': test/e2e/dockerd.test.ts has that one.
+  // A dockerd would disturb that of test/e2e/dockerd.test.ts.
   const all = SCENARIOS.filter(
     (each) => each.name !== 'dockerd' && each.suits?.(native) !== false,
   ).map(({ name }) => name)
@@ -94,7 +94,7 @@ t.test(
 )
 
 t.test('a peer that dies is reported, and not averaged in', async (t) => {
-  // It is there for the check and the warm-up.
+  // It works during the check and the warm-up.
   const folder = t.testdir({ dies: `#!/bin/sh\nexec timeout --signal=KILL 3.5 ${PROGRAM} "$@"\n` })
   const program = join(folder, 'dies')
   chmodSync(program, 0o755)
@@ -135,7 +135,7 @@ t.test(
 t.test('one that never says that it is ready, or stalls, is waited for no longer', async (t) => {
   const folder = t.testdir({
     sleeps: '#!/bin/sh\nexec sleep 1000\n',
-    // It is there for the check, and stops answering in a round.
+    // It works during the check, and stops answering in a round.
     stalls: `#!/bin/sh\n(sleep 3; kill -STOP $$) & exec ${PROGRAM} "$@"\n`,
   })
   for (const [name, only] of [
@@ -248,7 +248,7 @@ t.test('Ctrl-C keeps what was measured, and leaves no process', async (t) => {
   let told = ''
   bench.child.stderr?.on('data', (chunk: Buffer) => (told += chunk.toString()))
   while (!told.includes('2 of 2')) await once(bench.child.stderr ?? t, 'data')
-  // To all of the foreground, as a terminal does.
+  // To the whole foreground process group, as a terminal does.
   process.kill(-(bench.child.pid ?? 0), 'SIGINT')
   t.equal(await bench.exit, 130)
   t.same(bench.leftOvers(), [])

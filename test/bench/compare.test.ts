@@ -7,7 +7,7 @@ import type { Results, Row } from '../../bench/lib/results.js'
 import { exampleResults, exampleValue } from '../lib/example-results.js'
 import { inCleanEnvironment } from '../lib/program.js'
 
-/** The example, with other rounds of requests for our engine, and for the original. */
+/** The example with other rounds of requests for our engine and the original. */
 function withRates(native: number[], base = native.map(() => 40_000)): Results {
   const results = exampleResults()
   const rows = results.scenarios[0]?.rows ?? []

@@ -7,7 +7,7 @@ import { exampleResults } from '../lib/example-results.js'
 import { missing } from '../lib/program.js'
 
 const CHROMIUM = '/usr/bin/chromium'
-/** It must look up and call nobody. */
+/** It must look up no name and connect to nothing. */
 const QUIET = [
   '--no-sandbox',
   '--disable-gpu',
@@ -19,7 +19,7 @@ const QUIET = [
 ]
 const WIDTHS = [1_200, 400]
 
-/** Run in the page: what of it is cut off, or stands on something else. */
+/** Runs in the page: finds elements that are cut off or overlap. */
 const FIND_FAULTS = `(() => {
   const faults = []
   const width = document.documentElement.clientWidth

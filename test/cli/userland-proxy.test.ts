@@ -22,7 +22,7 @@ function system(t: Test) {
   }
 }
 
-/** The commands that it advises. */
+/** The commands that the message recommends. */
 const advice = (text: string): string[] =>
   [...text.matchAll(/^ {2}(systemctl [^#\n]*?) *(?:#.*)?$/gm)].map(([, command = '']) => command)
 

@@ -16,7 +16,7 @@ const HOLDER: Holder = {
   ...{ kind: 'publication', name: 'web', address: '', backend: '', since: '' },
 }
 
-/** A publication of two ports that are bound, and not served yet. */
+/** A publication of two bound ports that are not served yet. */
 async function bindPublication(t: Test) {
   const fake = makeFakeProxy(t)
   makeFolder(fake.runFolder, 0o700)

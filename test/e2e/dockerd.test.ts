@@ -46,7 +46,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
   }
   const isHello = async (port: number, host?: string): Promise<boolean> =>
     (await fetchPage(port, '/', host)).toString() === 'hello from a container\n'
-  /** As isHello, of a container that dockerd calls started before its server listens. */
+  /** As isHello, for a container whose server may not listen yet. */
   const saysHello = async (port: number): Promise<boolean> => {
     await until(() => isHello(port).catch(() => false))
     return true
@@ -56,7 +56,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
       () => Promise.reject(new Error('not refused')),
       (err: unknown) => err as DockerError,
     )
-  /** The proxies of a port, as ps shows them. */
+  /** Command lines of the proxies of a port. */
   const proxies = (port: number, protocol = 'tcp'): string[] =>
     execaSync('ps', ['-eo', 'args'])
       .stdout.split('\n')
@@ -66,7 +66,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
   const port = freeRow(1)
   await docker('run', '-d', '--name', 'web_svr01', '-p', `${port}:80`, IMAGE, ...HTTPD)
   await docker('run', '-d', '--name', 'web_svr02', '-p', '80', IMAGE, ...HTTPD)
-  /** A port that dockerd chose, of IPv4 and of IPv6: two numbers, where one was taken for one of them. */
+  /** The port that dockerd chose, for IPv4 and IPv6: two numbers if one of them was taken. */
   const chosenPorts = async (name: string): Promise<[number, number]> => {
     const [v4, v6] = (await docker('port', name, '80/tcp')).split('\n')
     return [Number(v4?.split(':').at(-1)), Number(v6?.split(':').at(-1))]
@@ -175,7 +175,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
       t.equal(answer, '192.0.2.7\n')
     }
     for (const server of [`127.0.0.1:${udpPort}`, `[::1]:${udpPort}`]) {
-      // It may not listen yet: then the resolver asks again.
+      // It may not listen yet: then the resolver tries again.
       const resolver = new Resolver({ timeout: 1000, tries: 20 })
       resolver.setServers([server])
       t.same(await resolver.resolve4('web_svr01.test'), ['192.0.2.7'])

@@ -12,7 +12,7 @@ const FIRST_PORT = 8080
 const START = ['dist/start.js']
 const program = process.execPath
 
-/** Runs until it has said how to stop it. */
+/** Runs until the program has printed how to stop it. */
 async function untilUp(running: Running): Promise<string> {
   let seen = ''
   running.child.stdout?.on('data', (chunk: Buffer) => (seen += chunk.toString()))
@@ -31,7 +31,7 @@ async function fetchText(url: string): Promise<string> {
 }
 
 t.test('without arguments it tells the story of a port, and leaves one to try', async (t) => {
-  // Somebody has the first port, be it us or another.
+  // The first port is taken, by this test or by another process.
   const holder = createServer()
   await new Promise<void>((resolve) => {
     holder.once('error', () => resolve())
@@ -69,7 +69,7 @@ t.test('without arguments it tells the story of a port, and leaves one to try', 
     /process +\S+docker-proxy -proto tcp -host-ip 0\.0\.0\.0 .* {2}\(pid (\d+)\)/.exec(seen) ?? []
   t.ok(processCommand(Number(pid))?.join(' ').startsWith(PROGRAM))
   t.equal(await fetchText(url), 'Hello from web_svr01: GET /\n')
-  // Ctrl-C reaches all of a terminal's processes, and is passed on besides.
+  // Ctrl-C reaches all processes of a terminal, and is also forwarded.
   for (const each of [running.pid, ...childrenOf(running.pid)]) process.kill(each, 'SIGINT')
   t.same(await running.exit, { code: 0, signal: null })
   await t.rejects(fetchText(url), { code: 'ECONNREFUSED' })

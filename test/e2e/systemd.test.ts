@@ -9,8 +9,8 @@ import { dial, readAll } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
 /*
- * What the installer sets up, under a systemd and a dockerd of its own. It changes the machine's settings, and ends its services: only for
- * a machine that is there for it alone, as `npm run test:systemd` makes one.
+ * Tests the installation under a real systemd and dockerd. It changes the machine's settings and stops its services: only for
+ * a machine of its own, as `npm run test:systemd` makes one.
  */
 
 const UNIT = 'docker-proxyd.service'
@@ -23,7 +23,7 @@ const property = (name: string, unit = UNIT): Promise<string> =>
   systemctl('show', '--value', '--property', name, unit)
 const mainPid = async (): Promise<number> => Number(await property('MainPID'))
 
-/** Commands of all that are docker-proxies. */
+/** Command lines of all docker-proxies. */
 const proxies = (): string[] =>
   processIds()
     .map((pid) => processCommand(pid)?.join(' ') ?? '')
@@ -46,7 +46,7 @@ t.test(
       socket.end('GET / HTTP/1.0\r\n\r\n')
       return readAll(socket)
     }
-    /** Waits for another main process than that one, and for the service to be up with it. */
+    /** Waits until the service is up with another main process. */
     const untilReplaced = async (before: number): Promise<number> => {
       await until(async () => ![before, 0].includes(await mainPid()))
       await until(async () => (await property('ActiveState')) === 'active')
@@ -55,7 +55,7 @@ t.test(
 
     const installed = await publish(t, ['install-userland-proxy'])
     t.equal(installed.code, 0)
-    // As it says that one should go on.
+    // As the message recommends.
     const next = [...installed.stdout.matchAll(/^ {2}systemctl ([^#\n]*)/gm)].map(([, args = '']) =>
       args.trim().split(/ +/),
     )

@@ -27,7 +27,7 @@ function placesIn(t: Test, config?: string): Places & { unit: string } {
   return { configFile, unitDir, proxy: PROXY, proxyd, unit: join(unitDir, 'docker-proxyd.service') }
 }
 
-/** One that is there. */
+/** A file that exists. */
 function programIn(t: Test, name: string): string {
   const path = join(t.testdirName, name)
   writeFileSync(path, '')

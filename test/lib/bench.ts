@@ -18,7 +18,7 @@ export interface Bench {
   readonly exit: Promise<number | null>
   readonly folder: string
   results(): Results
-  /** Processes that it has left. */
+  /** Processes of the benchmark that still run. */
   leftOvers(): string[]
 }
 

@@ -2,10 +2,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
 
-/** The files of one side of a connection with certificates, as the flags name them. */
+/** TLS flags with the files of one side. */
 export type TlsFlags = readonly string[]
 
-/** An authority in `folder`, and what it has signed: one for a server on 127.0.0.1, one for a client. */
+/** Makes an authority in `folder`, a certificate for a server on 127.0.0.1, and one for a client. */
 export function makeCertificates(folder: string): { server: TlsFlags; client: TlsFlags } {
   const openssl = (...args: string[]): void => {
     execaSync('openssl', args, { cwd: folder, stdio: 'pipe' })

@@ -13,7 +13,7 @@ export interface UdpPeer {
   readonly port: number
 }
 
-/** A socket on a free port, or on the one that is given. */
+/** A socket on a free port, or on a given one. */
 export async function bindUdp(t: Test, ip = '127.0.0.1', port = 0): Promise<UdpPeer> {
   const socket = createSocket(isIPv6(ip) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' })
   t.teardown(() => closeUdp(socket))
@@ -22,7 +22,7 @@ export async function bindUdp(t: Test, ip = '127.0.0.1', port = 0): Promise<UdpP
   return { socket, ip, port: socket.address().port }
 }
 
-/** Closes it, if it is not closed yet. */
+/** Closes a socket, if it is not closed yet. */
 export async function closeUdp(socket: Socket): Promise<void> {
   const closed = once(socket, 'close')
   try {
@@ -33,20 +33,20 @@ export async function closeUdp(socket: Socket): Promise<void> {
   await closed
 }
 
-/** A server that sends back what it gets. */
+/** A server that echoes each datagram. */
 export async function startUdpEcho(t: Test, ip?: string, port?: number): Promise<UdpPeer> {
   const peer = await bindUdp(t, ip, port)
   peer.socket.on('message', (data, from) => peer.socket.send(data, from.port, from.address))
   return peer
 }
 
-/** The next datagram, and who sent it. */
+/** The next datagram and its sender. */
 export async function receive(socket: Socket): Promise<{ data: Buffer; from: RemoteInfo }> {
   const [data, from] = (await once(socket, 'message')) as [Buffer, RemoteInfo]
   return { data, from }
 }
 
-/** Sends a datagram, and returns the next that comes. */
+/** Sends a datagram, and returns the next one that arrives. */
 export async function ask(client: UdpPeer, port: number, data: Buffer | string): Promise<Buffer> {
   const answer = receive(client.socket)
   client.socket.send(data, port, client.ip)

@@ -10,15 +10,15 @@ import { inCleanEnvironment } from './program.js'
 import { PUBLISH } from './publish.js'
 import { keepRules } from '../../bench/lib/rules.js'
 
-/** A real dockerd of the test's own, its proxies ours. */
+/** A real dockerd of the test, with our docker-proxy. */
 export interface Dockerd {
-  /** Where its proxies look for a docker-proxyd. */
+  /** The run folder in which its proxies look for a docker-proxyd. */
   readonly proxydFolder: string
-  /** Runs the docker command; rejects with DockerError when it fails. */
+  /** Runs the docker command. Rejects with DockerError if it fails. */
   readonly docker: (...args: string[]) => Promise<string>
   /** Makes an image of a folder. */
   importImage(folder: string, name: string, ...changes: string[]): Promise<void>
-  /** A folder that goes with the daemon. */
+  /** Makes a folder that is removed with the daemon. */
   folder(name: string): string
 }
 
@@ -27,13 +27,13 @@ export interface DockerError extends Error {
   stderr: string
 }
 
-/** A dockerd of this machine's own would share its bridge and firewall with the test's: better not. */
+/** Returns why dockerd must not be started: another dockerd would share its bridge and firewall with it. */
 export function otherDockerd(): string | false {
   const running = processIds().find((pid) => processCommand(pid)?.[0]?.endsWith('dockerd'))
   return running !== undefined && `a dockerd runs here (pid ${running}), which this would disturb`
 }
 
-/** Starts dockerd, and ends it with the test: its containers, rules and bridge go as well. */
+/** Starts dockerd. When the test ends, it is stopped, and its containers, rules and bridge are removed. */
 export async function startDockerd(t: Test): Promise<Dockerd> {
   const root = mkdtempSync(join(tmpdir(), 'dockerd-'))
   const socket = join(root, 'docker.sock')
@@ -41,7 +41,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   const restoreRules = keepRules()
   const hadBridge = existsSync('/sys/class/net/docker0')
   const config = join(root, 'daemon.json')
-  // As its users do, but for systemd's unit.
+  // Installed as users do it, except for the unit of systemd.
   await execa(PUBLISH, [
     ...['install-userland-proxy', '--config-file', config],
     ...['--unit-dir', join(root, 'no-systemd')],
@@ -54,7 +54,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
         ...['-H', `unix://${socket}`, '--pidfile', join(root, 'pid')],
         ...['--config-file', config, '--log-level', 'warn'],
       ],
-      // It hands its environment on to its proxies.
+      // dockerd passes its environment on to its proxies.
       { DOCKER_PROXY_RUN_DIR: proxydFolder },
     ),
     { stdio: ['ignore', 'ignore', 'pipe'] },
@@ -82,7 +82,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   return dockerdWith(root, docker, proxydFolder)
 }
 
-/** The one that this machine runs as a service; for a machine that is the test's alone. */
+/** The dockerd that this machine runs as a service; only for a machine that belongs to the test. */
 export function machinesDockerd(t: Test): Dockerd {
   const root = t.testdir({})
   return dockerdWith(root, dockerOf('unix:///run/docker.sock'), '/run/docker-proxy')
@@ -90,7 +90,7 @@ export function machinesDockerd(t: Test): Dockerd {
 
 function dockerOf(host: string): Dockerd['docker'] {
   return async (...args) => {
-    // The newer client builds with a plugin that a plain machine does not have.
+    // The newer builder is a plugin that a plain machine does not have.
     const env = { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: '0' }
     const { stdout } = await execa('docker', args, { env })
     return stdout.trim()

@@ -11,7 +11,7 @@ export function exampleValue(rounds: number[], base?: number): Value {
 const RATE: Figure = { key: 'rate', title: 'requests', unit: '/s', better: 'more' }
 const P99: Figure = { key: 'p99', title: 'p99', unit: 'µs', better: 'less' }
 
-/** What a run of two scenarios might have brought: the original, our native engine, and a peer that broke. */
+/** Plausible results of two scenarios: the original, our native engine, and a peer that failed. */
 export function exampleResults(): Results {
   return {
     version: 1,

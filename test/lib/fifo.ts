@@ -4,33 +4,33 @@ import { join } from 'node:path'
 import { execaSync } from 'execa'
 import type { Test } from 'tap'
 
-/** What an empty pipe takes, bytes; see pipe(7). */
+/** Capacity of a pipe, bytes, see pipe(7). */
 const CAPACITY = 64 * 1024
 
-/** A FIFO, as the pipes are that dockerd hands over (Node's own 'pipe' stdio is a socket). */
+/** A FIFO like dockerd's status pipe. Node's own 'pipe' stdio is a socket. */
 export interface Fifo {
-  /** The end to hand over to a child. */
+  /** The writing end, for a child. */
   readonly writeFd: number
-  /** Our copy of it; the reader sees the end once no one has any. */
+  /** Closes our copy of the writing end. The reader sees the end when no copy is left. */
   closeWrite(): void
   closeRead(): void
-  /** All that is in it now. */
+  /** Returns its content, without waiting. */
   drain(): string
-  /** Fills it until it takes no more. */
+  /** Fills it completely. */
   fill(): void
-  /** Waits for this many whole lines, and takes them. */
+  /** Waits for this many whole lines, and returns them. */
   readLines(count: number): Promise<string[]>
-  /** All that is written until everyone has closed it. */
+  /** Returns everything that is written until all writers have closed it. */
   readAll(): Promise<string>
 }
 
 export function makeFifo(t: Test, name = 'pipe'): Fifo {
   const path = join(t.testdir(), name)
   execaSync('mkfifo', ['-m', '600', path])
-  // Opened for reading first, without waiting for a writer.
+  // The reading end first, which does not wait for a writer.
   let readFd: number | undefined = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   let writeFd: number | undefined = openSync(path, constants.O_WRONLY)
-  /** A descriptor that a worker thread reads, so it may wait for what comes. */
+  /** Opens a descriptor that may block, because a worker thread reads it. */
   const openBlocking = () => open(`/proc/self/fd/${readFd ?? -1}`, 'r')
   const fifo: Fifo = {
     writeFd,
@@ -69,7 +69,7 @@ export function makeFifo(t: Test, name = 'pipe'): Fifo {
       return text.trimEnd().split('\n')
     },
     async readAll() {
-      // First, since an open waits for a writer, and the other one may have come and gone.
+      // Opened first, because an open waits for a writer, and the other writer may have closed it by then.
       const file = await openBlocking()
       fifo.closeWrite()
       fifo.closeRead()

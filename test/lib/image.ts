@@ -9,8 +9,8 @@ const IMAGE = 'docker-proxy:local'
 const CA_CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt'
 
 /**
- * Builds the image for real, and forwards to a container through it.
- * No registry is asked for a base: one is made of Debian's packages and this machine's Node.
+ * Builds the image, and forwards to a container through it.
+ * The base image is made from Debian's packages and this machine's Node, so no registry is needed.
  */
 export async function testImage(
   t: Test,
@@ -33,7 +33,7 @@ export async function testImage(
   t.comment(`the image has ${Math.round(size / 1e6)} MB`)
   t.ok(size < 200e6)
 
-  // The unprivileged user binds a privileged port, which Docker allows in containers.
+  // Docker lets unprivileged users bind privileged ports in containers.
   const flags = `-host-port 80 -container-ip ${backend.ip} -container-port ${backend.port}`
   await docker('run', '-d', '--name', 'proxy', '-p', '80', IMAGE, ...flags.split(' '))
   const port = Number((await docker('port', 'proxy', '80/tcp')).split('\n')[0]?.split(':').at(-1))

@@ -18,7 +18,7 @@ export interface ListenOptions extends Partial<PublishedPort> {
 export interface Listening {
   readonly proxy: Proxy
   readonly port: number
-  /** What the port has logged. */
+  /** The log of the port. */
   readonly log: MemoryLog
 }
 

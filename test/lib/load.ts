@@ -5,12 +5,12 @@ import { until } from './until.js'
 
 const CLIENTS = 8
 
-/** Clients that connect to ports in turn, one connection after another, and want back what they send. */
+/** Clients that connect to ports in turn, one connection after another, and expect an echo. */
 export class Load {
   answered = 0
-  /** Connections that nobody took. */
+  /** Connections that were refused. */
   refused = 0
-  /** Those that ended before all of the answer had come. */
+  /** Connections that ended before the whole answer had come. */
   cut = 0
   #isOver = false
   readonly #clients: Promise<void>[]
@@ -19,14 +19,14 @@ export class Load {
     this.#clients = Array.from({ length: CLIENTS }, (_, i) => this.#connectInTurn(i))
   }
 
-  /** @param ports of an echo */
+  /** @param ports of an echo server */
   static start(t: Test, ports: readonly HostPort[]): Load {
     const load = new Load(ports)
     t.teardown(() => load.stop())
     return load
   }
 
-  /** Waits for so many answers more; by default for one from each port. */
+  /** Waits for this many more answers; by default for one from each port. */
   async goOn(more = this.ports.length): Promise<void> {
     const goal = this.answered + more
     await until(() => this.answered >= goal)

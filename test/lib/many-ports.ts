@@ -7,7 +7,7 @@ import { startProxyd, type RunningProxyd } from './proxyd.js'
 import { dial } from './sockets.js'
 import { until } from './until.js'
 
-/** A test may have so many ports in a row, so it takes those of several addresses. */
+/** A test has a limited number of consecutive ports, so several addresses are used. */
 const HOSTS = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5']
 const PORTS_OF_A_HOST = 40
 
@@ -28,8 +28,8 @@ export function manyPorts(): HostPort[] {
 }
 
 /**
- * Publishes 200 ports, and waits until all of them are.
- * @param folder in which a docker-proxyd may be found
+ * Publishes 200 ports, and waits until all are published.
+ * @param folder run folder of a docker-proxyd
  */
 export async function publishMany(
   t: Test,
@@ -38,7 +38,7 @@ export async function publishMany(
 ): Promise<Published[]> {
   const all = manyPorts()
   const published: Published[] = []
-  // Not all at once, where each is a process.
+  // In groups, because each may be a process.
   for (let i = 0; i < all.length; i += PORTS_OF_A_HOST) {
     const some = all.slice(i, i + PORTS_OF_A_HOST)
     published.push(...(await Promise.all(some.map((port) => publish(t, folder, backend, port)))))
@@ -58,7 +58,7 @@ export async function publish(
   return { ...port, ...running }
 }
 
-/** Waits until nobody listens there. */
+/** Waits until no process listens there. */
 export async function untilFree(t: Test, { ip, port }: HostPort): Promise<void> {
   await until(async () => {
     try {
@@ -71,7 +71,7 @@ export async function untilFree(t: Test, { ip, port }: HostPort): Promise<void> 
   })
 }
 
-/** Ends all, some with a signal and some hard, and sees that nothing of them stays: no process, port, descriptor or file. */
+/** Ends all, half of them with SIGKILL, and checks that no process, port, descriptor or file is left. */
 export async function endAll(
   t: Test,
   proxyd: RunningProxyd,
@@ -81,7 +81,7 @@ export async function endAll(
   await Promise.all(published.map(({ exit }) => exit))
   await Promise.all(published.map((port) => untilFree(t, port)))
   const idle = await startProxyd(t)
-  // Spare pipes, and a thread that was busy.
+  // Room for spare pipes, and for a thread that was busy.
   await until(() => openDescriptors(proxyd.pid) <= openDescriptors(idle.pid) + 8)
   t.strictSame(readdirSync(proxyd.folder).sort(), ['control', 'pid', 'socket'])
   proxyd.child.kill('SIGTERM')

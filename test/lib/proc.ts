@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /*
- * What /proc tells about a process under test.
+ * Figures of a process under test, from /proc.
  */
 
 const LISTEN = '0A'
 
-/** The TCP port the process listens on; of several the first. */
+/** The first TCP port on which the process listens. */
 export function listeningPort(pid: number): number {
   const inodes = new Set(socketInodes(pid))
   for (const table of ['tcp', 'tcp6']) {
@@ -19,7 +19,7 @@ export function listeningPort(pid: number): number {
   throw new Error(`process ${pid} does not listen`)
 }
 
-/** How many descriptors it has open. */
+/** The number of its open descriptors. */
 export function openDescriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length
 }
@@ -30,7 +30,7 @@ export function statusFigure(pid: number, name: string): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1])
 }
 
-/** A figure of /proc/PID/status in bytes, as `VmHWM`, the most memory that the process ever held. */
+/** A figure of /proc/PID/status in bytes, for example `VmHWM`, the peak of the memory. */
 export function memoryFigure(pid: number, name: string): number {
   return statusFigure(pid, name) * 1024
 }
@@ -46,7 +46,7 @@ export function kill(pid: number | undefined): void {
   }
 }
 
-/** The processes that it has started and that still run. */
+/** Its children that still run. */
 export function childrenOf(pid: number): number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
   return text === '' ? [] : text.split(' ').map(Number)

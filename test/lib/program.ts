@@ -7,33 +7,33 @@ import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 
-/** The drop-in as it is built. */
+/** The built drop-in. */
 export const PROGRAM = resolve('dist/docker-proxy')
-/** The program that it becomes where no docker-proxyd runs. */
+/** The program that the drop-in becomes if no docker-proxyd runs. */
 const PROCESS = resolve('dist/docker-proxy-process')
-/** Docker's own, where it is installed. */
+/** Docker's own docker-proxy, if it is installed. */
 export const ORIGINAL = '/usr/sbin/docker-proxy'
 
 export const READY = '0\n'
 
 export interface RunOptions {
   program?: string
-  /** Beside PATH, which is all the program gets otherwise. */
+  /** Environment in addition to PATH. */
   env?: NodeJS.ProcessEnv
-  /** Descriptor 3: a pipe that is read (the default), nothing, or one of ours. */
+  /** Descriptor 3: a pipe that is read (the default), nothing, or a given descriptor. */
   status?: 'pipe' | 'ignore' | number
   stdout?: number
   stderr?: number
   /** Descriptor 4. */
   listenFd?: number
-  /** The user to run as, by number. */
+  /** The id of the user to run as. */
   uid?: number
 }
 
 export interface Running {
   readonly child: ChildProcess
   readonly pid: number
-  /** All that came over the status pipe, once it is closed. */
+  /** Everything that came over the status pipe until it was closed. */
   readonly status: Promise<string>
   readonly stdout: Promise<string>
   readonly stderr: Promise<string>
@@ -41,8 +41,8 @@ export interface Running {
 }
 
 /**
- * A command in an environment of PATH and `env` alone. env(1) starts it, since tap adds its own loader to the
- * environment of every process that a test starts, and the program is tested as its users have it.
+ * A command in an environment of PATH and `env` alone. env(1) starts it, because tap adds its loader to the environment of
+ * every process that a test starts, and the program must run as its users run it.
  */
 export function inCleanEnvironment(
   program: string,
@@ -56,7 +56,7 @@ export function inCleanEnvironment(
   ]
 }
 
-/** Starts a program; it is killed, if need be, when the test ends. */
+/** Starts a program. It is killed when the test ends, if it still runs. */
 export function run(t: Test, args: readonly string[], options: RunOptions = {}): Running {
   const { program = PROGRAM, env = {}, status = 'pipe', stdout, stderr, listenFd, uid } = options
   const stdio: StdioOptions = ['ignore', stdout ?? 'pipe', stderr ?? 'pipe', status]
@@ -85,7 +85,7 @@ export function run(t: Test, args: readonly string[], options: RunOptions = {}):
   }
 }
 
-/** Flags of a proxy on a free loopback port before this backend. */
+/** Flags of a proxy on a free loopback port with this backend. */
 export function proxyFlags(
   backend: { ip: string; port: number },
   host: { ip?: string; port?: number } = {},
@@ -100,7 +100,7 @@ export function proxyFlags(
   }).flatMap(([flag, value]) => [`-${flag}`, String(value)])
 }
 
-/** A copy of the program without the files beside it, its node_modules among them. */
+/** Copies the program without the files and the node_modules beside it. */
 export function copyAlone(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'docker-proxy-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
@@ -117,14 +117,14 @@ export async function stop(
   return running.exit
 }
 
-/** As `missing`, of root's rights. */
+/** Returns why a test is skipped that needs root; fails in CI instead. */
 export function notRoot(purpose: string): string | false {
   if (process.getuid?.() === 0) return false
   if (process.env['CI']) throw new Error(`this takes root ${purpose}`)
   return `takes root ${purpose}`
 }
 
-/** A part a test can't do without: where it is missing the test is skipped, but fails in CI. */
+/** Returns why a test is skipped that needs a missing program; fails in CI instead. */
 export function missing(path: string, packageName: string): string | false {
   if (existsSync(path)) return false
   if (process.env['CI']) throw new Error(`${path} is missing: install ${packageName}`)

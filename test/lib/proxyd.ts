@@ -12,7 +12,7 @@ export const PROXYD = resolve('dist/docker-proxyd')
 
 export interface RunningProxyd extends Running {
   readonly folder: string
-  /** What it has logged so far. */
+  /** Its log lines so far. */
   readonly lines: Record<string, unknown>[]
   /** Starts a docker-proxy that hands its port over, and waits until it listens. */
   publish(
@@ -31,14 +31,14 @@ export interface ProxydOptions {
   readonly descriptors?: number
 }
 
-/** A run folder that goes with the test. */
+/** A run folder that is removed when the test ends. */
 export function runFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'proxyd-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }
 
-/** Waits until launchers are about to ask the docker-proxyd that they have found. */
+/** Waits until launchers are about to send a request to a docker-proxyd that they have found. */
 export async function untilAsked(launchers: readonly Running[]): Promise<void> {
   const hasControlPipe = ({ pid }: Running): boolean => {
     try {

@@ -26,17 +26,17 @@ export async function publish(
   return { code, stdout, stderr }
 }
 
-/** A daemon on folders of the test's own. What it leaves behind goes with the test. */
+/** A daemon with folders of its own. Its processes and files are removed when the test ends. */
 export interface TestDaemon {
   readonly running: Running
   readonly client: Client
   readonly folder: string
   readonly host: string
-  /** docker-publish as a client of it. */
+  /** Runs docker-publish as a client of the daemon. */
   cli(...args: string[]): ReturnType<typeof publish>
-  /** Starts another one on the same folders. */
+  /** Starts another daemon on the same folders. */
   again(...args: string[]): Promise<TestDaemon>
-  /** Ends it as a signal does, and waits for the end. */
+  /** Sends a signal, and waits for the end. */
   end(signal: NodeJS.Signals): Promise<{ code: number | null; signal: string | null }>
 }
 
@@ -101,7 +101,7 @@ function limited(descriptors: number): string[] {
   return ['/bin/sh', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh', PUBLISH]
 }
 
-/** Shims and proxies of a daemon on this folder, the shims first. */
+/** Shims and proxies of a daemon with this folder, the shims first. */
 export function leftovers(folder: string): number[] {
   return processIds().filter((pid) =>
     processVariables(pid, ['DOCKER_PUBLISH_PORT']).DOCKER_PUBLISH_PORT?.startsWith(

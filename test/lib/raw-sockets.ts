@@ -7,17 +7,17 @@ import { familyOf, encodeSocketAddress } from '../../src/linux/sockets/socket-ad
 import { until } from './until.js'
 
 const { EAGAIN } = constants.errno
-/** send(2). */
+/** A flag of send(2). */
 export const MSG_OOB = 1
 
-/** Sockets without Node, which changes what the kernel tells: each call gives its answer or the negative errno. */
+/** Sockets without Node's interpretation: each call returns its result or the negative errno. */
 export function rawCalls() {
   const syscalls = requireSyscalls()
   const { addressOf } = requireFfi()
   const buffer = Buffer.alloc(1024)
   const address = addressOf(buffer)
   const raw = {
-    /** Connects to a loopback port: with TCP that is done when it returns. */
+    /** Connects to a loopback port. TCP is connected when this returns. */
     connect(port: number, ip = '127.0.0.1', protocol: 'tcp' | 'sctp' = 'tcp'): number {
       const to = encodeSocketAddress({ ip, port })
       const { type, number } = SOCKET_KINDS[protocol]
@@ -34,7 +34,7 @@ export function rawCalls() {
       const count = syscalls.receive(fd, address, buffer.length)
       return count < 0 ? count : buffer.toString('latin1', 0, count)
     },
-    /** As `receive`, once there is something. */
+    /** Waits until there is data, and receives it. */
     async next(fd: number): Promise<string | number> {
       let answer: string | number = -EAGAIN
       await until(() => (answer = raw.receive(fd)) !== -EAGAIN)
@@ -42,7 +42,7 @@ export function rawCalls() {
     },
     send: (fd: number, text: string, flags = 0) =>
       syscalls.send(fd, address, buffer.write(text), MSG.NOSIGNAL | flags),
-    /** The error that a socket which was read to its end has got since. */
+    /** The pending error of a socket. */
     error: (fd: number) => syscalls.getOption(fd, OPTION.SO_ERROR),
     end: (fd: number) => syscalls.shutdown(fd, SHUT_WR),
     reset(fd: number) {

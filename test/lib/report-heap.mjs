@@ -2,7 +2,7 @@ import { appendFileSync } from 'node:fs'
 import process from 'node:process'
 
 /*
- * Loaded into a program of Node's under test: see live-heap.ts.
+ * Loaded into a Node program under test, see live-heap.ts.
  */
 
 process.on('SIGPWR', () => {

@@ -1,4 +1,4 @@
-/** Numbers from 0 to 1 that are the same in each run (mulberry32), so that a failure can be had again. */
+/** A reproducible generator of numbers from 0 to 1 (mulberry32). */
 export function seeded(seed: number): () => number {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0
@@ -8,7 +8,7 @@ export function seeded(seed: number): () => number {
   }
 }
 
-/** One of these. */
+/** A random item. */
 export function pick<T>(random: () => number, items: readonly [T, ...T[]]): T {
   return items[Math.floor(random() * items.length)] ?? items[0]
 }

@@ -4,14 +4,14 @@ import { join } from 'node:path'
 import { execaSync } from 'execa'
 import type { Test } from 'tap'
 
-/** A disk of its own for a test, that can be filled up. */
+/** A disk of a test that can be filled up. */
 export interface SmallDisk {
   readonly folder: string
   fill(): void
   free(): void
 }
 
-/** Mounts one; takes root. */
+/** Mounts a small disk. Needs root. */
 export function mountSmallDisk(t: Test): SmallDisk {
   const folder = mkdtempSync(join(tmpdir(), 'small-disk-'))
   execaSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder])

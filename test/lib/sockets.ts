@@ -14,7 +14,7 @@ export interface Backend {
   readonly port: number
 }
 
-/** A TCP server on a free port; its sockets keep their own half open. */
+/** A TCP server on a free port. Its sockets stay half-open after the client's end. */
 export async function startBackend(
   t: Test,
   onConnection: (socket: Socket) => void,
@@ -36,12 +36,12 @@ export async function startBackend(
   return { server, ip, port: (server.address() as AddressInfo).port }
 }
 
-/** A server that sends back what it gets, the end included. */
+/** A server that echoes everything, including the end. */
 export function startEcho(t: Test, ip?: string): Promise<Backend> {
   return startBackend(t, (socket) => socket.pipe(socket), ip)
 }
 
-/** Connects; an error is the caller's to expect, with `once(socket, 'error')`. */
+/** Connects. Later errors are ignored unless the caller waits for them. */
 export async function dial(t: Test, port: number, host = '127.0.0.1'): Promise<Socket> {
   const socket = connect({ port, host, allowHalfOpen: true })
   t.teardown(() => socket.destroy())
@@ -50,7 +50,7 @@ export async function dial(t: Test, port: number, host = '127.0.0.1'): Promise<S
   return socket
 }
 
-/** All that comes until the end of stream; rejects when the stream breaks. */
+/** Everything until the end of stream. Rejects if the stream breaks. */
 export async function readAll(socket: Socket): Promise<string> {
   const chunks: Buffer[] = []
   for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
@@ -70,7 +70,7 @@ export async function readBytes(socket: Socket, count: number): Promise<string> 
   return text
 }
 
-/** Sends `text` and its end, and returns all that comes back. */
+/** Sends `text` and an end, and returns everything that comes back. */
 export async function exchange(
   t: Test,
   port: number,
@@ -92,7 +92,7 @@ export async function breakage(socket: Socket): Promise<string | undefined> {
 }
 
 /**
- * A listening socket that nobody accepts from; `adopt` the descriptor, or leave it alone as a backend
+ * A listening socket that no process accepts from. Hand the descriptor over, or leave it alone: then it is a backend
  * that stays silent once its backlog is full.
  */
 export async function listeningDescriptor(
@@ -110,7 +110,7 @@ export async function listeningDescriptor(
   return { fd: fd ?? -1, port }
 }
 
-/** Writes random bytes and the end, as fast as the other side takes them; returns their hash. */
+/** Writes random bytes and the end, as fast as the other side reads. Returns the hash. */
 export async function writeRandom(socket: Socket, size: number): Promise<string> {
   const hash = createHash('sha256')
   const block = randomBytes(1024 * 1024)
@@ -124,7 +124,7 @@ export async function writeRandom(socket: Socket, size: number): Promise<string>
   return hash.digest('hex')
 }
 
-/** The hash of all that comes until the end of stream. */
+/** The hash of everything until the end of stream. */
 export async function readHash(socket: Socket): Promise<{ hash: string; size: number }> {
   const hash = createHash('sha256')
   let size = 0

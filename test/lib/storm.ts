@@ -6,7 +6,7 @@ import { pick } from './seeded.js'
 import { startBackend, type Backend } from './sockets.js'
 
 /*
- * Connections of all kinds through a proxy, many at a time, each byte compared.
+ * Connections of all kinds through a proxy, many at a time. Every byte is compared.
  */
 
 const KINDS = [
@@ -20,7 +20,7 @@ const KINDS = [
   'client gives up',
 ] as const
 
-/** The first bytes of each client: which connection it is. */
+/** The first bytes of each client identify the connection. */
 const ID_SIZE = 4
 const MAX_DATA = 512 * 1024
 const POOL = randomFillSync(Buffer.alloc(2 * MAX_DATA))
@@ -30,12 +30,12 @@ export interface Storm {
   /**
    * @param count connections in all
    * @param atOnce connections at a time
-   * @returns what went wrong
+   * @returns the failures
    */
   blow(port: number, count: number, atOnce: number): Promise<string[]>
 }
 
-/** @param random decides all: the same numbers make the same storm */
+/** @param random decides everything: the same numbers make the same storm */
 export async function prepareStorm(t: Test, random: () => number): Promise<Storm> {
   const expected = new Map<number, (server: Socket) => void>()
   const backend = await startBackend(t, (server) => {
@@ -135,7 +135,7 @@ async function play(
       return
     }
     case 'client gives up': {
-      // Node takes a reset right behind data for an end, see uv__read in libuv; so either will do.
+      // Node reports a reset right behind data as an end, see uv__read in libuv; both are fine.
       const closed = new Promise<void>((resolve) => {
         server.once('end', () => resolve())
         server.once('close', () => resolve())
@@ -149,7 +149,7 @@ async function play(
   }
 }
 
-/** Compares what comes with what should; resolves with the last byte, or with the end of stream behind it. */
+/** Compares the received bytes with the expected ones. Resolves with the last byte, or with the end of stream after it. */
 function receive(socket: Socket, expected: Buffer, until: 'all' | 'end'): Promise<void> {
   return new Promise((resolve, reject) => {
     let received = 0
@@ -179,7 +179,7 @@ function pauseNowAndThen(socket: Socket): void {
   })
 }
 
-/** Mostly little, as of requests, and now and then enough to fill all buffers. */
+/** Mostly as little as a request, sometimes enough to fill all buffers. */
 function randomData(random: () => number): Buffer {
   const kind = random()
   const limit = kind < 0.7 ? 2048 : kind < 0.95 ? 64 * 1024 : MAX_DATA

@@ -83,7 +83,7 @@ export const ownProcess = makeTarget(
   },
 )
 
-/** docker-proxy with its port handed over to a docker-proxyd that serves those of all tests, with this engine. */
+/** docker-proxy with its port handed over to one docker-proxyd for all tests, with this engine. */
 export function oneProxyd(proxyd: RunningProxyd, engine: EngineName): Target {
   const untilListening = (running: Running): Promise<number> =>
     publishedPort(proxyd.folder, running.pid)
@@ -97,7 +97,7 @@ export function oneProxyd(proxyd: RunningProxyd, engine: EngineName): Target {
       portOf: untilListening,
       untilListening,
       async logOf({ pid }) {
-        // Lines are in order: with the one about an unknown report all before it have come.
+        // Lines are in order: after the line about an invalid request, all earlier ones have come.
         const mark = `mark ${marks++}`
         appendFileSync(join(proxyd.folder, 'control'), `${mark}\n`)
         await until(() => proxyd.lines.some(({ line }) => line === mark))
@@ -113,7 +113,7 @@ export function oneProxyd(proxyd: RunningProxyd, engine: EngineName): Target {
 
 /**
  * docker-proxy with a docker-proxyd for each, which has its environment, limits and stderr, and ends with it.
- * @param folder where their run folders go
+ * @param folder for the run folders
  */
 export function proxydEach(folder: string): Target {
   const runFolder = (pid: number): string => join(folder, String(pid), 'run')

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 const LOOK_MS = 5
 
-/** Waits for something that no event tells of; the test's own timeout ends it. */
+/** Waits for something without an event. The timeout of the test file ends it. */
 export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isSo())) await delay(LOOK_MS)
 }

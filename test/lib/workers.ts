@@ -11,14 +11,14 @@ import { until } from './until.js'
 export interface RunningWorkers {
   readonly engine: Engine
   readonly workers: Workers
-  /** What the engine and the ports have logged. */
+  /** The log of the engine and of the ports. */
   readonly log: MemoryLog
-  /** Adds a worker, and waits until it is there. */
+  /** Adds a worker, and waits until it is ready. */
   readonly add: () => Promise<void>
   readonly publish: (backend: { ip: string; port: number }) => Promise<Proxy>
 }
 
-/** The native engine with workers; they are stopped with the test. */
+/** Opens the native engine with workers. They are stopped when the test ends. */
 export function startWorkers(t: Test, threads: number, idleMs?: number): RunningWorkers {
   const log = new MemoryLog()
   const reactor = openReactor(() => new NodePoller())

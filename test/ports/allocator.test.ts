@@ -13,7 +13,7 @@ import { freeRow } from '../lib/free-row.js'
 
 const SINCE = '2026-11-24T12:00:00.000Z'
 
-/** An allocator of the test's own, whose ports are closed with it. */
+/** An allocator whose ports are closed when the test ends. */
 function makeAllocator(t: Test) {
   const allocator = new Allocator(new MemoryClaims())
   const holder =

@@ -147,7 +147,7 @@ t.test('a docker-proxy that has handed its port to a docker-proxyd', async (t) =
     backend: '127.0.0.9:80',
     command: `/bin/sh ${PROGRAM} ${flags.join(' ')}`,
   })
-  // One that waits for its port does not have it.
+  // A launcher that waits for its port does not hold it.
   await stop(proxyd)
   const other = createServer().listen(port, '127.0.0.1')
   t.teardown(() => other.close())

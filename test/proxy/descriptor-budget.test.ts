@@ -37,7 +37,7 @@ t.test('a shortage that others have made ends by itself', async (t) => {
   t.notOk(budget.isExhausted)
 })
 
-/** One that tells what it was told last. */
+/** A listener that remembers the last call. */
 function intake(): PausableListener & { isPaused: boolean } {
   return {
     isPaused: false,
@@ -77,7 +77,7 @@ t.test('the first that is resumed is another each time', async (t) => {
     budget.register({
       pause: () => undefined,
       resume() {
-        // As one does for whom a client waits: the others are paused again at once.
+        // As a listener with a waiting client does: the others are paused again at once.
         if (!budget.isExhausted) {
           order.push(name)
           budget.acquire()

@@ -31,7 +31,7 @@ const MIB = 1024 * 1024
 
 const { ECONNRESET } = constants.errno
 
-/** What every engine does, shown with real sockets. */
+/** The behaviour of every engine with TCP, tested with real sockets. */
 export function tcpSuite(engine: Engine): void {
   const publish = (
     t: Test,
@@ -39,7 +39,7 @@ export function tcpSuite(engine: Engine): void {
     options: ListenOptions = {},
   ): Promise<Listening> => listen(t, engine, { ip: backend.ip, port: backend.port }, options)
 
-  /** A proxy before a backend whose next connection can be had. */
+  /** A proxy with a backend whose next connection can be taken. */
   const publishBackend = async (t: Test, options?: ListenOptions) => {
     const accepted: Socket[] = []
     const backend = await startBackend(t, (socket) => accepted.push(socket))
@@ -56,7 +56,7 @@ export function tcpSuite(engine: Engine): void {
     return { ...published, backend, join }
   }
 
-  /** Before a backend that is spoken to through descriptors alone, so that what happens, happens before the proxy has its turn. */
+  /** A proxy with a backend of raw descriptors, so that events happen before the proxy has its turn. */
   const publishRaw = async (t: Test) => {
     const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
     const raw = rawCalls()
@@ -170,7 +170,7 @@ export function tcpSuite(engine: Engine): void {
     client.resume()
     server.resume()
     await Promise.all([once(client, 'close'), once(server, 'close')])
-    // One more, whose end is only seen after the first has been counted out.
+    // One more connection: its end shows that the first has been counted.
     const next = await join()
     next.client.destroy()
     t.equal(proxy.counters.active, 1)
@@ -232,7 +232,7 @@ export function tcpSuite(engine: Engine): void {
       raw.send(descriptorOf(client) ?? -1, '!', MSG_OOB)
       await new Promise((resolve) => client.write(data, resolve))
       client.end()
-      // The urgent byte itself is left out, as the original does.
+      // The urgent byte itself is dropped, as in the original.
       t.equal((await received).size, 2 * size)
     }
   })
@@ -271,7 +271,7 @@ export function tcpSuite(engine: Engine): void {
   })
 
   t.test('what was sent before the backend answered arrives', async (t) => {
-    // A backlog that is full: the dial hangs until somebody accepts.
+    // The backlog is full: the dial hangs until a process accepts.
     const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
     await Promise.all([dial(t, silent.port), dial(t, silent.port)])
     const { port, proxy } = await publish(t, { ip: '127.0.0.1', port: silent.port })
@@ -347,7 +347,7 @@ export function tcpSuite(engine: Engine): void {
     const { client, server } = await join()
     const size = 32 * MIB
     const written = writeRandom(client, size)
-    // The other direction and the other connections are not held back by it.
+    // The other direction and other connections are not delayed by it.
     server.write('meanwhile')
     t.equal(await readBytes(client, 9), 'meanwhile')
     const other = await join()
@@ -375,9 +375,9 @@ export function tcpSuite(engine: Engine): void {
   })
 
   t.test('an answer that a reset follows arrives before it, as without a proxy', async (t) => {
-    // It fits into any window: what the server's kernel has not sent yet, the server's own reset drops.
+    // Small enough for any window: the server's own reset drops what its kernel has not sent.
     const size = 16 * 1024
-    // A server that refuses an upload: it reads a little, answers, and closes with the rest unread.
+    // A server that refuses an upload: it reads a little, answers, and closes with unread data.
     const backend = await startBackend(t, (socket) => {
       socket.once('data', () => {
         socket.pause()
@@ -390,7 +390,7 @@ export function tcpSuite(engine: Engine): void {
       let received = 0
       const count = (chunk: Buffer): void => void (received += chunk.length)
       client.on('data', count)
-      // The client is Node as well: when its upload fails it would drop what has come.
+      // The client is Node as well: if its upload fails, it drops received data.
       deliverUnreadData(client, count)
       const broken = once(client, 'error')
       const upload = Buffer.alloc(MIB)
@@ -421,7 +421,7 @@ export function tcpSuite(engine: Engine): void {
     t.same(log.lines, ['Out of file descriptors: new connections wait until others end'])
     const waiting = await dial(t, port)
     waiting.end('patient')
-    // Traffic goes on meanwhile, and nobody else is accepted.
+    // Traffic continues meanwhile, and no new client is accepted.
     first.client.write('ping')
     t.equal(await readBytes(first.server, 4), 'ping')
     t.equal(proxy.counters.accepted, 4)
@@ -429,7 +429,7 @@ export function tcpSuite(engine: Engine): void {
     second.server.destroy()
     const [server] = (await once(backend.server, 'connection')) as [Socket]
     t.equal(await readAll(server), 'patient')
-    // The shortage goes on, so it is not told again.
+    // The shortage continues, so it is not reported again.
     t.equal(log.lines.length, 1)
   })
 
@@ -555,7 +555,7 @@ export function tcpSuite(engine: Engine): void {
         await join()
         proxy.stop()
       },
-      // These belong to UDP, and to bugs.
+      // These belong to UDP, and to bugs of this program.
       ...{
         idle: async () => undefined,
         'backend-changed': async () => undefined,

@@ -9,10 +9,10 @@ import { RecordingObserver } from '../lib/recording-observer.js'
 import { listen, type Listening, type ListenOptions } from '../lib/listen.js'
 import { until } from '../lib/until.js'
 
-/** The most that fits into a datagram over IPv4, bytes. */
+/** The largest datagram over IPv4, bytes. */
 const LARGEST = 65_507
 
-/** What every engine does with UDP, shown with real sockets. */
+/** The behaviour of every engine with UDP, tested with real sockets. */
 export function udpSuite(engine: Engine): void {
   const publish = (
     t: Test,
@@ -159,14 +159,14 @@ export function udpSuite(engine: Engine): void {
     }
     await tick(idle)
     const flow = await tick(client)
-    // Until a flow on which nobody writes has ended.
+    // Until an idle flow has ended.
     while (proxy.counters.active === 2)
       if ((await tick(client)) !== flow) t.fail('the flow has changed')
     t.match(proxy.counters, { accepted: 2, active: 1 })
   })
 
   t.test('UDP: with no room left the flow that was idle the longest goes first', async (t) => {
-    // Of two relays' sockets, four flows.
+    // The sockets of two relays are enough for four flows.
     const { port, proxy, log } = await publish(t, await startUdpEcho(t), { capacity: 2 })
     const clients = await Promise.all(Array.from({ length: 4 }, () => bindUdp(t)))
     for (const client of clients) await ask(client, port, 'x')

@@ -6,7 +6,7 @@ import { NodePoller } from '../../src/linux/sockets/node-poller.js'
 import { ControlPipe } from '../../src/proxyd/control-pipe.js'
 import { until } from '../lib/until.js'
 
-/** A control pipe, and what it has told. */
+/** A control pipe, and the requests that it has reported. */
 function controlPipe(t: Test) {
   const path = join(t.testdir(), 'control')
   execaSync('mkfifo', [path])

@@ -18,7 +18,7 @@ import { Launcher, NotALauncherError, waitingLaunchers } from '../../src/proxyd/
 import { kill } from '../lib/proc.js'
 import { until } from '../lib/until.js'
 
-/** A script that waits, with a control pipe as its descriptor 9; named and called as asked for. */
+/** A waiting script with a control pipe as descriptor 9, under a given name and with given arguments. */
 function startScript(t: Test, name: string, args: readonly string[] = []) {
   const folder = t.testdir()
   const controlPath = join(folder, 'control')
@@ -74,7 +74,7 @@ t.test('nobody else is taken for one', async (t) => {
   }
   const { child, pid, control, folder } = startScript(t, 'something-else')
   await ready(child)
-  // Another pipe of that name.
+  // Another pipe with the same name.
   mkdirSync(join(folder, 'other'))
   const path = join(folder, 'other/control')
   requireCheckedSyscalls().makeFifo(path, 0o600)

@@ -63,7 +63,7 @@ t.test('who could not be looked at serves its port itself once it ends', async (
   limitDescriptors(proxyd, 3)
   const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
   await until(() => proxyd.lines.some(({ msg }) => String(msg).startsWith("Can't inspect the")))
-  // Before it tries again.
+  // Before the next attempt.
   proxyd.child.kill('SIGSTOP')
   limitDescriptors(proxyd, 1_000)
   proxyd.child.kill('SIGTERM')
@@ -81,7 +81,7 @@ t.test('a burst beyond the descriptors is refused, each with the reason', async 
   const launchers = Array.from({ length: BURST }, () =>
     run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } }),
   )
-  // All of them have asked before any is answered.
+  // All have sent their request before any is answered.
   await untilAsked(launchers)
   proxyd.child.kill('SIGCONT')
   const answers = await Promise.all(launchers.map(({ status }) => status))
@@ -119,7 +119,7 @@ t.test('started anew with too few descriptors, it lets launchers wait for room',
   await until(() => served().size + putOff().size >= COUNT)
   const before = served()
   t.ok(before.size > 0 && before.size < COUNT, `${before.size} of ${COUNT}`)
-  // Those that wait end when they are told to, and the others make room for more of them.
+  // Waiting launchers end when they are stopped, and the others make room for more.
   const waiting = launchers.filter(({ pid }) => !before.has(pid))
   for (const launcher of waiting.splice(0, 5)) t.match(await stop(launcher), { code: 0 })
   const ended = launchers.filter(({ pid }) => before.has(pid))

@@ -104,7 +104,7 @@ t.test('the settings that a docker-proxy was started with hold for its port', as
   const { folder } = proxyd
   const echo = await startEcho(t)
   const config = join(t.testdir({ 'settings.json': '{"log-level": "debug"}' }), 'settings.json')
-  // Its own folder is where a name may start from.
+  // A relative name starts from the launcher's own folder.
   const program = ['-c', `cd ${join(config, '..')} && exec ${PROGRAM} "$@"`, 'sh']
   const env = { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_CONFIG: 'settings.json' }
   const launcher = run(t, [...program, ...proxyFlags(echo)], { program: '/bin/sh', env })
@@ -135,7 +135,7 @@ t.test('a settings file that is none holds up nobody else', async (t) => {
   const waiting = run(t, proxyFlags(echo), { env })
   const { port } = await proxyd.publish(echo)
   t.equal(await exchange(t, port, 'x'), 'x')
-  // It is the program by now that reads it.
+  // By now the program has replaced the launcher, and reads it.
   await writeFile(path, 'nonsense')
   t.match(await waiting.status, 'is not JSON')
   t.match(await waiting.exit, { code: 2 })

@@ -12,7 +12,7 @@ const INFO = 30
 const commandOf = (pid: number): string =>
   readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trimEnd()
 
-/** A launcher in which a command is run at a place of its own. */
+/** A launcher in which a command is inserted at a given place. */
 function launcherWith(t: Test, before: string, command: string): string {
   const script = join(t.testdir(), 'docker-proxy')
   const text = readFileSync(PROGRAM, 'utf8')
@@ -89,7 +89,7 @@ t.test('a signal right after the start is never lost', async (t) => {
     const { code } = await launcher.exit
     if (code !== 0) t.equal(code, 0, `launcher ${i}`)
   }
-  // Some have said it twice, which is no fault of anybody's.
+  // Some have sent the request twice, which is not an error.
   t.strictSame(
     proxyd.lines.filter(({ level }) => level !== INFO),
     [],
@@ -109,7 +109,7 @@ for (const [shell, path, packageName] of [
       const echo = await startEcho(t)
       const [program, ...args] = shell
       const flags = [...args, PROGRAM, ...proxyFlags(echo)]
-      // Of use to bash alone.
+      // Only bash uses it.
       const env = { SHELLOPTS: 'nounset:errexit' }
       const launcher = await proxyd.publish(echo, { program, flags, env })
       t.equal(await exchange(t, launcher.port, 'hello'), 'hello')

@@ -24,7 +24,7 @@ t.test('a docker-proxyd that dies is followed by one that goes on', async (t) =>
   first.child.kill('SIGKILL')
   await first.exit
   await refused(t, own.port)
-  // The launcher has the socket: who comes now waits in its backlog.
+  // The launcher holds the socket: new clients wait in its backlog.
   const meanwhile = exchange(t, port, 'meanwhile')
 
   const second = await startProxyd(t, { folder: first.folder })
@@ -88,7 +88,7 @@ t.test('a launcher that ends while docker-proxyd does leaves its port free', asy
 
 t.test('a reload of one that only starts does not end it', async (t) => {
   const first = await startProxyd(t)
-  // For as long as that does not answer, the next one does not get further.
+  // The next one waits until this one has answered.
   process.kill(first.pid, 'SIGSTOP')
   const next = run(t, ['--run-dir', first.folder, '--replace'], { program: PROXYD })
   const status = (): string => readFileSync(`/proc/${next.pid}/status`, 'utf8')

@@ -28,7 +28,7 @@ import {
 import { until } from '../../lib/until.js'
 
 /*
- * What may go wrong with a docker-proxyd, each with 200 ports that clients use meanwhile.
+ * Faults of a docker-proxyd, each with 200 ports that clients use at the same time.
  */
 
 const SHUT_RD = 0
@@ -46,7 +46,7 @@ interface Busy {
   readonly load: Load
 }
 
-/** A docker-proxyd with 200 ports, all of them in use. */
+/** A docker-proxyd with 200 busy ports. */
 async function startBusy(t: Test): Promise<Busy> {
   const echo = await startEcho(t)
   const proxyd = await startProxyd(t)
@@ -56,7 +56,7 @@ async function startBusy(t: Test): Promise<Busy> {
   return { echo, proxyd, ports, load }
 }
 
-/** Nobody has lost anything, and each port answers. */
+/** Checks that no client has lost anything, and that each port answers. */
 async function isUnharmed(t: Test, load: Load, ports: readonly Published[]): Promise<void> {
   await load.goOn()
   await load.stop()
@@ -95,7 +95,7 @@ t.test('killed at random, with sockets of dockerd: not one connection is refused
     await load.goOn()
     proxyd.child.kill('SIGKILL')
     await proxyd.exit
-    // All of them while nobody is there.
+    // All of them while no docker-proxyd runs.
     const waiting = await Promise.all(ports.map(({ ip, port }) => dial(t, port, ip)))
     proxyd = await startProxyd(t, { folder: proxyd.folder })
     const answers = waiting.map(async (client) => {
@@ -120,7 +120,7 @@ t.test('replaced by a newer one again and again: no connection is refused or cut
     await until(() => next.lines.some(({ msg }) => msg === 'Took over from another docker-proxyd'))
     await until(() => proxyd.lines.some(({ msg }) => String(msg).startsWith('Replaced')))
     await load.goOn()
-    // One that was open is still served, and is what the old one waits for.
+    // An open connection is still served; the old docker-proxyd waits for it.
     t.equal(proxyd.child.exitCode, null)
     held.end('still there')
     t.equal(await readAll(held), 'still there')
@@ -162,7 +162,7 @@ t.test('stopped while ports are published: the launchers wait for the next', asy
   t.match(await stop(proxyd), { code: 0 })
   for (const { child } of ports) t.equal(child.exitCode, null)
   await Promise.all(ports.map((port) => untilFree(t, port)))
-  // Some are withdrawn meanwhile.
+  // Some ports are withdrawn in the meantime.
   const withdrawn = ports.splice(0, ports.length / 4)
   for (const launcher of withdrawn) t.match(await stop(launcher), { code: 0 })
   const next = await startProxyd(t, { folder: proxyd.folder })
@@ -197,10 +197,10 @@ t.test('dockerd is killed: its launchers are told by the kernel', async (t) => {
   const echo = await startEcho(t)
   const proxyd = await startProxyd(t)
   const ports = manyPorts()
-  // dockerd asks for a signal when it ends, see PR_SET_PDEATHSIG of prctl(2).
+  // dockerd requests a signal for the time of its end, see PR_SET_PDEATHSIG in prctl(2).
   const commands = ports.map((port) => {
     const flags = proxyFlags(echo, port).join(' ')
-    // In the background of a script a shell has SIGINT ignored, which dockerd does not.
+    // A shell starts background commands with SIGINT ignored; dockerd does not.
     return `env --default-signal=INT setpriv --pdeathsig TERM ${PROGRAM} ${flags} 3>/dev/null &`
   })
   const parent = run(t, ['-c', `${commands.join('\n')}\nwait`], {
@@ -272,7 +272,7 @@ for (const engine of ['native', 'streams'] as const) {
     const CLIENTS_OF_A_PORT = 3
     const echo = await startEcho(t)
     const env = { DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_WORKERS: '1' }
-    // Two of each port, and room for some connections.
+    // Two descriptors for each port, and room for some connections.
     const proxyd = await startProxyd(t, { descriptors: 512, env })
     const ports = await publishMany(t, proxyd.folder, echo)
     const isShort = (): boolean =>
@@ -282,7 +282,7 @@ for (const engine of ['native', 'streams'] as const) {
     const answers = clients.map(async ({ ip, port }, i) => {
       const client = await dial(t, port, ip)
       client.write(`client ${i}`)
-      // Whoever is served at first stays, until there is no room for others.
+      // Clients that were served first stay, until there is no room for others.
       await mayEnd
       client.end()
       return (await readAll(client)) === `client ${i}`

@@ -59,7 +59,7 @@ t.test('datagrams: killed soon after it took the place, the next one has the por
     client.socket.send(text, port, '127.0.0.1')
     t.equal(String((await answer).data), text)
   }
-  // A flow that the old one waits for.
+  // A flow for which the old docker-proxyd waits.
   await say('to the old one')
   const next = await startProxyd(t, { folder: old.folder, args: ['--replace'] })
   await until(() => old.lines.some(({ msg }) => String(msg).startsWith('Replaced')))
@@ -221,7 +221,7 @@ t.test('the old one is killed in the middle: the new one has all of it', async (
     const old = await startProxyd(t)
     const launchers = await Promise.all(Array.from({ length: 40 }, () => old.publish(echo)))
     const starting = startProxyd(t, { folder: old.folder, args: ['--replace'] })
-    // As soon as it has asked.
+    // As soon as the request has been sent.
     await until(() => readFileSync(join(old.folder, 'pid'), 'utf8').split(' ')[0] !== `${old.pid}`)
     old.child.kill('SIGKILL')
     const next = await starting

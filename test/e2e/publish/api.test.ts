@@ -35,7 +35,7 @@ async function ask(
   return { status, body: undefined }
 }
 
-/** Checks answers against the OpenAPI document that the daemon itself gives. */
+/** Checks responses against the daemon's own OpenAPI document. */
 async function openDocument(t: Test, socketPath: string) {
   const { body } = await ask(socketPath, 'GET', '/v1/openapi.json')
   const document = body as Document
@@ -46,7 +46,7 @@ async function openDocument(t: Test, socketPath: string) {
   return {
     document,
     answered,
-    /** The answer, whose status and body must be as the document says. */
+    /** The response, whose status and body must match the document. */
     async ask(method: string, path: string, request?: unknown, template = path): Promise<Answer> {
       const answer = await ask(socketPath, method, path, request)
       const operation = document.paths[template]?.[method.toLowerCase()]

@@ -189,7 +189,7 @@ t.test('run: published until the signal, then nothing is left', async (t) => {
     t.equal(await exchange(t, port, 'hello', '::1'), 'hello')
     running.child.kill(signal)
     t.match(await running.exit, signal === 'SIGKILL' ? { signal } : { code: 0 })
-    // Killed hard, it is its watchdog that clears up.
+    // After SIGKILL, the watchdog cleans up.
     await until(() => proxiesFor(echo.port).length === 0)
     await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
   }

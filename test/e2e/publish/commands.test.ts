@@ -172,7 +172,7 @@ t.test('events tell what happens, a line each', async (t) => {
       else events.push(event)
     }
   })().catch(() => undefined)
-  // The stream has begun once something comes of it.
+  // The first event shows that the stream has begun.
   await until(async () => {
     await daemon.client.add({ name: 'a', backend: '127.0.0.1', ports: ['127.0.0.1::80'] })
     await daemon.client.remove('a')

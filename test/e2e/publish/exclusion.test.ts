@@ -47,7 +47,7 @@ t.test('what is in the way of the socket is left alone, and nothing is started',
   for (const [path, reason] of [
     [precious, 'a file that is not a socket is already there'],
     [daemon.folder, 'a file that is not a socket is already there'],
-    ['/nowhere/socket', 'there is no folder /nowhere'],
+    ['/nowhere/socket', 'there is no folder /nowhere; make it, or name another path with -H'],
   ] as const) {
     const { code, stderr } = await publish(t, ['daemon', '-H', `unix://${path}`, ...roots])
     t.match(stderr, `docker-publish: can't listen on unix://${path}: ${reason}\n`)

@@ -23,7 +23,7 @@ t.test('all or nothing: one port that fails takes the others back', async (t) =>
     daemon.client.add({ backend: '127.0.0.1', ports: [`127.0.0.1:${port}-${port + 3}:80-83`] }),
     { code: 'port-in-use' },
   )
-  // Those of the request itself may still be closing.
+  // The request's own sockets may still be closing.
   await until(() => openDescriptors(daemon.running.pid) <= before)
   t.same(await daemon.client.list(), [])
   t.same(leftovers(daemon.folder), [])
@@ -145,7 +145,7 @@ t.test('out of descriptors an adopted proxy is not taken for dead', async (t) =>
     }),
   )
   await until(() => openDescriptors(next.running.pid) >= 60)
-  // It wakes to look at the adopted proxy, and for little else.
+  // It wakes up to check the adopted proxy, and for little else.
   const wakeUps = (): number => statusFigure(next.running.pid, 'voluntary_ctxt_switches')
   const before = wakeUps()
   await until(() => wakeUps() >= before + 6)

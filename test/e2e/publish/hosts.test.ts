@@ -65,7 +65,7 @@ t.test('tcp:// elsewhere takes certificates of both sides', async (t) => {
 
 t.test('fd:// takes the sockets of systemd', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'publish-test-'))
-  // As systemd does: the socket is there before the daemon, which inherits it as descriptor 3.
+  // As systemd does: the socket exists before the daemon, which inherits it as descriptor 3.
   const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
   const early = publish(t, ['ls', '-H', `tcp://127.0.0.1:${port}`])
   const script = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" "$@"'
@@ -154,11 +154,11 @@ t.test(
       /^a: 127\.0\.0\.1:\d+->80\/tcp/,
     )
     t.match(readFileSync(join(folder, 'state/docker-publish/state.json'), 'utf8'), '"name": "a"')
-    t.equal(client('rm', 'a'), 'a\n')
+    t.equal(client('rm', 'a'), 'a')
   },
 )
 
-/** A real sshd on a loopback port, and a folder whose `ssh` knows the way there. */
+/** A real sshd on a loopback port, and a folder with an `ssh` that connects to it. */
 async function startSshd(t: Test): Promise<{ port: number; bin: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'publish-ssh-'))
   const port = freeRow(1)

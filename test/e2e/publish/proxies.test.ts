@@ -26,7 +26,7 @@ t.test('a proxy that is killed is replaced, and no client is refused', async (t)
   const lost = once(held, 'end')
   let answered = 0
   for (let i = 0; i < 1000; i++) {
-    // The wait before a restart doubles, so they are few.
+    // The wait before a restart doubles, so there are few.
     if (i % 200 === 100) {
       await until(async () => (await pid()) !== undefined)
       kill(await pid())
@@ -92,7 +92,7 @@ t.test(
     })
     const [port] = ports
     const { hostPort = 0, pid = 0, holdsSocket } = port ?? {}
-    // This release takes no listening socket, so nobody waits while it is replaced.
+    // This release takes no listening socket, so clients are refused while it is replaced.
     t.equal(holdsSocket, false)
     t.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), ORIGINAL)
     t.equal(await readAll(await dial(t, hostPort)), 'hello')
@@ -111,7 +111,7 @@ t.test(
     const folder = t.testdir()
     const tried = join(folder, 'tried')
     const child = join(folder, 'child')
-    // The first time it finds what the kernel may have given to a connection meanwhile.
+    // The first start finds the port that the kernel may have given to a connection.
     const script = `#!/bin/sh
 if [ -e '${tried}' ] || [ "$#" -lt 5 ]; then exec '${PROGRAM}-process' "$@"; fi
 : >'${tried}'

@@ -22,7 +22,7 @@ async function startPublished(
   const { ports } = await daemon.client.add({
     name: 'a',
     backend: '127.0.0.1',
-    // One that no other daemon of these tests gives to whoever asks for any.
+    // A port that no other daemon of these tests picks.
     ports: [`127.0.0.1:${freeRow(1)}:${echo.port}`],
   })
   return { daemon, echo, port: ports[0]?.hostPort ?? 0, pid: ports[0]?.pid ?? 0 }
@@ -45,7 +45,7 @@ t.test('the daemon is killed under load and started again: no client notices', a
   for (let i = 0; i < 3; i++) {
     const before = answered
     await (next ?? daemon).end('SIGKILL')
-    // Meanwhile nobody but the proxy is there.
+    // Meanwhile only the proxy runs.
     await until(() => answered > before + 20)
     next = await daemon.again()
   }
@@ -80,7 +80,7 @@ t.test(
       return events.length > 0
     })
     kill(pid)
-    // It waits in the backlog of the socket that the new daemon took from the proxy.
+    // The client waits in the backlog of the socket that the new daemon has copied from the proxy.
     t.equal(await exchange(t, port, 'patient'), 'patient')
     const status = await portOf(next)
     t.match(status, { state: 'up', restarts: 1, reason: 'signal 9' })
@@ -139,7 +139,7 @@ t.test('a process that is not surely the proxy is not adopted', async (t) => {
   const exec = join(daemon.folder, 'exec')
   const [name = ''] = readdirSync(exec).filter((file) => file.endsWith('.json'))
   const record = JSON.parse(readFileSync(join(exec, name), 'utf8')) as RuntimeRecord
-  // As if the pid had been given to another process since.
+  // As if another process had got the pid since.
   const { proxy } = record
   const forged = { ...record, proxy: { ...proxy, startTime: proxy.startTime + 1 } }
   writeFileSync(join(exec, name), JSON.stringify(forged))
@@ -167,7 +167,7 @@ t.test('a port that somebody took meanwhile is tried until it is free', async (t
 })
 
 t.test("killed in the middle of an add: the next daemon ends what is nobody's", async (t) => {
-  // A docker-proxy that waits for what never comes before it begins.
+  // A docker-proxy that never gets ready.
   const folder = t.testdir()
   const slow = join(folder, 'docker-proxy')
   execaSync('mkfifo', [join(folder, 'never')])

@@ -15,10 +15,10 @@ import { dial, exchange, readAll, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
 const PORTS = 20
-/** So that a port is not forwarded to itself. */
+/** Distance of the backend ports, so that no port is forwarded to itself. */
 const BACKEND = '127.0.0.2'
 
-/** A range of ports, each before an echo server of its own. */
+/** A range of ports, each with an echo server of its own. */
 async function publishRange(
   t: Test,
   daemon: TestDaemon,
@@ -93,7 +93,7 @@ t.test('the one process is killed under load: clients wait for the next', async 
   let pid = pidsOf(view)[0] ?? 0
   for (let times = 0; times < 3; times++) {
     process.kill(pid, 'SIGKILL')
-    // At once, whatever stands there.
+    // At once, whatever is printed there.
     const answers = await Promise.all(ports.map((port) => exchange(t, port, 'waited')))
     t.ok(answers.every((answer) => answer === 'waited'))
     const old = pid
@@ -117,7 +117,7 @@ t.test('the daemon is killed under load and started again: the range goes on', a
   }
   held.write('still there')
   t.equal(String((await once(held, 'data'))[0]), 'still there')
-  // Its sockets are the daemon's again, so that clients wait once more.
+  // The daemon holds the sockets again, so clients wait.
   process.kill(pidsOf(view)[0] ?? 0, 'SIGKILL')
   t.equal(await exchange(t, ports[1] ?? 0, 'waited'), 'waited')
 })

@@ -38,14 +38,14 @@ export function descriptorsSuite(t: Test, target: Target): void {
     const count = 100
     const clients = await Promise.all(Array.from({ length: count }, () => dial(t, port)))
     await told
-    // All are connected, the greater part of them to the backlog alone.
+    // All are connected, most of them only to the backlog.
     t.ok(accepted.length < count / 2)
     t.ok(openDescriptors(target.serverOf(running.pid)) < 64)
-    // Those that got in are served while the others wait.
+    // Accepted clients are served while the others wait.
     const [first, ...rest] = clients
     first?.end('first')
     t.equal(await readAll(first as Socket), 'first')
-    // As each ends the next gets in, and nobody's data is lost.
+    // When one ends, the next is accepted, and no data is lost.
     rest.forEach((client, i) => client.end(`client ${i}`))
     const answers = await Promise.all(rest.map((client) => readAll(client)))
     t.same(
@@ -100,7 +100,7 @@ export function descriptorsSuite(t: Test, target: Target): void {
     const backend = await startBackend(t, (socket) => socket.pipe(socket))
     const roomy = await target.startProxy(t, backend)
     const idle = openDescriptors(target.serverOf(roomy.pid))
-    // With fewer it is Node that does not start.
+    // With fewer, Node itself does not start.
     for (const spare of [4, 5, 7, 11]) {
       const running = target.run(t, limited(idle + spare, proxyFlags(backend)), {
         program: '/bin/sh',

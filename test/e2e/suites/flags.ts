@@ -4,7 +4,7 @@ import { ORIGINAL, READY, stop } from '../../lib/program.js'
 import type { Target } from '../../lib/target.js'
 
 /*
- * The command line, row by row, beside the original's where that is installed.
+ * The command line, compared with the original's if that is installed.
  */
 
 const USAGE = `
@@ -30,16 +30,16 @@ interface Row {
   readonly code: number
   /** The first line on stderr. */
   readonly stderr?: string
-  /** What comes over the status pipe. */
+  /** The text on the status pipe. */
   readonly status?: string
-  /** Old releases of the original do otherwise here, or lack the flag. */
+  /** Old releases of the original behave differently here, or lack the flag. */
   readonly ownWay?: true
 }
 
 const listenError = (address: string, reason: string, network = 'tcp4'): string =>
   `1\nfailed to listen on ${address}: listen ${network} ${address}: bind: ${reason}`
 
-/** Where the kernel has SCTP the port is published, which test/proxy/native/sctp.test.ts shows; the streams engine knows none. */
+/** A kernel with SCTP publishes the port, see test/proxy/native/sctp.test.ts. The streams engine has no SCTP. */
 const sctpRows = (engines: Target['engines']): Row[] =>
   existsSync('/proc/net/sctp') || !engines.includes('native')
     ? []
@@ -114,7 +114,7 @@ const ROWS: Row[] = [
   { args: '-h', code: 0, stderr: 'Usage of PROGRAM:' },
   { args: '-help', code: 0, stderr: 'Usage of PROGRAM:' },
   { args: '--help', code: 0, stderr: 'Usage of PROGRAM:' },
-  // Parsing stops at what is no flag; each number is read in its own notation.
+  // Parsing stops at the first argument that is no flag. Each number has its own notation.
   {
     args: '-host-ip 192.0.2.1 -host-port 0x50 -- -foo',
     code: 1,
@@ -211,7 +211,7 @@ export function flagsSuite(t: Test, target: Target): void {
       t.equal(code, theirs[0].code, 'exit code of the original')
       const theirLine = theirs[1].replace(ORIGINAL, 'PROGRAM').split('\n')[0]
       if (theirLine) t.equal(firstLine, theirLine, 'stderr of the original')
-      // Releases before 28 leave the first half of the sentence out.
+      // Releases before 28 omit the first half of the sentence.
       const sentence = (text: string): string => text.replace(/failed to listen on \S+: /, '')
       t.equal(sentence(status), sentence(theirs[2]), 'status of the original')
     })

@@ -25,7 +25,7 @@ export function listenFdSuite(t: Test, target: Target): void {
       const waiting = await dial(t, port, clients[0])
       waiting.end('came before')
       const echo = await startEcho(t)
-      // The host's side of the flags is only a name then.
+      // With -use-listen-fd, the host address of the flags is only a name.
       const args = [...proxyFlags(echo, { ip: '0.0.0.0', port: 80 }), '-use-listen-fd']
       const running = target.run(t, args, { listenFd: fd })
       closeSync(fd)

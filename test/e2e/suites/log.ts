@@ -8,7 +8,7 @@ import { copyAlone, proxyFlags, READY, stop, type Running } from '../../lib/prog
 import type { Target } from '../../lib/target.js'
 import { dial, startEcho, type Backend } from '../../lib/sockets.js'
 
-/** A backend that was there and is gone, so each connection makes a line. */
+/** A backend that has been closed, so each connection makes a log line. */
 async function deadBackend(t: Test): Promise<Backend> {
   const backend = await startEcho(t)
   backend.server.close()
@@ -16,7 +16,7 @@ async function deadBackend(t: Test): Promise<Backend> {
   return backend
 }
 
-/** A connection whose backend is down: returns once the proxy has closed it. */
+/** Connects while the backend is down. Returns when the proxy has closed the connection. */
 async function fail(t: Test, port: number): Promise<void> {
   const client = await dial(t, port)
   client.resume()
@@ -24,7 +24,7 @@ async function fail(t: Test, port: number): Promise<void> {
   client.destroy()
 }
 
-/** Provokes more lines than any buffer takes, then shows that the proxy lives and ends well. */
+/** Causes more lines than any buffer holds, then checks that the proxy runs and ends well. */
 async function survives(t: Test, running: Running & { port: number }): Promise<void> {
   for (let i = 0; i < 1500; i += 50) {
     await Promise.all(Array.from({ length: 50 }, () => fail(t, running.port)))
@@ -85,7 +85,7 @@ export function logSuite(t: Test, target: Target): void {
     const running = await target.startProxy(t, await deadBackend(t), { stderr: fifo.writeFd })
     await fifo.readLines(1)
     fifo.fill()
-    // The log has its turn now and then between connections, see MAX_ROUNDS in linux/epoll.ts.
+    // The log is written only now and then between connections, see MAX_TURN_MS in linux/sockets/node-poller.ts.
     for (let i = 0; i < 20; i++) await fail(t, running.port)
     fifo.drain()
     await fail(t, running.port)
@@ -141,7 +141,7 @@ export function logSuite(t: Test, target: Target): void {
 
   t.test("a socket, as systemd's journal is, that nobody reads", async (t) => {
     const running = await target.startProxy(t, await deadBackend(t))
-    // What spawn calls a pipe is a socket; nothing is taken from it while it is paused.
+    // Node's 'pipe' stdio is a socket. Nothing reads it while it is paused.
     running.child.stderr?.pause()
     await survives(t, running)
   })
@@ -162,7 +162,7 @@ export function logSuite(t: Test, target: Target): void {
   })
 
   t.test('on a terminal the lines are for people', async (t) => {
-    // script(1) gives its command a terminal of its own.
+    // script(1) gives its command a terminal.
     const command = `exec ${target.program} -host-ip 127.0.0.1 -host-port 0`
     const terminal = target.run(t, ['-qec', command, '/dev/null'], {
       program: 'script',

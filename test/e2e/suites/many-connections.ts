@@ -10,15 +10,15 @@ import type { Target } from '../../lib/target.js'
 import { dial, readAll } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
-/** A proxy holds two sockets for each connection, and needs some descriptors itself, the more the more cores there are. */
+/** A proxy has two sockets per connection, and needs some descriptors itself: more on more cores. */
 const COUNT = Math.min(10_000, Math.floor((descriptorLimit() - 440) / 2))
-/** As many as wait in a backlog of the usual length without being dropped. */
+/** Connections that fit into a usual backlog at once. */
 const AT_A_TIME = 500
 
-/** Descriptors that a proxy may have opened for other things than connections: its log, spare pipes. */
+/** Descriptors of a proxy that are not connections: its log, spare pipes. */
 const FEW = 20
 
-/** An echo server in a process of its own: this one has the clients' descriptors. */
+/** An echo server in its own process, because this process has the clients' descriptors. */
 async function startEchoProcess(t: Test): Promise<{ ip: string; port: number }> {
   const script = `require('net').createServer({ allowHalfOpen: true }, (s) => s.on('error', () => 0).pipe(s))
     .listen({ host: '127.0.0.1', port: 0, backlog: 4096 }, function () { console.log(this.address().port) })`
@@ -51,7 +51,7 @@ export function manyConnectionsSuite(t: Test, target: Target): void {
       const names = clients.map((_, i) => `client ${i}`)
       const first = await Promise.all(clients.slice(0, half).map(ask))
       t.same(first, names.slice(0, half))
-      // Those that were idle meanwhile are served as well.
+      // The connections that were idle are served as well.
       const rest = await Promise.all(clients.slice(half).map((each, i) => ask(each, half + i)))
       t.same(rest, names.slice(half))
       await until(() => openDescriptors(target.serverOf(running.pid)) < idle + FEW)

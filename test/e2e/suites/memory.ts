@@ -10,7 +10,7 @@ import { until } from '../../lib/until.js'
 const MIB = 1024 * 1024
 const BOUND = 150 * MIB
 
-/** Writes without ever waiting for the other side: the sender's memory is not what is measured. */
+/** Writes without waiting for the other side. The sender's memory is not measured. */
 function push(socket: Socket, size: number): void {
   const block = Buffer.alloc(8 * MIB, 'x')
   for (let sent = 0; sent < size; sent += block.length) socket.write(block)
@@ -53,7 +53,7 @@ export function memorySuite(t: Test, target: Target): void {
     const before = memoryFigure(target.serverOf(running.pid), 'VmHWM')
     const client = await dial(t, running.port)
     const written = writeRandom(client, 64 * MIB)
-    // Whoever takes over the listening socket accepts those that fill its backlog, too.
+    // The process that gets the listening socket also accepts the connections that fill its backlog.
     const hash = createHash('sha256')
     const done = withResolvers<string>()
     let connections = 0
@@ -74,7 +74,7 @@ export function memorySuite(t: Test, target: Target): void {
     await stop(running)
   })
 
-  /** No event tells that a socket accepts no more data, so this looks until the figure has stood still for long. */
+  /** No event reports that a socket accepts no more data: this waits until the figure has not changed for long. */
   async function stalled(socket: Socket): Promise<void> {
     let same = 0
     let sent = -1

@@ -16,9 +16,9 @@ export function processSuite(t: Test, target: Target): void {
     const echo = await startEcho(t)
     const running = await target.startProxy(t, echo)
     const pid = String(running.pid)
-    // The name is set in the same turn of the event loop as the status is sent: an answer comes later.
+    // The name is set in the turn of the event loop that sends the status, so an answer comes later.
     await exchange(t, running.port, 'x')
-    // A script is shown with its shell, and not found by pidof without -x.
+    // ps shows a script with its shell, and pidof finds it only with -x.
     const [shell, exact] = target.isShared ? ['/bin/sh ', ['-x']] : ['', []]
     const commandLine = shell + [target.program, ...proxyFlags(echo)].join(' ')
     t.equal(output('ps', '-o', 'args=', '-p', pid), commandLine)
@@ -71,7 +71,7 @@ export function processSuite(t: Test, target: Target): void {
   t.test('a signal that comes twice, as Ctrl-C through a parent does, is one', async (t) => {
     const echo = await startEcho(t)
     const running = await target.startProxy(t, echo)
-    // Both are there before it runs again.
+    // Both signals are pending before it runs again.
     running.child.kill('SIGSTOP')
     running.child.kill('SIGINT')
     running.child.kill('SIGTERM')
@@ -90,7 +90,7 @@ export function processSuite(t: Test, target: Target): void {
   })
 
   t.test('the port can be bound again at once, connections in TIME_WAIT or not', async (t) => {
-    // The backend ends first, so that it is the proxy's sockets that wait out 2 MSL.
+    // The backend ends first, so the proxy's sockets are the ones in TIME_WAIT.
     const backend = await startBackend(t, (socket) => socket.end('bye'))
     const first = await target.startProxy(t, backend)
     const client = await dial(t, first.port)

@@ -74,7 +74,7 @@ export function statusPipeSuite(t: Test, target: Target): void {
     const running = target.run(t, proxyFlags(echo), { status: fifo.writeFd })
     t.equal(await exchange(t, await target.untilListening(running), 'served'), 'served')
     await stop(running)
-    // A launcher has nobody to tell.
+    // A launcher has no log.
     if (target.isShared) return
     t.match(
       await running.stderr,

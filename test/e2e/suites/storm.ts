@@ -10,7 +10,7 @@ import { until } from '../../lib/until.js'
 const COUNT = Number(process.env['STORM'] ?? 4_000)
 const SEED = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
 const AT_ONCE = 100
-/** Pipes that two threads keep for the next bulk transfer, two descriptors each; and what the second thread has itself. */
+/** Descriptors of spare pipes that two threads keep for bulk data, and of the second thread itself. */
 const SPARE_PIPES = 2 * 2 * 8
 const THREAD = 12
 

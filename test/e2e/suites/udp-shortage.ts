@@ -3,13 +3,13 @@ import { notRoot } from '../../lib/program.js'
 import type { Target } from '../../lib/target.js'
 
 /*
- * In a network namespace whose ports for connections are few, so that the proxy finds none for a client's flow.
+ * A network namespace with few ephemeral ports, so that the proxy finds none for a client's flow.
  */
 
 const PORTS = 4
 const CLIENTS = 8
 
-/** What runs there: the backend, the proxy and its clients. Tells of the answers, and whether the proxy goes on. */
+/** Runs the backend, the proxy and its clients in the namespace. Reports the answers, and whether the proxy continues. */
 const SCRIPT = `
 const { createSocket } = require('dgram')
 const { spawn } = require('child_process')

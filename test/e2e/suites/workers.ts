@@ -9,8 +9,8 @@ const BUSY = 'Busy: one more thread shares the work'
 const raw = rawCalls()
 
 /**
- * A proxy, and clients and a backend for it that ask and answer as fast as system calls allow, so that it is the slowest.
- * `step` has each of them go on if it can, and tells how many answers there were.
+ * A proxy with clients and a backend that exchange messages as fast as system calls allow, so that the proxy is the bottleneck.
+ * `step` gives each of them a turn, and returns the number of answers.
  */
 async function startBusyProxy(
   t: Test,

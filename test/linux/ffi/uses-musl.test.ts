@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { usesMusl } from '../../../src/linux/ffi/uses-musl.js'
 
-/** A program as far as its loader is concerned: an ELF header, the headers of a segment and of the loader's name, and that name. */
+/** The part of a program that its loader reads: an ELF header, the headers of a segment and of the loader's name, and that name. */
 function programWith(t: Test, loader: string): string {
   const [PT_LOAD, PT_INTERP] = [1, 3]
   const [ehdr, phdr] = [Buffer.alloc(64), Buffer.alloc(56)]

@@ -94,7 +94,7 @@ t.test('an event of a number that was closed is not given to the next who has it
   const other = listener(t)
   const second = watcher()
   let reused = -1
-  // Both are ready at once; whoever comes first closes the other, and gets its number anew.
+  // Both are ready at once. The first one closes the other, whose number is then used again.
   const swap = (mine: number, theirs: number) => (): void => {
     if (reused >= 0) return
     poller.close(theirs)

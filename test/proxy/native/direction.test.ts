@@ -10,7 +10,7 @@ import { listeningDescriptor } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
 const { ECONNRESET } = constants.errno
-/** Bytes: enough for reads to be taken for bulk, and no more than a socket may hold anywhere. */
+/** Bytes: enough to count as bulk data, and small enough for any socket buffer. */
 const BULK = 160 * 1024
 
 t.test('a reset that a splice was told of is one for the relay too', async (t) => {
@@ -37,7 +37,7 @@ t.test('a reset that a splice was told of is one for the relay too', async (t) =
         const count = sound.syscalls.splice(source, target, length, flags)
         if (source !== from.fd) return count
         answer = count
-        // The sender goes in the moment between the last bytes and the question for more.
+        // The sender closes between the last bytes and the next read.
         if (count > 0 && (direction?.bytes ?? 0) + count === BULK) raw.reset(sender)
         return count
       },

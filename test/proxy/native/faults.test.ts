@@ -7,7 +7,7 @@ import { Dialer } from '../../../src/proxy/native/dialer.js'
 import { NodePoller } from '../../../src/linux/sockets/node-poller.js'
 import { openReactor } from '../../../src/proxy/native/reactor.js'
 import { NativeListener } from '../../../src/proxy/native/listener.js'
-import { NativeRelay } from '../../../src/proxy/native/relay.js'
+import { NativeRelay, type NativeRelayEvents } from '../../../src/proxy/native/relay.js'
 import { LogObserver } from '../../../src/proxy/log-observer.js'
 import type { PublishedPort } from '../../../src/proxy/published-port.js'
 import { MemoryLog } from '../../lib/memory-log.js'
@@ -22,7 +22,7 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
     container: { ip: echo.ip, port: echo.port },
   }
   const sound = openReactor(() => new NodePoller())
-  /** The same kernel, but reading from these sockets throws. */
+  /** The same system calls, but reading from these sockets throws. */
   const cursed = new Set<number>()
   const reactor = {
     ...sound,
@@ -45,9 +45,10 @@ t.test('a fault of the engine ends one connection, and is told', async (t) => {
         if (isBroken) throw new Error('no relay')
         last = client
         const dialer = new Dialer(reactor, 'tcp', backend)
-        const relayEvents = {
-          ...events,
-          dialFailed: (err: Error) => events.dialFailed(backend, err),
+        const relayEvents: NativeRelayEvents = {
+          dialFailed: (err) => events.dialFailed(backend, err),
+          relayFaulted: (err) => events.relayFaulted(err),
+          relayClosed: (relay, ending) => events.relayClosed(relay, ending),
         }
         return new NativeRelay(reactor, relayEvents, client, () => dialer.dial(), false)
       },

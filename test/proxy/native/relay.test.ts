@@ -29,7 +29,7 @@ t.test('a backend that resets at once is heard, and is none that can not be reac
   const { proxy, log, backend, connect } = await publish(t)
   for (let i = 0; i < 20; i++) {
     const client = connect()
-    // Through descriptors alone, all of it may happen before the proxy has seen its connection made.
+    // With raw descriptors, all of it may happen before the proxy sees its connection established.
     const server = await raw.accept(backend)
     raw.send(server, 'go away')
     raw.reset(server)
@@ -54,7 +54,7 @@ t.test('a reset by a side that had ended is passed on as well', async (t) => {
     raw.end(first)
     t.equal(await raw.next(other), '', `${name} ends`)
     raw.reset(first)
-    // A reset behind an end is told so, see tcp_reset() in Linux.
+    // The kernel reports a reset after an end like this, see tcp_reset() in Linux.
     let error = 0
     await until(() => (error = raw.error(other)) !== 0)
     t.equal(error, EPIPE, `${name} resets`)
@@ -91,7 +91,7 @@ t.test('what came before a reset arrives, though nobody has read it yet', async 
     const [first, other] = resets === 'client' ? [client, server] : [server, client]
     await sendAll(first, data)
     raw.reset(first)
-    // Time for the proxy to see it: other connections come and go.
+    // Other connections give the proxy time to notice it.
     for (let i = 0; i < 5; i++) {
       const neighbour = connect()
       const answering = await raw.accept(backend)
@@ -142,7 +142,7 @@ t.test('a whole answer arrives, though its reader says something late', async (t
   await until(() => proxy.counters.active === 0)
 })
 
-/** Sends all of it, until the other end's kernel has it. */
+/** Sends everything, until the other side's kernel has it. */
 async function sendAll(fd: number, data: Buffer): Promise<void> {
   const syscalls = requireSyscalls()
   const address = requireFfi().addressOf(data)

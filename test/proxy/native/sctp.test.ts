@@ -37,7 +37,7 @@ t.test('a kernel without SCTP refuses', { skip: hasSctp && 'it has SCTP' }, asyn
   }
 })
 
-/** A proxy, and through it a client and the server that has accepted it. */
+/** A proxy, a client through it, and the accepted connection of the server. */
 async function join(
   t: Test,
   ip = '127.0.0.1',
@@ -63,7 +63,7 @@ for (const ip of ['127.0.0.1', '::1']) {
     t.test(name, needsSctp, async (t) => {
       const raw = rawCalls()
       const { proxy, client, server } = await join(t, ip, handedOver)
-      // Several messages at once: a read brings no more than one.
+      // Several messages at once: each read returns one.
       for (const text of ['one', 'two', 'three']) t.equal(raw.send(client, text), text.length)
       for (const text of ['one', 'two', 'three']) t.equal(await raw.next(server), text)
       raw.send(server, 'answer')

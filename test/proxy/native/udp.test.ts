@@ -20,7 +20,7 @@ async function publish(t: Test, options: ListenOptions): Promise<Proxy> {
   return (await listen(t, engine, { ip, port }, all)).proxy
 }
 
-/** Sends to each address in turn, and expects the answer from there. */
+/** Sends to each address in turn, and expects the reply from the same address. */
 async function askAll(t: Test, port: number, addresses: readonly string[]): Promise<void> {
   const client = await bindUdp(t, addresses[0])
   for (const address of [...addresses, ...addresses]) {

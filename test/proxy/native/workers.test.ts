@@ -99,7 +99,7 @@ t.test('workers with nothing to do end, and come back', async (t) => {
   const clients = [await dial(t, proxy.address.port), await dial(t, proxy.address.port)]
   for (const client of clients) await echoed(t, client, 'hello')
   await add()
-  // Timers of one length fire in the order they were set: the workers' own has looked each time by then.
+  // Timers with the same delay fire in order: the workers' own has run before.
   for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, idleMs))
   t.equal(workers.count, 1, 'one that has a connection stays')
   for (const client of clients) client.destroy()
@@ -121,11 +121,11 @@ t.test('a worker that dies takes its connections along, and no more', async (t) 
   process.once('worker', (worker) => (thread = worker))
   await add()
   const clients: Socket[] = []
-  // Of two that have as many the main thread gets the next: the worker has two of five, and will get the sixth.
+  // If two threads have equally many, the main thread gets the next: the worker has two of five, and gets the sixth.
   for (let i = 0; i < 5; i++) clients.push((await dial(t, proxy.address.port)).resume())
   await until(() => servers.length === 5)
 
-  // A notice that the worker can't handle, before the one of the next port.
+  // A notice that the worker can't handle, before that of the next port.
   thread?.postMessage(null)
   const broken = await publish({ ip: backend.ip, port: backend.port })
   const victim = await dial(t, broken.address.port)

@@ -3,7 +3,7 @@ import type { NodePoller } from '../../../src/linux/sockets/node-poller.js'
 import type { Reactor } from '../../../src/proxy/native/reactor.js'
 import { Workload } from '../../../src/proxy/native/workload.js'
 
-/** A thread whose work is what the test says: `step` is a while of it. */
+/** A thread with simulated work. `step` is one interval of it. */
 function startWork() {
   const poller = { handledEvents: 0 }
   const pipes = { borrowed: 0 }
