@@ -172,7 +172,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
     if (!noDig) {
       const options = ['@127.0.0.1', '-p', String(udpPort), '+short', '+tries=10', '+timeout=2']
       const answer = execaSync('dig', [...options, 'web_svr01.test']).stdout
-      t.equal(answer, '192.0.2.7\n')
+      t.equal(answer, '192.0.2.7')
     }
     for (const server of [`127.0.0.1:${udpPort}`, `[::1]:${udpPort}`]) {
       // It may not listen yet: then the resolver tries again.
