@@ -17,7 +17,7 @@ t.test('hosts as docker writes them', async (t) => {
   t.same(parseHost('tcp://localhost:1'), { kind: 'tcp', ip: '127.0.0.1', port: 1 })
 })
 
-t.test('what is none is refused with what was expected', async (t) => {
+t.test('invalid text is refused with the expected form', async (t) => {
   const wrong =
     'run/x,unix://x,unix://,tcp://1.2.3:80,tcp://127.0.0.1,tcp://127.0.0.1:99999,tcp://:80,fd://3,ssh://,ssh://-oProxyCommand=x,ssh://a@-x,npipe:////./x'
   for (const text of wrong.split(',')) {

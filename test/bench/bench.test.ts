@@ -210,7 +210,7 @@ t.test('a run that brings nothing leaves the results that are there', async (t) 
   t.same(readdirSync(bench.folder).sort(), ['report.html', 'results.json'])
 })
 
-t.test('results that have no place are told before anything is measured', async (t) => {
+t.test('an unwritable results folder is reported before anything is measured', async (t) => {
   const folder = join(t.testdir({ file: '' }), 'file')
   const bench = startBench(t, ['--quick'], {}, folder)
   t.equal(await bench.exit, 1)
@@ -235,7 +235,7 @@ t.test('a peer that is not here is left out, and the others go on', async (t) =>
   )
 })
 
-t.test('one that does not forward is told at once', async (t) => {
+t.test('a peer that does not forward is reported at once', async (t) => {
   const bench = startBench(t, ['--quick', '--only', 'latency', '--peers', 'docker-proxy'], {
     ORIGINAL: '/bin/false',
   })
@@ -243,7 +243,7 @@ t.test('one that does not forward is told at once', async (t) => {
   t.match(bench.results().scenarios[0]?.rows, [{ values: {}, failure: 'it ended with status 1' }])
 })
 
-t.test('Ctrl-C keeps what was measured, and leaves no process', async (t) => {
+t.test('Ctrl-C keeps the results so far, and leaves no process', async (t) => {
   const bench = startBench(t, ['--rounds', '3', '--only', 'start-up,latency', '--peers', 'native'])
   let told = ''
   bench.child.stderr?.on('data', (chunk: Buffer) => (told += chunk.toString()))

@@ -36,7 +36,7 @@ b           172.17.0.3                                             up       0   
   )
 })
 
-t.test('what is the matter with a port', async (t) => {
+t.test('the state of a port', async (t) => {
   const dead: PortView = { ...port, state: 'restarting', restarts: 2, reason: 'signal 9' }
   t.equal(formatStatus([port, dead]), 'restarting (2): signal 9')
   t.equal(formatStatus([dead, dead, port]), 'restarting (2): signal 9 and 1 more')

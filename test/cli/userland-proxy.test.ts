@@ -28,7 +28,7 @@ const advice = (text: string): string[] =>
 
 const ENABLE = 'systemctl enable --now docker-proxyd.service'
 
-t.test('each step that is left to the user is told, and no other', async (t) => {
+t.test('lists each step that is left to the user, and no other', async (t) => {
   const { config, unit, install, uninstall } = system(t)
   const all = ['systemctl daemon-reload', ENABLE, 'systemctl restart docker']
   t.strictSame(advice(await install('--dry-run')), all)

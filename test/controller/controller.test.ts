@@ -55,7 +55,7 @@ t.test('a publication is named after its first port, unless it has a name', asyn
   )
 })
 
-t.test('invalid requests say what was expected', async (t) => {
+t.test('errors of invalid requests state the expected form', async (t) => {
   const { controller, fake } = startController(t)
   const cases: [string, object][] = [
     ['invalid backend "web": expected the container\'s IP address', { backend: 'web' }],
@@ -120,7 +120,7 @@ t.test('a proxy that loses its port gets another one, if there is a choice', asy
   t.equal(fake.starts().length, 1 + 10, 'as often as dockerd tries')
 })
 
-t.test('what is published is saved, and a failed save withdraws it', async (t) => {
+t.test('publications are saved, and a failed save withdraws them', async (t) => {
   const { controller, state } = startController(t)
   const port = freeRow(2)
   await controller.add({ name: 'a', backend: BACKEND, ports: [exact(port)] })
@@ -147,7 +147,7 @@ t.test('what is published is saved, and a failed save withdraws it', async (t) =
   t.strictSame(state.load(), [])
 })
 
-t.test('a name that does not exist is refused with those that do', async (t) => {
+t.test('an unknown name is refused, and the existing ones are listed', async (t) => {
   const { controller } = startController(t)
   await t.rejects(controller.get('web'), {
     code: 'no-such-publication',

@@ -84,7 +84,7 @@ t.test('stop frees the ports and gives the claims back', async (t) => {
   t.equal(again.length, 1)
 })
 
-t.test('what is saved is restored under the same ids', async (t) => {
+t.test('saved publications are restored with the same ids', async (t) => {
   const { publication, bound } = await bindPublication(t)
   await publication.start(bound)
   const { saved } = publication

@@ -13,7 +13,7 @@ const publication = (name: string): SavedPublication => ({
   ports: [{ id: 'a', protocol: 'tcp', ip: '0.0.0.0', port: 8080, containerPort: 80 }],
 })
 
-t.test('what was saved is loaded, by another daemon as well', async (t) => {
+t.test('saved publications are loaded, by another daemon as well', async (t) => {
   const folder = join(t.testdir(), 'made/by/us')
   const first = new StateFile(folder, 'docker-publish daemon')
   t.same(first.load(), [])

@@ -108,7 +108,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
     t.ok(await isHello(port))
   })
 
-  t.test('docker-publish says who has a port where dockerd says no more than that', async (t) => {
+  t.test('docker-publish names the holder where dockerd does not', async (t) => {
     const ip = await docker(...['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'web_svr01'])
     const { stderr } = await refusal('run', '--rm', '-p', `${port}:90`, IMAGE, ...HTTPD)
     const ours = await publish(t, ['check', '-p', `${port}:90`])
@@ -159,7 +159,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
 
   const noDig = missing('/usr/bin/dig', 'bind9-dnsutils')
   const noDns = missing('/usr/sbin/dnsmasq', 'dnsmasq-base')
-  t.test('a DNS server is asked by UDP', { skip: noDns }, async (t) => {
+  t.test('a DNS server is queried over UDP', { skip: noDns }, async (t) => {
     await makeDnsImage(dockerd, 'dns:local')
     const udpPort = freeRow(1)
     const dnsmasq =

@@ -30,7 +30,7 @@ async function fetchText(url: string): Promise<string> {
   return text(response)
 }
 
-t.test('without arguments it tells the story of a port, and leaves one to try', async (t) => {
+t.test('without arguments it runs the demo, and leaves a published port to try', async (t) => {
   // The first port is taken, by this test or by another process.
   const holder = createServer()
   await new Promise<void>((resolve) => {

@@ -73,7 +73,7 @@ t.test('the links of an enabled unit go as well', async (t) => {
   t.same(readdirSync(wants), [])
 })
 
-t.test('text around what is added is not touched', async (t) => {
+t.test('an addition leaves the rest of the text unchanged', async (t) => {
   const places = placesIn(t, '{\n    "dns": ["1.1.1.1"  , "9.9.9.9"]\n}\n')
   apply(installation(places))
   t.match(read(places.configFile), '{\n    "dns": ["1.1.1.1"  , "9.9.9.9"],\n')
@@ -87,7 +87,7 @@ t.test('where there was no daemon.json there is none afterwards', async (t) => {
   t.notOk(existsSync(places.configFile))
 })
 
-t.test('what was changed since is kept', async (t) => {
+t.test('later changes by the user are kept', async (t) => {
   const places = placesIn(t, '{ "userland-proxy-path": "/other", "debug": false }')
   apply(installation(places))
   writeFileSync(places.configFile, read(places.configFile).replace('false', 'true'))
@@ -102,7 +102,7 @@ t.test('what was changed since is kept', async (t) => {
   t.equal(read(other.configFile), third, "another's is left")
 })
 
-t.test('another docker-proxy that was set since is what comes back', async (t) => {
+t.test('another docker-proxy that was set in the meantime is restored', async (t) => {
   const places = placesIn(t, '{ "userland-proxy-path": "/old" }')
   apply(installation(places))
   const newer = JSON.stringify({ 'userland-proxy-path': programIn(t, 'newer'), debug: true })
@@ -112,7 +112,7 @@ t.test('another docker-proxy that was set since is what comes back', async (t) =
   t.equal(read(places.configFile), newer)
 })
 
-t.test('what lies in the way of the new file is not written to', async (t) => {
+t.test('an existing file at the temporary path is not written to', async (t) => {
   const places = placesIn(t, '{}')
   const victim = join(t.testdirName, 'victim')
   writeFileSync(victim, 'untouched')
@@ -148,7 +148,7 @@ t.test("dockerd's folder is made where there is none", async (t) => {
   t.match(read(configFile), PROXY)
 })
 
-t.test('what dockerd would not start with, or use, is refused', async (t) => {
+t.test('a configuration that dockerd would refuse or ignore is refused', async (t) => {
   for (const [config, message] of [
     ['{ "debug": true', /daemon\.json is not a JSON object \(line 1\): dockerd would not start/],
     ['[]', /daemon\.json is not a JSON object: dockerd would not start/],
@@ -186,7 +186,7 @@ t.test('a path that systemd would take apart is quoted', async (t) => {
   t.match(unitFile(['/opt/my node', '/opt/100%/$x']), 'ExecStart="/opt/my node" "/opt/100%%/$$x"\n')
 })
 
-t.test('what another installation of ours has put in is its own to take out', async (t) => {
+t.test('an entry of another installation is left to that installation', async (t) => {
   const common = placesIn(t)
   const [a, b] = ['a', 'b'].map((name) => {
     const folder = join(t.testdirName, name)
@@ -203,7 +203,7 @@ t.test('what another installation of ours has put in is its own to take out', as
   t.notOk(existsSync(a.configFile), 'there was none before either')
 })
 
-t.test('one that is gone from its folder leaves what was there before it', async (t) => {
+t.test('an installation whose folder is gone restores the earlier setting', async (t) => {
   const original = '{ "userland-proxy-path": "/usr/sbin/docker-proxy" }'
   const places = placesIn(t, original)
   const gone = { ...places, proxy: join(t.testdirName, 'gone/docker-proxy') }
@@ -231,7 +231,7 @@ t.test('one that is gone from its folder leaves what was there before it', async
   }
 })
 
-t.test('the copy has the rights of what it is a copy of', async (t) => {
+t.test('a copy has the permissions of the original file', async (t) => {
   const places = placesIn(t, '{ "debug": true }')
   chmodSync(places.configFile, 0o600)
   apply(installation(places))

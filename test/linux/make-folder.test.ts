@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { makeFolder } from '../../src/linux/make-folder.js'
 
-t.test('a folder and those above it, or one that is there', async (t) => {
+t.test('makes a folder and its parents, or uses an existing one', async (t) => {
   const folder = join(t.testdir(), 'a/b/c')
   makeFolder(folder, 0o700)
   t.equal(statSync(folder).mode & 0o777, 0o700)

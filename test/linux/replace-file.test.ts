@@ -21,7 +21,7 @@ t.test('where that fails nothing has changed', async (t) => {
   t.strictSame(readdirSync(folder), ['taken'])
 })
 
-t.test('what lies in the way is not written to', async (t) => {
+t.test('an existing file is not written to', async (t) => {
   const folder = t.testdir({ victim: 'untouched' })
   symlinkSync('victim', join(folder, 'file.new'))
   replaceFile(join(folder, 'file'), 'new')

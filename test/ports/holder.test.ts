@@ -80,13 +80,13 @@ t.test("without root only the user of another one's process is known", { skip },
   t.same(await exit, [125, null])
 })
 
-t.test('one that has gone is nobody', async (t) => {
+t.test('a process that has ended is no holder', async (t) => {
   const { port, end } = await startListener(t)
   await end()
   t.equal(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), undefined)
 })
 
-t.test('a docker-proxy tells the container that it serves', async (t) => {
+t.test('a docker-proxy is shown with its container', async (t) => {
   const backend = { ip: '127.0.0.9', port: 80 }
   const { pid, port } = await ownProcess.startProxy(t, backend)
   t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {

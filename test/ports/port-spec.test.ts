@@ -49,7 +49,7 @@ t.test('every form of -p', async (t) => {
   for (const [spec, requests] of cases) t.same(parsePortSpec(spec), requests, spec)
 })
 
-t.test('bad input gets one line that quotes it and says what was expected', async (t) => {
+t.test('invalid input gets one line that quotes it and states the expected form', async (t) => {
   const cases: [string, string][] = [
     ['', 'no container port: expected [[hostIP:][hostPort'],
     ['8080:', 'no container port'],
@@ -89,28 +89,31 @@ t.test('bad input gets one line that quotes it and says what was expected', asyn
   }
 })
 
-t.test('fuzzed: what is accepted says the same again, what is not gets one line', async (t) => {
-  const random = seeded(20486)
-  const pieces =
-    '80 8080 0 65535 65536 1-3 3-1 : : : / - , = [ ] :: ::1 127.0.0.1 ::ffff:1.2.3.4 tcp udp sctp target published protocol \n é _ " \0 +'.split(
-      ' ',
-    )
-  let accepted = 0
-  for (let i = 0; i < 50_000; i++) {
-    const count = Math.floor(random() * 8)
-    const spec = Array.from(
-      { length: count },
-      () => pieces[Math.floor(random() * pieces.length)],
-    ).join('')
-    try {
-      const requests = parsePortSpec(spec)
-      accepted++
-      const again = requests.flatMap((request) => parsePortSpec(formatPortRequest(request)))
-      if (JSON.stringify(again) !== JSON.stringify(requests)) t.fail(`another meaning: ${spec}`)
-    } catch (err) {
-      const isClear = err instanceof PortSpecError && !/[\n\0]/.test(err.message)
-      if (!isClear) t.fail(`${JSON.stringify(spec)}: ${String(err)}`)
+t.test(
+  'fuzzed: accepted input is formatted back to the same, and other input gets one line',
+  async (t) => {
+    const random = seeded(20486)
+    const pieces =
+      '80 8080 0 65535 65536 1-3 3-1 : : : / - , = [ ] :: ::1 127.0.0.1 ::ffff:1.2.3.4 tcp udp sctp target published protocol \n é _ " \0 +'.split(
+        ' ',
+      )
+    let accepted = 0
+    for (let i = 0; i < 50_000; i++) {
+      const count = Math.floor(random() * 8)
+      const spec = Array.from(
+        { length: count },
+        () => pieces[Math.floor(random() * pieces.length)],
+      ).join('')
+      try {
+        const requests = parsePortSpec(spec)
+        accepted++
+        const again = requests.flatMap((request) => parsePortSpec(formatPortRequest(request)))
+        if (JSON.stringify(again) !== JSON.stringify(requests)) t.fail(`another meaning: ${spec}`)
+      } catch (err) {
+        const isClear = err instanceof PortSpecError && !/[\n\0]/.test(err.message)
+        if (!isClear) t.fail(`${JSON.stringify(spec)}: ${String(err)}`)
+      }
     }
-  }
-  t.ok(accepted > 500, `${accepted} were accepted`)
-})
+    t.ok(accepted > 500, `${accepted} were accepted`)
+  },
+)

@@ -10,7 +10,7 @@ t.test('the capacity follows the limit of the process', async (t) => {
   t.ok(capacity < descriptorLimit() / 2)
 })
 
-t.test('measured again, it makes room for what others have opened', async (t) => {
+t.test('a new measurement accounts for descriptors opened elsewhere', async (t) => {
   const budget = new DescriptorBudget()
   const before = budget.capacity
   const opened = Array.from({ length: 40 }, () => openSync('/dev/null', 'r'))
@@ -90,7 +90,7 @@ t.test('the first that is resumed is another each time', async (t) => {
   t.same(order, ['a', 'b', 'c', 'a'])
 })
 
-t.test('who has left is told nothing', async (t) => {
+t.test('an unregistered listener gets no call', async (t) => {
   const budget = new DescriptorBudget(1)
   const gone = intake()
   budget.register(gone)()
@@ -98,7 +98,7 @@ t.test('who has left is told nothing', async (t) => {
   t.notOk(gone.isPaused)
 })
 
-t.test('a shortage that comes and goes is told once', async (t) => {
+t.test('a shortage that comes and goes is reported once', async (t) => {
   const budget = new DescriptorBudget(1)
   t.equal(budget.shouldReportShortage(), true)
   t.equal(budget.shouldReportShortage(), false)

@@ -10,7 +10,7 @@ const DEFAULTS = {
   version: false,
 }
 
-t.test('what dockerd passes', async (t) => {
+t.test('the flags of dockerd', async (t) => {
   const args =
     '-proto tcp -host-ip 0.0.0.0 -host-port 8080 -container-ip 172.17.0.2 -container-port 80 -use-listen-fd'
   t.same(parseFlags(args.split(' ')), {
@@ -36,7 +36,7 @@ t.test('one dash or two, joined or apart, the last one wins, the rest is ignored
   for (const end of ['--', '-', 'x', '']) t.same(parseFlags([end, '-foo']), DEFAULTS, `"${end}"`)
 })
 
-t.test('errors quote what was given, on one line', async (t) => {
+t.test('errors quote the input, on one line', async (t) => {
   const cases: [string[], string][] = [
     [['-constructor'], 'flag provided but not defined: -constructor'],
     [['-__proto__=1'], 'flag provided but not defined: -__proto__'],
@@ -54,7 +54,7 @@ t.test('errors quote what was given, on one line', async (t) => {
   }
 })
 
-t.test('help that was asked for is no error', async (t) => {
+t.test('requested help is no error', async (t) => {
   for (const args of [['-h'], ['--help'], ['-help=0'], ['-v', '-h']]) {
     t.throws(() => parseFlags(args), { message: '', exitCode: 0 })
   }

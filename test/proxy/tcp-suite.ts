@@ -129,7 +129,7 @@ export function tcpSuite(engine: Engine): void {
     })
   })
 
-  t.test('a port that can not be is refused, and the hint says what can', async (t) => {
+  t.test('an impossible port is refused, and the hint says what is possible', async (t) => {
     for (const hostPort of [-1, 65_536]) {
       await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { port: hostPort }), {
         code: 'EINVAL',
@@ -270,7 +270,7 @@ export function tcpSuite(engine: Engine): void {
     t.equal(await readAll(second.server), 'still here')
   })
 
-  t.test('what was sent before the backend answered arrives', async (t) => {
+  t.test('data sent before the backend answered arrives', async (t) => {
     // The backlog is full: the dial hangs until a process accepts.
     const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
     await Promise.all([dial(t, silent.port), dial(t, silent.port)])
@@ -296,7 +296,7 @@ export function tcpSuite(engine: Engine): void {
     t.equal(proxy.counters.accepted, 2)
   })
 
-  t.test('a backend that is down closes the client, is told, and stops nothing', async (t) => {
+  t.test('a backend that is down closes the client, is reported, and stops nothing', async (t) => {
     const backend = await startEcho(t)
     const { port, log, proxy } = await publish(t, backend)
     backend.server.close()
@@ -412,28 +412,31 @@ export function tcpSuite(engine: Engine): void {
     t.equal(proxy.counters.accepted, 500)
   })
 
-  t.test('out of descriptors new clients wait, it is told once, and they are served', async (t) => {
-    const { backend, join, log, port, proxy } = await publishBackend(t, { capacity: 4 })
-    const first = await join()
-    const second = await join()
-    await join()
-    await join()
-    t.same(log.lines, ['Out of file descriptors: new connections wait until others end'])
-    const waiting = await dial(t, port)
-    waiting.end('patient')
-    // Traffic continues meanwhile, and no new client is accepted.
-    first.client.write('ping')
-    t.equal(await readBytes(first.server, 4), 'ping')
-    t.equal(proxy.counters.accepted, 4)
-    second.client.destroy()
-    second.server.destroy()
-    const [server] = (await once(backend.server, 'connection')) as [Socket]
-    t.equal(await readAll(server), 'patient')
-    // The shortage continues, so it is not reported again.
-    t.equal(log.lines.length, 1)
-  })
+  t.test(
+    'out of descriptors new clients wait, this is reported once, and they are served',
+    async (t) => {
+      const { backend, join, log, port, proxy } = await publishBackend(t, { capacity: 4 })
+      const first = await join()
+      const second = await join()
+      await join()
+      await join()
+      t.same(log.lines, ['Out of file descriptors: new connections wait until others end'])
+      const waiting = await dial(t, port)
+      waiting.end('patient')
+      // Traffic continues meanwhile, and no new client is accepted.
+      first.client.write('ping')
+      t.equal(await readBytes(first.server, 4), 'ping')
+      t.equal(proxy.counters.accepted, 4)
+      second.client.destroy()
+      second.server.destroy()
+      const [server] = (await once(backend.server, 'connection')) as [Socket]
+      t.equal(await readAll(server), 'patient')
+      // The shortage continues, so it is not reported again.
+      t.equal(log.lines.length, 1)
+    },
+  )
 
-  t.test('a listener that breaks is told', async (t) => {
+  t.test('a broken listener is reported', async (t) => {
     const { fd } = await listeningDescriptor(t, { host: '127.0.0.1' })
     const { proxy } = await publish(t, await startEcho(t), { listenFd: fd })
     koffi.load(null).func('int shutdown(int fd, int how)')(fd, SHUT_RD)

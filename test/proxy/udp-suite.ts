@@ -37,7 +37,7 @@ export function udpSuite(engine: Engine): void {
     })
   }
 
-  t.test('UDP: what other ports of the process do splits no client’s flow', async (t) => {
+  t.test('UDP: other ports of the process do not split a client’s flow', async (t) => {
     const echo = await startUdpEcho(t)
     const others = await Promise.all(
       ['0.0.0.0', '::'].map((hostIp) => publish(t, echo, { ip: hostIp })),

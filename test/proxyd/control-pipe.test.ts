@@ -37,7 +37,7 @@ t.test('requests arrive in order, in whatever pieces', async (t) => {
   t.strictSame(refused, [])
 })
 
-t.test('what is no request is told, and does not spoil the next', async (t) => {
+t.test('an invalid line is reported, and the next request is read', async (t) => {
   const { pipe, requests, refused, write } = controlPipe(t)
   pipe.resume()
   const none = [
@@ -67,7 +67,7 @@ t.test('a line that never ends is given up', async (t) => {
   t.strictSame(refused, ['x'.repeat(1000)])
 })
 
-t.test('what comes while nobody wants it waits in the pipe', async (t) => {
+t.test('requests wait in the pipe while it is paused', async (t) => {
   const { pipe, requests, write } = controlPipe(t)
   pipe.resume()
   write('\nstart 1\n')

@@ -55,7 +55,7 @@ t.test('a launcher is known by its control pipe, its name and its flags', async 
   t.equal(launcher.copyListenFd(), undefined)
 })
 
-t.test('what is the program’s to answer is no port', async (t) => {
+t.test('help, the version and invalid flags are no port: the program answers', async (t) => {
   for (const args of [['-version'], ['-help'], ['-proto', 'icmp']]) {
     await t.test(args.join(' '), async (t) => {
       const { child, pid, control } = startScript(t, 'docker-proxy', args)
@@ -67,7 +67,7 @@ t.test('what is the program’s to answer is no port', async (t) => {
   }
 })
 
-t.test('nobody else is taken for one', async (t) => {
+t.test('no other process is taken for a launcher', async (t) => {
   const refuses = (pid: number, pipe: FileId, message: string): void => {
     t.throws(() => Launcher.open(pid, pipe), { message })
     t.throws(() => Launcher.open(pid, pipe), NotALauncherError)

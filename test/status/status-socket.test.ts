@@ -10,7 +10,7 @@ import { until } from '../lib/until.js'
 
 const roomy = new DescriptorBudget(1_000)
 
-t.test('who asks is answered, and may ask again', async (t) => {
+t.test('a request is answered, and the connection takes more', async (t) => {
   const path = join(t.testdir(), 'socket')
   const server = await serveStatus(path, roomy, {
     ports: () => ({ ports: [] }),
@@ -28,7 +28,7 @@ t.test('who asks is answered, and may ask again', async (t) => {
   connection.destroy()
 })
 
-t.test('who sends what is no line is hung up on', async (t) => {
+t.test('a client that sends no line is disconnected', async (t) => {
   // Short wherever the tests are, since connect() is our own here.
   const path = join(runFolder(t), 'socket')
   const server = await serveStatus(path, roomy, {})
@@ -67,7 +67,7 @@ t.test('a path may be longer than a socket may have', async (t) => {
   connection.destroy()
 })
 
-t.test('who does not answer is waited for no longer than told', async (t) => {
+t.test('the wait for an answer has a limit', async (t) => {
   const path = join(t.testdir(), 'socket')
   const server = await serveStatus(path, roomy, {
     never: () => new Promise<object>(() => undefined),
@@ -76,7 +76,7 @@ t.test('who does not answer is waited for no longer than told', async (t) => {
   await t.rejects(sendRequest(path, 'never', 20), { message: 'it does not reply' })
 })
 
-t.test('where descriptors are short, those who ask are few', async (t) => {
+t.test('with few descriptors, few requests run at a time', async (t) => {
   const path = join(runFolder(t), 'socket')
   const descriptors = new DescriptorBudget(1)
   descriptors.acquire()

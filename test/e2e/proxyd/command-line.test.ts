@@ -7,7 +7,7 @@ import { missing, run, stop } from '../../lib/program.js'
 import { PROXYD, runFolder, startProxyd } from '../../lib/proxyd.js'
 import { until } from '../../lib/until.js'
 
-t.test('systemd is told', { skip: missing('/usr/bin/socat', 'socat') }, async (t) => {
+t.test('systemd is notified', { skip: missing('/usr/bin/socat', 'socat') }, async (t) => {
   const path = join(runFolder(t), 'notify')
   const systemd = run(t, ['-u', `UNIX-RECV:${path}`, '-'], { program: 'socat' })
   await until(() => existsSync(path))
@@ -17,7 +17,7 @@ t.test('systemd is told', { skip: missing('/usr/bin/socat', 'socat') }, async (t
 })
 
 t.test(
-  'systemd is told again and again that it is not hung',
+  "systemd's watchdog is notified regularly",
   { skip: missing('/usr/bin/socat', 'socat') },
   async (t) => {
     const path = join(runFolder(t), 'notify')

@@ -14,7 +14,7 @@ function limitDescriptors({ pid }: Running, limit: number): void {
   execaSync('prlimit', [`--pid=${pid}`, `--nofile=${limit}:`])
 }
 
-t.test('out of descriptors, new ports are refused and those that are there go on', async (t) => {
+t.test('out of descriptors, new ports are refused and existing ones continue', async (t) => {
   const echo = await startEcho(t)
   const proxyd = await startProxyd(t, { descriptors: 64 })
   const launchers: (Running & { port: number })[] = []
@@ -57,21 +57,24 @@ t.test('without a single descriptor left it goes on, and so do its connections',
   t.match(await stop(proxyd), { code: 0 })
 })
 
-t.test('who could not be looked at serves its port itself once it ends', async (t) => {
-  const echo = await startEcho(t)
-  const proxyd = await startProxyd(t)
-  limitDescriptors(proxyd, 3)
-  const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
-  await until(() => proxyd.lines.some(({ msg }) => String(msg).startsWith("Can't inspect the")))
-  // Before the next attempt.
-  proxyd.child.kill('SIGSTOP')
-  limitDescriptors(proxyd, 1_000)
-  proxyd.child.kill('SIGTERM')
-  proxyd.child.kill('SIGCONT')
-  t.equal(await launcher.status, READY)
-  t.match(await proxyd.exit, { code: 0 })
-  t.match(await stop(launcher), { code: 0 })
-})
+t.test(
+  'a launcher that could not be inspected serves its port itself when docker-proxyd ends',
+  async (t) => {
+    const echo = await startEcho(t)
+    const proxyd = await startProxyd(t)
+    limitDescriptors(proxyd, 3)
+    const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
+    await until(() => proxyd.lines.some(({ msg }) => String(msg).startsWith("Can't inspect the")))
+    // Before the next attempt.
+    proxyd.child.kill('SIGSTOP')
+    limitDescriptors(proxyd, 1_000)
+    proxyd.child.kill('SIGTERM')
+    proxyd.child.kill('SIGCONT')
+    t.equal(await launcher.status, READY)
+    t.match(await proxyd.exit, { code: 0 })
+    t.match(await stop(launcher), { code: 0 })
+  },
+)
 
 t.test('a burst beyond the descriptors is refused, each with the reason', async (t) => {
   const BURST = 52
@@ -136,7 +139,7 @@ t.test('started anew with too few descriptors, it lets launchers wait for room',
   t.match(await stop(roomy), { code: 0 })
 })
 
-t.test('who asks while it ends is answered, and becomes the program', async (t) => {
+t.test('a request during the end is answered: the launcher becomes the program', async (t) => {
   const echo = await startEcho(t)
   const proxyd = await startProxyd(t)
   proxyd.child.kill('SIGSTOP')
@@ -170,7 +173,7 @@ t.test(
   },
 )
 
-t.test('a launcher whose control pipe was removed ends when it is told to', async (t) => {
+t.test('a launcher whose control pipe was removed ends on a signal', async (t) => {
   const echo = await startEcho(t)
   const folder = runFolder(t)
   const first = await startProxyd(t, { folder })

@@ -57,7 +57,7 @@ t.test('a socket that was handed to it is handed on', async (t) => {
   await until(() => openDescriptors(proxyd.pid) === before)
 })
 
-t.test('what is refused, is so in the words of the program', async (t) => {
+t.test('a refusal has the text of the program', async (t) => {
   const proxyd = await startProxyd(t)
   const echo = await startEcho(t)
   const { port } = await proxyd.publish(echo)
@@ -82,7 +82,7 @@ t.test('what is refused, is so in the words of the program', async (t) => {
   }
 })
 
-t.test('who is refused ends, whether anybody reads its stderr or not', async (t) => {
+t.test('a refused launcher ends, even if its stderr is not read', async (t) => {
   const proxyd = await startProxyd(t)
   const taken = await startEcho(t)
   const flags = proxyFlags(taken, { port: taken.port })
@@ -126,7 +126,7 @@ t.test('the settings that a docker-proxy was started with hold for its port', as
   t.match(await stop(launcher), { code: 0 })
 })
 
-t.test('a settings file that is none holds up nobody else', async (t) => {
+t.test('an unusable settings file delays no other port', async (t) => {
   const proxyd = await startProxyd(t)
   const echo = await startEcho(t)
   const path = join(t.testdir(), 'settings')

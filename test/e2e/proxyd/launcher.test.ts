@@ -42,7 +42,7 @@ t.test('without a docker-proxyd it is the program itself', async (t) => {
   t.notOk(existsSync(join(folder, 'pid')))
 })
 
-t.test('what must share one is refused without a docker-proxyd', async (t) => {
+t.test('isolation shared is refused without a docker-proxyd', async (t) => {
   const folder = runFolder(t)
   for (const [isolation, text] of [
     [
@@ -72,7 +72,7 @@ t.test('a copy of the launcher alone finds its program', async (t) => {
   await stop(running)
 })
 
-t.test('a launcher without a docker-proxyd ends when it is told to', async (t) => {
+t.test('a launcher without a docker-proxyd ends on a signal', async (t) => {
   const proxyd = await startProxyd(t)
   const launcher = await proxyd.publish(await startEcho(t))
   t.match(await stop(proxyd), { code: 0 })
@@ -157,27 +157,30 @@ t.test(
   },
 )
 
-t.test('who was told to end before it becomes the program does not become it', async (t) => {
-  const proxyd = await startProxyd(t)
-  proxyd.child.kill('SIGSTOP')
-  const [echo, env] = [await startEcho(t), { DOCKER_PROXY_RUN_DIR: proxyd.folder }]
-  const launchers = Array.from({ length: 20 }, () =>
-    run(t, ['-c', `trap '' INT; exec "$@"`, 'sh', PROGRAM, ...proxyFlags(echo)], {
-      program: '/bin/sh',
-      env,
-    }),
-  )
-  await untilAsked(launchers)
-  for (const { child } of launchers) child.kill('SIGTERM')
-  proxyd.child.kill('SIGCONT')
-  for (const { exit, status } of launchers) {
-    t.same(await exit, { code: 0, signal: null })
-    t.equal(await status, '')
-  }
-})
+t.test(
+  'a launcher that was stopped before it becomes the program does not become it',
+  async (t) => {
+    const proxyd = await startProxyd(t)
+    proxyd.child.kill('SIGSTOP')
+    const [echo, env] = [await startEcho(t), { DOCKER_PROXY_RUN_DIR: proxyd.folder }]
+    const launchers = Array.from({ length: 20 }, () =>
+      run(t, ['-c', `trap '' INT; exec "$@"`, 'sh', PROGRAM, ...proxyFlags(echo)], {
+        program: '/bin/sh',
+        env,
+      }),
+    )
+    await untilAsked(launchers)
+    for (const { child } of launchers) child.kill('SIGTERM')
+    proxyd.child.kill('SIGCONT')
+    for (const { exit, status } of launchers) {
+      t.same(await exit, { code: 0, signal: null })
+      t.equal(await status, '')
+    }
+  },
+)
 
 for (const shell of [['dash'], ['bash'], ['busybox', 'ash']]) {
-  t.test(`${shell.join(' ')}: a signal just before it has asked is not lost`, async (t) => {
+  t.test(`${shell.join(' ')}: a signal just before the request is not lost`, async (t) => {
     const proxyd = await startProxyd(t)
     const echo = await startEcho(t)
     const script = launcherWith(t, "printf '\\nstart %s\\n' $$ >&9", 'kill -INT $$')

@@ -55,7 +55,7 @@ t.test('a stop that docker-proxyd has read and not answered is heard by the next
 
 for (const engine of ['native', 'streams']) {
   t.test(
-    `told to end while it is being bound, its port is free when it has, ${engine}`,
+    `a port that is stopped while it is being bound is free when its launcher has ended, ${engine}`,
     async (t) => {
       const proxyd = await startProxyd(t, { env: { DOCKER_PROXY_ENGINE: engine } })
       const echo = await startEcho(t)

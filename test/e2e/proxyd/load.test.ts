@@ -193,7 +193,7 @@ t.test('launchers killed with SIGKILL: their ports are free, the others go on', 
   await endAll(t, proxyd, [...others, ...again])
 })
 
-t.test('dockerd is killed: its launchers are told by the kernel', async (t) => {
+t.test('dockerd is killed: the kernel signals its launchers', async (t) => {
   const echo = await startEcho(t)
   const proxyd = await startProxyd(t)
   const ports = manyPorts()
@@ -219,41 +219,44 @@ t.test('dockerd is killed: its launchers are told by the kernel', async (t) => {
   await endAll(t, proxyd, [])
 })
 
-t.test('what is no request, or names others, is refused and changes nothing', async (t) => {
-  const { echo, ports, load, proxyd } = await startBusy(t)
-  const foreign = await ownProcess.startProxy(t, echo)
-  const statusPath = join(proxyd.folder, 'socket')
-  const served = async (): Promise<unknown[]> => {
-    const { value, connection } = await sendRequest(statusPath, 'ports')
-    connection.destroy()
-    return (value as { pid: number; hostPort: number }[]).map(({ pid, hostPort }) => [
-      pid,
-      hostPort,
-    ])
-  }
-  const before = await served()
-  t.equal(before.length, ports.length)
-  const garbage = [
-    'rubbish',
-    'start',
-    'start -1',
-    `stop ${foreign.pid}`,
-    `start ${foreign.pid}`,
-    'start 1',
-    `start ${process.pid}`,
-    `stop ${process.pid}`,
-    'x'.repeat(2_000),
-  ]
-  for (const line of garbage) appendFileSync(join(proxyd.folder, 'control'), `${line}\n`)
-  const refusals = (): unknown[] =>
-    proxyd.lines.filter(({ msg }) => String(msg).startsWith('Refused a request'))
-  await until(() => refusals().length >= garbage.length)
-  t.strictSame(await served(), before)
-  await isUnharmed(t, load, ports)
-  t.equal(await exchange(t, foreign.port, 'still'), 'still')
-  t.match(await stop(foreign), { code: 0 })
-  await endAll(t, proxyd, ports)
-})
+t.test(
+  'invalid requests, and requests for other processes, are refused and change nothing',
+  async (t) => {
+    const { echo, ports, load, proxyd } = await startBusy(t)
+    const foreign = await ownProcess.startProxy(t, echo)
+    const statusPath = join(proxyd.folder, 'socket')
+    const served = async (): Promise<unknown[]> => {
+      const { value, connection } = await sendRequest(statusPath, 'ports')
+      connection.destroy()
+      return (value as { pid: number; hostPort: number }[]).map(({ pid, hostPort }) => [
+        pid,
+        hostPort,
+      ])
+    }
+    const before = await served()
+    t.equal(before.length, ports.length)
+    const garbage = [
+      'rubbish',
+      'start',
+      'start -1',
+      `stop ${foreign.pid}`,
+      `start ${foreign.pid}`,
+      'start 1',
+      `start ${process.pid}`,
+      `stop ${process.pid}`,
+      'x'.repeat(2_000),
+    ]
+    for (const line of garbage) appendFileSync(join(proxyd.folder, 'control'), `${line}\n`)
+    const refusals = (): unknown[] =>
+      proxyd.lines.filter(({ msg }) => String(msg).startsWith('Refused a request'))
+    await until(() => refusals().length >= garbage.length)
+    t.strictSame(await served(), before)
+    await isUnharmed(t, load, ports)
+    t.equal(await exchange(t, foreign.port, 'still'), 'still')
+    t.match(await stop(foreign), { code: 0 })
+    await endAll(t, proxyd, ports)
+  },
+)
 
 t.test('a fault of one port ends that one alone', async (t) => {
   const { echo, ports, load, proxyd } = await startBusy(t)

@@ -79,7 +79,7 @@ async function portsOf(folder: string): Promise<{ bytesOut: number }[]> {
   return value as { bytesOut: number }[]
 }
 
-t.test('SIGUSR2 has it replaced by what is installed', async (t) => {
+t.test('SIGUSR2 replaces it by the installed version', async (t) => {
   const echo = await startEcho(t)
   const old = await startProxyd(t)
   const launcher = await old.publish(echo)
@@ -91,7 +91,7 @@ t.test('SIGUSR2 has it replaced by what is installed', async (t) => {
   t.equal(await exchange(t, launcher.port, 'served'), 'served')
 })
 
-t.test('one that asks for the place and goes again changes nothing', async (t) => {
+t.test('a successor that gives up changes nothing', async (t) => {
   const echo = await startEcho(t)
   const proxyd = await startProxyd(t)
   const launcher = await proxyd.publish(echo)
@@ -110,7 +110,7 @@ t.test('one that asks for the place and goes again changes nothing', async (t) =
   t.match(await stop(again), { code: 0 })
 })
 
-t.test('stopped while another is about to take its place, it leaves nobody waiting', async (t) => {
+t.test('a stop during a takeover leaves no launcher waiting', async (t) => {
   const proxyd = await startProxyd(t)
   const echo = await startEcho(t)
   const { connection } = await sendRequest(join(proxyd.folder, 'socket'), 'replace')
@@ -144,7 +144,7 @@ t.test('--replace where none runs is a start', async (t) => {
   t.equal(await exchange(t, port, 'x'), 'x')
 })
 
-t.test('whoever asks is told of each port, with connections and bytes', async (t) => {
+t.test('the status socket lists each port with connections and bytes', async (t) => {
   const echo = await startEcho(t)
   const proxyd = await startProxyd(t)
   const launcher = await proxyd.publish(echo)
@@ -172,22 +172,25 @@ t.test('whoever asks is told of each port, with connections and bytes', async (t
   ])
 })
 
-t.test('what is no word is answered with those there are, and garbage is hung up on', async (t) => {
-  const proxyd = await startProxyd(t)
-  const path = join(proxyd.folder, 'socket')
-  const { value, connection } = await sendRequest(path, 'toString')
-  t.same(value, { error: 'expected ports, replace, done' })
-  connection.destroy()
-  const { value: notAsked, connection: other } = await sendRequest(path, 'done')
-  t.match(notAsked, { error: /send replace first/ })
-  other.destroy()
-  const socket = connect(path)
-  socket.on('error', () => undefined)
-  const closed = new Promise((done) => socket.once('close', done))
-  socket.write('x'.repeat(100_000))
-  await closed
-  t.match(await stop(proxyd), { code: 0 })
-})
+t.test(
+  'an unknown request is answered with the known ones, and garbage is disconnected',
+  async (t) => {
+    const proxyd = await startProxyd(t)
+    const path = join(proxyd.folder, 'socket')
+    const { value, connection } = await sendRequest(path, 'toString')
+    t.same(value, { error: 'expected ports, replace, done' })
+    connection.destroy()
+    const { value: notAsked, connection: other } = await sendRequest(path, 'done')
+    t.match(notAsked, { error: /send replace first/ })
+    other.destroy()
+    const socket = connect(path)
+    socket.on('error', () => undefined)
+    const closed = new Promise((done) => socket.once('close', done))
+    socket.write('x'.repeat(100_000))
+    await closed
+    t.match(await stop(proxyd), { code: 0 })
+  },
+)
 
 t.test('ports come and go while it is replaced: none hangs, none is lost', async (t) => {
   const echo = await startEcho(t)
@@ -242,7 +245,7 @@ t.test('a new one that can not have as many descriptors leaves all to the old on
   for (const launcher of launchers) t.match(await stop(launcher), { code: 0 })
 })
 
-t.test('what was taken over has room for as many connections as before', async (t) => {
+t.test('after a takeover there is room for as many connections as before', async (t) => {
   const echo = await startEcho(t)
   const old = await startProxyd(t, { descriptors: 600 })
   const launchers = await Promise.all(Array.from({ length: 100 }, () => old.publish(echo)))
@@ -260,7 +263,7 @@ t.test('what was taken over has room for as many connections as before', async (
   t.notOk(next.lines.some(({ msg }) => String(msg).startsWith('Out of file descriptors')))
 })
 
-t.test('nobody to hear that it is ready is no fault', async (t) => {
+t.test('a closed stdout does not stop the start', async (t) => {
   const echo = await startEcho(t)
   const proxyd = await startProxyd(t)
   const launcher = await proxyd.publish(echo)
@@ -273,7 +276,7 @@ t.test('nobody to hear that it is ready is no fault', async (t) => {
 })
 
 t.test(
-  'one that was replaced and is told to end leaves the ports of the other alone',
+  "a replaced docker-proxyd that is stopped does not touch its successor's ports",
   async (t) => {
     const echo = await startEcho(t)
     const old = await startProxyd(t)

@@ -110,7 +110,7 @@ t.test('no daemon: where it was looked for, and how to start it', async (t) => {
   }
 })
 
-t.test('check: free, or who holds it and what would work', async (t) => {
+t.test('check: free, or the holder and free alternatives', async (t) => {
   const port = freeRow(3)
   const free = await publish(t, ['check', '-p', `${port}:80`, '-p', `127.0.0.1:${port + 1}:80/udp`])
   t.equal(

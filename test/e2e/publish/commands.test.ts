@@ -11,7 +11,7 @@ import { leftovers, startDaemon } from '../../lib/publish.js'
 import { dial, exchange, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
-t.test('what people type, and what they read', async (t) => {
+t.test('valid hosts, and how they are displayed', async (t) => {
   const daemon = await startDaemon(t)
   const echo = await startEcho(t)
   const port = freeRow(2)
@@ -82,7 +82,7 @@ t.test('what people type, and what they read', async (t) => {
     })
   })
 
-  t.test('a second publication on the port is refused, and told who has it', async (t) => {
+  t.test('a second publication on the port is refused, and the holder is named', async (t) => {
     const { code, stdout, stderr } = await daemon.cli(
       'add',
       '-p',
@@ -162,7 +162,7 @@ t.test('what people type, and what they read', async (t) => {
   })
 })
 
-t.test('events tell what happens, a line each', async (t) => {
+t.test('events: a line for each', async (t) => {
   const daemon = await startDaemon(t)
   const events: PublicationEvent[] = []
   let begun = false

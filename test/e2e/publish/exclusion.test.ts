@@ -26,7 +26,7 @@ t.test('two daemons: the second says so and leaves the first alone', async (t) =
   t.ok(await daemon.client.version())
 })
 
-t.test('what is in the way of the socket is left alone, and nothing is started', async (t) => {
+t.test("a foreign file at the socket's path is left alone, and nothing starts", async (t) => {
   const daemon = await startDaemon(t)
   const { ports } = await daemon.client.add({
     name: 'a',

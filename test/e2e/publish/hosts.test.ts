@@ -108,7 +108,7 @@ t.test('fd:// takes the sockets of systemd', async (t) => {
   t.match(none, { code: 1, stderr: /^docker-publish: systemd handed over no socket for fd:\/\/: / })
 })
 
-t.test("what a daemon that was killed left behind is in nobody's way", async (t) => {
+t.test('leftovers of a killed daemon do not prevent the next start', async (t) => {
   const daemon = await startDaemon(t)
   await daemon.end('SIGKILL')
   const next = await daemon.again()

@@ -112,7 +112,7 @@ t.test('an adopted proxy is withdrawn as any other', async (t) => {
 })
 
 t.test(
-  'a proxy that ended while no daemon was running is started again, and why is told',
+  'a proxy that ended while no daemon was running is restarted, and the reason is reported',
   async (t) => {
     const { daemon, port, pid } = await startPublished(t)
     await daemon.end('SIGKILL')
@@ -150,7 +150,7 @@ t.test('a process that is not surely the proxy is not adopted', async (t) => {
   t.equal(leftovers(next.folder).length, 2, 'a shim and a proxy')
 })
 
-t.test('a port that somebody took meanwhile is tried until it is free', async (t) => {
+t.test('a port that another process took in the meantime is tried until it is free', async (t) => {
   const { daemon, port, pid } = await startPublished(t)
   await daemon.end('SIGKILL')
   kill(pid)
@@ -166,7 +166,7 @@ t.test('a port that somebody took meanwhile is tried until it is free', async (t
   t.equal(await exchange(t, port, 'free'), 'free')
 })
 
-t.test("killed in the middle of an add: the next daemon ends what is nobody's", async (t) => {
+t.test('killed in the middle of an add: the next daemon ends orphaned processes', async (t) => {
   // A docker-proxy that never gets ready.
   const folder = t.testdir()
   const slow = join(folder, 'docker-proxy')

@@ -48,7 +48,7 @@ const pidsOf = ({ ports }: PublicationView): number[] => [
   ...new Set(ports.flatMap(({ pid }) => pid ?? [])),
 ]
 
-t.test('a wide range is served by one process, which tells of each port', async (t) => {
+t.test('a wide range is served by one process, which reports each port', async (t) => {
   const daemon = await startDaemon(t)
   const { view, ports } = await publishRange(t, daemon)
   t.equal(view.isolation, 'shared')
@@ -70,7 +70,7 @@ t.test('a wide range is served by one process, which tells of each port', async 
   t.same(readdirSync(join(daemon.folder, 'exec')), [])
 })
 
-t.test('who wants a process for each port has it, and one for all of few', async (t) => {
+t.test('isolation can be chosen: a process for each of many ports, or one for a few', async (t) => {
   const daemon = await startDaemon(t)
   const { view } = await publishRange(t, daemon, 'process')
   t.equal(view.isolation, 'process')

@@ -37,7 +37,7 @@ export function listenFdSuite(t: Test, target: Target): void {
     })
   }
 
-  t.test('a socket that is not what it should be is refused', async (t) => {
+  t.test('a wrong kind of socket is refused', async (t) => {
     const udp = createSocket('udp4').bind(0, '127.0.0.1')
     await once(udp, 'listening')
     // An abstract name, see unix(7): a path may be too long for a socket.

@@ -74,13 +74,13 @@ export function logSuite(t: Test, target: Target): void {
     await survives(t, running)
   })
 
-  t.test('a pipe that nobody reads', async (t) => {
+  t.test('an unread pipe', async (t) => {
     const fifo = makeFifo(t)
     const running = await target.startProxy(t, await deadBackend(t), { stderr: fifo.writeFd })
     await survives(t, running)
   })
 
-  t.test('a pipe that is read again tells how much was lost', async (t) => {
+  t.test('a pipe that is read again receives the number of lost lines', async (t) => {
     const fifo = makeFifo(t)
     const running = await target.startProxy(t, await deadBackend(t), { stderr: fifo.writeFd })
     await fifo.readLines(1)
@@ -98,21 +98,29 @@ export function logSuite(t: Test, target: Target): void {
     await stop(running)
   })
 
-  t.test('a start that fails tells the parent and ends, though nobody reads stderr', async (t) => {
-    const cases: [string[], NodeJS.ProcessEnv, number, string][] = [
-      [['-host-ip', '192.0.2.1', '-host-port', '80'], {}, 1, '1\nfailed to listen on 192.0.2.1:80'],
-      [['-host-port', '0'], { DOCKER_PROXY_LOG_LEVEL: 'loud' }, 2, '1\ninvalid setting "loud"'],
-      [['-proto', 'foo'], {}, 1, '1\nunsupported protocol foo'],
-      [['-foo'], {}, 2, ''],
-    ]
-    for (const [i, [args, env, code, status]] of cases.entries()) {
-      const fifo = makeFifo(t, `pipe${i}`)
-      fifo.fill()
-      const running = target.run(t, args, { stderr: fifo.writeFd, env })
-      t.ok((await running.status).startsWith(status), args.join(' '))
-      t.same(await running.exit, { code, signal: null })
-    }
-  })
+  t.test(
+    'a failed start is reported to the parent and ends, even if stderr is not read',
+    async (t) => {
+      const cases: [string[], NodeJS.ProcessEnv, number, string][] = [
+        [
+          ['-host-ip', '192.0.2.1', '-host-port', '80'],
+          {},
+          1,
+          '1\nfailed to listen on 192.0.2.1:80',
+        ],
+        [['-host-port', '0'], { DOCKER_PROXY_LOG_LEVEL: 'loud' }, 2, '1\ninvalid setting "loud"'],
+        [['-proto', 'foo'], {}, 1, '1\nunsupported protocol foo'],
+        [['-foo'], {}, 2, ''],
+      ]
+      for (const [i, [args, env, code, status]] of cases.entries()) {
+        const fifo = makeFifo(t, `pipe${i}`)
+        fifo.fill()
+        const running = target.run(t, args, { stderr: fifo.writeFd, env })
+        t.ok((await running.status).startsWith(status), args.join(' '))
+        t.same(await running.exit, { code, signal: null })
+      }
+    },
+  )
 
   t.test('the program alone, without the files beside it, logs the same lines', async (t) => {
     const args = proxyFlags(await deadBackend(t))
@@ -139,7 +147,7 @@ export function logSuite(t: Test, target: Target): void {
     await survives(t, running)
   })
 
-  t.test("a socket, as systemd's journal is, that nobody reads", async (t) => {
+  t.test("an unread socket, like that of systemd's journal", async (t) => {
     const running = await target.startProxy(t, await deadBackend(t))
     // Node's 'pipe' stdio is a socket. Nothing reads it while it is paused.
     running.child.stderr?.pause()

@@ -101,7 +101,7 @@ export function settingsSuite(t: Test, target: Target): void {
     })
   })
 
-  t.test('each engine that can be asked for', async (t) => {
+  t.test('each engine can be selected', async (t) => {
     for (const [setting, engine] of [
       ['auto', 'native'],
       ['native', 'native'],

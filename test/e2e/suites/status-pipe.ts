@@ -67,7 +67,7 @@ export function statusPipeSuite(t: Test, target: Target): void {
     await stop(running)
   })
 
-  t.test('a pipe that nobody reads stops nothing', async (t) => {
+  t.test('an unread status pipe does not stop the proxy', async (t) => {
     const fifo = makeFifo(t)
     fifo.closeRead()
     const echo = await startEcho(t)
@@ -114,7 +114,7 @@ export function statusPipeSuite(t: Test, target: Target): void {
     t.match(await stop(running), { code: 0 })
   })
 
-  t.test('once told, it costs no descriptor', async (t) => {
+  t.test('the status pipe is closed after use', async (t) => {
     const echo = await startEcho(t)
     const running = await target.startProxy(t, echo)
     const before = openDescriptors(target.serverOf(running.pid))

@@ -19,7 +19,7 @@ t.test('a copy of a descriptor is the same open file', async (t) => {
   t.equal(syscalls?.duplicate(copy), undefined)
 })
 
-t.test('tells a listening socket from others', async (t) => {
+t.test('recognises a listening socket', async (t) => {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const client = await dial(t, (server.address() as AddressInfo).port)

@@ -15,7 +15,7 @@ THPeligible:           0
 VmFlags: rd ex mr mw me sd
 `
 
-t.test('what was changed is left, in memory or in swap', async (t) => {
+t.test('changed pages count, in memory or in swap', async (t) => {
   const smaps = [
     mapping('1000-3000', 'r-xp', '/usr/bin/node'),
     mapping('3000-4000', 'r--p', '/usr/bin/node with a space'),

@@ -33,7 +33,7 @@ t.test('this one as well', async (t) => {
   t.equal(usesMusl(), header.glibcVersionRuntime === undefined)
 })
 
-t.test('what is no program throws', async (t) => {
+t.test('a file that is no program throws', async (t) => {
   t.throws(() => usesMusl('/no/such/program'), { code: 'ENOENT' })
   const path = join(t.testdir({ text: 'short' }), 'text')
   t.equal(usesMusl(path), false)

@@ -8,7 +8,7 @@ import {
 } from '../../../src/linux/proc/descriptors.js'
 import { makeFifo } from '../../lib/fifo.js'
 
-t.test('counts what is open', async (t) => {
+t.test('counts open descriptors', async (t) => {
   const before = countOpenDescriptors()
   const fd = openSync('/dev/null', 'r')
   t.equal(countOpenDescriptors(), before + 1)
@@ -17,7 +17,7 @@ t.test('counts what is open', async (t) => {
   t.ok(descriptorLimit() >= before)
 })
 
-t.test('tells what a descriptor was opened for', async (t) => {
+t.test('reports the access of a descriptor', async (t) => {
   for (const [flags, access] of [
     ['r', 'read'],
     ['w', 'write'],

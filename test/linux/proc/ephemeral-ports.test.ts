@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ephemeralPorts, reservedPorts } from '../../../src/linux/proc/ephemeral-ports.js'
 
-t.test('the ports that the kernel gives to those who ask for any', async (t) => {
+t.test('the range of ephemeral ports', async (t) => {
   const { first, last } = ephemeralPorts()
   t.ok(first >= 1 && first < last && last <= 65_535)
   const isReserved = reservedPorts()

@@ -25,7 +25,7 @@ t.test('listening and connected sockets of both families', async (t) => {
   }
 })
 
-t.test('what waits out 2 MSL is left out', async (t) => {
+t.test('sockets in TIME_WAIT are left out', async (t) => {
   const { port } = await startEcho(t)
   const client = await dial(t, port)
   const own = client.localPort ?? 0

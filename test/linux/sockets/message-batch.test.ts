@@ -31,7 +31,7 @@ t.test('many at a time, in runs of one sender, answered to whom they came from',
   t.equal(batch.receive(fd), -constants.errno.EAGAIN)
 })
 
-t.test('the address that was meant is told, and answered from', async (t) => {
+t.test('the local address of a datagram is reported, and the reply leaves from it', async (t) => {
   for (const [wildcard, addresses] of [
     ['0.0.0.0', ['127.0.0.1', '127.0.0.2']],
     ['::', ['::1']],

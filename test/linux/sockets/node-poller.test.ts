@@ -74,7 +74,7 @@ t.test('an exception ends one, and no more', async (t) => {
   poller.close(sound.fd)
 })
 
-t.test('what is put off has its turn after the others, once', async (t) => {
+t.test('a deferred pollable runs once, after the others', async (t) => {
   const poller = new NodePoller()
   let events: number | undefined
   const done = new Promise<void>((resolve) => {
@@ -89,31 +89,34 @@ t.test('what is put off has its turn after the others, once', async (t) => {
   t.equal(events, 0)
 })
 
-t.test('an event of a number that was closed is not given to the next who has it', async (t) => {
-  const poller = new NodePoller()
-  const other = listener(t)
-  const second = watcher()
-  let reused = -1
-  // Both are ready at once. The first one closes the other, whose number is then used again.
-  const swap = (mine: number, theirs: number) => (): void => {
-    if (reused >= 0) return
-    poller.close(theirs)
-    reused = openPortSocket({ protocol: 'tcp', ip: '127.0.0.1', port: 0 })
-    t.equal(reused, theirs, 'the number is used again')
-    poller.watch(reused, EPOLL.IN, second)
-    accept(mine)
-  }
-  const third = listener(t)
-  poller.watch(other.fd, EPOLL.IN, watcher(swap(other.fd, third.fd)))
-  poller.watch(third.fd, EPOLL.IN, watcher(swap(third.fd, other.fd)))
-  other.dial()
-  third.dial()
-  await until(() => reused >= 0)
-  for (let i = 0; i < 5; i++) await new Promise(setImmediate)
-  t.equal(second.syscalls, 0)
-  poller.close(reused)
-  poller.close(other.fd === reused ? third.fd : other.fd)
-})
+t.test(
+  'an event of a closed descriptor is not delivered to a new one with the same number',
+  async (t) => {
+    const poller = new NodePoller()
+    const other = listener(t)
+    const second = watcher()
+    let reused = -1
+    // Both are ready at once. The first one closes the other, whose number is then used again.
+    const swap = (mine: number, theirs: number) => (): void => {
+      if (reused >= 0) return
+      poller.close(theirs)
+      reused = openPortSocket({ protocol: 'tcp', ip: '127.0.0.1', port: 0 })
+      t.equal(reused, theirs, 'the number is used again')
+      poller.watch(reused, EPOLL.IN, second)
+      accept(mine)
+    }
+    const third = listener(t)
+    poller.watch(other.fd, EPOLL.IN, watcher(swap(other.fd, third.fd)))
+    poller.watch(third.fd, EPOLL.IN, watcher(swap(third.fd, other.fd)))
+    other.dial()
+    third.dial()
+    await until(() => reused >= 0)
+    for (let i = 0; i < 5; i++) await new Promise(setImmediate)
+    t.equal(second.syscalls, 0)
+    poller.close(reused)
+    poller.close(other.fd === reused ? third.fd : other.fd)
+  },
+)
 
 t.test('a socket that lives on elsewhere can be forgotten', async (t) => {
   const poller = new NodePoller()

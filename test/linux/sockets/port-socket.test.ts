@@ -36,7 +36,7 @@ t.test('two UDP sockets never share a port', async (t) => {
   closeSync(fd)
 })
 
-t.test('what the host has not', async (t) => {
+t.test('an address that the host does not have', async (t) => {
   t.throws(() => openPortSocket({ protocol: 'tcp', ip: '192.0.2.77', port: 80 }), {
     code: 'EADDRNOTAVAIL',
   })

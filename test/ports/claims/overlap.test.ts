@@ -6,7 +6,7 @@ import { openPortSocket } from '../../../src/linux/sockets/port-socket.js'
 import { freeRow } from '../../lib/free-row.js'
 import { pick, seeded } from '../../lib/seeded.js'
 
-t.test('who excludes whom', async (t) => {
+t.test('which ports exclude each other', async (t) => {
   const claim = (text: string): HostPort => {
     const [protocol = '', ip = '', port = ''] = text.split(' ')
     return { protocol: protocol as HostPort['protocol'], ip, port: Number(port) }

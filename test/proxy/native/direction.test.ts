@@ -13,7 +13,7 @@ const { ECONNRESET } = constants.errno
 /** Bytes: enough to count as bulk data, and small enough for any socket buffer. */
 const BULK = 160 * 1024
 
-t.test('a reset that a splice was told of is one for the relay too', async (t) => {
+t.test('a reset that splice reports is a reset for the relay', async (t) => {
   const sound = openReactor(() => new NodePoller())
   const raw = rawCalls()
   const { fd: listening, port } = await listeningDescriptor(t, { host: '127.0.0.1' })

@@ -13,7 +13,7 @@ import type { PublishedPort } from '../../../src/proxy/published-port.js'
 import { MemoryLog } from '../../lib/memory-log.js'
 import { dial, exchange, readAll, readBytes, startEcho } from '../../lib/sockets.js'
 
-t.test('a fault of the engine ends one connection, and is told', async (t) => {
+t.test('a fault of the engine ends one connection, and is reported', async (t) => {
   const echo = await startEcho(t)
   const port: PublishedPort = {
     protocol: 'tcp',

@@ -63,7 +63,7 @@ t.test('a reset by a side that had ended is passed on as well', async (t) => {
   await until(() => proxy.counters.active === 0)
 })
 
-t.test('a reset right behind an end is passed on, though nobody writes', async (t) => {
+t.test('a reset right after an end is passed on, even without writes', async (t) => {
   const { proxy, backend, connect } = await publish(t)
   for (let i = 0; i < 10; i++) {
     const client = connect()
@@ -79,7 +79,7 @@ t.test('a reset right behind an end is passed on, though nobody writes', async (
   }
 })
 
-t.test('what came before a reset arrives, though nobody has read it yet', async (t) => {
+t.test('data before a reset arrives, even if it was not read yet', async (t) => {
   const { proxy, backend, connect } = await publish(t)
   const syscalls = requireSyscalls()
   const data = randomBytes(200_000)

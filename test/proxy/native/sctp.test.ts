@@ -77,7 +77,7 @@ for (const ip of ['127.0.0.1', '::1']) {
   }
 }
 
-t.test('SCTP: whoever ends, what was sent before arrives', needsSctp, async (t) => {
+t.test('SCTP: earlier data arrives, whichever side ends', needsSctp, async (t) => {
   const raw = rawCalls()
   for (const ends of ['client', 'server'] as const) {
     const joined = await join(t)
@@ -108,7 +108,7 @@ t.test('SCTP: an abort is passed on', needsSctp, async (t) => {
 })
 
 t.test(
-  'SCTP: a backend that nobody listens on ends the client, and is told',
+  'SCTP: a backend without a listener ends the client, and is reported',
   needsSctp,
   async (t) => {
     const raw = rawCalls()

@@ -33,13 +33,16 @@ async function askAll(t: Test, port: number, addresses: readonly string[]): Prom
   }
 }
 
-t.test('on a wildcard socket an answer leaves from the address that was asked', async (t) => {
-  const v4 = await publish(t, {})
-  await askAll(t, v4.address.port, ['127.0.0.1', '127.0.0.2', '127.3.2.1'])
-  t.equal(v4.counters.accepted, 3, 'a flow for each way')
-  const v6 = await publish(t, { ip: '::' })
-  await askAll(t, v6.address.port, ['::1'])
-})
+t.test(
+  'on a wildcard socket a reply leaves from the address that the client sent to',
+  async (t) => {
+    const v4 = await publish(t, {})
+    await askAll(t, v4.address.port, ['127.0.0.1', '127.0.0.2', '127.3.2.1'])
+    t.equal(v4.counters.accepted, 3, 'a flow for each way')
+    const v6 = await publish(t, { ip: '::' })
+    await askAll(t, v6.address.port, ['::1'])
+  },
+)
 
 t.test('on a dual-stack socket handed over as well', async (t) => {
   const socket = createSocket({ type: 'udp6', ipv6Only: false }).bind(0)
@@ -56,7 +59,7 @@ t.test('on a dual-stack socket handed over as well', async (t) => {
   await askAll(t, port, ['::1'])
 })
 
-t.test('what the backend sends at once is answered at once', async (t) => {
+t.test('datagrams that the backend sends together are delivered together', async (t) => {
   const backend = await bindUdp(t)
   const proxy = await publish(t, {
     ip: '127.0.0.1',
@@ -79,7 +82,7 @@ t.test('what the backend sends at once is answered at once', async (t) => {
   t.equal(got.size, count)
 })
 
-t.test('a socket that somebody has shut down is told, and does not spin', async (t) => {
+t.test('a socket that was shut down is reported, and does not spin', async (t) => {
   const listenFd = openPortSocket({ protocol: 'udp', ip: '127.0.0.1', port: 0 })
   const copy = loadCheckedSyscalls()?.duplicate(listenFd) ?? -1
   const proxy = await publish(t, { listenFd })

@@ -31,7 +31,7 @@ t.test('connections that are there move to a new worker, and go on', async (t) =
   t.equal(proxy.counters.accepted, 10)
 })
 
-t.test('whoever has the fewest connections gets the next', async (t) => {
+t.test('the thread with the fewest connections gets the next', async (t) => {
   const { workers, publish, add } = startWorkers(t, 3)
   const proxy = await publish(await startEcho(t))
   await add()
@@ -58,7 +58,7 @@ t.test('there are no more threads than there may be, and none for one', async (t
   t.same(log.lines, ['Busy: one more thread shares the work'])
 })
 
-t.test('a backend that can not be reached from a worker is told', async (t) => {
+t.test('an unreachable backend is reported by a worker', async (t) => {
   const { log, publish, add } = startWorkers(t, 2)
   const backend = await startEcho(t)
   const proxy = await publish(backend)
@@ -74,22 +74,25 @@ t.test('a backend that can not be reached from a worker is told', async (t) => {
   )
 })
 
-t.test('a report that can not be told ends one connection, and the others are heard', async (t) => {
-  const { workers, log, publish, add } = startWorkers(t, 2)
-  const proxy = await publish(await startEcho(t))
-  const deaf = await publish({ ip: '127.0.0.1', port: 70_000 })
-  await add()
-  const held = await dial(t, proxy.address.port)
-  await echoed(t, held, 'the main thread has this one')
-  log.error = (message) => {
-    log.error = (text) => void log.lines.push(text)
-    throw new Error(`no room for ${message}`)
-  }
-  await dial(t, deaf.address.port)
-  await until(() => log.lines.some((line) => line.includes('no room for')))
-  t.equal(await exchange(t, proxy.address.port, 'still'), 'still')
-  t.equal(workers.count, 1)
-})
+t.test(
+  "a report that can't be handled ends one connection, and the other reports are handled",
+  async (t) => {
+    const { workers, log, publish, add } = startWorkers(t, 2)
+    const proxy = await publish(await startEcho(t))
+    const deaf = await publish({ ip: '127.0.0.1', port: 70_000 })
+    await add()
+    const held = await dial(t, proxy.address.port)
+    await echoed(t, held, 'the main thread has this one')
+    log.error = (message) => {
+      log.error = (text) => void log.lines.push(text)
+      throw new Error(`no room for ${message}`)
+    }
+    await dial(t, deaf.address.port)
+    await until(() => log.lines.some((line) => line.includes('no room for')))
+    t.equal(await exchange(t, proxy.address.port, 'still'), 'still')
+    t.equal(workers.count, 1)
+  },
+)
 
 t.test('workers with nothing to do end, and come back', async (t) => {
   const idleMs = 50

@@ -39,7 +39,7 @@ t.test('bulk gains where a core is free', async (t) => {
   t.notOk(step(1000, 900, 20), 'and is free no longer')
 })
 
-t.test('what was long ago says nothing', async (t) => {
+t.test('old measurements do not count', async (t) => {
   const step = startWork()
   step(1000, 0)
   t.ok(step(1000, 0))
