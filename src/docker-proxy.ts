@@ -13,7 +13,7 @@ import { brokenListenerMessage } from './proxy/listen-error.js'
 import { logListening, LogObserver } from './proxy/log-observer.js'
 import { PROXY_NAME } from './proxy/proxy-command.js'
 import type { PublishedPort } from './proxy/published-port.js'
-import { readIsolation, readSettings, SettingError } from './proxy/settings.js'
+import { ISOLATION_VARIABLE, readIsolation, readSettings, SettingError } from './proxy/settings.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { serveOwnStatus } from './status/own-status.js'
@@ -106,10 +106,10 @@ function readFlags(path: string, args: readonly string[]): Flags {
 
 /** The launcher has become this program, although the port must share a docker-proxyd. */
 function noProxydError(): SettingError {
-  const folder = process.env['DOCKER_PROXY_RUN_DIR'] || defaultRunFolder()
+  const folder = defaultRunFolder()
   const where = folder === undefined ? '' : ` in ${folder}`
   return new SettingError(
-    `DOCKER_PROXY_ISOLATION is shared, and no docker-proxyd${where} serves this port: start docker-proxyd, read its log if it has ended, or set DOCKER_PROXY_ISOLATION to auto`,
+    `${ISOLATION_VARIABLE} is shared, and no docker-proxyd${where} serves this port: start docker-proxyd, read its log if it has ended, or set ${ISOLATION_VARIABLE} to auto`,
   )
 }
 

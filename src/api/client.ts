@@ -14,6 +14,7 @@ import { errnoReason } from '../linux/errno.js'
 import type { HostPort } from '../ports/host-port.js'
 import { Refusal, type RefusalCode } from '../ports/refusal.js'
 import { API_VERSION } from './api-version.js'
+import { BAD_REQUEST } from './error-reply.js'
 import { formatHost, HostError, type Host } from './host.js'
 import type { ErrorView, VersionView } from './schemas.js'
 import { readTls, type TlsFiles } from './tls.js'
@@ -24,7 +25,6 @@ class ConnectionError extends Error {
   readonly code = 'ENODAEMON'
 }
 
-const BAD_REQUEST = 400
 const NO_CONTENT = 204
 /** A daemon that publishes a range may be busy for long, but not silent for longer than this, milliseconds. */
 const TIMEOUT_MS = 300_000

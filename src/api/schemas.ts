@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import type { Holder } from '../ports/holder.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
 import type { Suggestions } from '../ports/suggestions.js'
@@ -75,9 +76,8 @@ const PublicationRequestSchema = Type.Object(
       description: 'As docker run -p accepts them: 8080:80, 127.0.0.1::53/udp, 8000-8009:9000-9009',
     }),
     isolation: Type.Optional(
-      Type.Union([...IsolationSchema.anyOf, Type.Literal('auto')], {
-        description:
-          'A process for each port, or one process for all of them; auto, the default, shares one among more than 16 ports',
+      Type.Enum([...ISOLATION_CHOICES], {
+        description: `A process for each port, or one process for all of them; auto, the default, shares one among more than ${MAX_PORTS_WITH_PROCESSES} ports`,
       }),
     ),
   },

@@ -2,6 +2,7 @@ import type { Argv } from 'yargs'
 import { Client } from '../api/client.js'
 import { parseHost } from '../api/host.js'
 import type { TlsFiles } from '../api/tls.js'
+import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
 import { defaultClientHost } from './paths.js'
 import { UsageError } from './usage-error.js'
@@ -82,10 +83,10 @@ export function withPublication<T>(yargs: Argv<T>) {
   return withPublish(yargs)
     .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
     .option('isolation', {
-      choices: ['auto', 'process', 'shared'] as const,
+      choices: ISOLATION_CHOICES,
       requiresArg: true,
       default: 'auto' as const,
-      describe: 'a process for each port, or one for all; auto: one for more than 16 ports',
+      describe: `a process for each port, or one for all; auto: one for more than ${MAX_PORTS_WITH_PROCESSES} ports`,
     })
     .positional('backend', { type: 'string', demandOption: true, describe: "the container's IP" })
 }

@@ -15,7 +15,7 @@ import type { StopOptions } from '../proxy/engine.js'
 import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import { runtimeIds } from '../supervisor/runtime-record.js'
-import type { Isolation } from './isolation.js'
+import { MAX_PORTS_WITH_PROCESSES, type IsolationChoice } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
 import { parseBackend, parseName, type PublicationRequest } from './publication-request.js'
@@ -36,8 +36,6 @@ export interface ControllerOptions {
   readonly claims?: Claims
 }
 
-/** With `auto` isolation, up to this many ports have a process each. */
-const MAX_PORTS_WITH_PROCESSES = 16
 /** Attempts to find a port for which a proxy can start; the same as in dockerd. */
 const MAX_TRIES = 10
 const OWNER_ONLY = 0o700
@@ -193,7 +191,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   }
 
   /** @throws RequestError if one process for all ports is requested and impossible */
-  #isShared(isolation: Isolation | 'auto', ports: number): boolean {
+  #isShared(isolation: IsolationChoice, ports: number): boolean {
     const { isOurs, path } = this.#options.program
     if (isolation === 'shared' && !isOurs) {
       throw new RequestError(

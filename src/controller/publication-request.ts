@@ -1,5 +1,5 @@
 import { parseIp } from '../linux/sockets/ip-address.js'
-import type { Isolation } from './isolation.js'
+import type { IsolationChoice } from './isolation.js'
 import { RequestError } from './request-error.js'
 
 /** A request to publish ports of a container. */
@@ -11,7 +11,7 @@ export interface PublicationRequest {
   /** As `docker run -p` accepts them. */
   readonly ports: string[]
   /** `auto`, the default, shares one process among many ports. */
-  readonly isolation?: Isolation | 'auto'
+  readonly isolation?: IsolationChoice
 }
 
 /** Docker's rule for container names. */

@@ -9,7 +9,7 @@ const WORKERS = ['auto', ...Array.from({ length: MAX_THREADS }, (_, i) => String
 type EngineChoice = (typeof ENGINES)[number]
 const ISOLATIONS = ['auto', 'process', 'shared'] as const
 type IsolationSetting = (typeof ISOLATIONS)[number]
-const ISOLATION_VARIABLE = 'DOCKER_PROXY_ISOLATION'
+export const ISOLATION_VARIABLE = 'DOCKER_PROXY_ISOLATION'
 
 /** What dockerd's flags can't express: read from the environment or the settings file. */
 export interface Settings {

@@ -8,6 +8,7 @@ import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
 import { bootId, processSockets } from '../linux/proc/process.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { STATUS_FAILED, STATUS_FD, STATUS_READY } from '../proxy/inherited-descriptors.js'
+import { ISOLATION_VARIABLE } from '../proxy/settings.js'
 import { STATUS_SOCKET_VARIABLE } from '../status/status-socket.js'
 import { killProcess, stopProcess, watchEnd } from './process-end.js'
 import { identify, PORT_VARIABLE, RuntimeFiles } from './runtime-record.js'
@@ -168,7 +169,7 @@ function spawnShim(
 function proxyEnvironment({ base, socketPath }: RuntimeFiles): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, [PORT_VARIABLE]: base }
   // A docker-proxyd must not serve the port: the daemon decides which process does.
-  env['DOCKER_PROXY_ISOLATION'] = 'process'
+  env[ISOLATION_VARIABLE] = 'process'
   env[STATUS_SOCKET_VARIABLE] = socketPath
   // Node 20 reads these certificates at every start, which takes longer than everything else. A proxy does not need them.
   delete env['NODE_EXTRA_CA_CERTS']

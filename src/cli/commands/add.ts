@@ -1,4 +1,5 @@
 import type { CommandModule } from 'yargs'
+import type { IsolationChoice } from '../../controller/isolation.js'
 import type { PublicationRequest } from '../../controller/publication-request.js'
 import { openClient, withClient, withFormat, withPublication, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
@@ -7,7 +8,7 @@ import { formatPorts } from '../ports-column.js'
 interface Args extends ClientArgs {
   publish: string[]
   name: string | undefined
-  isolation: 'auto' | 'process' | 'shared'
+  isolation: IsolationChoice
   backend: string
   format: 'table' | 'json'
 }

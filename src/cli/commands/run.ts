@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs'
 import { Controller } from '../../controller/controller.js'
+import type { IsolationChoice } from '../../controller/isolation.js'
 import type { LogLevel } from '../../log/log.js'
 import { StderrLog } from '../../log/stderr-log.js'
 import { withFormat, withProxy, withPublication } from '../options.js'
@@ -13,7 +14,7 @@ import { publicationRequest } from './add.js'
 interface Args {
   publish: string[]
   name: string | undefined
-  isolation: 'auto' | 'process' | 'shared'
+  isolation: IsolationChoice
   backend: string
   'proxy-path': string | undefined
   'log-level': LogLevel
