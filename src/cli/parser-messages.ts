@@ -1,23 +1,23 @@
 /**
- * Sentences for yargs about wrong arguments: each says what was given, what was expected, and what to do.
+ * Sentences for yargs about wrong arguments.
  * @param program its name in messages
  * @returns for `updateStrings`, whose type lacks the singular and plural forms that yargs expects of some sentences
  */
 export function parserMessages(program: string): Record<string, string> {
   const advice = `see ${program} --help`
   const messages = {
-    'Not enough non-option arguments: got %s, need at least %s': always(
+    'Not enough non-option arguments: got %s, need at least %s': sameForAnyCount(
       `an argument is missing: got %s, expected %s; ${advice}`,
     ),
-    'Unknown argument: %s': always(`unknown argument: %s; ${advice}`),
+    'Unknown argument: %s': sameForAnyCount(`unknown argument: %s; ${advice}`),
     'Not enough arguments following: %s': `the option %s needs a value; ${advice}`,
-    'Missing required argument: %s': always('missing option: %s'),
+    'Missing required argument: %s': sameForAnyCount('missing option: %s'),
     'Invalid values:': 'invalid value',
     'Argument: %s, Given: %s, Choices: %s': '%s is %s, expected one of %s',
   }
   return messages as unknown as Record<string, string>
 }
 
-function always(message: string): { one: string; other: string } {
+function sameForAnyCount(message: string): { one: string; other: string } {
   return { one: message, other: message }
 }

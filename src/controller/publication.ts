@@ -19,7 +19,7 @@ const STARTS_AT_ONCE = 4
 /** Processes that are asked for their status at the same time. */
 const REQUESTS_AT_ONCE = 32
 
-/** What a publication gets from its controller. */
+/** The services of a controller for its publications. */
 export interface PublicationContext {
   readonly program: ProxyProgram
   readonly runFolder: string
@@ -108,7 +108,7 @@ export class Publication {
     return this.#shared === undefined ? 'process' : 'shared'
   }
 
-  /** What the state file keeps. */
+  /** The form in which the state file keeps it. */
   get saved(): SavedPublication {
     const { name, backend, created } = this
     const shared = this.#shared === undefined ? {} : { shared: this.#shared }

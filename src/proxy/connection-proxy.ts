@@ -53,7 +53,7 @@ export interface ListenerEvents<Client> {
   /** An error in this program. The listener continues. */
   listenerFaulted(err: unknown): void
   /** The system has no descriptor or memory for one more connection. The listener tries again soon. */
-  outOfDescriptors(): void
+  outOfResources(): void
 }
 
 /** A client and a backend that are joined. */
@@ -73,7 +73,7 @@ export interface RelayEvents {
   relayFaulted(err: unknown): void
   /** The relay continues as another one. */
   relayMoved(from: Relay, to: Relay): void
-  /** Both sockets are closed. Called once for each relay. */
+  /** Both sockets are closed. Called once for each relay, unless it has moved. */
   relayClosed(relay: Relay, ending: RelayEnding): void
 }
 
@@ -186,7 +186,7 @@ class ConnectionProxy<Client>
     }
   }
 
-  outOfDescriptors(): void {
+  outOfResources(): void {
     this.#reportShortage('connections-wait')
   }
 

@@ -55,12 +55,13 @@ END
 command exec 7<>"/proc/$$/fd/7" 9<>"$run/control" || become "$@"
 read -r line <&7
 
-# The stop is sent again to a docker-proxyd that takes the port up later. Without a docker-proxyd nothing is forwarded, and nobody would
+# If a docker-proxyd takes the port up later, the branch `ready` repeats the stop. Without a docker-proxyd nothing is forwarded, and nobody would
 # reply, so the launcher ends. The trap is a text, because a function or a test in the loop would take 4 KB of each of a thousand shells.
 trap 'ending=yes
 is_served "/proc/$$/fd/9" || exit 0
 printf "\nstop %s\n" $$ >&9' INT TERM
-# A signal that comes just before read waits is noticed only when read ends. Therefore docker-proxyd sends one of these signals later.
+# A signal that comes just before read waits is noticed only when read ends. Therefore docker-proxyd sends USR1 later. USR2 and ALRM are
+# ignored as by Docker's program.
 trap : USR1 USR2 ALRM
 # The parent may have closed the status pipe.
 trap '' PIPE

@@ -92,7 +92,7 @@ export class LaunchedPort implements Pollable {
     return this.#state.kind === 'published'
   }
 
-  /** Resolves when the port is no longer being bound; undefined if it is not. */
+  /** Resolves when the binding ends; undefined if the port is not being bound. */
   get binding(): Promise<boolean> | undefined {
     return this.#state.kind === 'binding' ? this.#state.done : undefined
   }
@@ -133,7 +133,7 @@ export class LaunchedPort implements Pollable {
   /**
    * Continues with a port that another docker-proxyd has served so far.
    * @param listenFd its listening socket; owned by the port if this resolves
-   * Rejects if the port can't be served here. The launcher does not know of it.
+   * Rejects if the port can't be served here. The launcher gets no reply then.
    */
   async takeOver(listenFd: number): Promise<void> {
     const { pid } = this.launcher
@@ -157,7 +157,7 @@ export class LaunchedPort implements Pollable {
     this.end()
   }
 
-  /** Stops the proxy; the launcher stays, and waits for another docker-proxyd. */
+  /** Stops the proxy. Does not end the launcher. */
   stopProxy(options?: StopOptions): void {
     this.proxy?.stop(options)
   }

@@ -34,7 +34,7 @@ const STDERR_FD = 2
 const STOP_SIGNALS = [os.signals.SIGINT, os.signals.SIGTERM]
 
 /**
- * When a launcher is woken after it was told that its port is ready, milliseconds. A shell notices a signal that came just before its read
+ * Delays after which a launcher is woken, each after the one before; the first follows the reply that the port is ready. Milliseconds. A shell notices a signal that came just before its read
  * only when the read ends.
  */
 const WAKE_DELAYS_MS = [200, 2_800]
@@ -51,7 +51,7 @@ export class LauncherGoneError extends NotALauncherError {
   }
 }
 
-/** A process that has handed its port over, and waits for a reply. */
+/** A process that has handed its port over, and lives as long as the port. */
 export class Launcher {
   #wakeTimer: NodeJS.Timeout | undefined
   #hasListenFd = false
@@ -76,7 +76,7 @@ export class Launcher {
       if (errnoCode(err) !== 'ESRCH') throw err
       throw new LauncherGoneError()
     }
-    // From here on the number belongs to this process, or to none.
+    // The pidfd refers to this process from here on, even if its number is used again.
     try {
       return new Launcher(pid, identifyLauncher(pid, control), pidfd)
     } catch (err) {
@@ -88,9 +88,9 @@ export class Launcher {
 
   /** Why only the launcher's own process can serve the port; undefined if docker-proxyd can. @throws SystemError if this can't be determined */
   whyNotShared(): string | undefined {
-    if (!inOurNamespace('net', this.pid)) return 'it is in another network namespace'
+    if (!inOurNamespace('net', this.pid)) return 'the launcher is in another network namespace'
     if (!ignoresSignal(this.pid, STOP_SIGNALS)) return undefined
-    return 'it was started with SIGINT or SIGTERM ignored, and a shell cannot undo this'
+    return 'the launcher was started with SIGINT or SIGTERM ignored, and a shell cannot undo this'
   }
 
   /** Whether its parent waits for the status pipe. */
@@ -216,25 +216,25 @@ export class Launcher {
   }
 }
 
-/** The launchers that wait for a docker-proxyd with this control pipe. */
-export function waitingLaunchers(control: FileId): number[] {
+/** All processes that have this control pipe open: launchers with and without a reply. */
+export function launchersOf(control: FileId): number[] {
   return processIds().filter((pid) => holdsControlPipe(pid, control))
 }
 
 /** @returns the flags of a launcher @throws NotALauncherError; SystemError `ENOENT`, `ESRCH` if it has ended */
 function identifyLauncher(pid: number, control: FileId): readonly string[] {
   if (processUserId(pid) !== process.geteuid?.()) {
-    throw new NotALauncherError('it belongs to another user')
+    throw new NotALauncherError('the sender belongs to another user')
   }
   if (!holdsControlPipe(pid, control)) {
     // A process that ends loses its memory, and with it its command line, before its descriptors.
     if (processCommand(pid) === undefined) throw new LauncherGoneError()
-    throw new NotALauncherError('it does not have the control pipe open')
+    throw new NotALauncherError('the sender does not have the control pipe open')
   }
   const command = processCommand(pid)
   if (!command) throw new LauncherGoneError()
   const launcher = parseProxyCommand(command)
-  if (!launcher) throw new NotALauncherError(`it is not a ${PROXY_NAME}`)
+  if (!launcher) throw new NotALauncherError(`the sender is not a ${PROXY_NAME}`)
   return launcher.args
 }
 

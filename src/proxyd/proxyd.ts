@@ -9,7 +9,7 @@ import { serveStatus } from '../status/status-socket.js'
 import { ControlPipe } from './control-pipe.js'
 import type { LaunchedPortContext } from './launched-port.js'
 import { LaunchedPorts } from './launched-ports.js'
-import { waitingLaunchers } from './launcher.js'
+import { launchersOf } from './launcher.js'
 import { DONE_REQUEST, REPLACE_REQUEST, type Handover, type Takeover } from './takeover.js'
 
 /** Time a successor has to complete its takeover, milliseconds. Launchers wait meanwhile. */
@@ -18,7 +18,7 @@ const TAKEOVER_MS = 30_000
 const LAST_TAKEOVER_MS = 5_000
 /** At the end, time for the requests of launchers that have just found this process, milliseconds. */
 const LAST_REQUESTS_MS = 50
-/** Wait before trying to be found again, milliseconds. */
+/** Wait before this process announces itself once more, milliseconds. */
 const RETRY_MS = 1_000
 
 /**
@@ -53,7 +53,7 @@ export class Proxyd {
 
   /**
    * Serves launchers from now on, including those that already wait.
-   * @param takeover what a predecessor has handed over; it is told when everything is served here
+   * @param takeover what a predecessor has handed over; the predecessor is notified when everything is served here
    * Rejects if the folder can't be used, or not everything could be taken over. The predecessor then keeps everything.
    */
   async open(takeover?: Takeover): Promise<void> {
@@ -67,7 +67,7 @@ export class Proxyd {
     folder.announce()
     const sockets = takeover?.sockets
     await Promise.all(
-      waitingLaunchers(folder.controlId).map((pid) =>
+      launchersOf(folder.controlId).map((pid) =>
         sockets?.has(pid) ? this.#ports.takeOver(pid, sockets) : this.#ports.start(pid, true),
       ),
     )
@@ -100,8 +100,8 @@ export class Proxyd {
   async close(): Promise<void> {
     const { folder } = this.context
     this.#isClosing = true
-    await this.#takeoverEnded()
-    // The ports first: a launcher that finds no docker-proxyd ends at once, and its port must be free by then.
+    await this.#waitForTakeover()
+    // The ports first: a launcher that gets a signal and finds no docker-proxyd ends at once, and its port must be free by then.
     if (this.#isOpen) this.#ports.close()
     // Later requests stay in the pipe for the next docker-proxyd, which may come at once.
     this.#control.pause()
@@ -114,7 +114,7 @@ export class Proxyd {
   }
 
   /** Waits for the end of a takeover that is under way. */
-  async #takeoverEnded(): Promise<void> {
+  async #waitForTakeover(): Promise<void> {
     const connection = this.#successor
     if (!connection) return
     const timer = setTimeout(() => connection.destroy(), LAST_TAKEOVER_MS)
@@ -125,7 +125,7 @@ export class Proxyd {
   /** Turns away launchers that have found this process and got no reply. Once there is a successor, they are the successor's. */
   #turnLaunchersAway(): void {
     const { folder } = this.context
-    for (const pid of waitingLaunchers(folder.controlId)) {
+    for (const pid of launchersOf(folder.controlId)) {
       if (folder.announcedPid() === undefined) this.#ports.turnAway(pid)
     }
   }
@@ -164,7 +164,7 @@ export class Proxyd {
     if (this.#isClosing) return
     this.#control.resume()
     await this.#announceAgain()
-    const waiting = waitingLaunchers(this.context.folder.controlId)
+    const waiting = launchersOf(this.context.folder.controlId)
     await Promise.all(waiting.map((pid) => this.#ports.start(pid)))
   }
 

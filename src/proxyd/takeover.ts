@@ -20,7 +20,7 @@ import type { LauncherSocket } from './launched-ports.js'
 export const REPLACE_REQUEST = 'replace'
 export const DONE_REQUEST = 'done'
 
-/** What the old process hands over. Descriptors are its own numbers. */
+/** What the old process hands over. Descriptors have the numbers of the old process. */
 export interface Handover {
   readonly pid: number
   /** The lock of the run folder. */
@@ -30,7 +30,7 @@ export interface Handover {
   readonly ports: readonly LauncherSocket[]
 }
 
-/** What was taken over. */
+/** The ports, lock and pipe of the old process, with descriptors of this process. */
 export interface Takeover {
   readonly pid: number
   readonly lock: number
@@ -61,7 +61,7 @@ export async function takeOver(path: string): Promise<Takeover | undefined> {
   if (pid === undefined || lock === undefined || !control || !ports) {
     connection.destroy()
     throw new Error(
-      `the docker-proxyd that runs can't be replaced: ${handover.error ?? 'it is older'}`,
+      `the docker-proxyd that runs can't be replaced: ${handover.error ?? 'its version has no takeover: restart it'}`,
     )
   }
   const sockets = new Map<number, number>()

@@ -39,7 +39,7 @@ interface SupervisorEvents {
   restarted: [pid: number]
 }
 
-/** An exit status above this one is the number of a signal plus this. */
+/** An exit status of 128 + n stands for signal n. */
 const SIGNAL_STATUS = 128
 
 /** Keeps ports published. It also keeps the listening sockets, so that clients wait in the backlog while a process is restarted. */

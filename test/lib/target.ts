@@ -22,7 +22,7 @@ export interface Target {
   readonly isShared: boolean
   /** Starts the program, or another one in the same environment; it ends with the test. */
   run(t: Test, args: readonly string[], options?: RunOptions): Running
-  /** Starts docker-proxy before a backend, and waits until it listens. */
+  /** Starts docker-proxy in front of a backend, and waits until it listens. */
   startProxy(
     t: Test,
     backend: { ip: string; port: number },
@@ -74,7 +74,7 @@ export const ownProcess = makeTarget(
     isShared: false,
     portOf,
     async untilListening(running) {
-      // The first log line says so.
+      // The first log line shows that it listens.
       await once(running.child.stderr as Readable, 'data')
       return portOf(running)
     },
@@ -112,7 +112,7 @@ export function oneProxyd(proxyd: RunningProxyd, engine: EngineName): Target {
 }
 
 /**
- * docker-proxy with a docker-proxyd for each, which has its environment, limits and stderr, and ends with it.
+ * Each docker-proxy gets its own docker-proxyd, which inherits its environment, limits and stderr, and ends with the docker-proxy.
  * @param folder for the run folders
  */
 export function proxydEach(folder: string): Target {

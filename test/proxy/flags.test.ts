@@ -45,7 +45,7 @@ t.test('errors quote the input, on one line', async (t) => {
     [['----'], 'bad flag syntax: ----'],
   ]
   for (const [args, message] of cases) {
-    t.throws(() => parseFlags(args), { name: 'UsageError', exitCode: 2 }, message)
+    t.throws(() => parseFlags(args), { name: 'FlagError', exitCode: 2 }, message)
     try {
       parseFlags(args)
     } catch (err) {

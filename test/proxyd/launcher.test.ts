@@ -14,7 +14,7 @@ import t, { type Test } from 'tap'
 import type { FileId } from '../../src/linux/proc/descriptors.js'
 import { requireCheckedSyscalls } from '../../src/linux/ffi/checked-syscalls.js'
 import { CONTROL_FD } from '../../src/proxyd/launcher-descriptors.js'
-import { Launcher, NotALauncherError, waitingLaunchers } from '../../src/proxyd/launcher.js'
+import { Launcher, NotALauncherError, launchersOf } from '../../src/proxyd/launcher.js'
 import { kill } from '../lib/proc.js'
 import { until } from '../lib/until.js'
 
@@ -43,7 +43,7 @@ t.test('a launcher is known by its control pipe, its name and its flags', async 
     '-proto udp -host-ip 127.0.0.1 -host-port 53 -container-ip 127.0.0.2 -container-port 5353'
   const { child, pid, control } = startScript(t, 'docker-proxy', flags.split(' '))
   await ready(child)
-  t.strictSame(waitingLaunchers(control), [pid])
+  t.strictSame(launchersOf(control), [pid])
   const launcher = Launcher.open(pid, control)
   t.teardown(() => launcher.close())
   t.strictSame(launcher.publishedPort(), {
@@ -79,13 +79,13 @@ t.test('no other process is taken for a launcher', async (t) => {
   const path = join(folder, 'other/control')
   requireCheckedSyscalls().makeFifo(path, 0o600)
   const other = statSync(path)
-  refuses(pid, control, 'it is not a docker-proxy')
-  refuses(pid, other, 'it does not have the control pipe open')
-  refuses(process.pid, control, 'it does not have the control pipe open')
-  t.strictSame(waitingLaunchers(other), [])
+  refuses(pid, control, 'the sender is not a docker-proxy')
+  refuses(pid, other, 'the sender does not have the control pipe open')
+  refuses(process.pid, control, 'the sender does not have the control pipe open')
+  t.strictSame(launchersOf(other), [])
 
   child.stdin?.end('\n')
   await once(child, 'exit')
-  await until(() => waitingLaunchers(control).length === 0)
+  await until(() => launchersOf(control).length === 0)
   refuses(pid, control, 'there is no such process')
 })

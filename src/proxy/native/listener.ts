@@ -95,7 +95,7 @@ export class NativeListener implements Listener, Pollable {
     } else if (NOT_LISTENING.includes(errno)) {
       this.events.listenerBroke(socketError(errno))
     } else {
-      if (SHORTAGES.includes(errno)) this.events.outOfDescriptors()
+      if (SHORTAGES.includes(errno)) this.events.outOfResources()
       // Otherwise it is an error of the network, see accept(2), which may last.
       this.#pauseBriefly()
     }

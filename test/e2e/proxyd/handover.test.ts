@@ -170,7 +170,9 @@ t.test(
     t.notMatch(commandOf(running.pid), /^\/bin\/sh/)
     t.match(await stop(running), { code: 0 })
     t.match(proxyd.lines, [
-      { msg: 'A docker-proxy serves its port itself: it is in another network namespace' },
+      {
+        msg: 'A docker-proxy serves its port itself: the launcher is in another network namespace',
+      },
     ])
   },
 )
