@@ -1,4 +1,4 @@
-/** What the exit codes of all programs mean. */
+/** Exit codes of all programs. */
 export const EXIT_DONE = 0
 export const EXIT_FAILED = 1
 /** A command line or a setting is invalid. */

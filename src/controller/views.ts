@@ -3,7 +3,7 @@ import type { SupervisorState } from '../supervisor/supervisor.js'
 import type { Isolation } from './isolation.js'
 
 /*
- * What clients see of publications and ports.
+ * Publications and ports as clients see them.
  */
 
 /** A port of a publication. */

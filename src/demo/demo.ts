@@ -14,9 +14,9 @@ import { startWebServer } from './web-server.js'
 /** How the demo prints. The caller decides the form. */
 export interface DemoView {
   print(text: string): Promise<void>
-  /** What `add` prints for a publication. */
+  /** The output of `add` for a publication. */
   published(publication: PublicationView): string
-  /** What `add` prints for a refusal. */
+  /** The output of `add` for a refusal. */
   refused(refusal: Refusal): string
 }
 

@@ -11,7 +11,7 @@ import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
 import { proxyFlags } from '../proxy/proxy-command.js'
 import { joinHostPort, type HostPort, type Protocol } from './host-port.js'
 
-/** What holds a port. */
+/** The holder of a port. */
 export type Holder = PublicationHolder | ProcessHolder | UnknownHolder
 
 interface PublicationHolder {

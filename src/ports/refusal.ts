@@ -16,7 +16,7 @@ export type RefusalCode =
   | 'busy'
   | 'no-answer'
 
-/** What is known about a conflict. */
+/** Details of a conflict. */
 export interface RefusalDetails {
   readonly holder?: Holder
   readonly suggestions?: Suggestions

@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os'
 import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
 import { MAX_PORT, type HostPort } from './host-port.js'
 
-/** What works instead of a port that is taken. */
+/** Free alternatives to a port that is taken. */
 export interface Suggestions {
   /** The nearest ports that are free on all requested addresses. */
   readonly ports: readonly number[]

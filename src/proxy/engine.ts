@@ -13,14 +13,14 @@ export interface Engine {
   listen(port: PublishedPort, options: ProxyOptions, context: ProxyContext): Promise<Proxy>
 }
 
-/** What belongs to one port. */
+/** Options of one port. */
 export interface ProxyOptions {
   readonly observer: ProxyObserver
   /** How long a UDP flow may be idle, milliseconds; by default 90,000, as in the original. */
   readonly udpIdleMs?: number
 }
 
-/** What the ports of a process share. */
+/** Parts that all ports of a process share. */
 export interface ProxyContext {
   readonly descriptors: DescriptorBudget
 }

@@ -9,7 +9,7 @@ export const LISTEN_FD = 4
 /** The first listening socket of a docker-publish-shared; the others follow it. A shell may use the descriptors below 10. */
 export const SHARED_FIRST_LISTEN_FD = 10
 
-/** What a proxy writes to the status pipe once it accepts connections. */
+/** The text on the status pipe once a proxy accepts connections. */
 export const STATUS_READY = '0\n'
-/** What a proxy writes to the status pipe before the reason of a failure. */
+/** The text on the status pipe before the reason of a failure. */
 export const STATUS_FAILED = '1\n'

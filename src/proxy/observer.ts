@@ -33,7 +33,7 @@ export interface ClosedRelay {
   readonly ending: RelayEnding
 }
 
-/** What a proxy does while the process has no descriptors for more clients. */
+/** The behaviour of a proxy while the process has no descriptors for more clients. */
 export type Shortage =
   /** New connections wait in the backlog. `capacity`: connections that the process can have. */
   | { readonly effect: 'connections-wait'; readonly capacity: number }

@@ -11,7 +11,7 @@ const ISOLATIONS = ['auto', 'process', 'shared'] as const
 type IsolationSetting = (typeof ISOLATIONS)[number]
 export const ISOLATION_VARIABLE = 'DOCKER_PROXY_ISOLATION'
 
-/** What dockerd's flags can't express: read from the environment or the settings file. */
+/** Settings beyond dockerd's flags, from the environment or the settings file. */
 export interface Settings {
   readonly engine: EngineChoice
   readonly logLevel: LogLevel

@@ -18,7 +18,7 @@ import { portStatus, type PortStatus } from '../status/port-status.js'
 import { Launcher } from './launcher.js'
 import type { RunFolder } from './run-folder.js'
 
-/** What the ports of a docker-proxyd share. */
+/** Parts that all ports of a docker-proxyd share. */
 export interface LaunchedPortContext {
   /** The settings of a port that was started without its own. */
   readonly settings: Settings
@@ -97,7 +97,7 @@ export class LaunchedPort implements Pollable {
     return this.#state.kind === 'binding' ? this.#state.done : undefined
   }
 
-  /** What the status socket reports; undefined unless the port is published. */
+  /** The report of the status socket; undefined unless the port is published. */
   get status(): PortStatus | undefined {
     if (this.#state.kind !== 'published') return undefined
     const { port, proxy } = this.#state

@@ -20,7 +20,7 @@ import type { LauncherSocket } from './launched-ports.js'
 export const REPLACE_REQUEST = 'replace'
 export const DONE_REQUEST = 'done'
 
-/** What the old process hands over. Descriptors have the numbers of the old process. */
+/** The message of the old process about everything that it hands over. Descriptors have the numbers of the old process. */
 export interface Handover {
   readonly pid: number
   /** The lock of the run folder. */

@@ -6,7 +6,7 @@ import { sendRequest } from './status-socket.js'
 /** A process that hangs must not hold up a list of ports for longer, milliseconds. */
 const REPLY_TIMEOUT_MS = 500
 
-/** What a status socket reports about a port. */
+/** The report of a status socket about one port. */
 export interface PortStatus {
   /** The process that stands for the port in `ps`. */
   readonly pid: number

@@ -18,7 +18,7 @@ import { describeExit, Supervisor, type Supervised } from './supervisor.js'
 
 const SHARED_PROGRAM = fileURLToPath(new URL(SHARED_PROGRAM_NAME, import.meta.url))
 
-/** What the processes of a publication share. */
+/** Parts that all processes of a publication share. */
 export interface ServerContext {
   readonly program: ProxyProgram
   readonly runFolder: string

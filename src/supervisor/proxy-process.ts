@@ -22,7 +22,7 @@ export interface ProxyProcess {
   stop(options?: StopOptions): Promise<void>
 }
 
-/** What to start. */
+/** A process to start. */
 export interface LaunchCommand {
   /** Names the process's files; never used twice. */
   readonly id: string

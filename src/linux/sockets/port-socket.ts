@@ -14,7 +14,7 @@ export const SOCKET_KINDS = {
 
 export type SocketKind = keyof typeof SOCKET_KINDS
 
-/** What a socket is bound to. */
+/** The address of a bound socket. */
 export interface BindAddress extends SocketAddress {
   readonly protocol: SocketKind
 }

@@ -9,7 +9,7 @@ const BUFFER_SIZE = 64 * 1024
 /** The struct layouts in `linux/` are those of 64-bit little-endian processors. */
 const ARCHITECTURES: readonly string[] = ['x64', 'arm64']
 
-/** What all native proxies of a thread share. */
+/** Parts that all native proxies of a thread share. */
 export interface Reactor<P extends Poller = Poller> {
   readonly syscalls: Syscalls
   readonly poller: P

@@ -231,7 +231,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
       if (opposite.state === 'over') {
         this.#resetAndClose(from)
       } else {
-        // What the side sent before it broke is still in the kernel, see tcp(7). The end or the reset follows.
+        // The kernel still has the data that the side sent before it broke, see tcp(7). The end or the reset follows.
         to.readable = to.readUntilEmpty = true
         return true
       }

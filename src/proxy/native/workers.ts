@@ -67,7 +67,7 @@ export class Workers {
     this.reactor.poller.onBusy ??= () => {
       if (this.#hasRoom && this.#workload.benefitsFromThread()) this.add()
     }
-    // Workers know a port with one backend by a number. It gets one with its first client: many ports never have any.
+    // Workers know a port with one backend by a number. A port gets a number with its first client, because many ports never have a client.
     const numbers: number[] = []
     let openRelay: ((client: number) => Relay) | undefined
     let current: Backend | undefined
