@@ -55,7 +55,11 @@ export async function runDaemon(
   // Clients that come before everything is restored have to wait. A host that can't be used must be noticed before a process is started.
   const restored = deferred()
   const servers = await serve(
-    (request, response) => void restored.promise.then(() => api.routing(request, response)),
+    (request, response) => {
+      // The reply to a change is computed after its event, and needs code whose memory was released.
+      if (request.method !== 'GET') response.once('close', releaseMemorySoon)
+      void restored.promise.then(() => api.routing(request, response))
+    },
     hosts,
     options.tls,
   )
