@@ -33,9 +33,19 @@ const LAYERS = {
 /** Imported by every folder above linux/. */
 const BASE = ['log', 'memory', 'linux']
 /** Files without imports of their own, apart from types of linux/: the vocabulary that all folders share. */
-const SHARED_FILES = ['deferred', 'exit-codes', 'version', 'ports/host-port']
+const SHARED_FILES = ['deferred', 'exit-codes', 'ports/host-port', 'printable', 'turns', 'version']
 
 const ENTRY_POINTS = '^src/(docker-(proxy|proxyd|publish|publish-shared)|start)\\.ts$'
+
+/** A file that is in no folder of LAYERS. */
+const UNKNOWN_PLACE = {
+  path: '^src/',
+  pathNot: [
+    `^src/(${Object.keys(LAYERS).join('|')})/`,
+    `^src/(${SHARED_FILES.join('|')})\\.ts$`,
+    ENTRY_POINTS,
+  ],
+}
 
 const allowedFolders = (layer) => [
   layer,
@@ -74,20 +84,16 @@ export default {
       from: {},
       to: { path: ENTRY_POINTS },
     },
-    {
+    ...['from', 'to', 'orphan'].map((side) => ({
       name: 'no-unknown-places',
       comment: 'A new folder of src/ needs a line in LAYERS.',
       severity: 'error',
-      from: {
-        path: '^src/',
-        pathNot: [
-          `^src/(${Object.keys(LAYERS).join('|')})/`,
-          `^src/(${SHARED_FILES.join('|')})\\.ts$`,
-          ENTRY_POINTS,
-        ],
-      },
-      to: { path: '^src/' },
-    },
+      from:
+        side === 'to'
+          ? { path: '^src/' }
+          : { ...UNKNOWN_PLACE, ...(side === 'orphan' && { orphan: true }) },
+      to: side === 'to' ? UNKNOWN_PLACE : side === 'from' ? { path: '^src/' } : {},
+    })),
     {
       name: 'no-imports-by-shared-files',
       comment: 'Shared files may import only types of linux/.',

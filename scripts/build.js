@@ -23,7 +23,8 @@ const { build } = await import('esbuild').catch(() => {
   console.error("can't build without the development packages: run npm ci, without --omit=dev")
   process.exit(1)
 })
-const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+/** @type {{ version: string, engines: { node: string } }} */
+const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8'))
 
 /** @returns {string} the commit of this build; outside a checkout it comes from BUILD_COMMIT */
 function commit() {
@@ -79,7 +80,7 @@ const programs = await build({
   },
   banner: {
     js:
-      '#!/usr/bin/env node\n"use strict";const moduleUrl = require("node:url").pathToFileURL(__filename).href;' +
+      '"use strict";const moduleUrl = require("node:url").pathToFileURL(__filename).href;' +
       'const whenUsed = (name) => new Proxy({}, { get: (_, key) => require(name)[key] });',
   },
   plugins: [apart(/\/pino-log\.js$/, './pino-log.js')],
@@ -106,6 +107,7 @@ for (const program of ['docker-proxy', 'start']) {
   writeFileSync(path, readFileSync(path, 'utf8').replace(SLOW_MODULES, 'whenUsed("node:$1")'))
 }
 
+const STARTED_BY_USERS = ['docker-proxyd', 'docker-publish']
 // dockerd needs the path of a program without a suffix, and `ps` shows it.
 renameSync(join(NEXT, 'docker-proxy.js'), join(NEXT, 'docker-proxy-process.js'))
 for (const program of [
@@ -115,7 +117,8 @@ for (const program of [
   'docker-publish-shared',
 ]) {
   const path = join(NEXT, program)
-  renameSync(`${path}.js`, path)
+  writeFileSync(path, header(program) + readFileSync(`${path}.js`, 'utf8'))
+  rmSync(`${path}.js`)
   chmodSync(path, 0o755)
 }
 for (const script of [
@@ -137,6 +140,27 @@ for (const script of [
 if (existsSync('dist')) renameSync('dist', OLD)
 renameSync(NEXT, 'dist')
 rmSync(OLD, { recursive: true, force: true })
+
+/**
+ * The first lines of a program. NODE_OPTIONS that were set for another program could open a debugger in ours, so a script for sh, which is a
+ * string and a comment for Node, starts Node without them; the parents of the other programs have removed them. Then an old Node prints a
+ * sentence instead of a stack trace. dockerd gets it over the status pipe, descriptor 3.
+ * @param {string} program
+ * @returns {string}
+ */
+function header(program) {
+  const [, major, minor] = /^>=(\d+)\.(\d+)$/.exec(engines.node) ?? []
+  const needs = `"${program.replace('-process', '')} needs Node ${major}.${minor} or later, and this is " + process.version + ": install a newer one, or put it first in PATH"`
+  const isOld = `((version) => version[0] < ${major} || (version[0] == ${major} && version[1] < ${minor}))(process.versions.node.split("."))`
+  const tellParent = `try { require("fs").writeSync(3, "1\\n" + reason) } catch {}`
+  const start = STARTED_BY_USERS.includes(program)
+    ? '#!/bin/sh\n":" //; unset NODE_OPTIONS; exec node "$0" "$@"'
+    : '#!/usr/bin/env node'
+  return `${start}
+"use strict";
+if (${isOld}) ((reason) => { ${program === 'docker-proxy-process' ? tellParent : ''} console.error(reason); process.exit(1) })(${needs});
+`
+}
 
 /**
  * The licences of all packages in the bundles, which have to accompany them.

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoReason } from './linux/errno.js'
+import { ignoreSignals } from './linux/signals.js'
 import { setProcessName } from './linux/proc/process-name.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { StderrLog } from './log/stderr-log.js'
@@ -23,10 +24,8 @@ import { versionLine } from './version.js'
  * The drop-in for Docker's own docker-proxy: flags → listener → engine → status pipe.
  */
 
-/** Go programs ignore these signals. Node would end, or listen for a debugger. */
-const IGNORED_SIGNALS = ['SIGUSR1', 'SIGUSR2', 'SIGALRM']
-
 async function main(): Promise<void> {
+  ignoreSignals()
   const [, program = PROXY_NAME, ...args] = process.argv
   const path = launcherPath() ?? program
   const flags = readFlags(path, args)
@@ -48,6 +47,9 @@ async function main(): Promise<void> {
 
   try {
     await proxy.closed
+    // The parent has had it drain.
+    await log.flush()
+    process.exit()
   } catch (err) {
     log.error(brokenListenerMessage(port, proxy.address, err))
     await log.flush()
@@ -126,7 +128,6 @@ function stopOnSignal(proxy: Proxy, log: StderrLog): void {
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
-  for (const signal of IGNORED_SIGNALS) process.on(signal, () => undefined)
 }
 
 /** Prints the version, and the engine that the settings lead to on this machine. */

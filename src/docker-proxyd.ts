@@ -5,7 +5,7 @@ import { hideBin } from 'yargs/helpers'
 import { parserMessages } from './cli/parser-messages.js'
 import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
-import { stopSignal } from './linux/stop-signal.js'
+import { ignoreHangup, ignoreSignals, stopSignal } from './linux/signals.js'
 import { notifySystemd, startSystemdWatchdog } from './linux/systemd.js'
 import type { Log } from './log/log.js'
 import { StderrLog } from './log/stderr-log.js'
@@ -69,6 +69,7 @@ function fail(exitCode: number, reason: string): never {
 }
 
 async function main(): Promise<void> {
+  ignoreSignals()
   keepYoungGenerationSmall()
   let isReady = false
   // Before this process is ready there is nothing to take over.
@@ -85,6 +86,9 @@ async function main(): Promise<void> {
     workers === undefined ? process.env : { ...process.env, DOCKER_PROXY_WORKERS: workers },
   )
   const log = StderrLog.open(NAME, settings.logLevel)
+  ignoreHangup(() =>
+    log.info('SIGHUP is ignored: SIGUSR2 starts a successor, which reads the settings'),
+  )
   const proxyd = await openProxyd(runDir, settings, log, options)
   printReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
   try {

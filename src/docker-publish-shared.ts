@@ -1,7 +1,7 @@
 import { closeSync, readFileSync, writeSync } from 'node:fs'
 import { deferred } from './deferred.js'
 import { EXIT_FAILED } from './exit-codes.js'
-import { stopSignal } from './linux/stop-signal.js'
+import { ignoreHangup, ignoreSignals, stopSignal } from './linux/signals.js'
 import { StderrLog } from './log/stderr-log.js'
 import { keepYoungGenerationSmall } from './memory/heap.js'
 import { releaseMemorySoon } from './memory/release-memory.js'
@@ -25,6 +25,8 @@ import { SHARED_PROGRAM_NAME, type SharedTask } from './supervisor/shared-task.j
  */
 
 async function main(): Promise<void> {
+  ignoreSignals()
+  ignoreHangup(() => undefined)
   keepYoungGenerationSmall()
   const stop = deferred()
   void stopSignal().then(() => stop.resolve())
@@ -51,6 +53,11 @@ async function main(): Promise<void> {
   writeSync(STATUS_FD, STATUS_READY)
   closeSync(STATUS_FD)
   releaseMemorySoon()
+  // The daemon may have all ports drain. A broken listener is handled above.
+  Promise.all(served.map(({ proxy }) => proxy.closed)).then(
+    () => stop.resolve(),
+    () => undefined,
+  )
   await stop.promise
   for (const { proxy } of served) proxy.stop()
   await log.flush()

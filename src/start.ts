@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { ignoreSignals } from './linux/signals.js'
 
 /*
  * `npm start`: the drop-in itself if there are arguments, else the demo, which leaves a published port to try.
  */
 
+ignoreSignals()
 const args = process.argv.slice(2)
 const [program, programArgs] =
   args.length > 0 ? ['docker-proxy', args] : ['docker-publish', ['demo']]

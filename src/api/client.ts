@@ -14,23 +14,30 @@ import { errnoReason } from '../linux/errno.js'
 import type { HostPort } from '../ports/host-port.js'
 import { Refusal, type RefusalCode } from '../ports/refusal.js'
 import { API_VERSION } from './api-version.js'
+import { connectionError, ConnectionError, isAbsent } from './connection-error.js'
 import { BAD_REQUEST } from './error-reply.js'
 import { formatHost, HostError, type Host } from './host.js'
 import type { ErrorView, VersionView } from './schemas.js'
 import { readTls, type TlsFiles } from './tls.js'
 
-/** The daemon can't be reached. The message says where it was expected, and what to do. */
-class ConnectionError extends Error {
-  override readonly name = 'ConnectionError'
-  readonly code = 'ENODAEMON'
-}
-
 const NO_CONTENT = 204
-/** A daemon that publishes a range may be busy for long, but not silent for longer than this, milliseconds. */
-const TIMEOUT_MS = 300_000
+const UNAUTHORIZED = 401
+const FORBIDDEN = 403
+/** A daemon answers a question within this time, milliseconds. */
+const READ_TIMEOUT_MS = 30_000
+/** A change, for example of a range of ports, may take longer, milliseconds. */
+const CHANGE_TIMEOUT_MS = 300_000
+/** A daemon that is starting listens within this time, milliseconds. */
+const START_TIMEOUT_MS = 5_000
+/** Interval between attempts to reach it, milliseconds. */
+const RETRY_MS = 50
 
 export interface ClientOptions {
   readonly tls?: TlsFiles | undefined
+  /** Shown to tcp:// hosts. */
+  readonly token?: string | undefined
+  /** Whether a daemon that can't be reached may be about to listen. By default it is not. */
+  readonly isStarting?: () => boolean
   /** The name of the program in messages. */
   readonly program: string
 }
@@ -102,32 +109,62 @@ export class Client {
   }
 
   async #send(method: string, path: string, body?: unknown): Promise<IncomingMessage> {
+    const { tls, program, isStarting = () => false } = this.#options
+    const isSecure = tls !== undefined && this.#host.kind === 'tcp'
+    const giveUpAt = performance.now() + START_TIMEOUT_MS
+    let response: IncomingMessage | undefined
+    while (!response) {
+      try {
+        response = await this.#request(method, path, body)
+      } catch (err) {
+        if (err instanceof HostError) throw err
+        if (!isAbsent(err) || performance.now() > giveUpAt || !isStarting()) {
+          throw connectionError(err, this.#host, isSecure, program)
+        }
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      }
+    }
+    if ((response.statusCode ?? 0) < BAD_REQUEST) return response
+    throw await this.#refusal(response)
+  }
+
+  /** Sends a request. Rejects with the error of node:http, or with AbortError if no reply comes in time. */
+  async #request(method: string, path: string, body?: unknown): Promise<IncomingMessage> {
+    const { tls, token } = this.#options
+    const isTcp = this.#host.kind === 'tcp'
     const text = body === undefined ? undefined : JSON.stringify(body)
     const options: ClientRequestArgs = {
       ...this.#address(),
       method,
       path: `/${API_VERSION}/${path}`,
-      headers: text === undefined ? {} : { 'content-type': 'application/json' },
+      headers: {
+        ...(text === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(token === undefined || !isTcp ? {} : { authorization: `Bearer ${token}` }),
+      },
     }
-    const { tls, program } = this.#options
-    const isSecure = tls && this.#host.kind === 'tcp'
-    const sent = isSecure ? requestTls({ ...options, ...readTls(tls) }) : request(options)
+    const sent = tls && isTcp ? requestTls({ ...options, ...readTls(tls) }) : request(options)
     // Only the first error counts, but more may follow.
     sent.on('error', () => undefined)
     sent.end(text)
-    let response: IncomingMessage
+    const isRead = method === 'GET' || path === 'check'
+    const signal = AbortSignal.timeout(isRead ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS)
     try {
-      const signal = AbortSignal.timeout(TIMEOUT_MS)
-      ;[response] = (await once(sent, 'response', { signal })) as [IncomingMessage]
+      const [response] = (await once(sent, 'response', { signal })) as [IncomingMessage]
+      return response
     } catch (err) {
       sent.destroy()
-      throw new ConnectionError(
-        `can't reach the daemon at ${formatHost(this.#host)}: ${errnoReason(err)}; ` +
-          `start it with "${program} daemon", or name another one with -H`,
-      )
+      throw err
     }
-    if ((response.statusCode ?? 0) < BAD_REQUEST) return response
-    throw errorOf((await this.#parse(response)) as ErrorView)
+  }
+
+  async #refusal(response: IncomingMessage): Promise<Error> {
+    const error = (await this.#parse(response)) as ErrorView
+    if (response.statusCode !== UNAUTHORIZED && response.statusCode !== FORBIDDEN) {
+      return errorOf(error)
+    }
+    return new ConnectionError(
+      `the daemon at ${formatHost(this.#host)} refused the request: ${error.message}`,
+    )
   }
 
   async #parse(response: IncomingMessage): Promise<unknown> {

@@ -63,6 +63,9 @@ const DockerPortSchema = Type.Object(
     failedDials: Type.Integer({ description: 'Dials of the container that failed' }),
     bytesIn: Type.Integer({ description: 'Bytes from clients so far' }),
     bytesOut: Type.Integer({ description: 'Bytes to clients so far' }),
+    dropped: Type.Integer({
+      description: 'UDP: datagrams that were dropped because too much waited to be sent',
+    }),
   },
   { $id: 'DockerPort' },
 )
@@ -101,8 +104,13 @@ const HolderSchema = Type.Object(
       Type.Literal('publication'),
       Type.Literal('process'),
       Type.Literal('unknown'),
+      Type.Literal('closed-connection'),
+      Type.Literal('unlisted'),
     ]),
-    address: Type.String({ description: 'Where the holder listens' }),
+    address: Type.String({ description: 'Where the holder is bound' }),
+    remote: Type.Optional(
+      Type.String({ description: 'The other end, if a connection occupies the port' }),
+    ),
     name: Type.Optional(Type.String()),
     backend: Type.Optional(Type.String()),
     pid: Type.Optional(Type.Integer()),

@@ -1,6 +1,7 @@
 import type { Holder } from '../ports/holder.js'
 import type { Refusal } from '../ports/refusal.js'
 import type { Suggestions } from '../ports/suggestions.js'
+import { printable } from '../printable.js'
 
 /** Longer command lines are cut off, characters. */
 const MAX_COMMAND = 160
@@ -9,7 +10,7 @@ const MAX_COMMAND = 160
 export function reportRefusal({ message, details }: Refusal): string {
   const { holder, suggestions } = details
   const lines = [message]
-  if (holder) lines.push(`  held by   ${describeHolder(holder)}`)
+  if (holder) lines.push(`  held by   ${printable(describeHolder(holder))}`)
   const free = suggestions && describeSuggestions(suggestions)
   if (free) lines.push(`  free      ${free}`)
   return lines.join('\n')
@@ -22,7 +23,7 @@ function describeHolder(holder: Holder): string {
       return `the publication ${holder.name} (${holder.address}${backend}), since ${formatTime(holder.since)}`
     }
     case 'process': {
-      const { pid, command, user, since, container, backend } = holder
+      const { pid, command, user, since, container, backend, remote } = holder
       const details = [
         `pid ${pid}`,
         `user ${user}`,
@@ -30,15 +31,25 @@ function describeHolder(holder: Holder): string {
         ...(container === undefined ? [] : [`container ${container.slice(0, 12)}`]),
         ...(backend === undefined ? [] : [`a published port of ${backend}`]),
       ]
-      return `${shorten(command)} (${details.join(', ')}) on ${holder.address}`
+      return `${shorten(command)} (${details.join(', ')}) on ${holder.address}${connection(remote)}`
     }
     case 'unknown': {
       const isRoot = process.getuid?.() === 0
+      const place = `${holder.address}${connection(holder.remote)}`
       return isRoot
-        ? `a socket of user ${holder.user} on ${holder.address} without a process here: it belongs to the kernel, or to a process in another PID namespace`
-        : `a process of another user (${holder.user}) on ${holder.address}; run as root to see which`
+        ? `a socket of user ${holder.user} on ${place} without a process here: it belongs to the kernel, or to a process in another PID namespace`
+        : `a process of another user (${holder.user}) on ${place}; run as root to see which`
     }
+    case 'closed-connection':
+      return `a closed connection on ${holder.address}${connection(holder.remote)}: the kernel frees the port within about a minute`
+    case 'unlisted':
+      return `a socket on ${holder.address} that is bound and does not listen: the kernel does not tell whose it is`
   }
+}
+
+/** The other end of a connection that occupies a port. */
+function connection(remote: string | undefined): string {
+  return remote === undefined ? '' : `, connected to ${remote}`
 }
 
 function describeSuggestions({ ports, address }: Suggestions): string {
@@ -49,9 +60,9 @@ function describeSuggestions({ ports, address }: Suggestions): string {
   return parts.join('; ')
 }
 
-/** Puts a command on one line, and cuts a long one off. */
+/** Puts a command on one line, in printable form, and cuts a long one off. */
 function shorten(command: string): string {
-  const line = command.replace(/\s+/g, ' ').trim()
+  const line = printable(command.replace(/\s+/g, ' ').trim())
   return line.length > MAX_COMMAND ? `${line.slice(0, MAX_COMMAND)}…` : line
 }
 

@@ -6,7 +6,7 @@ const WEEK = 7 * DAY
 const MONTH = 30 * DAY
 const YEAR = 365 * DAY
 
-/** From how many milliseconds on each unit is used, and docker's words for it. */
+/** The shortest duration of each unit, milliseconds, and docker's words for it. */
 const WORDS: [from: number, words: (ms: number) => string][] = [
   [2 * YEAR, (ms) => `${Math.floor(ms / YEAR)} years`],
   [2 * MONTH, (ms) => `${Math.floor(ms / MONTH)} months`],

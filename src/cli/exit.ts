@@ -4,6 +4,7 @@ import { EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE } from '../exit-codes.js'
 import { errnoCode } from '../linux/errno.js'
 import { PortSpecError } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
+import { printableJson } from '../printable.js'
 import { SettingError } from '../proxy/settings.js'
 import { reportRefusal } from './conflict-report.js'
 import { complain } from './output.js'
@@ -18,7 +19,7 @@ export function exitWith(err: unknown, program: string): never {
   if (errnoCode(err) === 'EPIPE') process.exit(EXIT_FAILED)
   const errors: unknown[] = err instanceof AggregateError ? err.errors : [err]
   for (const each of errors) {
-    complain(wantsJson() ? JSON.stringify(toJson(each)) : describe(each, program))
+    complain(wantsJson() ? printableJson(JSON.stringify(toJson(each))) : describe(each, program))
   }
   process.exit(exitCode(errors[0]))
 }

@@ -6,7 +6,10 @@ import { inspectProxyProgram, type ProxyProgram } from '../supervisor/proxy-prog
 /** The docker-proxy of this installation. */
 const OWN_PROXY = fileURLToPath(new URL('docker-proxy', import.meta.url))
 
-/** Finds the docker-proxy to start: the chosen one, else ours. Rejects if it can't be run, and with SettingError for settings of the environment. */
+/**
+ * Finds the docker-proxy to start: the chosen one, else ours.
+ * Rejects if it can't be run, and with SettingError for settings of the environment.
+ */
 export async function findProxyProgram(chosen: string | undefined): Promise<ProxyProgram> {
   const path = chosen ?? process.env['DOCKER_PUBLISH_PROXY_PATH'] ?? ''
   if (path !== '') return inspectProxyProgram(path)

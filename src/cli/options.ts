@@ -1,8 +1,12 @@
+import { basename } from 'node:path'
 import type { Argv } from 'yargs'
 import { Client } from '../api/client.js'
 import { parseHost } from '../api/host.js'
+import { readToken } from '../api/token.js'
 import type { TlsFiles } from '../api/tls.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
+import { PORT_GRAMMAR } from '../ports/port-spec.js'
+import { processCommand, processIds } from '../linux/proc/process.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
 import { defaultClientHost } from './paths.js'
 import { UsageError } from './usage-error.js'
@@ -17,21 +21,29 @@ export interface ClientArgs {
   tlscacert: string | undefined
   tlscert: string | undefined
   tlskey: string | undefined
+  'token-file': string | undefined
 }
 
-export function withTls<T>(yargs: Argv<T>) {
+/** The options by which clients of tcp:// hosts prove who they are. */
+export function withAuthentication<T>(yargs: Argv<T>) {
   return yargs
+    .option('token-file', {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'file with the token for tcp:// hosts; the daemon makes it [DOCKER_PUBLISH_TOKEN_FILE]',
+    })
     .option('tlsverify', {
       type: 'boolean',
       describe: 'use TLS on tcp:// hosts; both sides must show a certificate',
     })
     .option('tlscacert', { type: 'string', describe: 'the authority that both sides trust' })
-    .option('tlscert', { type: 'string', describe: 'our certificate' })
-    .option('tlskey', { type: 'string', describe: 'our key' })
+    .option('tlscert', { type: 'string', describe: 'the certificate of this program' })
+    .option('tlskey', { type: 'string', describe: 'the private key of this program' })
 }
 
 export function withClient<T>(yargs: Argv<T>) {
-  return withTls(yargs).option('host', {
+  return withAuthentication(yargs).option('host', {
     alias: 'H',
     type: 'string',
     requiresArg: true,
@@ -42,7 +54,24 @@ export function withClient<T>(yargs: Argv<T>) {
 /** @param args with the program's name, which yargs adds @throws UsageError, HostError */
 export function openClient(args: ClientArgs & { $0: string }): Client {
   const { host = process.env['DOCKER_PUBLISH_HOST'], $0: program } = args
-  return new Client(parseHost(host || defaultClientHost()), { tls: tlsFiles(args), program })
+  const tokenFile = tokenFileOf(args)
+  const parsed = parseHost(host || defaultClientHost())
+  const token = tokenFile === undefined || parsed.kind !== 'tcp' ? undefined : readToken(tokenFile)
+  const isStarting = (): boolean => parsed.kind === 'unix' && isDaemonThere(program)
+  return new Client(parsed, { tls: tlsFiles(args), token, isStarting, program })
+}
+
+/** Whether a daemon runs on this machine. One that does not listen yet is about to. */
+function isDaemonThere(program: string): boolean {
+  return processIds().some((pid) => {
+    const command = processCommand(pid) ?? []
+    return command.includes('daemon') && command.some((word) => basename(word) === program)
+  })
+}
+
+/** The file that --token-file or the environment names. */
+export function tokenFileOf(args: Pick<ClientArgs, 'token-file'>): string | undefined {
+  return (args['token-file'] ?? process.env['DOCKER_PUBLISH_TOKEN_FILE']) || undefined
 }
 
 /** @throws UsageError if a file is missing */
@@ -72,8 +101,8 @@ export function withPublish<T>(yargs: Argv<T>) {
     alias: 'p',
     type: 'string',
     requiresArg: true,
-    demandOption: 'at least one -p is needed, as -p 8080:80',
-    describe: '[[hostIP:][hostPort[-end]]:]containerPort[-end][/tcp|/udp|/sctp]; may be repeated',
+    demandOption: 'at least one -p is needed, for example -p 8080:80',
+    describe: `${PORT_GRAMMAR}; may be repeated`,
     coerce: (value: string | string[]) => [value].flat(),
   })
 }
@@ -86,7 +115,7 @@ export function withPublication<T>(yargs: Argv<T>) {
       choices: ISOLATION_CHOICES,
       requiresArg: true,
       default: 'auto' as const,
-      describe: `a process for each port, or one for all; auto: one for more than ${MAX_PORTS_WITH_PROCESSES} ports`,
+      describe: `process: one for each port; shared: one for all ports; auto: shared for more than ${MAX_PORTS_WITH_PROCESSES} ports`,
     })
     .positional('backend', { type: 'string', demandOption: true, describe: "the container's IP" })
 }

@@ -1,3 +1,5 @@
+import { printable } from '../printable.js'
+
 const GAP = '   '
 
 /** Formats a table as docker does: each column is as wide as its widest cell. */
@@ -5,7 +7,7 @@ export function formatTable(
   header: readonly string[],
   rows: readonly (readonly string[])[],
 ): string {
-  const all = [header, ...rows]
+  const all = [header, ...rows].map((row) => row.map(printable))
   const widths = header.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)))
   return all
     .map((row) =>

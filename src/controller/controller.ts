@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { makeFolder } from '../linux/make-folder.js'
@@ -9,12 +8,12 @@ import type { Claim, Claims } from '../ports/claims/claims.js'
 import { MemoryClaims } from '../ports/claims/memory-claims.js'
 import { connectionCounter } from '../ports/connections.js'
 import { formatHostPort, type HostPort } from '../ports/host-port.js'
-import { parsePortSpec, type PortRequest } from '../ports/port-spec.js'
+import { parsePortSpecs, type PortRequest } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
-import { runtimeIds } from '../supervisor/runtime-record.js'
+import { newProcessId, runtimeIds } from '../supervisor/runtime-record.js'
 import { MAX_PORTS_WITH_PROCESSES, type IsolationChoice } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
@@ -81,7 +80,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
    * Rejects with PortSpecError, RequestError, or Refusal.
    */
   async add(request: PublicationRequest): Promise<PublicationView> {
-    const requests = request.ports.flatMap(parsePortSpec)
+    const requests = parsePortSpecs(request.ports)
     const backend = parseBackend(request.backend)
     const name = parseName(request.name)
     const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
@@ -111,6 +110,16 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     return this.#find(name).view(connectionCounter())
   }
 
+  /**
+   * Forwards new connections of a publication to another address of its container.
+   * Rejects with RequestError, or with Refusal if there is no such publication, or the state can't be saved.
+   */
+  async changeBackend(name: string, backend: string): Promise<void> {
+    const publication = this.#find(name)
+    await publication.changeBackend(parseBackend(backend))
+    this.#save()
+  }
+
   /** Withdraws a publication. Rejects with Refusal; the publication then still exists. */
   async remove(name: string, options?: StopOptions): Promise<void> {
     const publication = this.#find(name)
@@ -128,13 +137,12 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     this.#emit({ type: 'withdrawn', publication: name })
   }
 
-  /** Withdraws all publications. Rejects with the system's error if the state file can't be removed. */
+  /** Ends all proxies, and frees their ports. The state file keeps the publications for the next daemon. */
   async close(options?: StopOptions): Promise<void> {
     const publications = [...this.#publications.values()]
     await Promise.all(publications.map((publication) => publication.stop(options)))
     this.#publications.clear()
     this.#complete.clear()
-    this.#options.state?.clear()
   }
 
   /** Leaves all processes to the next daemon. Publications under way are withdrawn. */
@@ -152,14 +160,14 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     isShared: boolean,
   ): Promise<PublicationView> {
     this.#refuseTakenName(name)
-    const description = {
+    const description: PublicationDescription = {
       ...{ name, backend, created: new Date().toISOString() },
-      ...(isShared ? { shared: randomUUID() } : {}),
+      ...(isShared ? { shared: newProcessId() } : {}),
     }
     const bound = await this.#allocator.allocate(requests, (port, containerPort) =>
       publicationHolder(description, port, containerPort),
     )
-    const publication = this.#register(description, bound)
+    const publication = await this.#register(description, bound)
     try {
       await publication.start(bound)
       this.#complete.add(publication)
@@ -175,19 +183,18 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     return publication.view(connectionCounter())
   }
 
-  /** Names and registers a publication whose ports are bound. @throws Refusal if its name was taken meanwhile; the ports are free then */
-  #register(
-    description: { name: string } & PublicationDescription,
+  /** Names and registers a publication whose ports are bound. Rejects with Refusal if its name was taken meanwhile; the ports are free then. */
+  async #register(
+    description: PublicationDescription,
     bound: readonly BoundPort[],
-  ): Publication {
+  ): Promise<Publication> {
     try {
       this.#refuseTakenName(description.name)
     } catch (err) {
-      bound.forEach(releasePort)
+      await Promise.all(bound.map(releasePort))
       throw err
     }
-    description.name ||= this.#nameFor(bound)
-    return this.#create(description)
+    return this.#create({ ...description, name: description.name || this.#nameFor(bound) })
   }
 
   /** @throws RequestError if one process for all ports is requested and impossible */

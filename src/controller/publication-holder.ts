@@ -2,21 +2,21 @@ import { UNNAMED } from '../ports/check-ports.js'
 import type { Holder } from '../ports/holder.js'
 import { joinHostPort, type HostPort } from '../ports/host-port.js'
 
-/** Describes a publication as the holder of a port. Its name may be set later. */
+/** Describes a publication as the holder of a port. @param publication its name is empty as long as it has none */
 export function publicationHolder(
-  publication: { readonly name: string; readonly backend: string; readonly created: string },
+  {
+    name,
+    backend,
+    created,
+  }: { readonly name: string; readonly backend: string; readonly created: string },
   { ip, port }: HostPort,
   containerPort: number,
 ): Holder {
   return {
     kind: 'publication',
-    get name() {
-      return publication.name || UNNAMED
-    },
+    name: name || UNNAMED,
     address: joinHostPort(ip, port),
-    get backend() {
-      return joinHostPort(publication.backend, containerPort)
-    },
-    since: publication.created,
+    backend: joinHostPort(backend, containerPort),
+    since: created,
   }
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { BoundPort } from '../ports/allocator.js'
@@ -9,8 +8,10 @@ import type { StopOptions } from '../proxy/engine.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import { PortServer, type ServedPort, type ServerContext } from '../supervisor/port-server.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
+import { newProcessId } from '../supervisor/runtime-record.js'
 import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
+import { publicationHolder } from './publication-holder.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 import type { PortView, PublicationView } from './views.js'
 
@@ -57,12 +58,14 @@ export class Publication {
     return this.#backend
   }
 
-  /**
-   * Sets the container's address for processes that start from now on; running ones keep the old address. `saved` has the new one: the
-   * caller saves the state.
-   */
-  setBackend(ip: string): void {
+  /** Forwards new connections to another address of the container; open ones stay with the old one. The caller saves the state. */
+  async changeBackend(ip: string): Promise<void> {
     this.#backend = ip
+    await describeClaims(
+      this,
+      this.#servers.flatMap(({ ports }) => ports),
+    )
+    await inParallel(REQUESTS_AT_ONCE, this.#servers, (server) => server.changeBackend())
   }
 
   /**
@@ -70,10 +73,11 @@ export class Publication {
    * Rejects with Refusal if a process does not get ready, with the ProxyStartError as its cause. The caller then calls `stop`.
    */
   async start(bound: readonly BoundPort[]): Promise<void> {
-    const ports = bound.map((port): ServedPort => ({ ...port, id: randomUUID() }))
+    const ports = bound.map((port): ServedPort => ({ ...port, id: newProcessId() }))
     this.#servers = this.#divide(ports).map(({ id, ports: own }) =>
       this.#observe(new PortServer(this.#serverContext, id, own, this.isolation === 'shared')),
     )
+    await describeClaims(this, ports)
     try {
       await inParallel(STARTS_AT_ONCE, this.#servers, ({ supervisor }) => supervisor.start())
     } catch (err) {
@@ -131,7 +135,8 @@ export class Publication {
   /** Withdraws all ports. Each is free when this resolves. */
   async stop(options?: StopOptions): Promise<void> {
     await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
-    for (const { ports } of this.#servers) for (const { claim } of ports) claim.release()
+    const ports = this.#servers.flatMap((server) => server.ports)
+    await Promise.all(ports.map(({ claim }) => claim.release()))
   }
 
   /** Leaves the processes running, for another daemon to adopt. */
@@ -159,6 +164,16 @@ export class Publication {
   #emit(type: PublicationEvent['type'], server: PortServer, reason?: string): void {
     const event = { type, publication: this.name, port: server.name }
     this.#context.onEvent(reason === undefined ? event : { ...event, reason })
+  }
+}
+
+/** Names a publication as the holder of its ports. */
+async function describeClaims(
+  publication: Publication,
+  ports: readonly ServedPort[],
+): Promise<void> {
+  for (const port of ports) {
+    await port.claim.describe(publicationHolder(publication, port, port.containerPort))
   }
 }
 

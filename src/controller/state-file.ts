@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Type, type Static } from 'typebox'
 import { Value } from 'typebox/value'
@@ -8,13 +8,15 @@ import { replaceFile } from '../linux/replace-file.js'
 import { MAX_PORT } from '../ports/host-port.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
 import { Refusal } from '../ports/refusal.js'
+import { PROCESS_ID_PATTERN } from '../supervisor/runtime-record.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 
 const PortNumber = Type.Integer({ minimum: 1, maximum: MAX_PORT })
-const FileName = Type.String({ pattern: '^[\\w-]+$' })
+/** It names files in the run folder, which are removed: another form could name a file of someone else. */
+const ProcessId = Type.String({ pattern: PROCESS_ID_PATTERN })
 
 const PortSchema = Type.Object({
-  id: FileName,
+  id: ProcessId,
   protocol: ProtocolSchema,
   hostIp: Type.String(),
   hostPort: PortNumber,
@@ -25,7 +27,7 @@ const PublicationSchema = Type.Object({
   name: Type.String({ minLength: 1 }),
   backend: Type.String(),
   created: Type.String(),
-  shared: Type.Optional(FileName),
+  shared: Type.Optional(ProcessId),
   ports: Type.Array(PortSchema),
 })
 
@@ -97,12 +99,6 @@ export class StateFile {
         `can't save the state in ${this.#folder}: ${errnoReason(err)}`,
       )
     }
-  }
-
-  /** Forgets everything. This needs no space, so it works on a full disk. */
-  clear(): void {
-    rmSync(this.path, { force: true })
-    syncFolder(this.#folder)
   }
 
   /** Lets another process use the state. */

@@ -58,4 +58,6 @@ export interface DockerPortView {
   bytesIn: number
   /** Bytes to clients. */
   bytesOut: number
+  /** UDP: datagrams that were dropped because too much waited to be sent. */
+  dropped: number
 }

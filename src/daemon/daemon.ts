@@ -1,8 +1,7 @@
 import { resolve } from 'node:path'
 import { formatHost, type Host } from '../api/host.js'
-import { serve } from '../api/listen.js'
+import { isOpen, serve, type Authentication } from '../api/listen.js'
 import { createApi } from '../api/server.js'
-import type { TlsFiles } from '../api/tls.js'
 import { Controller } from '../controller/controller.js'
 import { StateFile } from '../controller/state-file.js'
 import { deferred } from '../deferred.js'
@@ -14,11 +13,11 @@ import type { Proxyd } from '../proxyd/proxyd.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
 
 export interface DaemonOptions {
-  /** Where the API is served. */
   /** The name of the program in messages. */
   readonly name: string
+  /** Where the API is served. */
   readonly hosts: readonly Host[]
-  readonly tls: TlsFiles | undefined
+  readonly authentication: Authentication
   /** Folder of the state file. */
   readonly dataRoot: string
   /** Folder of the running processes. */
@@ -61,11 +60,12 @@ export async function runDaemon(
       void restored.promise.then(() => api.routing(request, response))
     },
     hosts,
-    options.tls,
+    options.authentication,
   )
   await controller.restore()
   restored.resolve()
   tidyUpAfterEvents(controller, proxyd)
+  warnOfOpenHosts(options)
   log.info(`Daemon listens on ${hosts.map(formatHost).join(', ')}`)
 
   const signal = await stop
@@ -94,6 +94,15 @@ async function startProxyd(runDir: string | undefined, log: StderrLog): Promise<
   const proxyd = await openProxyd(runDir, settings, log, { option: '--proxyd-run-dir' })
   log.info(`Serves the ports of docker-proxies, in ${runDir}`)
   return proxyd
+}
+
+function warnOfOpenHosts({ hosts, authentication, log }: DaemonOptions): void {
+  if (!isOpen(authentication)) return
+  for (const host of hosts.filter(({ kind }) => kind === 'tcp')) {
+    log.warn(
+      `Every local user can publish ports with the rights of this daemon on ${formatHost(host)}`,
+    )
+  }
 }
 
 function logEvents(controller: Controller, log: Log): void {

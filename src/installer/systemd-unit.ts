@@ -17,6 +17,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
+UnsetEnvironment=NODE_OPTIONS
 NotifyAccess=all
 ExecStart=${command.map(quote).join(' ')}
 ExecReload=/bin/kill -USR2 $MAINPID

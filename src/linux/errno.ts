@@ -47,6 +47,11 @@ export function isReset(err: unknown): boolean {
   return ['ECONNRESET', 'EPIPE'].includes(errnoCode(err) ?? '')
 }
 
+/** Whether the system has run out of descriptors or memory, which may end soon. */
+export function isShortage(err: unknown): boolean {
+  return ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS'].includes(errnoCode(err) ?? '')
+}
+
 /** The reason in one phrase: `address already in use`. For an error without a known code it is the error's message. */
 export function errnoReason(err: unknown): string {
   return REASONS[errnoCode(err) ?? ''] ?? (err instanceof Error ? err.message : String(err))

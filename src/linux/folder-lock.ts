@@ -1,7 +1,9 @@
-import { closeSync, openSync } from 'node:fs'
+import { accessSync, closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { errnoReason } from './errno.js'
 import { requireCheckedSyscalls } from './ffi/checked-syscalls.js'
 import { makeFolder } from './make-folder.js'
+
+const WRITABLE_BY_OTHERS = 0o022
 
 /** A folder that only this process uses. */
 export interface FolderLock {
@@ -16,12 +18,14 @@ export interface FolderLock {
  *
  * @param owner the kind of process that uses such a folder, for the error message
  * @param flag the command-line option that names another folder
- * @throws Error with a sentence for the user if another process has locked it, or it can't be used
+ * @throws Error with a sentence for the user if another process has locked it, it can't be used, or other users could replace its files
  */
 export function lockFolder(folder: string, owner: string, flag: string): FolderLock {
   let fd: number
   try {
     makeFolder(folder, 0o700)
+    // A folder that can't be written to, for example on a read-only disk, is reported now and not with the first publication.
+    accessSync(folder, constants.W_OK)
     fd = openSync(folder, 'r')
   } catch (err) {
     throw new Error(
@@ -31,7 +35,23 @@ export function lockFolder(folder: string, owner: string, flag: string): FolderL
       },
     )
   }
-  if (requireCheckedSyscalls().lockFile(fd)) return { fd, unlock: () => closeSync(fd) }
-  closeSync(fd)
-  throw new Error(`another ${owner} uses ${folder}: stop it, or name another folder with ${flag}`)
+  try {
+    const reason = whyUnsafe(fd, flag)
+    if (reason !== undefined) throw new Error(`can't use the folder ${folder}: ${reason}`)
+    if (requireCheckedSyscalls().lockFile(fd)) return { fd, unlock: () => closeSync(fd) }
+    throw new Error(`another ${owner} uses ${folder}: stop it, or name another folder with ${flag}`)
+  } catch (err) {
+    closeSync(fd)
+    throw err
+  }
+}
+
+/** Users who can write to the folder could replace files in it by links, and have this process overwrite the files behind them. */
+function whyUnsafe(folder: number, flag: string): string | undefined {
+  const { uid, mode } = fstatSync(folder)
+  if (uid !== process.geteuid?.()) {
+    return `it belongs to user ${uid}, not to the user that runs this; name another one with ${flag}`
+  }
+  if ((mode & WRITABLE_BY_OTHERS) === 0) return undefined
+  return `other users can write to it; prevent that with chmod go-w, or name another one with ${flag}`
 }

@@ -12,7 +12,10 @@ export function makeFolder(folder: string, mode: number): void {
     mkdirSync(folder, { mode })
   } catch (err) {
     const code = errnoCode(err)
-    if (code === 'EEXIST' && statSync(folder).isDirectory()) return
+    if (code === 'EEXIST') {
+      if (statSync(folder).isDirectory()) return
+      throw Object.assign(new Error(`not a directory: ${folder}`), { code: 'ENOTDIR' })
+    }
     const above = dirname(folder)
     if (code !== 'ENOENT' || existsSync(above)) throw err
     makeFolder(above, mode)

@@ -1,5 +1,6 @@
 import { pino } from 'pino'
 import type { Log } from './log.js'
+import { printable, printableJson } from '../printable.js'
 import type { LineSink } from './stderr-sink.js'
 
 /** Writes lines of all levels with pino: as JSON, or as coloured text if the sink is a terminal. */
@@ -8,7 +9,7 @@ export async function createPinoLog(name: string, sink: LineSink): Promise<Log> 
   const logger = pino(
     // Lines have their own time, which may be before pino was loaded.
     { name, level: 'trace', timestamp: false },
-    { write: (line: string) => sink.write(format(line)) },
+    { write: (line: string) => sink.write(format(printableJson(line))) },
   )
   return {
     error: (message, fields) => logger.error(fields, message),
@@ -27,5 +28,19 @@ async function loadPretty(): Promise<(line: string) => string> {
     ignore: 'pid,hostname,name',
     singleLine: true,
   })
-  return (line) => pretty(line)
+  // JSON has escapes for control characters. The text must not bring them back.
+  return (line) => pretty(printableValues(JSON.parse(line) as object))
+}
+
+/** The same object, with all its texts in printable form. */
+function printableValues(value: object): object {
+  const entries = Object.entries(value).map(([key, each]: [string, unknown]) => [
+    printable(key),
+    typeof each === 'string' ? printable(each) : isObject(each) ? printableValues(each) : each,
+  ])
+  return Object.fromEntries(entries) as object
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import type { Log } from './log.js'
+import { printableJson } from '../printable.js'
 import type { LineSink } from './stderr-sink.js'
 
 /** pino's numbers for the levels. */
@@ -14,7 +15,9 @@ export function createPlainLog(name: string, sink: LineSink): Log {
   const write =
     (level: keyof typeof LEVELS) =>
     (msg: string, fields: Record<string, unknown> = {}): void =>
-      sink.write(JSON.stringify({ level: LEVELS[level], ...common, ...fields, msg }) + '\n')
+      sink.write(
+        printableJson(JSON.stringify({ level: LEVELS[level], ...common, ...fields, msg })) + '\n',
+      )
   return {
     error: write('error'),
     warn: write('warn'),

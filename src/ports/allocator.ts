@@ -1,11 +1,13 @@
 import { closeSync } from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { ephemeralPorts, reservedPorts, type PortRange } from '../linux/proc/ephemeral-ports.js'
+import { reservedPorts } from '../linux/proc/ephemeral-ports.js'
 import { hasIpv6, isPortFree, openPortSocket } from '../linux/sockets/port-socket.js'
+import { Turns } from '../turns.js'
 import type { Claim, Claims } from './claims/claims.js'
 import { MemoryClaims } from './claims/memory-claims.js'
 import { findHolder, type Holder } from './holder.js'
-import type { HostPort } from './host-port.js'
+import { joinHostPort, MAX_PORT, type HostPort, type Protocol } from './host-port.js'
+import { PortChoice } from './port-choice.js'
 import { formatPortRequest, type PortRequest } from './port-spec.js'
 import {
   allocatedMessage,
@@ -14,6 +16,7 @@ import {
   Refusal,
   type RefusalDetails,
 } from './refusal.js'
+import { groupRequests, isExact, type RequestGroup } from './request-groups.js'
 import { suggest } from './suggestions.js'
 
 /** A port that is bound: the container port of a request on one address. */
@@ -27,11 +30,11 @@ export interface BoundPort extends HostPort {
 
 /** A second line below dockerd's message, by the code of the system's error: what to do. */
 const HINTS: Readonly<Record<string, string>> = {
-  EMFILE:
-    'The daemon may not open more files: start it with a higher limit, for example after ulimit -n 1048576',
+  EMFILE: 'The limit of open files is reached: raise it, for example with ulimit -n 1048576',
   EPROTONOSUPPORT:
     'This kernel does not have the protocol: load its module, for example with modprobe sctp',
-  EADDRNOTAVAIL: 'This host does not have the address: ip address lists those that it has',
+  EADDRNOTAVAIL:
+    'No interface of this host has the address: "ip address" lists the addresses of the host',
 }
 
 /** A port that is taken on one of the requested addresses. It becomes a Refusal if no other port works. */
@@ -80,7 +83,7 @@ export class Allocator {
         if (!hostPorts) this.#last = port.port
         return bound
       } catch (err) {
-        claim.release()
+        await claim.release()
         if (errnoCode(err) === 'EADDRINUSE') throw new PortTakenError(port, requested, undefined)
         throw err
       }
@@ -101,48 +104,62 @@ export class Allocator {
       await own.claim(port, holderOf(port, containerPort))
       return port
     }
-    return this.#reserveAll(requests, look, () => undefined)
+    return this.#reserveAll(requests, look, () => Promise.resolve())
   }
 
   async #reserveAll<Reserved>(
     requests: readonly PortRequest[],
     reserve: Reserve<Reserved>,
-    undo: (reserved: Reserved) => void,
+    undo: (reserved: Reserved) => Promise<void>,
   ): Promise<Reserved[]> {
-    const distinct = withoutRepetitions(requests)
+    const turns = new Turns()
     const reserved = new Map<PortRequest, Reserved[]>()
+    const choice = new PortChoice(this.#last)
+    const groups = groupRequests(requests, allAddresses())
     try {
-      for (const request of leastFreedomFirst(distinct)) {
-        reserved.set(request, await this.#reserveFirstFree(request, reserve, undo))
+      for (const group of groups) {
+        const ports = await this.#reserveFirstFree(group, choice, turns, reserve, undo)
+        for (const [request, own] of ports) reserved.set(request, own)
       }
     } catch (err) {
-      for (const ports of reserved.values()) ports.forEach(undo)
-      throw err
+      for (const ports of reserved.values()) {
+        await Promise.all(ports.map(undo))
+        if (turns.isOver) await turns.next()
+      }
+      throw err instanceof NoneFreeError ? await this.#refusal(err, requests) : err
     }
-    return distinct.flatMap((request) => reserved.get(request) ?? [])
+    return requests.flatMap((request) => reserved.get(request) ?? [])
   }
 
-  /** Reserves the first of the request's ports that is free on all its addresses. */
+  /** Reserves the first port of a group that is free on all its addresses. Rejects with NoneFreeError. */
   async #reserveFirstFree<Reserved>(
-    request: PortRequest,
+    group: RequestGroup,
+    choice: PortChoice,
+    turns: Turns,
     reserve: Reserve<Reserved>,
-    undo: (reserved: Reserved) => void,
-  ): Promise<Reserved[]> {
+    undo: (reserved: Reserved) => Promise<void>,
+  ): Promise<Map<PortRequest, Reserved[]>> {
     let taken: PortTakenError | undefined
-    for (const port of this.#candidates(request)) {
+    for (const port of choice.candidates(group)) {
+      if (turns.isOver) await turns.next()
       try {
-        return await reserveOnAllAddresses(request, port, reserve, undo)
+        const reserved = await reserveOnAllAddresses(group, port, reserve, undo)
+        choice.took(group, port)
+        return reserved
       } catch (err) {
         if (!(err instanceof PortTakenError)) throw err
         taken ??= err
       }
     }
-    throw await this.#refusal(request, taken)
+    throw new NoneFreeError(group, taken)
   }
 
-  async #refusal(request: PortRequest, taken: PortTakenError | undefined): Promise<Refusal> {
-    const details = taken ? await this.#details(taken) : {}
-    if (taken && isExact(request)) {
+  async #refusal(
+    { group, taken }: NoneFreeError,
+    requests: readonly PortRequest[],
+  ): Promise<Refusal> {
+    const details = taken ? await this.#details(taken, requests) : {}
+    if (taken && isExact(group)) {
       return taken.heldBy
         ? new Refusal('port-allocated', allocatedMessage(taken.port), details)
         : new Refusal(
@@ -151,95 +168,91 @@ export class Allocator {
             details,
           )
     }
-    const explanation = request.hostPorts
-      ? `no port of ${formatPortRequest(request)} is free`
-      : 'no port is free'
+    const [address] = group.addresses
+    const explanation =
+      group.hostPorts && address
+        ? `no port of ${formatPortRequest(address.request)} is free`
+        : 'no port is free'
     return new Refusal('ports-exhausted', `${EXHAUSTED_MESSAGE}\n${explanation}`, details)
   }
 
-  async #details({ port, requested, heldBy }: PortTakenError): Promise<RefusalDetails> {
-    const holder = heldBy ?? findHolderIfPossible(port)
+  async #details(
+    { port, requested, heldBy }: PortTakenError,
+    requests: readonly PortRequest[],
+  ): Promise<RefusalDetails> {
+    const holder = heldBy ?? (await findHolderIfPossible(port))
+    const isReserved = reservedPorts()
+    const isNeeded = neededPorts(requests, port.protocol)
     const isFree = async (each: HostPort): Promise<boolean> =>
-      !(await this.claims.holderOf(each)) && isFreeNow(each)
+      !isReserved(each.port) &&
+      (each.port === port.port || !isNeeded(each.port)) &&
+      !(await this.claims.holderOf(each)) &&
+      isFreeNow(each)
     const suggestions = await suggest(requested, port, isFree)
     return { ...(holder ? { holder } : {}), suggestions }
   }
+}
 
-  /** The ports to try, in order. Any port: round-robin through the kernel's range, after the port that was given last. */
-  *#candidates({ hostPorts }: PortRequest): Generator<number> {
-    if (hostPorts) {
-      yield* count(hostPorts)
-      return
-    }
-    const range = ephemeralPorts()
-    const isReserved = reservedPorts()
-    const continues = this.#last >= range.first && this.#last < range.last
-    const start = continues ? this.#last + 1 : range.first
-    for (const part of [
-      { ...range, first: start },
-      { ...range, last: start - 1 },
-    ]) {
-      for (const port of count(part)) if (!isReserved(port)) yield port
-    }
+/** No port of a group is free on all its addresses. It becomes a Refusal. */
+class NoneFreeError extends Error {
+  constructor(
+    readonly group: RequestGroup,
+    readonly taken: PortTakenError | undefined,
+  ) {
+    super('none is free')
   }
 }
 
-/** Reserves one port on each requested address, or on none. */
+/** Reserves one port on each address of a group, or on none. */
 async function reserveOnAllAddresses<Reserved>(
-  request: PortRequest,
+  { protocol, addresses }: RequestGroup,
   port: number,
   reserve: Reserve<Reserved>,
-  undo: (reserved: Reserved) => void,
-): Promise<Reserved[]> {
-  const { protocol, ip } = request
-  const ips = ip === undefined ? allAddresses() : [ip]
-  const requested = ips.map((each): HostPort => ({ protocol, ip: each, port }))
-  const reserved: Reserved[] = []
+  undo: (reserved: Reserved) => Promise<void>,
+): Promise<Map<PortRequest, Reserved[]>> {
+  const requested = addresses.map(({ ip }): HostPort => ({ protocol, ip, port }))
+  const reserved = new Map<PortRequest, Reserved[]>()
   try {
-    for (const each of requested) {
+    for (const { request, ip } of addresses) {
+      const hostPort = { protocol, ip, port }
       try {
-        reserved.push(await reserve(each, request, requested))
+        const own = reserved.get(request) ?? []
+        own.push(await reserve(hostPort, request, requested))
+        reserved.set(request, own)
       } catch (err) {
         if (err instanceof PortTakenError) throw err
         const hint = HINTS[errnoCode(err) ?? '']
-        const message = bindFailedMessage(each, errnoReason(err))
+        const message = bindFailedMessage(hostPort, errnoReason(err))
         throw new Refusal('bind-failed', hint === undefined ? message : `${message}\n${hint}`)
       }
     }
     return reserved
   } catch (err) {
-    reserved.forEach(undo)
+    for (const own of reserved.values()) await Promise.all(own.map(undo))
     throw err
   }
 }
 
 /** Closes the socket of a port that is not going to be served, and releases its claim. */
-export function releasePort({ socket, claim }: BoundPort): void {
+export async function releasePort({ socket, claim }: BoundPort): Promise<void> {
   closeSync(socket)
-  claim.release()
+  await claim.release()
 }
 
-function* count({ first, last }: PortRange): Generator<number> {
-  for (let port = first; port <= last; port++) yield port
-}
-
-/** Exact ports before ranges, and ranges before any port: requests without a choice go first. */
-function leastFreedomFirst(requests: readonly PortRequest[]): PortRequest[] {
-  const freedom = ({ hostPorts }: PortRequest): number =>
-    hostPorts ? hostPorts.last - hostPorts.first : Number.MAX_SAFE_INTEGER
-  return [...requests].sort((a, b) => freedom(a) - freedom(b))
-}
-
-/** The same exact port for the same container port counts once, as in docker. */
-function withoutRepetitions(requests: readonly PortRequest[]): PortRequest[] {
-  const last = new Map(requests.map((request) => [formatPortRequest(request), request]))
-  return requests.filter(
-    (request) => !isExact(request) || last.get(formatPortRequest(request)) === request,
-  )
-}
-
-function isExact({ hostPorts }: PortRequest): boolean {
-  return hostPorts !== undefined && hostPorts.first === hostPorts.last
+/** Tells which host ports the requests name: these must not be suggested. Ranges are marked by their ends, because there may be thousands. */
+function neededPorts(
+  requests: readonly PortRequest[],
+  protocol: Protocol,
+): (port: number) => boolean {
+  const ends = new Int32Array(MAX_PORT + 2)
+  for (const { protocol: own, hostPorts } of requests) {
+    if (own !== protocol || !hostPorts) continue
+    ends[hostPorts.first] = (ends[hostPorts.first] ?? 0) + 1
+    ends[hostPorts.last + 1] = (ends[hostPorts.last + 1] ?? 0) - 1
+  }
+  let open = 0
+  const needed = ends.map((change) => (open += change))
+  return (port) => (needed[port] ?? 0) > 0
 }
 
 /** The addresses of a `-p` without one. A host without IPv6 publishes on IPv4 only, silently. */
@@ -248,9 +261,11 @@ function allAddresses(): string[] {
 }
 
 /** Failing to find the holder, for example without a free descriptor, must not replace the refusal itself. */
-function findHolderIfPossible(port: HostPort): Holder | undefined {
+async function findHolderIfPossible(port: HostPort): Promise<Holder | undefined> {
   try {
-    return findHolder(port)
+    const holder = await findHolder(port)
+    if (holder || isFreeNow(port)) return holder
+    return { kind: 'unlisted', address: joinHostPort(port.ip, port.port) }
   } catch {
     return undefined
   }

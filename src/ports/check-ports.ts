@@ -2,7 +2,7 @@ import { Allocator } from './allocator.js'
 import { MemoryClaims } from './claims/memory-claims.js'
 import type { Holder } from './holder.js'
 import { joinHostPort, type HostPort } from './host-port.js'
-import { parsePortSpec } from './port-spec.js'
+import { parsePortSpecs } from './port-spec.js'
 
 /** Stands for the name of a publication that has none yet. */
 export const UNNAMED = 'of the same request'
@@ -24,5 +24,5 @@ export async function checkPorts(
     ...{ kind: 'publication', name: UNNAMED, backend: '', since },
     address: joinHostPort(ip, port),
   })
-  return allocator.check(specs.flatMap(parsePortSpec), holderOf)
+  return allocator.check(parsePortSpecs(specs), holderOf)
 }

@@ -1,10 +1,13 @@
 import { processSockets } from '../linux/proc/process.js'
-import { readSocketTable, STATE, type SocketRow } from '../linux/proc/socket-table.js'
+import { STATE, type SocketRow } from '../linux/proc/socket-table.js'
 import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
+import { readSockets } from '../linux/sockets/socket-diagnostics.js'
 import type { HostPort, Protocol } from './host-port.js'
 
 /** States of a socket without an open connection. */
-const NOT_OPEN: readonly number[] = [STATE.listen, STATE.close, STATE.newSynRecv] as const
+const NOT_OPEN: readonly number[] = [
+  ...[STATE.listen, STATE.close, STATE.newSynRecv, STATE.boundInactive],
+] as const
 
 /** Counts the connections of a published port, or for UDP the flows of its proxy. @param pid of the proxy, while it runs */
 export type CountConnections = (port: HostPort, pid: number | undefined) => number
@@ -30,5 +33,5 @@ function isClientOf({ local, state }: SocketRow, { ip, port }: HostPort): boolea
 
 function lazily(protocol: Protocol): () => readonly SocketRow[] {
   let rows: readonly SocketRow[] | undefined
-  return () => (rows ??= readSocketTable(protocol))
+  return () => (rows ??= readSockets(protocol))
 }

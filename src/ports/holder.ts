@@ -1,18 +1,21 @@
 import { readFileSync } from 'node:fs'
 import {
+  eachSocket,
   processCommand,
   processContainer,
   processIds,
-  processSockets,
   processStartDate,
 } from '../linux/proc/process.js'
-import { readSocketTable, STATE, type SocketRow } from '../linux/proc/socket-table.js'
+import { STATE, type SocketRow } from '../linux/proc/socket-table.js'
 import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
-import { proxyFlags } from '../proxy/proxy-command.js'
+import { readSockets } from '../linux/sockets/socket-diagnostics.js'
+import { isProxydCommand, proxyFlags } from '../proxy/proxy-command.js'
+import { Turns } from '../turns.js'
 import { joinHostPort, type HostPort, type Protocol } from './host-port.js'
 
 /** The holder of a port. */
-export type Holder = PublicationHolder | ProcessHolder | UnknownHolder
+export type Holder =
+  PublicationHolder | ProcessHolder | UnknownHolder | ClosedConnection | UnlistedSocket
 
 interface PublicationHolder {
   readonly kind: 'publication'
@@ -37,6 +40,8 @@ interface ProcessHolder {
   readonly container?: string
   /** Where a docker-proxy of dockerd forwards to: `172.17.0.2:80`. */
   readonly backend?: string
+  /** The other end, if a connection occupies the port and not a listener. */
+  readonly remote?: string
 }
 
 /** The kernel knows the socket, but not its process, or this user may not see the process. */
@@ -44,58 +49,110 @@ interface UnknownHolder {
   readonly kind: 'unknown'
   readonly address: string
   readonly user: string
+  readonly remote?: string
+}
+
+/** A connection whose process has closed it. The kernel keeps it for about a minute, in TIME_WAIT or until the other end has closed it. */
+interface ClosedConnection {
+  readonly kind: 'closed-connection'
+  readonly address: string
+  readonly remote: string
+}
+
+/** A socket that is bound, and neither listens nor is connected. Kernels before 6.8 list no such sockets. */
+interface UnlistedSocket {
+  readonly kind: 'unlisted'
+  readonly address: string
 }
 
 /** A socket that occupies a port of this network namespace. */
 export interface OccupyingSocket extends HostPort {
   readonly uid: number
+  /** 0 once its process has closed it. */
   readonly inode: number
-}
-
-/** Lists all sockets that occupy ports, from the kernel's tables. */
-export function occupyingSockets(protocol: Protocol): OccupyingSocket[] {
-  return readSocketTable(protocol)
-    .filter((row) => occupiesPort(protocol, row))
-    .map(({ local, uid, inode }) => ({ protocol, ...local, uid, inode }))
+  /** The other end of a connection. */
+  readonly remote?: string
+  /** Whether an IPv6 socket leaves the IPv4 port alone; left out if the kernel does not tell. */
+  readonly isIpv6Only?: boolean
 }
 
 /**
- * Finds the process that holds a port which the kernel refused to bind.
- * @returns undefined if the holder has gone meanwhile
+ * Lists sockets that occupy ports.
+ * @param port only the sockets that occupy this port; by default all that listen or are bound without a connection
  */
-export function findHolder(port: HostPort): Holder | undefined {
-  const sockets = occupyingSockets(port.protocol).filter((socket) => excludes(socket, port))
-  // An IPv6 wildcard may be dual-stack or not, so it is the holder only if no other socket is.
-  const isOtherFamily = ({ ip }: HostPort): boolean => isIpv6(ip) !== isIpv6(port.ip)
-  const [socket] = sockets.sort((a, b) => Number(isOtherFamily(a)) - Number(isOtherFamily(b)))
+export function occupyingSockets(protocol: Protocol, port?: number): OccupyingSocket[] {
+  return readSockets(protocol, port)
+    .filter((row) => port !== undefined || isUnconnected(row))
+    .map(({ local, remote, uid, inode, isIpv6Only }) => ({
+      ...{ protocol, ...local, uid, inode },
+      ...(remote.port === 0 ? {} : { remote: addressOf(remote) }),
+      ...(isIpv6Only === undefined ? {} : { isIpv6Only }),
+    }))
+}
+
+/** A UDP socket without a remote address is in the state CLOSE. */
+function isUnconnected({ state }: SocketRow): boolean {
+  return [STATE.listen, STATE.close, STATE.boundInactive].some((each) => each === state)
+}
+
+/**
+ * Finds the holder of a port which the kernel refused to bind: a listener, else a connection that uses the port on this host.
+ * @returns undefined if no socket in the kernel's tables occupies the port
+ */
+export async function findHolder(port: HostPort): Promise<Holder | undefined> {
+  const sockets = occupyingSockets(port.protocol, port.port).filter((each) => excludes(each, port))
+  // An IPv6 wildcard may be dual-stack or not, so it is the holder only if no other socket is. A closed connection often excludes nothing.
+  const rank = ({ ip, remote, inode }: OccupyingSocket): number =>
+    Number(isIpv6(ip) !== isIpv6(port.ip)) +
+    2 * Number(remote !== undefined) +
+    4 * Number(inode === 0)
+  const [socket] = sockets.sort((a, b) => rank(a) - rank(b))
   return socket && describeHolder(socket)
 }
 
 /** Describes the process that has a socket. */
-function describeHolder(socket: OccupyingSocket): Holder {
-  const processes = processIds()
-    .filter((pid) => [...processSockets(pid).values()].includes(socket.inode))
-    .map((pid) => describeProcess(pid, socket))
+async function describeHolder(socket: OccupyingSocket): Promise<Holder> {
+  const { inode, remote } = socket
+  const address = addressOf(socket)
+  if (inode === 0 && remote !== undefined) return { kind: 'closed-connection', address, remote }
+  const processes = (await ownersOf(inode)).map((pid) => describeProcess(pid, socket))
   // A proxy's parent has the socket as well, but only the proxy knows the container.
   const holder =
     processes.find(({ backend }) => backend !== undefined) ??
     (processes.some(mayServeLaunchers) ? describeLauncher(socket) : undefined) ??
     processes[0]
-  return holder ?? { kind: 'unknown', address: addressOf(socket), user: userName(socket.uid) }
+  if (holder) return holder
+  return { kind: 'unknown', address, user: userName(socket.uid), ...remoteOf(socket) }
 }
 
-/** A UDP socket without a remote address is in the state CLOSE. */
-function occupiesPort(protocol: Protocol, { state }: SocketRow): boolean {
-  return state === (protocol === 'udp' ? STATE.close : STATE.listen)
+/** The processes that have a socket. */
+async function ownersOf(inode: number): Promise<number[]> {
+  const turns = new Turns()
+  const owners: number[] = []
+  for (const pid of processIds()) {
+    for (const [, each] of eachSocket(pid)) {
+      if (turns.isOver) await turns.next()
+      if (each !== inode) continue
+      owners.push(pid)
+      break
+    }
+    if (turns.isOver) await turns.next()
+  }
+  return owners
 }
 
 /** Whether a socket prevents binding a port. */
 function excludes(socket: OccupyingSocket, { ip, port }: HostPort): boolean {
   if (socket.port !== port) return false
+  if (socket.ip === ip) return true
   // The IPv6 wildcard of another process may be dual-stack, and then occupies the IPv4 port as well.
-  if (socket.ip === ip || socket.ip === '::') return true
+  if (socket.ip === '::') return isIpv6(ip) || socket.isIpv6Only !== true
   const isSameFamily = isIpv6(socket.ip) === isIpv6(ip)
   return isSameFamily && (isWildcard(socket.ip) || isWildcard(ip))
+}
+
+function remoteOf({ remote }: OccupyingSocket): { remote?: string } {
+  return remote === undefined ? {} : { remote }
 }
 
 function describeProcess(pid: number, socket: OccupyingSocket): ProcessHolder {
@@ -112,12 +169,13 @@ function describeProcess(pid: number, socket: OccupyingSocket): ProcessHolder {
     ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
     ...(container === undefined ? {} : { container }),
     ...(flags ? { backend: joinHostPort(flags.container.ip, flags.container.port) } : {}),
+    ...remoteOf(socket),
   }
 }
 
 /** Whether a process may serve the ports of docker-proxies that have handed theirs over. */
-function mayServeLaunchers({ command }: ProcessHolder): boolean {
-  return /\bdocker-(proxyd|publish)\b/.test(command)
+function mayServeLaunchers({ pid }: ProcessHolder): boolean {
+  return isProxydCommand(processCommand(pid) ?? [])
 }
 
 /** Describes the docker-proxy that has handed its port over. */
@@ -131,7 +189,7 @@ function describeLauncher(socket: OccupyingSocket): ProcessHolder | undefined {
   return launcher === undefined ? undefined : describeProcess(launcher, socket)
 }
 
-function addressOf({ ip, port }: HostPort): string {
+function addressOf({ ip, port }: { readonly ip: string; readonly port: number }): string {
   return joinHostPort(ip, port)
 }
 

@@ -3,8 +3,7 @@ import { isIpv6, parseIp } from '../linux/sockets/ip-address.js'
 import { isProtocol, MAX_PORT, type HostPort } from './host-port.js'
 
 /*
- * The grammar of `-p`, as `docker run` and docker services accept it:
- * [[hostIP:][hostPort[-hostPortEnd]]:]containerPort[-containerPortEnd][/tcp|/udp|/sctp]
+ * The grammar of `-p`, as `docker run` and docker services accept it.
  */
 
 /** A request to publish one container port. */
@@ -24,8 +23,10 @@ export class PortSpecError extends Error {
   }
 }
 
-const FORM =
-  'expected [[hostIP:][hostPort[-hostPortEnd]]:]containerPort[-containerPortEnd][/tcp|/udp|/sctp], as 8080:80'
+/** The grammar of `-p`. */
+export const PORT_GRAMMAR =
+  '[[hostIP:][hostPort[-hostPortEnd]]:]containerPort[-containerPortEnd][/tcp|/udp|/sctp]'
+const FORM = `expected ${PORT_GRAMMAR}, for example 8080:80`
 
 /**
  * Parses one `-p` into a request for each container port.
@@ -51,7 +52,9 @@ export function parsePortSpec(spec: string): PortRequest[] {
 
   const count = size(container)
   if (hostPorts && count > 1 && size(hostPorts) !== count) {
-    fail(`${size(hostPorts)} host ports for ${count} container ports: give as many of both`)
+    fail(
+      `${size(hostPorts)} host ports for ${count} container ports: both ranges must have the same length`,
+    )
   }
   return Array.from({ length: count }, (_, i) => ({
     protocol,
@@ -59,6 +62,26 @@ export function parsePortSpec(spec: string): PortRequest[] {
     ...(hostPorts === undefined ? {} : { hostPorts: count > 1 ? nth(hostPorts, i) : hostPorts }),
     containerPort: container.first + i,
   }))
+}
+
+/** Ports that one request may name: as many as a protocol has. */
+export const MAX_PORTS = MAX_PORT
+
+/**
+ * Parses several `-p`.
+ * @returns a request for each container port, MAX_PORTS at most
+ * @throws PortSpecError
+ */
+export function parsePortSpecs(specs: readonly string[]): PortRequest[] {
+  const requests: PortRequest[] = []
+  for (const spec of specs) {
+    const more = parsePortSpec(spec)
+    if (requests.length + more.length > MAX_PORTS) {
+      throw new PortSpecError(spec, `at most ${MAX_PORTS} ports fit into one request: divide them`)
+    }
+    for (const request of more) requests.push(request)
+  }
+  return requests
 }
 
 /** Formats a request in the short form. `parsePortSpec` parses the result into the same request. */

@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os'
-import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
+import { isIpv6, isLinkLocal, isWildcard } from '../linux/sockets/ip-address.js'
 import { MAX_PORT, type HostPort } from './host-port.js'
 
 /** Free alternatives to a port that is taken. */
@@ -58,7 +58,7 @@ function otherAddresses(ip: string): string[] {
   const family = isIpv6(ip) ? 'IPv6' : 'IPv4'
   const own = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
-    .filter((address) => address.family === family && !address.address.startsWith('fe80'))
+    .filter((address) => address.family === family && !isLinkLocal(address.address))
     .sort((a, b) => Number(a.internal) - Number(b.internal))
     .map(({ address }) => address)
   // All of 127.0.0.0/8 belongs to this host, although no interface lists it.

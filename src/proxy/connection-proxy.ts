@@ -11,6 +11,7 @@ import {
   type ProxyOptions,
   type StopOptions,
 } from './engine.js'
+import { refuseLoop } from './loop.js'
 import type { RelayEnding } from './observer.js'
 import type { PublishedPort } from './published-port.js'
 
@@ -118,6 +119,13 @@ class ConnectionProxy<Client>
   /** Rejects with ListenError. */
   async open(): Promise<void> {
     this.#listener = await this.transport.openListener(this.port, this)
+    const { protocol, container } = this.port
+    try {
+      refuseLoop(protocol, this.#listener.address, container)
+    } catch (err) {
+      this.#listener.close()
+      throw err
+    }
     this.#unregister = this.context.descriptors.register(this)
   }
 

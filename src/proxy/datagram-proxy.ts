@@ -1,6 +1,7 @@
 import { deferred } from '../deferred.js'
 import { errnoCode } from '../linux/errno.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import { joinHostPort } from '../ports/host-port.js'
 import { Backend } from './backend.js'
 import {
   zeroCounters,
@@ -11,11 +12,29 @@ import {
   type StopOptions,
 } from './engine.js'
 import { FlowTable, type FlowEntry } from './flow-table.js'
+import { receives, refuseLoop } from './loop.js'
 import type { RelayEnding } from './observer.js'
 import type { PublishedPort } from './published-port.js'
 
 /** A flow ends after this idle time, milliseconds; the same as in the original. */
 const IDLE_MS = 90_000
+/** Errors that the network reports about an earlier datagram, by ICMP. Source: icmp_err_convert in the kernel. */
+const NETWORK_ERRORS: readonly (string | undefined)[] = [
+  'ECONNREFUSED',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EMSGSIZE',
+  'ENETUNREACH',
+  'ENONET',
+  'ENOPROTOOPT',
+  'EOPNOTSUPP',
+]
+
+/** Whether an error of a flow's socket is about an earlier datagram only: the flow goes on. A failed dial ends it, whatever the error. */
+export function isNetworkError(err: unknown): boolean {
+  return NETWORK_ERRORS.includes(errnoCode(err))
+}
+
 /** How often a datagram is sent again if it met the backend's refusal of an earlier one. */
 export const MAX_RETRIES = 3
 /** Receive buffer for a burst of datagrams, bytes. The kernel reduces it to net.core.rmem_max, see socket(7). */
@@ -34,8 +53,7 @@ export interface DatagramTransport<Datagram> {
   openSocket(port: PublishedPort, events: PortSocketEvents<Datagram>): Promise<PortSocket>
   /** Opens a socket to the backend for the client that sent `first`; the client receives the replies. */
   openFlow(first: Datagram, backend: Backend, events: FlowEvents): Flow<Datagram>
-  /** The client's address as `192.0.2.7:4711`. */
-  clientAddress(datagram: Datagram): string
+  clientAddress(datagram: Datagram): SocketAddress
 }
 
 /** The socket that clients send to. */
@@ -69,6 +87,8 @@ export interface Flow<Datagram> {
 export interface FlowEvents {
   /** The backend has replied with this many bytes. */
   replied(bytes: number): void
+  /** A datagram, or a reply, was dropped because too much waits to be sent. */
+  dropped(): void
   /** The flow's socket has an error. Not called before openFlow returns, nor after `close`. */
   broke(err: Error): void
 }
@@ -118,6 +138,12 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
   /** Rejects with ListenError. */
   async open(): Promise<void> {
     this.#socket = await this.transport.openSocket(this.port, this)
+    try {
+      refuseLoop('udp', this.#socket.address, this.port.container)
+    } catch (err) {
+      this.#socket.close()
+      throw err
+    }
     this.#sweep = setInterval(() => this.#endIdleFlows(), this.#idleMs / 4).unref()
   }
 
@@ -160,7 +186,8 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
       this.#counters.failedDials++
       return
     }
-    const entry = this.#flows.get(key) ?? this.#openFlow(key, datagram)
+    const entry = this.#flows.get(key) ?? this.#openFlowUnlessLoop(key, datagram)
+    if (!entry) return
     entry.bytesIn += bytes
     this.#flows.touch(entry, performance.now())
     entry.flow.send(datagram)
@@ -174,6 +201,17 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
     this.options.observer.faulted(err)
   }
 
+  /**
+   * Drops a datagram that claims to come from this port itself: the reply would come back as a request, without end. Nobody but a forger
+   * sends it, see CVE-2024-2169.
+   */
+  #openFlowUnlessLoop(key: string, first: Datagram): FlowEntry<Flow<Datagram>> | undefined {
+    const client = this.transport.clientAddress(first)
+    // A reply to port 0 can't be sent.
+    if (client.port === 0 || receives(this.address, client)) return undefined
+    return this.#openFlow(key, first)
+  }
+
   #openFlow(key: string, first: Datagram): FlowEntry<Flow<Datagram>> {
     const { observer } = this.options
     const { descriptors } = this.context
@@ -183,6 +221,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
         this.#counters.bytesOut += bytes
         entry.bytesOut += bytes
         this.#flows.touch(entry, performance.now())
+      },
+      dropped: () => {
+        this.#counters.dropped++
       },
       broke: (err) => this.#flowBroke(entry, err),
     })
@@ -196,7 +237,8 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
     descriptors.acquire(RELAYS_PER_FLOW)
     observer.accepted()
     if (observer.wantsRelays) {
-      const client = this.transport.clientAddress(first)
+      const { ip, port } = this.transport.clientAddress(first)
+      const client = joinHostPort(ip, port)
       this.#tracked.set(entry, { client, openedAt: performance.now() })
     }
     return entry
@@ -214,8 +256,6 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
   }
 
   #flowBroke(entry: FlowEntry<Flow<Datagram>>, err: Error): void {
-    // A backend that refuses now may be up when the client sends again.
-    if (errnoCode(err) === 'ECONNREFUSED') return
     this.#counters.failedDials++
     this.#endFlow(entry, 'dial-failed')
     this.options.observer.dialFailed(entry.backend, err)

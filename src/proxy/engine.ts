@@ -60,10 +60,12 @@ export interface Counters {
   bytesIn: number
   /** Bytes to clients. */
   bytesOut: number
+  /** UDP: datagrams of either direction that were dropped because too much waited to be sent. */
+  dropped: number
 }
 
 export function zeroCounters(): Counters {
-  return { accepted: 0, active: 0, failedDials: 0, bytesIn: 0, bytesOut: 0 }
+  return { accepted: 0, active: 0, failedDials: 0, bytesIn: 0, bytesOut: 0, dropped: 0 }
 }
 
 /** A port that can't be published. */

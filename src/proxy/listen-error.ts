@@ -35,6 +35,11 @@ function hintFor({ protocol, port }: PublishedPort, err: unknown): string {
   return `this kernel has no ${protocol}: load its module, for example with modprobe ${protocol}`
 }
 
+/** The error of a dial that nobody accepts. */
+export function refusedConnection(): Error {
+  return Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' })
+}
+
 /** The error that the kernel would give for a port that does not exist. */
 export function invalidArgument(): Error {
   return Object.assign(new Error('invalid argument'), { code: 'EINVAL' })

@@ -67,8 +67,8 @@ export class LogObserver implements ProxyObserver {
   faulted(err: unknown): void {
     this.log.error(
       this.protocol === 'udp'
-        ? `An internal error lost a datagram: ${String(err)}`
-        : `An internal error ended a connection: ${String(err)}`,
+        ? `An internal error lost a datagram: ${errnoReason(err)}`
+        : `An internal error ended a connection: ${errnoReason(err)}`,
     )
   }
 

@@ -3,6 +3,8 @@ import { parseFlags, type Flags } from './flags.js'
 
 /** The name of the program in process lists. */
 export const PROXY_NAME = 'docker-proxy'
+/** Programs that serve the ports of launchers. */
+const PROXYD_NAMES = ['docker-proxyd', 'docker-publish']
 /** Where the program may stand in a command line: first, behind an interpreter, or behind `busybox ash`. */
 const PLACES = [0, 1, 2]
 
@@ -31,6 +33,11 @@ export function proxyFlags(command: readonly string[]): Flags | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Whether a command line is that of a docker-proxyd, or of a daemon that may be one. */
+export function isProxydCommand(command: readonly string[]): boolean {
+  return PLACES.some((at) => PROXYD_NAMES.includes(basename(command[at] ?? '')))
 }
 
 function findProgram(words: readonly string[]): ProxyCommand | undefined {

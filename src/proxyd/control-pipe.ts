@@ -51,7 +51,7 @@ export class ControlPipe {
     this.#isWatched = false
   }
 
-  /** Reads once per event: the rest causes another event, and an EAGAIN exception is slow. */
+  /** Reads once per event. If requests are left, another event follows; reading until EAGAIN would cost an exception each time. */
   #read(): void {
     const length = this.#readBlock()
     const lines = (this.#rest + this.#buffer.toString('latin1', 0, length)).split('\n')

@@ -25,12 +25,16 @@ become() {
   # Exit if a stop signal has arrived in the meantime.
   ${ending:+exit 0}
   trap - INT TERM USR1 PIPE
+  # Options for Node that somebody set for another program could keep it from starting, or open a debugger.
+  unset NODE_OPTIONS
   exec "$program" "$@" 7>&- 9>&-
 }
 
-# Whether a docker-proxyd has this control pipe open: its pid file may be a leftover. A folder of another user does not count.
+# Whether a docker-proxyd of this user has this control pipe open: the file that names it may be a leftover. Other users may have made the
+# folder, or put files into it, so the owner of each is checked. A link leads wherever its maker wants.
 is_served() {
-  [ -O "$run" ] && { read -r host_pid host_fd <"$run/pid"; } 2>/dev/null &&
+  [ -O "$run" ] && { [ -n "$DOCKER_PROXY_RUN_DIR" ] || [ ! -L "$run" ]; } && [ -O "$run/server" ] && [ -O "$1" ] && [ -p "$1" ] &&
+    { read -r host_pid host_fd <"$run/server"; } 2>/dev/null && [ -O "/proc/$host_pid" ] &&
     [ "/proc/$host_pid/fd/$host_fd" -ef "$1" ]
 }
 
@@ -60,9 +64,10 @@ read -r line <&7
 trap 'ending=yes
 is_served "/proc/$$/fd/9" || exit 0
 printf "\nstop %s\n" $$ >&9' INT TERM
-# A signal that comes just before read waits is noticed only when read ends. Therefore docker-proxyd sends USR1 later. USR2 and ALRM are
-# ignored as by Docker's program.
-trap : USR1 USR2 ALRM
+# A signal that comes just before read waits is noticed only when read ends. Therefore docker-proxyd sends USR1 later.
+trap : USR1
+# Docker's program ignores these signals as well: XCPU, XFSZ, VTALRM, PROF, IO and PWR by their numbers, as not every shell has the names.
+trap '' USR2 ALRM 24 25 26 27 29 30
 # The parent may have closed the status pipe.
 trap '' PIPE
 # The leading line feed ends a line that another writer may have left incomplete.

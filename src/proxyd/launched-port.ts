@@ -115,7 +115,7 @@ export class LaunchedPort implements Pollable {
   }
 
   onError(err: unknown): void {
-    this.#log.error(`Internal error with the launcher of a port: ${String(err)}`)
+    this.#log.error(`Internal error with the launcher of a port: ${errnoReason(err)}`)
   }
 
   /**
@@ -203,7 +203,7 @@ export class LaunchedPort implements Pollable {
     } catch (err) {
       // All other errors are internal, and affect only this port.
       if (!(err instanceof ListenError)) {
-        this.#log.error(`Internal error: a port can't be published: ${String(err)}`)
+        this.#log.error(`Internal error: a port can't be published: ${errnoReason(err)}`)
       }
       onFailure(err as Error)
       return false

@@ -1,3 +1,4 @@
+import { errnoReason } from '../linux/errno.js'
 import { EXIT_DONE } from '../exit-codes.js'
 import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
 import { EPOLL } from '../linux/ffi/constants.js'
@@ -121,7 +122,7 @@ export class LaunchedPorts {
         this.#retryLater(
           pid,
           wasWaiting,
-          `Can't inspect the launcher of a port yet: ${String(err)}`,
+          `Can't inspect the launcher of a port yet: ${errnoReason(err)}`,
         )
       } else if (!this.#queue.remove(pid)) {
         this.#warnOfRefusal(pid, err)
@@ -214,7 +215,8 @@ export class LaunchedPorts {
           stopWatching()
           freePorts()
         },
-        onError: (err) => log.error(`Internal error at the end of a successor: ${String(err)}`),
+        onError: (err) =>
+          log.error(`Internal error at the end of a successor: ${errnoReason(err)}`),
       })
     } catch {
       // It has ended already, or can't be watched.

@@ -34,8 +34,8 @@ const STDERR_FD = 2
 const STOP_SIGNALS = [os.signals.SIGINT, os.signals.SIGTERM]
 
 /**
- * Delays after which a launcher is woken, each after the one before; the first follows the reply that the port is ready. Milliseconds. A shell notices a signal that came just before its read
- * only when the read ends.
+ * Delays after which a launcher is woken, milliseconds. The first one starts with the reply that the port is ready, each other one after the
+ * one before. A shell notices a signal that came just before its read only when the read ends.
  */
 const WAKE_DELAYS_MS = [200, 2_800]
 

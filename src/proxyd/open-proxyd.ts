@@ -25,7 +25,7 @@ export async function openProxyd(
   // An engine that is not available is reported before anything is taken over.
   engines.engineFor(settings)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
-  // Reading the capacity measures it. With sockets that were taken over there would seem to be less room.
+  // The first read measures the capacity. Sockets that were taken over would lower it.
   log.debug('Room for ports and connections', { relays: descriptors.capacity })
   const takeover = replace ? await takeOver(statusSocketPath(runDir)) : undefined
   const folder = RunFolder.open(runDir, option, takeover?.lock)

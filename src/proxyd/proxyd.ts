@@ -47,7 +47,7 @@ export class Proxyd {
         else void this.#ports.start(pid)
       },
       invalid: (line) => log.warn('Refused a request on the control pipe: it is invalid', { line }),
-      failed: (err) => log.error(`Internal error with the control pipe: ${String(err)}`),
+      failed: (err) => log.error(`Internal error with the control pipe: ${errnoReason(err)}`),
     })
   }
 

@@ -8,13 +8,14 @@ import { replaceFile } from '../linux/replace-file.js'
 
 /** The name of the control pipe in a run folder. */
 export const CONTROL_NAME = 'control'
-/** The name of the file with the process that launchers find. */
+/** The name of the file with the pid of the docker-proxyd that serves the folder. */
 const PID_NAME = 'pid'
+/** The name of the file by which launchers find that process: its pid, and its descriptor of the control pipe. */
+const SERVER_NAME = 'server'
 /** The name of the status socket. */
 const SOCKET_NAME = 'socket'
 
 const OWNER_ONLY = 0o600
-const WRITABLE_BY_OTHERS = 0o022
 const ANY_ACCESS_FOR_OTHERS = 0o077
 
 /** The path of the status socket in a run folder. */
@@ -31,7 +32,9 @@ export class RunFolder {
   /** Where docker-proxyd reports its ports, and hands them over. */
   readonly socketPath: string
   readonly #pidPath: string
+  readonly #serverPath: string
   readonly #announcement: string
+  readonly #pidText = `${process.pid}\n`
   readonly #lock: FolderLock
   #isClosed = false
 
@@ -40,6 +43,7 @@ export class RunFolder {
     this.controlId = fstatSync(control)
     this.socketPath = statusSocketPath(folder)
     this.#pidPath = join(folder, PID_NAME)
+    this.#serverPath = join(folder, SERVER_NAME)
     this.#announcement = `${process.pid} ${control}\n`
     this.#lock = lock
   }
@@ -56,8 +60,6 @@ export class RunFolder {
         ? lockFolder(folder, 'docker-proxyd', option)
         : { fd: lockFd, unlock: () => closeSync(lockFd) }
     try {
-      const reason = whyUnsafe(lock.fd, option)
-      if (reason !== undefined) throw new Error(`can't use the folder ${folder}: ${reason}`)
       return new RunFolder(folder, lock, openControlPipe(join(folder, CONTROL_NAME)))
     } catch (err) {
       lock.unlock()
@@ -73,17 +75,14 @@ export class RunFolder {
   /** Makes launchers find this process from now on. @throws Error with a sentence for the user */
   announce(): void {
     if (this.#isAnnounced) return
-    try {
-      // Replaced as a whole, because launchers may read it at any time.
-      replaceFile(this.#pidPath, this.#announcement)
-    } catch (err) {
-      throw new Error(`can't write ${this.#pidPath}: ${errnoReason(err)}`, { cause: err })
-    }
+    // Replaced as a whole, because others may read them at any time.
+    write(this.#pidPath, this.#pidText)
+    write(this.#serverPath, this.#announcement)
   }
 
   /** The process that launchers find; undefined if there is none. */
   announcedPid(): number | undefined {
-    return Number(/^[1-9]\d*/.exec(this.#readAnnouncement())?.[0]) || undefined
+    return Number(/^[1-9]\d*/.exec(read(this.#serverPath))?.[0]) || undefined
   }
 
   /** Gives the folder back. Files of a successor stay, and so does the FIFO, which launchers have open. May be called again. */
@@ -91,33 +90,34 @@ export class RunFolder {
     if (this.#isClosed) return
     this.#isClosed = true
     if (this.#isAnnounced) {
-      rmSync(this.#pidPath, { force: true })
+      rmSync(this.#serverPath, { force: true })
       rmSync(this.socketPath, { force: true })
     }
+    if (read(this.#pidPath) === this.#pidText) rmSync(this.#pidPath, { force: true })
     this.#lock.unlock()
   }
 
   get #isAnnounced(): boolean {
-    return this.#readAnnouncement() === this.#announcement
-  }
-
-  #readAnnouncement(): string {
-    try {
-      return readFileSync(this.#pidPath, 'utf8')
-    } catch {
-      return ''
-    }
+    return read(this.#serverPath) === this.#announcement
   }
 }
 
-/** Users who can write to the folder could take the ports of our launchers. */
-function whyUnsafe(folder: number, option: string): string | undefined {
-  const { uid, mode } = fstatSync(folder)
-  if (uid !== process.geteuid?.()) {
-    return `it belongs to user ${uid}, not to the user that runs this; name another one with ${option}`
+/** The content of a file; empty if it can't be read. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
   }
-  if ((mode & WRITABLE_BY_OTHERS) === 0) return undefined
-  return `other users can write to it; prevent that with chmod go-w, or name another one with ${option}`
+}
+
+/** @throws Error with a sentence for the user */
+function write(path: string, text: string): void {
+  try {
+    replaceFile(path, text)
+  } catch (err) {
+    throw new Error(`can't write ${path}: ${errnoReason(err)}`, { cause: err })
+  }
 }
 
 /** Opens the FIFO, or makes it. An existing one may hold requests of waiting launchers. @throws Error with a sentence for the user */

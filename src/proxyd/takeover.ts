@@ -1,3 +1,4 @@
+import { errnoReason } from '../linux/errno.js'
 import { closeSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { errnoCode } from '../linux/errno.js'
@@ -71,7 +72,7 @@ export async function takeOver(path: string): Promise<Takeover | undefined> {
   } catch (err) {
     connection.destroy()
     closeAll(sockets)
-    throw new Error(`can't copy the sockets of docker-proxyd ${pid}: ${String(err)}`, {
+    throw new Error(`can't copy the sockets of docker-proxyd ${pid}: ${errnoReason(err)}`, {
       cause: err,
     })
   }

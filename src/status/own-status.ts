@@ -1,9 +1,12 @@
+import { parseIp } from '../linux/sockets/ip-address.js'
+import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Proxy } from '../proxy/engine.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { PORTS_REQUEST, portStatus } from './port-status.js'
-import { serveStatus, STATUS_SOCKET_VARIABLE } from './status-socket.js'
+import { BACKEND_REQUEST, DRAIN_REQUEST } from './proxy-orders.js'
+import { serveStatus, STATUS_SOCKET_VARIABLE, type RequestHandlers } from './status-socket.js'
 
 /** A port that this process serves. */
 export interface OwnPort {
@@ -12,8 +15,8 @@ export interface OwnPort {
 }
 
 /**
- * Reports the ports of this process on a status socket, if the parent has asked for one. A socket that can't be used is only logged: the
- * ports work without it.
+ * Reports the ports of this process on a status socket, and takes the orders of its parent, if the parent has asked for one. A socket that
+ * can't be used is only logged: the ports work without it.
  */
 export async function serveOwnStatus(
   ports: readonly OwnPort[],
@@ -23,14 +26,28 @@ export async function serveOwnStatus(
   const path = process.env[STATUS_SOCKET_VARIABLE]
   if (!path) return
   const since = Date.now()
-  const handlers = {
+  const handlers: RequestHandlers = {
     [PORTS_REQUEST]: () =>
       ports.map(({ port, proxy }) => portStatus(process.pid, port, proxy, since)),
+    [BACKEND_REQUEST](_, argument) {
+      const ip = parseIp(argument)
+      if (ip === undefined) throw new Error(`${JSON.stringify(argument)} is not an IP address`)
+      for (const { port, proxy } of ports) {
+        proxy.changeBackend({ ip, port: port.container.port })
+      }
+      return {}
+    },
+    [DRAIN_REQUEST](_, argument) {
+      const drainMs = Number(argument)
+      if (!(drainMs >= 0)) throw new Error(`${JSON.stringify(argument)} is not a time`)
+      for (const { proxy } of ports) proxy.stop({ drainMs })
+      return {}
+    },
   }
   try {
     const server = await serveStatus(path, descriptors, handlers)
     server.unref()
   } catch (err) {
-    log.warn(`Can't report connections and bytes: ${String(err)}`)
+    log.warn(`Can't report connections and bytes: ${errnoReason(err)}`)
   }
 }

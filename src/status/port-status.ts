@@ -24,6 +24,8 @@ export interface PortStatus {
   readonly bytesIn: number
   /** Bytes to clients. */
   readonly bytesOut: number
+  /** UDP: datagrams that were dropped because too much waited to be sent. */
+  readonly dropped: number
 }
 
 /** The request of fetchPortStatuses. */

@@ -29,9 +29,12 @@ const REPLY_TIMEOUT_MS = 5_000
 
 const OWNER_ONLY = 0o600
 
-/** The reply to each request. The client's connection stays open until the client closes it. */
+/**
+ * The reply to each request, by its first word. The client's connection stays open until the client closes it.
+ * @param argument the rest of the request
+ */
 export type RequestHandlers = Readonly<
-  Record<string, (connection: Socket) => object | Promise<object>>
+  Record<string, (connection: Socket, argument: string) => object | Promise<object>>
 >
 
 /**
@@ -86,13 +89,13 @@ function handleRequests(connection: Socket, handlers: RequestHandlers): void {
       if (text.length > MAX_REQUEST) connection.destroy()
       return
     }
-    const request = text.slice(0, end).trim()
+    const [request = '', argument = ''] = text.slice(0, end).trim().split(' ')
     text = ''
     const handler = Object.hasOwn(handlers, request) ? handlers[request] : undefined
     if (!handler) return reply({ error: `expected ${Object.keys(handlers).join(', ')}` })
-    Promise.resolve(connection)
-      .then(handler)
-      .then(reply, (err: unknown) => reply({ error: String(err) }))
+    Promise.resolve()
+      .then(() => handler(connection, argument))
+      .then(reply, (err: unknown) => reply({ error: errnoReason(err) }))
   })
 }
 

@@ -5,7 +5,7 @@ export const LAST_DELAY_MS = 10_000
 /** A process that has lived longer is restarted at once, milliseconds. */
 export const STABLE_MS = 10_000
 
-/** How long to wait before a process is restarted: not at all the first time, then twice as long each time. */
+/** The wait before a process is restarted: none the first time, then twice as long each time. */
 export class Backoff {
   #delayMs = 0
 

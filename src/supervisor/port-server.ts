@@ -9,6 +9,7 @@ import { bindFailedMessage } from '../ports/refusal.js'
 import { formatFlags } from '../proxy/flags.js'
 import { LISTEN_FD, SHARED_FIRST_LISTEN_FD } from '../proxy/inherited-descriptors.js'
 import type { PublishedPort } from '../proxy/published-port.js'
+import { orderBackend } from '../status/proxy-orders.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
 import { adoptProxyProcess, endLeftovers, startProxyProcess } from './proxy-process.js'
 import type { ProxyProgram } from './proxy-program.js'
@@ -58,22 +59,25 @@ export class PortServer {
     const supervised: Supervised = {
       name: this.name,
       bind: () => this.#keepSockets(this.#bind()),
-      launch: (fds) => startProxyProcess({ id, runFolder, ...this.#command() }, fds),
+      launch: (fds) => startProxyProcess({ id, runFolder, ...this.#command() }, fds, log),
     }
     this.supervisor = new Supervisor(supervised, log, this.#keepSockets(listenFds))
   }
 
-  /** Adopts the process that an earlier daemon has started, or restarts it. */
+  /** Adopts the process that an earlier daemon has started, or starts it again. */
   static async restore(
     context: ServerContext,
     id: string,
     ports: readonly ServedPort[],
     isShared: boolean,
   ): Promise<{ server: PortServer; isAdopted: boolean }> {
-    const adopted = adoptProxyProcess(context.runFolder, id)
+    const adopted = adoptProxyProcess(context.runFolder, id, context.log)
     const server = new PortServer(context, id, ports, isShared, adopted?.listenFds ?? [])
     if (adopted) {
       server.supervisor.adopt(adopted.process)
+    } else if (!new RuntimeFiles(context.runFolder, id).areThere()) {
+      // The earlier daemon has ended it.
+      await server.supervisor.startEventually()
     } else {
       const status = await endLeftovers(context.runFolder, id)
       server.supervisor.restart(`${describeExit(status)}, while no daemon was running`)
@@ -92,6 +96,19 @@ export class PortServer {
   async portStatuses(): Promise<readonly PortStatus[] | undefined> {
     if (!this.context.program.isOurs) return undefined
     return fetchPortStatuses(this.#files.socketPath).catch(() => undefined)
+  }
+
+  /**
+   * Has the process forward to the container's current address. A process that takes no orders, like Docker's own docker-proxy, is replaced.
+   */
+  async changeBackend(): Promise<void> {
+    const { pid } = this.supervisor.status
+    if (pid === undefined) return // The next process starts with the address.
+    try {
+      await orderBackend(this.#files.socketPath, this.context.backend())
+    } catch {
+      await this.supervisor.replace()
+    }
   }
 
   get #files(): RuntimeFiles {

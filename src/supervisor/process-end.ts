@@ -1,5 +1,6 @@
 import { deferred } from '../deferred.js'
 import type { StopOptions } from '../proxy/engine.js'
+import { orderDrain } from '../status/proxy-orders.js'
 import { isAlive, type ProcessIdentity } from './runtime-record.js'
 
 /** How long a process has to end after SIGTERM, milliseconds. */
@@ -10,16 +11,19 @@ const WATCH_MS = 500
 const WATCH_CLOSELY_MS = 5
 
 /**
- * Ends a process with SIGTERM, and with SIGKILL if it does not end in time.
+ * Ends a process: with SIGTERM, or if its connections may end by themselves, by an order on its status socket. Ends it with SIGKILL if it
+ * does not end in time.
  * @param exited resolves when the process has ended
- * @param options `drainMs` is added to the time that the process has to end
+ * @param statusSocket a proxy without one is ended at once
  */
 export async function stopProcess(
   proxy: ProcessIdentity,
   exited: Promise<unknown>,
+  statusSocket: string,
   { drainMs = 0 }: StopOptions = {},
 ): Promise<void> {
-  signal(proxy, 'SIGTERM')
+  if (drainMs === 0) signal(proxy, 'SIGTERM')
+  else await orderDrain(statusSocket, drainMs).catch(() => signal(proxy, 'SIGTERM'))
   const timer = setTimeout(() => signal(proxy, 'SIGKILL'), drainMs + STOP_TIMEOUT_MS)
   await exited
   clearTimeout(timer)

@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { closeSync, fstatSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { codeOfReason } from '../linux/errno.js'
+import { codeOfReason, errnoReason, isShortage } from '../linux/errno.js'
 import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
 import { bootId, processSockets } from '../linux/proc/process.js'
+import type { Log } from '../log/log.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { STATUS_FAILED, STATUS_FD, STATUS_READY } from '../proxy/inherited-descriptors.js'
 import { ISOLATION_VARIABLE } from '../proxy/settings.js'
@@ -38,12 +39,13 @@ export interface LaunchCommand {
 /** A process did not get ready. */
 export class ProxyStartError extends Error {
   override readonly name = 'ProxyStartError'
-  /** The code of the system error that the status pipe has reported, for example EADDRINUSE. The message is the whole report. */
+  /** The code of the system error that a program without a socket from us has reported, for example EADDRINUSE. The message is the whole report. */
   readonly systemCode: string | undefined
 
-  constructor(reason: string) {
+  /** @param takesSocket a program that binds its port itself, like Docker's own, reports only the text of the error */
+  constructor(reason: string, takesSocket: boolean) {
     super(reason)
-    this.systemCode = codeOfReason(reason)
+    this.systemCode = takesSocket ? undefined : codeOfReason(reason)
   }
 }
 
@@ -51,6 +53,8 @@ export class ProxyStartError extends Error {
 const READY_TIMEOUT_MS = 16_000
 /** Wait before trying again to end leftovers, milliseconds. */
 const RETRY_MS = 500
+/** Attempts to end leftovers while descriptors or memory are short: half a minute. */
+const MAX_TRIES = 60
 
 /** Waits for the proxy on our behalf, as the script itself explains. */
 const SHIM = fileURLToPath(new URL('docker-publish-shim', import.meta.url))
@@ -64,6 +68,7 @@ const SHIM = fileURLToPath(new URL('docker-publish-shim', import.meta.url))
 export async function startProxyProcess(
   command: LaunchCommand,
   listenFds: readonly number[],
+  log: Log,
 ): Promise<ProxyProcess> {
   const { id, runFolder } = command
   const files = new RuntimeFiles(runFolder, id)
@@ -72,9 +77,10 @@ export async function startProxyProcess(
   const shimExit = once(shim, 'exit')
   try {
     await once(shim, 'spawn')
-    await readStatus(shim.stdio[STATUS_FD] as Readable)
+    await readStatus(shim.stdio[STATUS_FD] as Readable, listenFds.length > 0)
     const [proxy, parent] = [files.proxy(), identify(shim.pid ?? 0)]
-    if (!proxy || !parent) throw new ProxyStartError('docker-proxy ended as soon as it was ready')
+    if (!proxy || !parent)
+      throw new ProxyStartError('docker-proxy ended as soon as it was ready', true)
     files.save({
       bootId: bootId(),
       proxy,
@@ -83,13 +89,16 @@ export async function startProxyProcess(
     })
     // When the shim has ended, its proxy has ended as well, unless the shim was killed. Then nobody would notice the proxy's end, so it is
     // ended here.
-    const exited = shimExit.then(() => endLeftoversEventually(runFolder, id))
-    return { pid: proxy.pid, exited, stop: (options) => stopProcess(proxy, exited, options) }
+    const exited = shimExit.then(() => endLeftoversEventually(runFolder, id, log))
+    return {
+      pid: proxy.pid,
+      exited,
+      stop: (options) => stopProcess(proxy, exited, files.socketPath, options),
+    }
   } catch (err) {
     shimExit.catch(() => undefined)
-    await endLeftovers(runFolder, id)
+    await endLeftoversEventually(runFolder, id, log)
     if (shim.pid !== undefined) await shimExit
-    files.remove()
     throw err
   }
 }
@@ -102,7 +111,11 @@ export interface AdoptedProxy {
 }
 
 /** Adopts a process that still runs. @returns undefined if there is none that is certainly ours */
-export function adoptProxyProcess(runFolder: string, id: string): AdoptedProxy | undefined {
+export function adoptProxyProcess(
+  runFolder: string,
+  id: string,
+  log: Log,
+): AdoptedProxy | undefined {
   const files = new RuntimeFiles(runFolder, id)
   const record = files.liveRecord()
   if (!record) return undefined
@@ -113,10 +126,10 @@ export function adoptProxyProcess(runFolder: string, id: string): AdoptedProxy |
   if (fds.includes(undefined)) return undefined
   const listenFds = copySockets(proxy.pid, fds as number[])
   const end = watchEnd(shim)
-  const exited = end.ended.then(() => endLeftoversEventually(runFolder, id))
+  const exited = end.ended.then(() => endLeftoversEventually(runFolder, id, log))
   const stopAdopted = (options?: StopOptions): Promise<void> => {
     end.lookClosely()
-    return stopProcess(proxy, exited, options)
+    return stopProcess(proxy, exited, files.socketPath, options)
   }
   return { process: { pid: proxy.pid, exited, stop: stopAdopted }, listenFds }
 }
@@ -124,23 +137,35 @@ export function adoptProxyProcess(runFolder: string, id: string): AdoptedProxy |
 /**
  * Ends a process that may still run for a port, and removes its files.
  * @returns the exit status that the shim has noted
+ * Rejects with a system error if the files can't be read or removed. If they can be read, the process has ended nevertheless.
  */
 export async function endLeftovers(runFolder: string, id: string): Promise<number | undefined> {
   const files = new RuntimeFiles(runFolder, id)
   const proxy = files.proxy()
   const status = files.exitStatus()
-  // Removed before the proxy ends: its shim, if it still runs, then writes nothing more.
-  files.remove()
-  if (proxy) await killProcess(proxy)
+  try {
+    // Removed before the proxy ends: its shim, if it still runs, then writes nothing more.
+    files.remove()
+  } finally {
+    if (proxy) await killProcess(proxy)
+  }
   return status
 }
 
-/** endLeftovers may fail without a free descriptor. Then it is repeated until it succeeds. */
-async function endLeftoversEventually(runFolder: string, id: string): Promise<number | undefined> {
-  for (;;) {
+/** Ends leftovers, and tries again while descriptors or memory are short. Any other failure would repeat itself, and is logged. */
+async function endLeftoversEventually(
+  runFolder: string,
+  id: string,
+  log: Log,
+): Promise<number | undefined> {
+  for (let tries = 1; ; tries++) {
     try {
       return await endLeftovers(runFolder, id)
-    } catch {
+    } catch (err) {
+      if (tries === MAX_TRIES || !isShortage(err)) {
+        log.error(`Can't tidy up after a proxy in ${runFolder}: ${errnoReason(err)}`, { id })
+        return undefined
+      }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
     }
   }
@@ -173,15 +198,18 @@ function proxyEnvironment({ base, socketPath }: RuntimeFiles): NodeJS.ProcessEnv
   env[STATUS_SOCKET_VARIABLE] = socketPath
   // Node 20 reads these certificates at every start, which takes longer than everything else. A proxy does not need them.
   delete env['NODE_EXTRA_CA_CERTS']
+  // It could keep the proxy from starting, or open a debugger.
+  delete env['NODE_OPTIONS']
   return env
 }
 
 /** Rejects with ProxyStartError. */
-async function readStatus(pipe: Readable): Promise<void> {
+async function readStatus(pipe: Readable, takesSocket: boolean): Promise<void> {
   const timer = setTimeout(() => {
     pipe.destroy(
       new ProxyStartError(
         `docker-proxy did not report within ${READY_TIMEOUT_MS / 1000} s whether it is ready`,
+        takesSocket,
       ),
     )
   }, READY_TIMEOUT_MS)
@@ -196,7 +224,10 @@ async function readStatus(pipe: Readable): Promise<void> {
     pipe.destroy()
   }
   const reason = (text.startsWith(STATUS_FAILED) ? text.slice(STATUS_FAILED.length) : text).trim()
-  throw new ProxyStartError(reason === '' ? 'docker-proxy ended before it was ready' : reason)
+  throw new ProxyStartError(
+    reason === '' ? 'docker-proxy ended before it was ready' : reason,
+    takesSocket,
+  )
 }
 
 /** Copies all sockets, or none if that is not permitted, for example without root under Yama's ptrace_scope, see pidfd_getfd(2). */

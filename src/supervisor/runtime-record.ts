@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errnoCode } from '../linux/errno.js'
 import { bootId, processStartTime, processVariables } from '../linux/proc/process.js'
@@ -11,6 +12,15 @@ import { bootId, processStartTime, processVariables } from '../linux/proc/proces
  *     ID.json    this record, written by the daemon once the proxy is ready
  *     ID.socket  the proxy's status socket
  */
+
+/** The form of the ids that name these files: a UUID, so that files of others in the same folder are never taken for ours. */
+export const PROCESS_ID_PATTERN = '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+const PROCESS_ID = new RegExp(PROCESS_ID_PATTERN)
+
+/** Makes the id of a process. Ids are never used twice. */
+export function newProcessId(): string {
+  return randomUUID()
+}
 
 /** Identifies a process: pid and start time together are unique within one boot. */
 export interface ProcessIdentity {
@@ -29,6 +39,8 @@ export interface RuntimeRecord {
 
 /** The environment variable that names the port of a proxy: the run folder and the id. */
 export const PORT_VARIABLE = 'DOCKER_PUBLISH_PORT'
+
+const KINDS = ['json', 'pid', 'exit', 'socket'] as const
 
 /** The files of one process in the run folder. */
 export class RuntimeFiles {
@@ -73,13 +85,16 @@ export class RuntimeFiles {
     writeFileSync(`${this.base}.json`, JSON.stringify(record), { mode: 0o600 })
   }
 
-  remove(): void {
-    for (const kind of ['json', 'pid', 'exit', 'socket']) {
-      rmSync(`${this.base}.${kind}`, { force: true })
-    }
+  /** Whether there is any of its files: an orderly end removes them. */
+  areThere(): boolean {
+    return KINDS.some((kind) => existsSync(`${this.base}.${kind}`))
   }
 
-  /** Whether a process was started for this id. Ids are never used twice. */
+  remove(): void {
+    for (const kind of KINDS) rmSync(`${this.base}.${kind}`, { force: true })
+  }
+
+  /** Whether a process was started for this id. */
   #isOurs(pid: number): boolean {
     return processVariables(pid, [PORT_VARIABLE])[PORT_VARIABLE] === this.base
   }
@@ -100,12 +115,43 @@ export class RuntimeFiles {
   }
 }
 
-/** The ids of all processes with files in the run folder. */
+/** The start of each record. */
+const RECORD_START = '{"bootId":'
+
+/** Whether a file has our format. A full disk may have cut it off. */
+const IS_OURS: Readonly<Record<string, (path: string) => boolean>> = {
+  pid: isNumberFile,
+  exit: isNumberFile,
+  json(path) {
+    const text = readFileSync(path, 'utf8')
+    return text.startsWith(RECORD_START) || RECORD_START.startsWith(text)
+  },
+  socket: (path) => lstatSync(path).isSocket(),
+}
+
+/**
+ * The ids of all processes with files in the run folder. Files of others stay: only a name and a format of ours count.
+ * @throws SystemError if the folder can't be read
+ */
 export function runtimeIds(runFolder: string): string[] {
-  const ids = readdirSync(runFolder).flatMap(
-    (name) => /^(.+)\.(json|pid|exit|socket)$/.exec(name)?.[1] ?? [],
-  )
-  return [...new Set(ids)]
+  const ids = readdirSync(runFolder).filter((name) => {
+    const [id = '', kind = '', ...more] = name.split('.')
+    return more.length === 0 && PROCESS_ID.test(id) && isOurFile(kind, join(runFolder, name))
+  })
+  return [...new Set(ids.map((name) => name.slice(0, name.indexOf('.'))))]
+}
+
+function isOurFile(kind: string, path: string): boolean {
+  const isOurs = Object.hasOwn(IS_OURS, kind) ? IS_OURS[kind] : undefined
+  try {
+    return isOurs?.(path) ?? false
+  } catch {
+    return false // It is a folder, or has gone meanwhile.
+  }
+}
+
+function isNumberFile(path: string): boolean {
+  return /^\d*\n?$/.test(readFileSync(path, 'utf8'))
 }
 
 export function identify(pid: number): ProcessIdentity | undefined {

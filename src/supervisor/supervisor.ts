@@ -83,6 +83,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     return this.#launch()
   }
 
+  /** Starts the first process. If it does not get ready, this is repeated until it does. Resolves after the first attempt. */
+  async startEventually(): Promise<void> {
+    try {
+      await this.#launch()
+    } catch (err) {
+      this.#failed(err)
+    }
+  }
+
   /** Supervises a process that already runs. */
   adopt(process: ProxyProcess): void {
     this.#watch(process)
@@ -94,6 +103,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.#state = 'restarting'
     this.#reason = reason
     this.#timer = setTimeout(() => void this.#restartNow(), this.#backoff.next())
+  }
+
+  /** Ends the process. Another one is started in its place. */
+  async replace(): Promise<void> {
+    await this.#process?.stop()
   }
 
   /** Ends the process and frees the ports. */
@@ -113,14 +127,18 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     clearTimeout(this.#timer)
   }
 
+  #failed(err: unknown): void {
+    this.#log.error(`Can't start the proxy for ${this.#supervised.name}: ${errnoReason(err)}`)
+    this.restart(errnoReason(err))
+  }
+
   async #restartNow(): Promise<void> {
     const { name } = this.#supervised
     this.#restarts++
     try {
       await this.#launch()
     } catch (err) {
-      this.#log.error(`Can't start the proxy for ${name}: ${errnoReason(err)}`)
-      this.restart(errnoReason(err))
+      this.#failed(err)
       return
     }
     this.#log.info(`Proxy for ${name} is up again`, { restarts: this.#restarts })

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { EventEmitter } from 'node:events'
 import t, { type Test } from 'tap'
 import { Publication } from '../../src/controller/publication.js'
@@ -57,17 +56,21 @@ t.test('each port is served by a process, with the flags that dockerd would use'
   t.notOk('bytesIn' in (ports[0] ?? {}), 'this docker-proxy does not report bytes')
 })
 
-t.test('a change of the backend is saved, and followed by the next process', async (t) => {
-  const { publication, bound, events, fake } = await bindPublication(t)
+t.test('a proxy that takes no orders is replaced when the backend changes', async (t) => {
+  const { publication, bound, claims, events, fake, first } = await bindPublication(t)
   await publication.start(bound)
-  publication.setBackend('172.17.0.9')
+  const restarted: Promise<void> = new Promise((resolve) => {
+    let count = 0
+    events.on('event', ({ type }) => type === 'proxy-restarted' && ++count === 2 && resolve())
+  })
+  await publication.changeBackend('172.17.0.9')
   t.equal(publication.saved.backend, '172.17.0.9')
-  const { ports } = await publication.view(() => 0)
-  const exited = once(events, 'event')
-  process.kill(ports[0]?.pid ?? 0, 'SIGKILL')
-  t.match(await exited, [{ type: 'proxy-exited', publication: 'web', reason: 'signal 9' }])
-  t.match(await once(events, 'event'), [{ type: 'proxy-restarted', publication: 'web' }])
-  t.match(fake.starts().at(-1), '-container-ip 172.17.0.9 -container-port 80 ')
+  t.match(await claims.holderOf({ protocol: 'tcp', ip: '127.0.0.1', port: first }), {
+    name: 'web',
+    backend: '172.17.0.9:80',
+  })
+  await restarted
+  for (const start of fake.starts().slice(-2)) t.match(start, '-container-ip 172.17.0.9 ')
 })
 
 t.test('stop frees the ports and gives the claims back', async (t) => {
@@ -84,10 +87,26 @@ t.test('stop frees the ports and gives the claims back', async (t) => {
   t.equal(again.length, 1)
 })
 
-t.test('saved publications are restored with the same ids', async (t) => {
-  const { publication, bound } = await bindPublication(t)
+t.test('a saved publication is restored with its ids, and its processes are adopted', async (t) => {
+  const { publication, bound, fake } = await bindPublication(t)
   await publication.start(bound)
   const { saved } = publication
+  publication.leave()
+  const next = new Publication(saved, {
+    program: fake.program,
+    runFolder: fake.runFolder,
+    log: new MemoryLog(),
+    onEvent: () => undefined,
+  })
+  t.teardown(() => next.stop())
+  const claims = new MemoryClaims()
+  await next.restore(saved.ports, async (port) => {
+    const { claim } = await claims.claim(port, HOLDER)
+    if (!claim) throw new Error('the port is claimed')
+    return claim
+  })
+  t.same(next.saved, saved)
+  t.equal(fake.starts().length, 2, 'no process is started')
   t.equal(new Set(saved.ports.map(({ id }) => id)).size, 2)
   t.match(saved, {
     name: 'web',

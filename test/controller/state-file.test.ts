@@ -10,7 +10,15 @@ const publication = (name: string): SavedPublication => ({
   name,
   backend: '172.17.0.2',
   created: '2026-11-24T12:00:00.000Z',
-  ports: [{ id: 'a', protocol: 'tcp', ip: '0.0.0.0', port: 8080, containerPort: 80 }],
+  ports: [
+    {
+      id: '0f8fad5b-d9cb-469f-a165-70867728950e',
+      protocol: 'tcp',
+      ip: '0.0.0.0',
+      port: 8080,
+      containerPort: 80,
+    },
+  ],
 })
 
 t.test('saved publications are loaded, by another daemon as well', async (t) => {
@@ -46,6 +54,8 @@ t.test('a file that is not ours is left alone', async (t) => {
     'null',
     '{"version": 1, "publications": [{}]}',
     '{"version": 1, "publications": [null]}',
+    // The id would name a file of someone else in the run folder.
+    '{"version": 1, "publications": [{"name": "a", "backend": "127.0.0.1", "created": "", "ports": [{"id": "package", "protocol": "tcp", "hostIp": "127.0.0.1", "hostPort": 80, "containerPort": 80}]}]}',
   ]) {
     const folder = t.testdir({ 'state.json': text })
     const state = new StateFile(folder, 'docker-publish daemon')

@@ -13,6 +13,7 @@ import { until } from './until.js'
 /** The environment of a program that can be asked, and the question: bytes in use once all garbage is gone. */
 export function liveHeap(t: Test): {
   readonly env: NodeJS.ProcessEnv
+  readonly nodeOptions: readonly string[]
   ask(pid: number): Promise<number>
 } {
   const folder = mkdtempSync(join(tmpdir(), 'live-heap-'))
@@ -20,9 +21,9 @@ export function liveHeap(t: Test): {
   const file = join(folder, 'bytes')
   return {
     env: {
-      NODE_OPTIONS: `--expose-gc --import=${pathToFileURL('test/lib/report-heap.mjs').href}`,
       HEAP_FILE: file,
     },
+    nodeOptions: ['--expose-gc', `--import=${pathToFileURL('test/lib/report-heap.mjs').href}`],
     async ask(pid) {
       writeFileSync(file, '')
       process.kill(pid, 'SIGPWR')

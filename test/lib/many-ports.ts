@@ -83,7 +83,7 @@ export async function endAll(
   const idle = await startProxyd(t)
   // Room for spare pipes, and for a thread that was busy.
   await until(() => openDescriptors(proxyd.pid) <= openDescriptors(idle.pid) + 8)
-  t.strictSame(readdirSync(proxyd.folder).sort(), ['control', 'pid', 'socket'])
+  t.strictSame(readdirSync(proxyd.folder).sort(), ['control', 'pid', 'server', 'socket'])
   proxyd.child.kill('SIGTERM')
   t.strictSame(await proxyd.exit, { code: 0, signal: null })
   t.strictSame(readdirSync(proxyd.folder), ['control'])

@@ -46,7 +46,12 @@ export interface TestDaemon {
  */
 export async function startDaemon(
   t: Test,
-  options: { dataRoot?: string; descriptors?: number; env?: NodeJS.ProcessEnv } = {},
+  options: {
+    dataRoot?: string
+    descriptors?: number
+    env?: NodeJS.ProcessEnv
+    nodeOptions?: readonly string[]
+  } = {},
   ...args: string[]
 ): Promise<TestDaemon> {
   const folder = mkdtempSync(join(tmpdir(), 'publish-test-'))
@@ -55,8 +60,10 @@ export async function startDaemon(
     await until(() => leftovers(folder).length === 0)
     rmSync(folder, { recursive: true, force: true })
   })
-  const { dataRoot = join(folder, 'data'), descriptors, env = {} } = options
-  const command = descriptors === undefined ? [PUBLISH] : limited(descriptors)
+  const { dataRoot = join(folder, 'data'), descriptors, env = {}, nodeOptions } = options
+  const program =
+    nodeOptions === undefined ? [PUBLISH] : [process.execPath, ...nodeOptions, PUBLISH]
+  const command = descriptors === undefined ? program : limited(descriptors)
   return startDaemonIn(t, folder, command, env, ['--data-root', dataRoot, ...args])
 }
 

@@ -14,7 +14,7 @@ export interface SmallDisk {
 /** Mounts a small disk. Needs root. */
 export function mountSmallDisk(t: Test): SmallDisk {
   const folder = mkdtempSync(join(tmpdir(), 'small-disk-'))
-  execaSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder])
+  execaSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'tmpfs', folder])
   t.teardown(() => {
     execaSync('umount', [folder])
     rmdirSync(folder)

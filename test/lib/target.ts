@@ -149,5 +149,5 @@ async function publishedPort(runFolder: string, launcher: number): Promise<numbe
 
 /** The pid of the docker-proxyd with this run folder. */
 function pidOf(runFolder: string): number {
-  return Number(readFileSync(join(runFolder, 'pid'), 'utf8').split(' ')[0])
+  return Number(readFileSync(join(runFolder, 'pid'), 'utf8'))
 }

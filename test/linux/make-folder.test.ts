@@ -15,7 +15,7 @@ t.test('where there can be none, it says so at once', async (t) => {
   t.throws(() => makeFolder('/proc/folder', 0o700), { code: 'ENOENT' })
   t.throws(() => makeFolder('/proc/some/folder', 0o700), { code: 'ENOENT' })
   const file = join(t.testdir({ file: '' }), 'file')
-  t.throws(() => makeFolder(file, 0o700), { code: 'EEXIST' })
+  t.throws(() => makeFolder(file, 0o700), { code: 'ENOTDIR' })
   t.throws(() => makeFolder(join(file, 'folder'), 0o700), { code: 'ENOTDIR' })
   t.ok(existsSync(file))
 })

@@ -25,11 +25,11 @@ function makeAllocator(t: Test) {
       backend: '172.17.0.2',
       since: SINCE,
     })
-  const free = (ports: readonly BoundPort[]): void => {
-    ports.forEach(releasePort)
+  const free = async (ports: readonly BoundPort[]): Promise<void> => {
+    await Promise.all(ports.map(releasePort))
   }
   const open = new Set<readonly BoundPort[]>()
-  t.teardown(() => open.forEach(free))
+  t.teardown(() => Promise.all([...open].map(free)))
   return {
     check: (...specs: string[]) => allocator.check(specs.flatMap(parsePortSpec), holder('check')),
     allocate: async (name: string, ...specs: string[]): Promise<BoundPort[]> => {
@@ -37,9 +37,9 @@ function makeAllocator(t: Test) {
       open.add(ports)
       return ports
     },
-    free: (ports: readonly BoundPort[]): void => {
+    free: (ports: readonly BoundPort[]): Promise<void> => {
       open.delete(ports)
-      free(ports)
+      return free(ports)
     },
   }
 }
@@ -72,7 +72,7 @@ t.test('without IPv6 on the host it is left out, unless it was requested', async
   t.equal(
     refusal.message,
     'failed to bind host port [2001:db8::1]:8080/tcp: cannot assign requested address\n' +
-      'This host does not have the address: ip address lists those that it has',
+      'No interface of this host has the address: "ip address" lists the addresses of the host',
   )
 })
 
@@ -172,7 +172,7 @@ t.test('a range gives its first free port, and says when it is used up', async (
     `all ports are allocated\nno port of 127.0.0.1:${port}-${port + 1}:80/tcp is free`,
   )
   t.match(refusal.details.holder, { name: 'a' })
-  free(first)
+  await free(first)
   t.same(shown(await allocate('c', spec)), [`127.0.0.1 ${port}/tcp`])
 })
 
@@ -201,7 +201,7 @@ t.test('automatic ports: in the range of the kernel, each after the one before',
   t.equal(peek[0]?.port, b[0]?.port, 'a check tells the next and takes it from nobody')
   t.ok(a && a.port >= first && a.port <= last)
   t.ok(b[0] && a && b[0].port > a.port)
-  free(b)
+  await free(b)
   const [c] = await allocate('c', '127.0.0.1::80')
   t.not(c?.port, b[0]?.port, 'one that was given back is not given again at once')
 })
@@ -221,7 +221,7 @@ t.test('SCTP without a kernel that has it', async (t) => {
   const { allocate, free } = makeAllocator(t)
   const port = freeRow(1)
   try {
-    free(await allocate('a', `127.0.0.1:${port}:80/sctp`))
+    await free(await allocate('a', `127.0.0.1:${port}:80/sctp`))
   } catch (err) {
     t.match(err, {
       code: 'bind-failed',

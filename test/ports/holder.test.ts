@@ -40,7 +40,7 @@ async function startListener(
 
 t.test('a process: pid, command, user, since when', async (t) => {
   const { pid, port } = await startListener(t)
-  const holder = findHolder({ protocol: 'tcp', ip: '0.0.0.0', port })
+  const holder = await findHolder({ protocol: 'tcp', ip: '0.0.0.0', port })
   t.match(holder, {
     kind: 'process',
     pid,
@@ -53,7 +53,7 @@ t.test('a process: pid, command, user, since when', async (t) => {
 
 t.test('a process of another user', { skip }, async (t) => {
   const { pid, port } = await startListener(t, { uid: NOBODY })
-  t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {
+  t.match(await findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {
     kind: 'process',
     pid,
     user: 'nobody',
@@ -83,13 +83,13 @@ t.test("without root only the user of another one's process is known", { skip },
 t.test('a process that has ended is no holder', async (t) => {
   const { port, end } = await startListener(t)
   await end()
-  t.equal(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), undefined)
+  t.equal(await findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), undefined)
 })
 
 t.test('a docker-proxy is shown with its container', async (t) => {
   const backend = { ip: '127.0.0.9', port: 80 }
   const { pid, port } = await ownProcess.startProxy(t, backend)
-  t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {
+  t.match(await findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {
     kind: 'process',
     pid,
     backend: '127.0.0.9:80',
@@ -99,11 +99,11 @@ t.test('a docker-proxy is shown with its container', async (t) => {
 
 t.test('UDP', async (t) => {
   const { port } = await bindUdp(t)
-  t.match(findHolder({ protocol: 'udp', ip: '0.0.0.0', port }), {
+  t.match(await findHolder({ protocol: 'udp', ip: '0.0.0.0', port }), {
     kind: 'process',
     pid: process.pid,
   })
-  t.equal(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), undefined)
+  t.equal(await findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), undefined)
 })
 
 t.test('IPv6', async (t) => {
@@ -111,8 +111,8 @@ t.test('IPv6', async (t) => {
   const server = createServer().listen(port, '::1')
   await once(server, 'listening')
   t.teardown(() => server.close())
-  t.match(findHolder({ protocol: 'tcp', ip: '::', port }), { address: `[::1]:${port}` })
-  t.equal(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), undefined)
+  t.match(await findHolder({ protocol: 'tcp', ip: '::', port }), { address: `[::1]:${port}` })
+  t.equal(await findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), undefined)
 })
 
 t.test('a foreign wildcard of IPv6 that may be dual-stack comes last', async (t) => {
@@ -123,7 +123,9 @@ t.test('a foreign wildcard of IPv6 that may be dual-stack comes last', async (t)
   const v4 = createServer().listen(port, '0.0.0.0')
   await once(v4, 'listening')
   t.teardown(() => v4.close())
-  t.match(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), { address: `0.0.0.0:${port}` })
+  t.match(await findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), {
+    address: `0.0.0.0:${port}`,
+  })
 })
 
 t.test('a process in another network namespace has another port', { skip }, async (t) => {
@@ -132,7 +134,7 @@ t.test('a process in another network namespace has another port', { skip }, asyn
   t.teardown(() => execaSync('ip', ['netns', 'delete', name]))
   execaSync('ip', ['-n', name, 'link', 'set', 'lo', 'up'])
   const { port } = await startListener(t, { prefix: ['ip', 'netns', 'exec', name] })
-  t.equal(findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), undefined)
+  t.equal(await findHolder({ protocol: 'tcp', ip: '127.0.0.1', port }), undefined)
 })
 
 t.test('a docker-proxy that has handed its port to a docker-proxyd', async (t) => {
@@ -141,7 +143,7 @@ t.test('a docker-proxy that has handed its port to a docker-proxyd', async (t) =
   const flags = proxyFlags({ ip: '127.0.0.9', port: 80 }, { port })
   const launcher = run(t, flags, { env: { DOCKER_PROXY_RUN_DIR: proxyd.folder } })
   t.equal(await launcher.status, READY)
-  t.match(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), {
+  t.match(await findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), {
     kind: 'process',
     pid: launcher.pid,
     backend: '127.0.0.9:80',
@@ -152,7 +154,7 @@ t.test('a docker-proxy that has handed its port to a docker-proxyd', async (t) =
   const other = createServer().listen(port, '127.0.0.1')
   t.teardown(() => other.close())
   await once(other, 'listening')
-  t.match(findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), { pid: process.pid })
+  t.match(await findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), { pid: process.pid })
   t.match(await stop(launcher), { code: 0 })
 })
 

@@ -17,7 +17,7 @@ t.test('a request is answered, and the connection takes more', async (t) => {
     broken: () => Promise.reject(new Error('it is broken')),
   })
   t.teardown(() => server.close())
-  const words = { ports: { ports: [] }, broken: { error: 'Error: it is broken' } }
+  const words = { ports: { ports: [] }, broken: { error: 'it is broken' } }
   for (const [word, expected] of Object.entries(words)) {
     const reply = await sendRequest(path, word)
     t.strictSame(reply.value, expected)
@@ -82,11 +82,11 @@ t.test('with few descriptors, few requests run at a time', async (t) => {
   descriptors.acquire()
   const server = await serveStatus(path, descriptors, { who: () => ['it'] })
   t.teardown(() => server.close())
-  const askers = await Promise.all(
+  const clients = await Promise.all(
     Array.from({ length: 20 }, () => sendRequest(path, 'who').catch(() => undefined)),
   )
-  t.equal(askers.filter((each) => each !== undefined).length, 8)
-  for (const asker of askers) asker?.connection.destroy()
+  t.equal(clients.filter((each) => each !== undefined).length, 8)
+  for (const client of clients) client?.connection.destroy()
   await until(async () => {
     const again = await sendRequest(path, 'who').catch(() => undefined)
     again?.connection.destroy()

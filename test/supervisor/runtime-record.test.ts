@@ -7,6 +7,7 @@ import { bootId } from '../../src/linux/proc/process.js'
 import {
   identify,
   isAlive,
+  newProcessId,
   PORT_VARIABLE,
   RuntimeFiles,
   runtimeIds,
@@ -90,15 +91,35 @@ t.test('the pid that the shim has noted counts only for a process of this port',
 
 t.test('exit status, ids and removal', async (t) => {
   const folder = t.testdir()
-  const files = new RuntimeFiles(folder, 'a')
+  const [id, other] = [newProcessId(), newProcessId()]
+  const files = new RuntimeFiles(folder, id)
   t.equal(files.exitStatus(), undefined)
   writeFileSync(`${files.base}.exit`, '137\n')
   t.equal(files.exitStatus(), 137)
-  writeFileSync(join(folder, 'b.pid'), '1')
-  t.strictSame(runtimeIds(folder).sort(), ['a', 'b'])
+  writeFileSync(join(folder, `${other}.pid`), '1')
+  t.strictSame(runtimeIds(folder).sort(), [id, other].sort())
   files.remove()
-  t.strictSame(readdirSync(folder), ['b.pid'])
+  t.strictSame(readdirSync(folder), [`${other}.pid`])
   t.notOk(existsSync(files.socketPath))
+})
+
+t.test('only files with our names in our format are ours', async (t) => {
+  const folder = t.testdir({
+    'package.json': '{}',
+    'sshd.pid': '1',
+    'web.exit': '0',
+    'X11.socket': '',
+    [`${newProcessId()}.json`]: '{"name":"web"}',
+    [`${newProcessId()}.pid`]: 'pid=1',
+    [`${newProcessId()}.pid.bak`]: '1',
+    [`${newProcessId()}.constructor`]: '1',
+    [`${newProcessId()}.socket`]: 'no socket',
+    [`${newProcessId()}.exit`]: { file: '1' },
+  })
+  t.strictSame(runtimeIds(folder), [])
+  const cutOff = newProcessId()
+  writeFileSync(join(folder, `${cutOff}.json`), '{"boo')
+  t.strictSame(runtimeIds(folder), [cutOff], 'a full disk may have cut it off')
 })
 
 t.test('a process is identified by its pid and start time', async (t) => {

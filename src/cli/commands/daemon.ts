@@ -1,12 +1,19 @@
 import type { CommandModule } from 'yargs'
 import { parseHost } from '../../api/host.js'
+import { openToken } from '../../api/token.js'
 import { StderrLog } from '../../log/stderr-log.js'
 import type { LogLevel } from '../../log/log.js'
-import { stopSignal } from '../../linux/stop-signal.js'
+import { ignoreHangup, stopSignal } from '../../linux/signals.js'
 import { keepYoungGenerationSmall } from '../../memory/heap.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
 import { findProxyProgram } from '../find-proxy-program.js'
-import { tlsFiles, withProxy, withTls, type ClientArgs } from '../options.js'
+import {
+  tlsFiles,
+  tokenFileOf,
+  withAuthentication,
+  withProxy,
+  type ClientArgs,
+} from '../options.js'
 import { defaultPaths } from '../paths.js'
 import { UsageError } from '../usage-error.js'
 
@@ -16,6 +23,7 @@ interface Args extends Omit<ClientArgs, 'host'> {
   'exec-root': string
   'live-restore': boolean
   'proxyd-run-dir': string | undefined
+  insecure: boolean
   proxyd: boolean
   'proxy-path': string | undefined
   'log-level': LogLevel
@@ -25,7 +33,7 @@ export const daemonCommand: CommandModule<object, Args> = {
   command: 'daemon',
   describe: 'Publish ports for clients of the API',
   builder: (yargs) =>
-    withProxy(withTls(yargs))
+    withProxy(withAuthentication(yargs))
       .option('host', {
         alias: 'H',
         type: 'string',
@@ -35,6 +43,11 @@ export const daemonCommand: CommandModule<object, Args> = {
         describe:
           'where to listen: unix:///PATH, tcp://IP:PORT, fd://; may be repeated [DOCKER_PUBLISH_HOST]',
         coerce: (value: string | string[]) => [value].flat(),
+      })
+      .option('insecure', {
+        type: 'boolean',
+        default: false,
+        describe: 'serve tcp:// on loopback addresses to every local user, without a token or TLS',
       })
       .option('data-root', {
         type: 'string',
@@ -65,13 +78,22 @@ export const daemonCommand: CommandModule<object, Args> = {
         describe: 'run folder of docker-proxyd, this process or another [DOCKER_PROXY_RUN_DIR]',
       })
       .example('$0 daemon --live-restore', 'ports stay up while the daemon is upgraded')
-      .example('$0 daemon -H fd:// -H tcp://127.0.0.1:2385', "systemd's sockets, and one more"),
+      .example(
+        '$0 daemon -H fd:// -H tcp://127.0.0.1:2385 --token-file /etc/docker-publish.token',
+        "systemd's sockets, and one for clients with the token",
+      ),
   handler: async (args) => {
     keepYoungGenerationSmall()
     const stop = stopSignal()
     const log = StderrLog.open(args.$0, args['log-level'])
+    ignoreHangup(() => log.info('SIGHUP is ignored: to change settings, restart the daemon'))
     const hosts = args.host.map(parseHost)
-    const tls = tlsFiles(args)
+    const tokenFile = tokenFileOf(args)
+    const authentication = {
+      tls: tlsFiles(args),
+      token: tokenFile === undefined ? undefined : openToken(tokenFile),
+      isInsecure: args.insecure,
+    }
     const program = await findProxyProgram(args['proxy-path'])
     if (args.proxyd && args['proxyd-run-dir'] === undefined) {
       throw new UsageError('there is no XDG_RUNTIME_DIR: name a folder with --proxyd-run-dir')
@@ -80,7 +102,7 @@ export const daemonCommand: CommandModule<object, Args> = {
     // Most of this program, and unused by all other commands.
     const { runDaemon } = await import('../../daemon/daemon.js')
     const options = {
-      ...{ hosts, tls, program, log, name: args.$0 },
+      ...{ hosts, authentication, program, log, name: args.$0 },
       dataRoot: args['data-root'],
       execRoot: args['exec-root'],
       liveRestore: args['live-restore'],

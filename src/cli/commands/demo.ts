@@ -7,7 +7,7 @@ import { print } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
 import { findProxyProgram } from '../find-proxy-program.js'
-import { stopSignal } from '../../linux/stop-signal.js'
+import { stopSignal } from '../../linux/signals.js'
 
 export const demoCommand: CommandModule = {
   command: 'demo',
@@ -15,7 +15,7 @@ export const demoCommand: CommandModule = {
     'Show which claims of a port succeed and which fail, with real sockets; needs no Docker',
   builder: (yargs) => yargs.example('$0 demo', 'ends with a published port to try'),
   handler: async (args) => {
-    const stop = stopSignal()
+    const stop = stopSignal({ isForeground: true })
     // The demo prints on stdout. Lines of the proxies would mix with it.
     process.env['DOCKER_PROXY_LOG_LEVEL'] ??= 'error'
     const controller = new Controller({

@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs'
 import type { PublicationEvent } from '../../controller/publication-event.js'
+import { printable, printableJson } from '../../printable.js'
 import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print } from '../output.js'
 
@@ -14,12 +15,14 @@ export const eventsCommand: CommandModule<object, Args> = {
     withFormat(withClient(yargs)).example('$0 events --format json', 'one object per line'),
   handler: async (args) => {
     for await (const event of openClient(args).events()) {
-      await print(args.format === 'json' ? JSON.stringify(event) : formatEvent(event))
+      await print(
+        args.format === 'json' ? printableJson(JSON.stringify(event)) : formatEvent(event),
+      )
     }
   },
 }
 
 function formatEvent({ time, type, publication, port, reason }: PublicationEvent): string {
   const what = [time, type, publication, port].filter((part) => part !== undefined).join(' ')
-  return reason === undefined ? what : `${what} (${reason})`
+  return printable(reason === undefined ? what : `${what} (${reason})`)
 }

@@ -18,7 +18,10 @@ export const portCommand: CommandModule<object, Args> = {
   builder: (yargs) =>
     withFormat(withClient(yargs))
       .positional('name', { type: 'string', demandOption: true, describe: 'the publication' })
-      .positional('port', { type: 'string', describe: 'a container port, as 80 or 53/udp' })
+      .positional('port', {
+        type: 'string',
+        describe: 'a container port, for example 80 or 53/udp',
+      })
       .example('$0 port web_svr01 80/tcp', 'as docker port prints it'),
   handler: async (args) => {
     const { ports } = await openClient(args).get(args.name)

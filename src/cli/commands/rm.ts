@@ -1,29 +1,44 @@
 import type { CommandModule } from 'yargs'
 import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
+import { UsageError } from '../usage-error.js'
 
 interface Args extends ClientArgs {
   names: string[]
+  all: boolean
   format: 'table' | 'json'
 }
 
 export const rmCommand: CommandModule<object, Args> = {
-  command: 'rm <names..>',
+  command: 'rm [names..]',
   describe: 'Withdraw publications',
   builder: (yargs) =>
     withFormat(withClient(yargs))
       .positional('names', {
         type: 'string',
         array: true,
-        demandOption: true,
+        default: [],
         describe: 'names of publications',
       })
-      .example('$0 rm web_svr01 web_svr02', 'their ports are free when it returns'),
+      .option('all', {
+        alias: 'a',
+        type: 'boolean',
+        default: false,
+        describe: 'withdraw all publications',
+      })
+      .example('$0 rm --all', 'nothing is published afterwards')
+      .example('$0 rm web_svr01 web_svr02', 'the ports are free when the command returns'),
   handler: async (args) => {
+    if (args.all === args.names.length > 0) {
+      throw new UsageError(
+        `${args.all ? 'with --all, no names are expected' : 'a name is missing'}: give names of publications, or --all`,
+      )
+    }
     const client = openClient(args)
+    const names = args.all ? (await client.list()).map(({ name }) => name) : args.names
     const removed: string[] = []
     const failures: Error[] = []
-    for (const name of args.names) {
+    for (const name of names) {
       try {
         await client.remove(name)
         removed.push(name)

@@ -8,7 +8,7 @@ import { print, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
 import { findProxyProgram } from '../find-proxy-program.js'
-import { stopSignal } from '../../linux/stop-signal.js'
+import { stopSignal } from '../../linux/signals.js'
 import { publicationRequest } from './add.js'
 
 interface Args {
@@ -29,7 +29,7 @@ export const runCommand: CommandModule<object, Args> = {
       .example('$0 run -p 8080:80 172.17.0.2', 'port 8080 on all addresses, IPv4 and IPv6')
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
   handler: async (args) => {
-    const stop = stopSignal()
+    const stop = stopSignal({ isForeground: true })
     const log = StderrLog.open(args.$0, args['log-level'])
     const program = await findProxyProgram(args['proxy-path'])
     const controller = new Controller({ program, log, runFolder: makePrivateFolder() })

@@ -16,6 +16,8 @@ export interface CheckedSyscalls {
   duplicate(fd: number): number | undefined
   /** Whether a socket listens; undefined if the kernel does not tell. */
   isListening(fd: number): boolean | undefined
+  /** The address family of a socket, see socket(7), SO_DOMAIN; undefined if the kernel does not tell. */
+  family(fd: number): number | undefined
   /** socket(2). */
   socket(family: number, type: number, protocol: number): number
   /** SO_REUSEADDR: the port can be bound while earlier connections are in TIME_WAIT. */
@@ -84,6 +86,10 @@ function declareCheckedSyscalls(): CheckedSyscalls {
     isListening(fd) {
       const answer = syscalls.getOption(fd, OPTION.SO_ACCEPTCONN)
       return answer < 0 ? undefined : answer === 1
+    },
+    family(fd) {
+      const family = syscalls.getOption(fd, OPTION.SO_DOMAIN)
+      return family < 0 ? undefined : family
     },
     socket: (family, type, protocol) => check('socket', syscalls.socket(family, type, protocol)),
     reuseAddress: (fd) => enable(fd, OPTION.SO_REUSEADDR),

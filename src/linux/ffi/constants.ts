@@ -6,14 +6,17 @@
 /** errno(3): the errors that the data path distinguishes. */
 export const ERRNO = {
   EINTR: 4,
+  ENXIO: 6,
   EBADF: 9,
   EAGAIN: 11,
   ENOMEM: 12,
+  ENODEV: 19,
   EINVAL: 22,
   ENFILE: 23,
   EMFILE: 24,
   EPIPE: 32,
   ENOTSOCK: 88,
+  EADDRNOTAVAIL: 99,
   ECONNABORTED: 103,
   ECONNRESET: 104,
   ENOBUFS: 105,
@@ -42,6 +45,7 @@ export const SPLICE_REFUSALS: readonly number[] = [
 export const AF_UNIX = 1
 export const AF_INET = 2
 export const AF_INET6 = 10
+export const AF_NETLINK = 16
 export const SOCK = {
   STREAM: 1,
   DGRAM: 2,
@@ -62,6 +66,7 @@ export const OPTION = {
   SO_LINGER: [1, 13],
   SO_ACCEPTCONN: [1, 30],
   SO_PROTOCOL: [1, 38],
+  SO_DOMAIN: [1, 39],
   IP_PKTINFO: [IPPROTO.IP, 8],
   IPV6_V6ONLY: [IPPROTO.IPV6, 26],
   IPV6_RECVPKTINFO: [IPPROTO.IPV6, 49],
@@ -85,6 +90,17 @@ export const SIOCOUTQNSD = 0x894b
 
 /** shutdown(2). */
 export const SHUT_WR = 1
+
+/** netlink(7). */
+export const NLM_F_REQUEST = 1
+export const NLM_F_DUMP = 0x300
+export const NLMSG = { ERROR: 2, DONE: 3 } as const
+
+/** sock_diag(7). */
+export const NETLINK_SOCK_DIAG = 4
+export const SOCK_DIAG_BY_FAMILY = 20
+/** Attributes, and instructions of a filter, see linux/inet_diag.h. */
+export const INET_DIAG = { REQ_BYTECODE: 1, SKV6ONLY: 11, BC_S_GE: 2, BC_S_LE: 3 } as const
 
 /** splice(2). */
 export const SPLICE = { MOVE: 1, NONBLOCK: 2 } as const

@@ -43,7 +43,7 @@ export function ignoresSignal(pid: number, signals: readonly number[]): boolean 
   return signals.some((signal) => (ignored >> BigInt(signal - 1)) & 1n)
 }
 
-/** Ours. They stay the same, as nothing in this process calls setns(2). */
+/** Namespaces of this process. Nothing here calls setns(2), so they never change. */
 const ourNamespaces: { net?: string; mnt?: string } = {}
 
 /** Whether the process is in our network or mount namespace, see namespaces(7). @throws SystemError `EACCES`, `ENOENT` */
@@ -68,7 +68,10 @@ export function processCommand(pid: number): string[] | undefined {
   return text ? text.replace(/\0+$/, '').split('\0') : undefined
 }
 
-/** Reads variables of the environment that the process was started with. Searches the bytes, so that thousands of processes leave no garbage. */
+/**
+ * Reads variables of the environment that the process was started with. Searches the bytes, so that thousands of processes leave no
+ * garbage.
+ */
 export function processVariables<Name extends string>(
   pid: number,
   names: readonly Name[],
@@ -94,16 +97,21 @@ export function processContainer(pid: number): string | undefined {
 
 /** The sockets of the process: descriptors and inodes. */
 export function processSockets(pid: number): Map<number, number> {
-  const sockets = new Map<number, number>()
+  return new Map(eachSocket(pid))
+}
+
+/** The same one by one, for a process that may have thousands. */
+export function* eachSocket(pid: number): Generator<[fd: number, inode: number]> {
   for (const name of list(`/proc/${pid}/fd`)) {
+    let target: string
     try {
-      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${name}`))?.[1]
-      if (inode) sockets.set(Number(name), Number(inode))
+      target = readlinkSync(`/proc/${pid}/fd/${name}`)
     } catch {
-      // Closed meanwhile.
+      continue // Closed meanwhile.
     }
+    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1]
+    if (inode) yield [Number(name), Number(inode)]
   }
-  return sockets
 }
 
 export function processIds(): number[] {

@@ -14,10 +14,14 @@ export interface SocketRow {
   readonly uid: number
   /** Identifies the socket; 0 once its owner has closed it. */
   readonly inode: number
+  /** Whether an IPv6 socket leaves the IPv4 port alone; left out if the kernel does not tell. */
+  readonly isIpv6Only?: boolean
 }
 
 /** Numbers of states. Source: include/net/tcp_states.h. */
-export const STATE = { established: 1, close: 7, listen: 10, newSynRecv: 12 } as const
+export const STATE = {
+  ...{ established: 1, timeWait: 6, close: 7, listen: 10, newSynRecv: 12, boundInactive: 13 },
+} as const
 
 /** The remote port and the state of a row. */
 const TIME_WAIT = /:[0-9A-F]{4} 06 /

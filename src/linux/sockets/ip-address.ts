@@ -37,6 +37,16 @@ export function isLoopback(ip: string): boolean {
   return ip === '::1' || ip.startsWith('127.')
 }
 
+/** Whether an IPv6 address means something only on one interface: fe80::/10, see RFC 4291, section 2.5.6. */
+export function isLinkLocal(ip: string): boolean {
+  return /^fe[89ab][\da-f]:/i.test(ip)
+}
+
+/** Whether an address stands for a group of hosts: 224.0.0.0/4 and ff00::/8. */
+export function isMulticast(ip: string): boolean {
+  return isIpv6(ip) ? /^ff[\da-f]{2}:/i.test(ip) : /^(22[4-9]|23\d)\./.test(ip)
+}
+
 /** The address in network byte order: 4 bytes for IPv4, 16 for IPv6. @param ip an IP address */
 export function ipBytes(ip: string): Buffer {
   return isIpv6(ip) ? ipv6Bytes(ip) : Buffer.from(ip.split('.').map(Number))

@@ -32,8 +32,8 @@ const CONTROL = { length: 0, level: 8, type: 12, data: 16 } as const
  * ipv6(7) with destination and interface.
  */
 const PKTINFO = {
-  ipv4: { level: IPPROTO.IP, type: IP_PKTINFO, size: 12, interface: 0 },
-  ipv6: { level: IPPROTO.IPV6, type: IPV6_PKTINFO, size: 20, interface: 16 },
+  ipv4: { level: IPPROTO.IP, type: IP_PKTINFO, size: 12, interface: 0, asked: 8, ipSize: 4 },
+  ipv6: { level: IPPROTO.IPV6, type: IPV6_PKTINFO, size: 20, interface: 16, asked: 0, ipSize: 16 },
 } as const
 
 /** An envelope: struct sockaddr of the sender, and a control message with room for either kind. */
@@ -56,8 +56,22 @@ export interface Envelope {
   readonly bytes: Buffer
   readonly address: number
   readonly nameLength: number
-  readonly controlLength: number
+  /** 0 if the kernel chooses the source of replies. */
+  controlLength: number
 }
+
+/** Errors of a send whose source can't be used: a multicast or broadcast address, or an address that this host no longer has. */
+const SOURCE_REFUSALS: readonly number[] = [
+  -ERRNO.EINVAL,
+  -ERRNO.EADDRNOTAVAIL,
+  -ERRNO.ENODEV,
+  -ERRNO.ENXIO,
+]
+/** The first bytes of link-local addresses, see RFC 4291, section 2.5.6. */
+const LINK_LOCAL = { bytes: 0xfe80, mask: 0xffc0 }
+
+/** The envelope of datagrams on a connected socket. */
+const CONNECTED = { address: 0, nameLength: 0, controlLength: 0 }
 
 /** Memory that the kernel reads and writes. */
 interface Memory {
@@ -132,11 +146,32 @@ export class MessageBatch {
     return length
   }
 
-  /** Identifies the sender and, if it was received, the local address. */
+  /**
+   * Identifies the sender and, if it was received, the address that the sender asked. The interface is no part of it: a client whose path
+   * changes stays the same client.
+   */
   key(place: number): string {
+    const { bytes } = this.#envelopes
     const at = place * ENVELOPE.size
-    // Parts that were not received are zero.
-    return this.#envelopes.bytes.toString('latin1', at, at + ENVELOPE.size)
+    const sender = bytes.toString('latin1', at, at + ENVELOPE.nameSize)
+    const info = this.#pktinfo(place)
+    if (!info) return sender
+    const asked = at + ENVELOPE.control + CONTROL.data + info.asked
+    return sender + bytes.toString('latin1', asked, asked + info.ipSize)
+  }
+
+  /** Which control message came with a datagram; undefined for none. */
+  #pktinfo(place: number): (typeof PKTINFO)[keyof typeof PKTINFO] | undefined {
+    if (this.#controlLength(place) === 0) return undefined
+    const level = this.#envelopes.view.getUint32(
+      place * ENVELOPE.size + ENVELOPE.control + CONTROL.level,
+      true,
+    )
+    return level === PKTINFO.ipv4.level ? PKTINFO.ipv4 : PKTINFO.ipv6
+  }
+
+  #controlLength(place: number): number {
+    return this.#incoming.view.getUint32(place * HEADER.size + HEADER.controlLength, true)
   }
 
   /** The client's address of a datagram. */
@@ -149,16 +184,14 @@ export class MessageBatch {
   envelope(place: number): Envelope {
     const copy = allocate(ENVELOPE.size)
     this.#envelopes.bytes.copy(copy.bytes, 0, place * ENVELOPE.size, (place + 1) * ENVELOPE.size)
-    const controlLength = this.#incoming.view.getUint32(
-      place * HEADER.size + HEADER.controlLength,
-      true,
-    )
-    if (controlLength > 0) {
-      const level = copy.view.getUint32(ENVELOPE.control + CONTROL.level, true)
-      const { ipv4, ipv6 } = PKTINFO
-      const info = level === ipv4.level ? ipv4 : ipv6
-      // The routing table chooses the interface of a reply, which may be another one.
-      copy.view.setUint32(ENVELOPE.control + CONTROL.data + info.interface, 0, true)
+    const controlLength = this.#controlLength(place)
+    const info = this.#pktinfo(place)
+    if (info) {
+      const data = ENVELOPE.control + CONTROL.data
+      const start = copy.view.getUint16(data + info.asked)
+      const isLinkLocal = info === PKTINFO.ipv6 && (start & LINK_LOCAL.mask) === LINK_LOCAL.bytes
+      // The routing table chooses the interface of a reply, which may be another one. But a link-local source means something only there.
+      if (!isLinkLocal) copy.view.setUint32(data + info.interface, 0, true)
     }
     const nameLength = this.#incoming.view.getUint32(place * HEADER.size + HEADER.nameLength, true)
     return { bytes: copy.bytes, address: copy.address, nameLength, controlLength }
@@ -167,19 +200,33 @@ export class MessageBatch {
   /**
    * Sends `count` datagrams from `first` on to the address that the socket is connected to.
    * @param retries how often a datagram is sent again if it met the refusal of an earlier one
+   * @returns how many are done with; the others have to wait until the socket is writable
    */
-  forward(fd: number, first: number, count: number, retries: number): void {
-    this.#send(fd, first, count, retries, 0, 0, 0)
+  forward(fd: number, first: number, count: number, retries: number): number {
+    return this.#send(fd, first, count, retries, undefined)
   }
 
-  /** Sends datagrams as a reply. @param envelope of the datagram that is replied to */
-  reply(
-    fd: number,
-    first: number,
-    count: number,
-    { address, nameLength, controlLength }: Envelope,
-  ): void {
-    this.#send(fd, first, count, 0, address, nameLength, controlLength)
+  /**
+   * Sends datagrams as a reply.
+   * @param envelope of the datagram that is replied to; changed if replies can't come from the address that was asked
+   * @returns how many are done with; the others have to wait until the socket is writable
+   */
+  reply(fd: number, first: number, count: number, envelope: Envelope): number {
+    return this.#send(fd, first, count, 0, envelope)
+  }
+
+  /** A copy of a datagram's data, valid after the next `receive`. */
+  copy(place: number): Buffer {
+    const at = place * MAX_DATA
+    return Buffer.from(this.#data.bytes.subarray(at, at + this.#dataLength(place)))
+  }
+
+  /** Puts copies back into places from 0 on, to send them. @param copies at most as many as a `receive` returns */
+  load(copies: readonly Buffer[]): void {
+    copies.forEach((data, place) => {
+      data.copy(this.#data.bytes, place * MAX_DATA)
+      this.#incoming.view.setUint32(place * HEADER.size + HEADER.received, data.length, true)
+    })
   }
 
   /** A datagram that can't be sent is dropped. The others are still sent. */
@@ -188,29 +235,39 @@ export class MessageBatch {
     first: number,
     count: number,
     retries: number,
-    envelope: number,
-    nameLength: number,
-    controlLength: number,
-  ): void {
-    const { address, view } = this.#outgoing
+    envelope: Envelope | undefined,
+  ): number {
     const end = first + count
-    for (let place = first; place < end; place++) {
-      const at = place * HEADER.size
-      setNumber(this.#outgoing, at + HEADER.name, envelope + ENVELOPE.name)
-      view.setUint32(at + HEADER.nameLength, nameLength, true)
-      setNumber(this.#outgoing, at + HEADER.control, envelope + ENVELOPE.control)
-      view.setUint32(at + HEADER.controlLength, controlLength, true)
-      setNumber(this.#iovs, (COUNT + place) * IOV.size + IOV.length, this.#dataLength(place))
-    }
+    this.#address(first, end, envelope)
     let left = retries
     for (let place = first; place < end;) {
-      const headers = address + place * HEADER.size
+      const headers = this.#outgoing.address + place * HEADER.size
       const result = this.#syscalls.sendMessages(fd, headers, end - place, MSG.DONTWAIT)
-      if (result === -ERRNO.EAGAIN) return
+      if (result === -ERRNO.EAGAIN) return place - first
       // The kernel reports the refusal of an earlier datagram, and has not sent this one, see udp(7).
       if (result === -ERRNO.ECONNREFUSED && left-- > 0) continue
+      if (envelope && envelope.controlLength > 0 && SOURCE_REFUSALS.includes(result)) {
+        envelope.controlLength = 0
+        this.#address(place, end, envelope)
+        continue
+      }
       place += Math.max(1, result)
       left = retries
+    }
+    return count
+  }
+
+  /** Writes the headers of outgoing datagrams. */
+  #address(first: number, end: number, envelope: Envelope | undefined): void {
+    const { view } = this.#outgoing
+    const { address, nameLength, controlLength } = envelope ?? CONNECTED
+    for (let place = first; place < end; place++) {
+      const at = place * HEADER.size
+      setNumber(this.#outgoing, at + HEADER.name, address + ENVELOPE.name)
+      view.setUint32(at + HEADER.nameLength, nameLength, true)
+      setNumber(this.#outgoing, at + HEADER.control, address + ENVELOPE.control)
+      view.setUint32(at + HEADER.controlLength, controlLength, true)
+      setNumber(this.#iovs, (COUNT + place) * IOV.size + IOV.length, this.#dataLength(place))
     }
   }
 

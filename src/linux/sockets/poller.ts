@@ -63,7 +63,10 @@ export abstract class Poller {
     this.#control(EPOLL_CTL.MOD, fd, events, this.#serials[fd] ?? 0)
   }
 
-  /** Stops watching. Needed before closing a descriptor whose socket another process has as well: the set would continue to report it, see epoll(7). */
+  /**
+   * Stops watching. Needed before closing a descriptor whose socket another process has as well: the set would continue to report it, see
+   * epoll(7).
+   */
   unwatch(fd: number): void {
     if (this.#watched[fd] === undefined) return
     this.#control(EPOLL_CTL.DEL, fd, 0, 0)

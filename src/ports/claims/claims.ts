@@ -4,8 +4,10 @@ import type { HostPort } from '../host-port.js'
 /** A right to a port: no other publication of ours gets a port that overlaps with it. */
 export interface Claim extends HostPort {
   readonly holder: Holder
+  /** Replaces the description of the holder, for example once it has a name. */
+  describe(holder: Holder): Promise<void>
   /** Gives the claim back. May be called again. */
-  release(): void
+  release(): Promise<void>
 }
 
 /** A port that was claimed, or the holder of a claim that overlaps with it. */

@@ -14,12 +14,17 @@ export class MemoryClaims implements Claims {
     const key = keyOf(port)
     const claims = this.#byPort.get(key) ?? new Set<Claim>()
     const { protocol, ip, port: number } = port
-    const claim: Claim = {
+    const claim = {
       ...{ protocol, ip, port: number, holder },
+      describe: (fresh: Holder) => {
+        claim.holder = fresh
+        return Promise.resolve()
+      },
       release: () => {
         if (claims.delete(claim) && claims.size === 0 && this.#byPort.get(key) === claims) {
           this.#byPort.delete(key)
         }
+        return Promise.resolve()
       },
     }
     this.#byPort.set(key, claims.add(claim))

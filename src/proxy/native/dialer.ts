@@ -1,6 +1,9 @@
 import { ERRNO, SOCK } from '../../linux/ffi/constants.js'
 import { requireFfi } from '../../linux/ffi/ffi.js'
 import { socketError } from '../../linux/ffi/system-error.js'
+import { ephemeralPorts } from '../../linux/proc/ephemeral-ports.js'
+import { localAddress, peerAddress } from '../../linux/sockets/endpoints.js'
+import { isOwnAddress } from '../../linux/sockets/own-addresses.js'
 import { SOCKET_KINDS } from '../../linux/sockets/port-socket.js'
 import {
   encodeSocketAddress,
@@ -40,10 +43,26 @@ export class Dialer {
     syscalls.close(fd)
     throw socketError(-result)
   }
+
+  /** Whether a connected socket is its own peer, as Go's net package checks (tcpsock_posix.go, selfConnect). */
+  isSelfConnected(fd: number): boolean {
+    if (this.protocol !== 'tcp' || !this.#target?.mayBeItself) return false
+    try {
+      const [local, peer] = [localAddress(fd), peerAddress(fd)]
+      return local !== undefined && local.port === peer?.port && local.ip === peer.ip
+    } catch {
+      return false // The other end has gone, so there is one.
+    }
+  }
 }
 
 interface Target {
   readonly family: number
+  /**
+   * Whether the kernel may pick the target's port for the socket itself, and then connect it to itself: the address is local, the port is
+   * in the range of automatic ports, and nobody listens.
+   */
+  readonly mayBeItself: boolean
   /** Kept, because `pointer` points into it. */
   readonly bytes: Buffer
   readonly pointer: number
@@ -53,5 +72,8 @@ interface Target {
 function makeTarget(address: SocketAddress | undefined): Target {
   if (!address) throw invalidArgument()
   const bytes = encodeSocketAddress(address)
-  return { family: familyOf(address.ip), bytes, pointer: requireFfi().addressOf(bytes) }
+  const { ip, port } = address
+  const { first, last } = ephemeralPorts()
+  const mayBeItself = port >= first && port <= last && isOwnAddress(ip)
+  return { family: familyOf(ip), mayBeItself, bytes, pointer: requireFfi().addressOf(bytes) }
 }

@@ -1,7 +1,9 @@
 import { errnoCode, isReset } from '../../linux/errno.js'
 import { EPOLL, OPTION, SHUT_WR } from '../../linux/ffi/constants.js'
 import { socketError } from '../../linux/ffi/system-error.js'
+import { MAX_REDIALS } from '../backend.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
+import { refusedConnection } from '../listen-error.js'
 import type { RelayEnding } from '../observer.js'
 import { Direction } from './direction.js'
 import { PendingReset } from './pending-reset.js'
@@ -15,8 +17,13 @@ export interface JoinedBackend {
   readonly bytesOut: number
 }
 
-/** Starts a dial, and returns its socket. @throws SystemError if the dial fails at once */
-export type Dial = () => number
+/** Connects to the backend. */
+export interface BackendDialer {
+  /** Starts a dial, and returns its socket. @throws SystemError if the dial fails at once */
+  dial(): number
+  /** Whether the kernel has connected a socket to itself. */
+  isSelfConnected(fd: number): boolean
+}
 
 export interface NativeRelayEvents extends Omit<RelayEvents, 'relayMoved' | 'dialFailed'> {
   /** The backend could not be reached. */
@@ -42,6 +49,9 @@ export class NativeRelay implements Relay, RelaySideOwner {
   readonly #down: Direction
   #state: 'dialing' | 'joined' | 'resetting' | 'closed' = 'dialing'
   #isDeferred = false
+  /** Until the backend has answered. */
+  #dialer: BackendDialer | undefined
+  #redials = 0
   #reset: PendingReset | undefined
   #dialError: Error | undefined
   /** An error of this program, not of the backend. */
@@ -50,17 +60,17 @@ export class NativeRelay implements Relay, RelaySideOwner {
 
   /**
    * @param client a connected socket; the relay owns it from now on
-   * @param backend how to dial it, or a connection that another relay has detached
+   * @param backend its dialer, or a connection that another relay has detached
    * @param isSctp with SCTP, a read returns at most one message, and there is no half-close
    */
   constructor(
     private readonly reactor: Reactor,
     private readonly events: NativeRelayEvents,
     client: number,
-    backend: Dial | JoinedBackend,
+    backend: BackendDialer | JoinedBackend,
     private readonly isSctp: boolean,
   ) {
-    const isJoined = typeof backend !== 'function'
+    const isJoined = 'fd' in backend
     this.#client = new RelaySide(this, isSctp, client)
     this.#backend = new RelaySide(this, isSctp, isJoined ? backend.fd : -1)
     this.#up = new Direction(reactor, this.#client, this.#backend)
@@ -71,6 +81,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
         this.#up.bytes = backend.bytesIn
         this.#down.bytes = backend.bytesOut
       } else {
+        this.#dialer = backend
         this.#backend.fd = this.#startDial(backend)
       }
       reactor.poller.watch(this.#backend.fd, ALL_EVENTS, this.#backend)
@@ -145,9 +156,9 @@ export class NativeRelay implements Relay, RelaySideOwner {
   }
 
   /** @throws Error; a system error is also stored in `#dialError` */
-  #startDial(dial: Dial): number {
+  #startDial(dialer: BackendDialer): number {
     try {
-      return dial()
+      return dialer.dial()
     } catch (err) {
       if (errnoCode(err) !== undefined) this.#dialError = err as Error
       throw err
@@ -164,8 +175,11 @@ export class NativeRelay implements Relay, RelaySideOwner {
       const error = events & CLOSED_EVENTS ? this.#errorOf(side) : undefined
       if (error && !isReset(error)) {
         this.#dialError = error
+      } else if (events & EPOLL.OUT && this.#dialer?.isSelfConnected(side.fd)) {
+        this.#redial(this.#dialer)
       } else if (events & (EPOLL.OUT | CLOSED_EVENTS)) {
         this.#state = 'joined'
+        this.#dialer = undefined
         // If the backend has already gone, its data is delivered, and then the reset.
         side.isBroken = (events & CLOSED_EVENTS) !== 0
       }
@@ -178,6 +192,23 @@ export class NativeRelay implements Relay, RelaySideOwner {
       // The backend receives what the client sent before it went, if the backend answers.
       if (this.#hasUnreadData(side)) side.isBroken = true
       else this.abort('client-reset')
+    }
+  }
+
+  /** Nobody listens at the backend, and the kernel has connected the socket to itself. */
+  #redial(dialer: BackendDialer): void {
+    const { syscalls, poller } = this.reactor
+    const side = this.#backend
+    syscalls.resetOnClose(side.fd)
+    poller.close(side.fd)
+    side.fd = -1
+    side.readable = side.writable = false
+    try {
+      if (this.#redials++ === MAX_REDIALS) throw refusedConnection()
+      side.fd = this.#startDial(dialer)
+      poller.watch(side.fd, ALL_EVENTS, side)
+    } catch (err) {
+      this.#dialError = err as Error
     }
   }
 

@@ -1,8 +1,8 @@
-import { EPOLL, ERRNO } from '../../linux/ffi/constants.js'
+import { EPOLL, ERRNO, OPTION } from '../../linux/ffi/constants.js'
 import { socketError } from '../../linux/ffi/system-error.js'
 import type { Envelope, MessageBatch } from '../../linux/sockets/message-batch.js'
 import type { Pollable } from '../../linux/sockets/poller.js'
-import { MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
+import { isNetworkError, MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
 import type { DatagramRun } from './datagram-run.js'
 import type { Dialer } from './dialer.js'
 import type { Reactor } from './reactor.js'
@@ -10,14 +10,33 @@ import type { Reactor } from './reactor.js'
 /** Results of a receive that mean: there is no datagram after all. */
 const NOTHING_RECEIVED: readonly number[] = [ERRNO.EAGAIN, ERRNO.EINTR]
 
+/** A flow with datagrams that can't be sent at the moment. */
+export interface WaitingFlow {
+  /** Sends the replies that wait. */
+  sendReplies(): void
+}
+
+/** The socket of the port, which all flows share. */
+export interface FlowSocket {
+  readonly fd: number
+  /** While any flow waits for its backend, nothing is received. */
+  waitForBackend(flow: WaitingFlow, waits: boolean): void
+  /** Once the socket is writable, the flow is asked to send its replies. */
+  waitForClients(flow: WaitingFlow, waits: boolean): void
+}
+
 /** @see DatagramTransport.openFlow */
-export class NativeFlow implements Flow<DatagramRun>, Pollable {
+export class NativeFlow implements Flow<DatagramRun>, WaitingFlow, Pollable {
   #fd = -1
   #dialError: Error | undefined
   #isClosed = false
+  /** Datagrams that the socket to the backend can't take yet. */
+  #unsent: Buffer[] = []
+  /** Replies that the port's socket can't take yet. Meanwhile nothing is received from the backend. */
+  #unsentReplies: Buffer[] = []
 
   /**
-   * @param portFd the port's socket, from which replies are sent
+   * @param socket the port's socket, from which replies are sent
    * @param client where replies go
    */
   constructor(
@@ -25,7 +44,7 @@ export class NativeFlow implements Flow<DatagramRun>, Pollable {
     private readonly batch: MessageBatch,
     dialer: Dialer,
     private readonly events: FlowEvents,
-    private readonly portFd: number,
+    private readonly socket: FlowSocket,
     private readonly client: Envelope,
   ) {
     try {
@@ -39,19 +58,34 @@ export class NativeFlow implements Flow<DatagramRun>, Pollable {
   }
 
   send({ first, count }: DatagramRun): void {
-    if (!this.#dialError) this.batch.forward(this.#fd, first, count, MAX_RETRIES)
+    if (this.#dialError) return
+    const wasWaiting = this.#unsent.length > 0
+    const done = wasWaiting ? 0 : this.batch.forward(this.#fd, first, count, MAX_RETRIES)
+    if (done === count) return
+    for (let place = first + done; place < first + count; place++) {
+      this.#unsent.push(this.batch.copy(place))
+    }
+    if (wasWaiting) return
+    this.#updateWatch()
+    this.socket.waitForBackend(this, true)
   }
 
-  onReady(): void {
+  onReady(events: number): void {
     if (this.#isClosed) return
     if (this.#dialError) return this.events.broke(this.#dialError)
-    const count = this.batch.receive(this.#fd)
-    if (count > 0) {
-      this.events.replied(this.batch.dataLength(0, count))
-      this.batch.reply(this.portFd, 0, count, this.client)
-    } else if (count < 0 && !NOTHING_RECEIVED.includes(-count)) {
-      this.events.broke(socketError(-count))
-    }
+    if (events & EPOLL.OUT) this.#sendUnsent()
+    if (this.#unsentReplies.length === 0) this.#receive()
+    else if (events & EPOLL.ERR) this.#clearError()
+  }
+
+  sendReplies(): void {
+    this.batch.load(this.#unsentReplies)
+    const count = this.#unsentReplies.length
+    const done = this.batch.reply(this.socket.fd, 0, count, this.client)
+    this.#unsentReplies = this.#unsentReplies.slice(done)
+    if (this.#unsentReplies.length > 0) return
+    this.socket.waitForClients(this, false)
+    this.#updateWatch()
   }
 
   onError(err: unknown): void {
@@ -61,6 +95,53 @@ export class NativeFlow implements Flow<DatagramRun>, Pollable {
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    if (this.#unsent.length > 0) this.socket.waitForBackend(this, false)
+    if (this.#unsentReplies.length > 0) this.socket.waitForClients(this, false)
     this.reactor.poller.close(this.#fd)
+  }
+
+  #receive(): void {
+    const count = this.batch.receive(this.#fd)
+    if (count > 0) {
+      this.events.replied(this.batch.dataLength(0, count))
+      const done = this.batch.reply(this.socket.fd, 0, count, this.client)
+      if (done < count) this.#keepReplies(done, count)
+    } else if (count < 0 && !NOTHING_RECEIVED.includes(-count)) {
+      this.#failed(-count)
+    }
+  }
+
+  #keepReplies(first: number, end: number): void {
+    for (let place = first; place < end; place++) this.#unsentReplies.push(this.batch.copy(place))
+    this.#updateWatch()
+    this.socket.waitForClients(this, true)
+  }
+
+  #sendUnsent(): void {
+    if (this.#unsent.length === 0) return
+    this.batch.load(this.#unsent)
+    const done = this.batch.forward(this.#fd, 0, this.#unsent.length, MAX_RETRIES)
+    this.#unsent = this.#unsent.slice(done)
+    if (this.#unsent.length > 0) return
+    this.#updateWatch()
+    this.socket.waitForBackend(this, false)
+  }
+
+  /** Nothing is received at the moment, which would clear the error: it would be reported again and again. */
+  #clearError(): void {
+    const errno = this.reactor.syscalls.getOption(this.#fd, OPTION.SO_ERROR)
+    if (errno > 0) this.#failed(errno)
+  }
+
+  #failed(errno: number): void {
+    const err = socketError(errno)
+    // A backend that can't be reached now may be up when the client sends again.
+    if (!isNetworkError(err)) this.events.broke(err)
+  }
+
+  #updateWatch(): void {
+    const toReceive = this.#unsentReplies.length === 0 ? EPOLL.IN : 0
+    const toSend = this.#unsent.length > 0 ? EPOLL.OUT : 0
+    this.reactor.poller.modify(this.#fd, toReceive | toSend)
   }
 }

@@ -4,7 +4,6 @@ import { isIpv6, isWildcard } from '../../linux/sockets/ip-address.js'
 import type { MessageBatch } from '../../linux/sockets/message-batch.js'
 import type { Pollable } from '../../linux/sockets/poller.js'
 import type { SocketAddress } from '../../linux/sockets/socket-address.js'
-import { joinHostPort } from '../../ports/host-port.js'
 import type { Backend } from '../backend.js'
 import {
   RECEIVE_BUFFER,
@@ -19,7 +18,7 @@ import type { DatagramRun } from './datagram-run.js'
 import { bindPort, watchPort } from './port-socket.js'
 import type { Reactor } from './reactor.js'
 import { Dialer } from './dialer.js'
-import { NativeFlow } from './udp-flow.js'
+import { NativeFlow, type FlowSocket, type WaitingFlow } from './udp-flow.js'
 
 /**
  * UDP by recvmmsg(2) and sendmmsg(2).
@@ -33,7 +32,7 @@ export function udpTransport(
 }
 
 class NativeUdpTransport implements DatagramTransport<DatagramRun> {
-  #portFd = -1
+  #socket!: NativePortSocket
   #dialer: Dialer | undefined
 
   constructor(
@@ -46,29 +45,32 @@ class NativeUdpTransport implements DatagramTransport<DatagramRun> {
     port: PublishedPort,
     events: PortSocketEvents<DatagramRun>,
   ): Promise<PortSocket> {
-    const socket = new NativePortSocket(this.reactor, this.batch, port, events)
-    this.#portFd = socket.fd
-    return socket
+    this.#socket = new NativePortSocket(this.reactor, this.batch, port, events)
+    return this.#socket
   }
 
   openFlow({ first }: DatagramRun, backend: Backend, events: FlowEvents): Flow<DatagramRun> {
     if (this.#dialer?.backend !== backend) this.#dialer = new Dialer(this.reactor, 'udp', backend)
     const client = this.batch.envelope(first)
-    return new NativeFlow(this.reactor, this.batch, this.#dialer, events, this.#portFd, client)
+    return new NativeFlow(this.reactor, this.batch, this.#dialer, events, this.#socket, client)
   }
 
-  clientAddress({ first }: DatagramRun): string {
-    const { ip, port } = this.batch.sender(first) ?? { ip: '?', port: 0 }
-    return joinHostPort(ip, port)
+  clientAddress({ first }: DatagramRun): SocketAddress {
+    return this.batch.sender(first) ?? { ip: '?', port: 0 }
   }
 }
 
 const SHUT_DOWN_EVENTS = EPOLL.HUP | EPOLL.RDHUP
 
-class NativePortSocket implements PortSocket, Pollable {
+class NativePortSocket implements PortSocket, FlowSocket, Pollable {
   readonly fd: number
   readonly address: SocketAddress
   #isClosed = false
+  #isPaused = false
+  /** Flows whose backend can't take more at the moment. Meanwhile nothing is received, as in the original. */
+  readonly #waitForBackend = new Set<WaitingFlow>()
+  /** Flows with replies that can't be sent at the moment. */
+  readonly #waitForClients = new Set<WaitingFlow>()
 
   /** @throws ListenError */
   constructor(
@@ -90,7 +92,22 @@ class NativePortSocket implements PortSocket, Pollable {
     watchPort(reactor, port, fd, EPOLL.IN | EPOLL.RDHUP, this)
   }
 
+  waitForBackend(flow: WaitingFlow, waits: boolean): void {
+    setMembership(this.#waitForBackend, flow, waits)
+    this.#updateWatch()
+  }
+
+  waitForClients(flow: WaitingFlow, waits: boolean): void {
+    setMembership(this.#waitForClients, flow, waits)
+    this.#updateWatch()
+  }
+
   onReady(events: number): void {
+    if (events & EPOLL.OUT) for (const flow of this.#waitForClients) flow.sendReplies()
+    if (this.#receives) this.#receive(events)
+  }
+
+  #receive(events: number): void {
     const count = this.batch.receive(this.fd)
     for (let first = 0; first < count;) {
       const run = { first, count: this.batch.runLength(first, count) }
@@ -114,7 +131,8 @@ class NativePortSocket implements PortSocket, Pollable {
   }
 
   pause(): boolean {
-    this.reactor.poller.unwatch(this.fd)
+    this.#isPaused = true
+    this.#updateWatch()
     return true
   }
 
@@ -125,4 +143,20 @@ class NativePortSocket implements PortSocket, Pollable {
     this.reactor.poller.unwatch(this.fd)
     this.reactor.poller.close(this.fd)
   }
+
+  get #receives(): boolean {
+    return !this.#isPaused && this.#waitForBackend.size === 0
+  }
+
+  #updateWatch(): void {
+    if (this.#isClosed) return
+    const toReceive = this.#receives ? EPOLL.IN | EPOLL.RDHUP : 0
+    const toSend = this.#waitForClients.size > 0 ? EPOLL.OUT : 0
+    this.reactor.poller.modify(this.fd, toReceive | toSend)
+  }
+}
+
+function setMembership<T>(set: Set<T>, item: T, isMember: boolean): void {
+  if (isMember) set.add(item)
+  else set.delete(item)
 }

@@ -113,7 +113,10 @@ class WorkerThread {
           bytesIn: table.bytesIn[place] ?? 0,
           bytesOut: table.bytesOut[place] ?? 0,
         }
-      : (): number => (table.backends[place] = dialer.dial())
+      : {
+          dial: () => (table.backends[place] = dialer.dial()),
+          isSelfConnected: (fd: number) => dialer.isSelfConnected(fd),
+        }
     this.#relays[place] = new NativeRelay(
       this.#reactor,
       this.#eventsOf(place),

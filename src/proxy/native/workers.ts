@@ -1,3 +1,4 @@
+import { errnoReason } from '../../linux/errno.js'
 import type { NodePoller } from '../../linux/sockets/node-poller.js'
 import type { Log } from '../../log/log.js'
 import type { Protocol } from '../../ports/host-port.js'
@@ -131,11 +132,10 @@ export class Workers {
       },
     }
     const dialer = new Dialer(this.reactor, protocol, backend)
-    const dial = (): number => dialer.dial()
     return (client) => {
       const worker = this.#leastLoadedWorker()
       if (worker) return worker.open(port, client)
-      const relay = new NativeRelay(this.reactor, ownEvents, client, dial, protocol === 'sctp')
+      const relay = new NativeRelay(this.reactor, ownEvents, client, dialer, protocol === 'sctp')
       this.#relays.set(relay, port)
       return relay
     }
@@ -143,7 +143,7 @@ export class Workers {
 
   #workerFailed(reason: unknown): void {
     this.#notBefore = performance.now() + RETRY_MS
-    this.log.warn(`A worker of the proxy has failed, and the others go on: ${String(reason)}`)
+    this.log.warn(`A worker of the proxy has failed, and the others go on: ${errnoReason(reason)}`)
   }
 
   /** Whether one more worker is allowed, and none is starting. */

@@ -4,5 +4,6 @@ import type { SocketAddress } from '../../linux/sockets/socket-address.js'
 export interface ReceivedDatagram {
   readonly data: Buffer
   readonly client: SocketAddress
-  reply(data: Buffer): void
+  /** @returns whether there was room in the queue: otherwise the reply is dropped */
+  reply(data: Buffer): boolean
 }

@@ -22,7 +22,11 @@ export async function openListener(
   let accepted = 0
   server.on('connection', (client) => {
     accepted++
-    events.accepted(client)
+    try {
+      events.accepted(client)
+    } catch (err) {
+      events.listenerFaulted(err) // Only this client is affected.
+    }
   })
   await (port.listenFd === undefined ? bind(server, port) : adopt(server, port.listenFd))
   server.on('error', (err) => events.listenerBroke(err))

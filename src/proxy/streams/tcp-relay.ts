@@ -1,8 +1,10 @@
 import { connect, type Socket } from 'node:net'
 import { isReset } from '../../linux/errno.js'
-import type { Backend } from '../backend.js'
+import { MAX_REDIALS, type Backend } from '../backend.js'
 import { KEEP_ALIVE_S, type Relay, type RelayEvents } from '../connection-proxy.js'
+import { refusedConnection } from '../listen-error.js'
 import type { RelayEnding } from '../observer.js'
+import { watchHalfClosed } from './half-closed.js'
 import { deliverUnreadData, wasReset } from './unread-data.js'
 
 /** Options of both sockets of a relay. */
@@ -28,7 +30,7 @@ export function openRelay(client: Socket, backend: Backend, events: RelayEvents)
 }
 
 class TcpRelay implements Relay {
-  readonly #backend: Socket
+  #backend: Socket
   #isConnected = false
   #openSockets = 2
   #ending: RelayEnding = 'finished'
@@ -38,23 +40,12 @@ class TcpRelay implements Relay {
     private readonly target: Backend,
     private readonly events: RelayEvents,
   ) {
-    const { dialAddress } = target
-    const backend = connect({
-      ...SOCKET_OPTIONS,
-      host: dialAddress?.ip ?? '127.0.0.1',
-      // A port that does not exist is refused with each connection, and the proxy goes on.
-      port: dialAddress?.port ?? 0,
-    })
-    this.#backend = backend
     client.on('close', this.#socketClosed)
-    backend.on('close', this.#socketClosed)
-    client.on('error', () => {
-      this.#ending = 'client-reset'
-      if (backend.connecting) backend.destroy()
-      else reset(backend)
-    })
-    backend.on('error', (err) => this.#backendFailed(err))
-    backend.once('connect', () => this.#join())
+    client.on(
+      'error',
+      this.#confined(() => this.#clientFailed()),
+    )
+    this.#backend = this.#dial(MAX_REDIALS)
   }
 
   get bytesIn(): number {
@@ -67,8 +58,47 @@ class TcpRelay implements Relay {
 
   destroy(): void {
     if (this.#openSockets > 0) this.#ending = 'stopped'
+    this.#destroySockets()
+  }
+
+  #destroySockets(): void {
     this.client.destroy()
     this.#backend.destroy()
+  }
+
+  #dial(redials: number): Socket {
+    const { dialAddress } = this.target
+    const backend = connect({
+      ...SOCKET_OPTIONS,
+      host: dialAddress?.ip ?? '127.0.0.1',
+      // A port that does not exist is refused with each connection, and the proxy goes on.
+      port: dialAddress?.port ?? 0,
+    })
+    backend.on('close', this.#socketClosed)
+    backend.on(
+      'error',
+      this.#confined((err: Error) => this.#backendFailed(err)),
+    )
+    backend.once(
+      'connect',
+      this.#confined(() => {
+        if (isSelfConnected(backend)) this.#redial(backend, redials)
+        else this.#join()
+      }),
+    )
+    return backend
+  }
+
+  /** The kernel has connected the socket to itself: nobody listens there, see Go's net package, tcpsock_posix.go. */
+  #redial(selfConnected: Socket, redials: number): void {
+    selfConnected.off('close', this.#socketClosed)
+    selfConnected.resetAndDestroy()
+    if (redials > 0) {
+      this.#backend = this.#dial(redials - 1)
+      return
+    }
+    this.#openSockets--
+    this.#backendFailed(refusedConnection())
   }
 
   #join(): void {
@@ -83,13 +113,25 @@ class TcpRelay implements Relay {
 
   /** Pipes one side into the other, and passes on how it ends. */
   #pipe(from: Socket, to: Socket, ending: RelayEnding): void {
-    from.on('end', () => {
-      if (!wasReset(from)) return void to.end()
-      this.#ending = ending
-      from.destroy()
-      reset(to)
-    })
+    from.on(
+      'end',
+      this.#confined(() => {
+        if (!wasReset(from)) {
+          watchHalfClosed(from)
+          return void to.end()
+        }
+        this.#ending = ending
+        from.destroy()
+        reset(to)
+      }),
+    )
     from.pipe(to, { end: false })
+  }
+
+  #clientFailed(): void {
+    this.#ending = 'client-reset'
+    if (this.#backend.connecting) this.#backend.destroy()
+    else reset(this.#backend)
   }
 
   #backendFailed(err: Error): void {
@@ -106,6 +148,23 @@ class TcpRelay implements Relay {
   readonly #socketClosed = (): void => {
     if (--this.#openSockets === 0) this.events.relayClosed(this, this.#ending)
   }
+
+  /** A handler whose exceptions end this relay, and not the process. */
+  #confined<Args extends unknown[]>(handle: (...args: Args) => void): (...args: Args) => void {
+    return (...args) => {
+      try {
+        handle(...args)
+      } catch (err) {
+        this.#ending = 'fault'
+        this.events.relayFaulted(err)
+        this.#destroySockets()
+      }
+    }
+  }
+}
+
+function isSelfConnected({ localAddress, localPort, remoteAddress, remotePort }: Socket): boolean {
+  return localPort === remotePort && localAddress === remoteAddress
 }
 
 /**

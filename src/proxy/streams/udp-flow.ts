@@ -2,12 +2,14 @@ import { createSocket, type Socket } from 'node:dgram'
 import { errnoCode } from '../../linux/errno.js'
 import { isIpv6 } from '../../linux/sockets/ip-address.js'
 import type { Backend } from '../backend.js'
-import { MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
+import { isNetworkError, MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
 import { invalidArgument } from '../listen-error.js'
 import type { ReceivedDatagram } from './received-datagram.js'
 
 /** Datagrams that a flow keeps until its socket is connected. */
 const MAX_WAITING = 64
+/** Datagrams that wait in this process are dropped beyond this, bytes: libuv's queue has no limit of its own. */
+const MAX_QUEUE = 256 * 1024
 
 /** @see DatagramTransport.openFlow */
 export class UdpFlow implements Flow<ReceivedDatagram> {
@@ -18,7 +20,7 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
   #waiting: Buffer[] = []
 
   constructor(
-    client: ReceivedDatagram,
+    private readonly client: ReceivedDatagram,
     { dialAddress }: Backend,
     private readonly events: FlowEvents,
   ) {
@@ -28,25 +30,33 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
       // There is nothing to look up: the name is an address.
       lookup: (name, _options, done) => done(null, name, isIpv6(name) ? 6 : 4),
     })
-    this.#socket.on('message', (reply) => {
-      events.replied(reply.length)
-      client.reply(reply)
+    this.#socket.on('message', (reply) => this.#confined(() => this.#reply(reply)))
+    this.#socket.on('error', (err) => {
+      if (!this.#isConnected || !isNetworkError(err)) this.#fail(err)
     })
-    this.#socket.on('error', (err) => this.#fail(err))
     // If it fails, Node calls the listener of 'connect' with the error.
-    if (dialAddress) this.#socket.connect(port, ip, (err?: Error) => this.#connected(err))
-    else this.#fail(invalidArgument())
+    if (dialAddress) {
+      this.#socket.connect(port, ip, (err?: Error) => this.#confined(() => this.#connected(err)))
+    } else {
+      this.#fail(invalidArgument())
+    }
   }
 
   send({ data }: ReceivedDatagram): void {
     if (this.#isConnected) this.#send(data, MAX_RETRIES)
     else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(data)
+    else this.events.dropped()
   }
 
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#socket.close()
+  }
+
+  #reply(reply: Buffer): void {
+    if (this.client.reply(reply)) this.events.replied(reply.length)
+    else this.events.dropped()
   }
 
   #connected(err: Error | undefined): void {
@@ -59,10 +69,21 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
 
   #send(data: Buffer, retries: number): void {
     if (this.#isClosed) return
+    if (this.#socket.getSendQueueSize() > MAX_QUEUE) return this.events.dropped()
     this.#socket.send(data, (err) => {
       // The kernel reports the refusal of an earlier datagram, and has not sent this one, see udp(7).
-      if (err && errnoCode(err) === 'ECONNREFUSED' && retries > 0) this.#send(data, retries - 1)
+      if (!err || errnoCode(err) !== 'ECONNREFUSED' || retries === 0) return
+      this.#confined(() => this.#send(data, retries - 1))
     })
+  }
+
+  /** An exception ends this flow, and not the process. */
+  #confined(handle: () => void): void {
+    try {
+      handle()
+    } catch (err) {
+      this.#fail(err as Error)
+    }
   }
 
   #fail(err: Error): void {

@@ -1,8 +1,9 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { loadCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
+import { AF_INET6 } from '../../linux/ffi/constants.js'
 import { isIpv6, isWildcard } from '../../linux/sockets/ip-address.js'
 import { openPortSocket } from '../../linux/sockets/port-socket.js'
-import { isPort, joinHostPort } from '../../ports/host-port.js'
+import { isPort } from '../../ports/host-port.js'
 import {
   RECEIVE_BUFFER,
   type DatagramTransport,
@@ -15,6 +16,9 @@ import type { ProxyObserver } from '../observer.js'
 import { listenIp, type PublishedPort } from '../published-port.js'
 import type { ReceivedDatagram } from './received-datagram.js'
 import { UdpFlow } from './udp-flow.js'
+
+/** Replies that wait in this process are dropped beyond this, bytes: libuv's queue has no limit of its own. */
+const MAX_QUEUE = 1024 * 1024
 
 /** UDP on dgram sockets. */
 export function udpTransport(observer: ProxyObserver): DatagramTransport<ReceivedDatagram> {
@@ -30,7 +34,7 @@ export function udpTransport(observer: ProxyObserver): DatagramTransport<Receive
       return socket
     },
     openFlow: (first, backend, events) => new UdpFlow(first, backend, events),
-    clientAddress: ({ client }) => joinHostPort(client.ip, client.port),
+    clientAddress: ({ client }) => client,
   }
 }
 
@@ -42,7 +46,7 @@ async function openSocket(
   if (port.listenFd !== undefined) checkListenFd('udp', port.listenFd)
   const fd = port.listenFd ?? bindWithSyscalls(port)
   const socket = createSocket({
-    ...(isIpv6(listenIp(port)) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' }),
+    ...(isIpv6Socket(port, fd) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' }),
     recvBufferSize: RECEIVE_BUFFER,
   })
   try {
@@ -54,8 +58,11 @@ async function openSocket(
   }
   socket.on('message', (data: Buffer, from: RemoteInfo) => {
     const client = { ip: from.address, port: from.port }
-    const reply = (answer: Buffer): void =>
+    const reply = (answer: Buffer): boolean => {
+      if (socket.getSendQueueSize() > MAX_QUEUE) return false
       socket.send(answer, client.port, client.ip, () => undefined)
+      return true
+    }
     try {
       events.received(`${client.ip} ${client.port}`, { data, client, reply }, data.length)
     } catch (err) {
@@ -63,6 +70,12 @@ async function openSocket(
     }
   })
   return portSocket(socket, fd, events)
+}
+
+/** The family of a socket that was handed over may differ from the address, which is only a name then. */
+function isIpv6Socket(port: PublishedPort, fd: number | undefined): boolean {
+  const family = fd === undefined ? undefined : loadCheckedSyscalls()?.family(fd)
+  return family === undefined ? isIpv6(listenIp(port)) : family === AF_INET6
 }
 
 /**

@@ -85,7 +85,7 @@ t.test('SIGUSR2 replaces it by the installed version', async (t) => {
   const launcher = await old.publish(echo)
   old.child.kill('SIGUSR2')
   t.match(await old.exit, { code: 0 })
-  const pid = Number(readFileSync(join(old.folder, 'pid'), 'utf8').split(' ')[0])
+  const pid = Number(readFileSync(join(old.folder, 'pid'), 'utf8'))
   t.teardown(() => kill(pid))
   t.not(pid, old.pid)
   t.equal(await exchange(t, launcher.port, 'served'), 'served')
@@ -225,7 +225,7 @@ t.test('the old one is killed in the middle: the new one has all of it', async (
     const launchers = await Promise.all(Array.from({ length: 40 }, () => old.publish(echo)))
     const starting = startProxyd(t, { folder: old.folder, args: ['--replace'] })
     // As soon as the request has been sent.
-    await until(() => readFileSync(join(old.folder, 'pid'), 'utf8').split(' ')[0] !== `${old.pid}`)
+    await until(() => readFileSync(join(old.folder, 'pid'), 'utf8') !== `${old.pid}\n`)
     old.child.kill('SIGKILL')
     const next = await starting
     await until(async () => (await portsOf(next.folder)).length === launchers.length)

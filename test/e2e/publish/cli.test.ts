@@ -42,7 +42,7 @@ t.test('a command line that makes no sense: one line, exit code 2', async (t) =>
     ['ls -H fd://', 'docker-publish: the host "fd://" is for the daemon only'],
     [
       'daemon -H tcp://192.0.2.1:2385',
-      'docker-publish: tcp://192.0.2.1:2385 would let everybody who can reach it',
+      'docker-publish: tcp://192.0.2.1:2385 would give every client in the network',
     ],
     ['run --log-level loud -p 80 127.0.0.1', 'docker-publish: invalid value: log-level is'],
   ]

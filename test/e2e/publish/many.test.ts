@@ -8,7 +8,7 @@ import { until } from '../../lib/until.js'
 
 t.test('many publications come and go, and leave nothing behind', async (t) => {
   const heap = liveHeap(t)
-  const daemon = await startDaemon(t, { env: heap.env }, '--log-level', 'error')
+  const daemon = await startDaemon(t, heap, '--log-level', 'error')
   const { pid } = daemon.running
   const round = async (count: number): Promise<void> => {
     const names = await Promise.all(

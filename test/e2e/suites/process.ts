@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
 import type { Test } from 'tap'
+import { IGNORED_SIGNALS } from '../../../src/linux/signals.js'
 import { ORIGINAL, proxyFlags, stop } from '../../lib/program.js'
 import type { Target } from '../../lib/target.js'
 import { dial, exchange, readAll, startBackend, startEcho } from '../../lib/sockets.js'
@@ -80,9 +81,9 @@ export function processSuite(t: Test, target: Target): void {
     t.match(await target.logOf(running), /Proxy stopped/)
   })
 
-  t.test('signals that are nothing to a program in Go are nothing to it', async (t) => {
+  t.test('signals that Go programs ignore are ignored', async (t) => {
     const running = await target.startProxy(t, await startEcho(t))
-    for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const) {
+    for (const signal of IGNORED_SIGNALS) {
       running.child.kill(signal)
       t.equal(await exchange(t, running.port, signal), signal)
     }

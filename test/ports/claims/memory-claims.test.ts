@@ -21,8 +21,8 @@ t.test('an overlapping port is refused with its holder, until it is released', a
   ]) {
     t.ok((await claims.claim(other, holder('c'))).claim)
   }
-  claim?.release()
-  claim?.release()
+  await claim?.release()
+  await claim?.release()
   t.equal(await claims.holderOf(tcp('127.0.0.1', 80)), undefined)
   t.ok((await claims.claim(tcp('127.0.0.1', 80), holder('b'))).claim)
 })
@@ -39,8 +39,8 @@ t.test('of two claims at the same moment one succeeds', async (t) => {
 t.test('a released claim does not release a later one of the same port', async (t) => {
   const claims = new MemoryClaims()
   const first = (await claims.claim(tcp('0.0.0.0', 80), holder('a'))).claim
-  first?.release()
+  await first?.release()
   await claims.claim(tcp('0.0.0.0', 80), holder('b'))
-  first?.release()
+  await first?.release()
   t.match(await claims.holderOf(tcp('0.0.0.0', 80)), { name: 'b' })
 })

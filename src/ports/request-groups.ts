@@ -1,0 +1,60 @@
+import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
+import type { PortRequest } from './port-spec.js'
+
+/** Requests that differ only in their addresses. They get the same host port, as in dockerd. */
+export interface RequestGroup extends Pick<
+  PortRequest,
+  'protocol' | 'hostPorts' | 'containerPort'
+> {
+  /** The addresses, and the request that each one comes from. */
+  readonly addresses: { readonly ip: string; readonly request: PortRequest }[]
+}
+
+/**
+ * Groups requests. The same exact port for the same container port counts once. Equal requests with a choice get different ports, so each
+ * has a group of its own.
+ * @param allAddresses the addresses of a request without one
+ * @returns exact ports before ranges, and ranges before any port: requests without a choice go first
+ */
+export function groupRequests(
+  requests: readonly PortRequest[],
+  allAddresses: readonly string[],
+): RequestGroup[] {
+  const groups = new Map<string, RequestGroup[]>()
+  for (const request of requests) {
+    const { protocol, hostPorts, containerPort } = request
+    const key = `${hostPorts?.first ?? ''}-${hostPorts?.last ?? ''}:${containerPort}/${protocol}`
+    const similar = groups.get(key) ?? []
+    groups.set(key, similar)
+    if (isExact(request) && similar.some((group) => hasAddress(group, request))) continue
+    const ips = request.ip === undefined ? allAddresses : [request.ip]
+    const addresses = ips.map((ip) => ({ ip, request }))
+    const group = isExact(request) ? undefined : similar.find((each) => fits(each, ips))
+    if (group) group.addresses.push(...addresses)
+    else similar.push({ protocol, containerPort, ...(hostPorts ? { hostPorts } : {}), addresses })
+  }
+  return [...groups.values()].flat().sort((a, b) => freedom(a) - freedom(b))
+}
+
+/** Whether a request names one host port. */
+export function isExact({ hostPorts }: Pick<PortRequest, 'hostPorts'>): boolean {
+  return hostPorts !== undefined && hostPorts.first === hostPorts.last
+}
+
+function freedom({ hostPorts }: RequestGroup): number {
+  return hostPorts ? hostPorts.last - hostPorts.first : Number.MAX_SAFE_INTEGER
+}
+
+function hasAddress({ addresses }: RequestGroup, { ip }: PortRequest): boolean {
+  return addresses.some(({ request }) => request.ip === ip)
+}
+
+/** Whether none of the addresses excludes one of the group. */
+function fits({ addresses }: RequestGroup, ips: readonly string[]): boolean {
+  return !addresses.some(({ ip }) => ips.some((each) => exclude(ip, each)))
+}
+
+function exclude(a: string, b: string): boolean {
+  if (isIpv6(a) !== isIpv6(b)) return false
+  return a === b || isWildcard(a) || isWildcard(b)
+}

@@ -1,0 +1,32 @@
+import { sendRequest } from './status-socket.js'
+
+/** `backend IP`: forward new connections to another address of the container. */
+export const BACKEND_REQUEST = 'backend'
+/** `drain MILLISECONDS`: stop listening, and end after the last connection or this time. */
+export const DRAIN_REQUEST = 'drain'
+
+/**
+ * Has a proxy forward to another address of the container.
+ * @param path of its status socket
+ * Rejects if it does not reply, or refuses.
+ */
+export async function orderBackend(path: string, ip: string): Promise<void> {
+  await order(path, `${BACKEND_REQUEST} ${ip}`)
+}
+
+/**
+ * Has a proxy stop listening, and end after its last connection.
+ * @param path of its status socket
+ * @param drainMs the time that its connections have, milliseconds
+ * Rejects if it does not reply, or refuses.
+ */
+export async function orderDrain(path: string, drainMs: number): Promise<void> {
+  await order(path, `${DRAIN_REQUEST} ${drainMs}`)
+}
+
+async function order(path: string, request: string): Promise<void> {
+  const { value, connection } = await sendRequest(path, request)
+  connection.destroy()
+  const { error } = value as { error?: string }
+  if (error !== undefined) throw new Error(error)
+}

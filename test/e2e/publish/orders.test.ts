@@ -1,0 +1,94 @@
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { Controller } from '../../../src/controller/controller.js'
+import { orderBackend, orderDrain } from '../../../src/status/proxy-orders.js'
+import { makeFakeProxy } from '../../lib/fake-proxy.js'
+import { freeRow } from '../../lib/free-row.js'
+import { MemoryLog } from '../../lib/memory-log.js'
+import { PROGRAM } from '../../lib/program.js'
+import { startDaemon } from '../../lib/publish.js'
+import { dial, exchange, readAll, startBackend, startEcho } from '../../lib/sockets.js'
+import { until } from '../../lib/until.js'
+
+/* Orders to proxies that run: they take them on their status sockets. */
+
+/** A server on all addresses that tells on which one it was reached. @returns its port */
+async function startMirror(t: Parameters<typeof startBackend>[0]): Promise<number> {
+  const { port } = await startBackend(
+    t,
+    (socket) => socket.end(socket.localAddress ?? ''),
+    '0.0.0.0',
+  )
+  return port
+}
+
+for (const isolation of ['process', 'shared'] as const) {
+  t.test(`isolation ${isolation}: the backend changes, and a drain waits`, async (t) => {
+    const daemon = await startDaemon(t)
+    const container = await startMirror(t)
+    const port = freeRow(1)
+    const ports = [`127.0.0.1:${port}:${container}`]
+    await daemon.client.add({ name: 'a', backend: '127.0.0.1', ports, isolation })
+    const [socket = ''] = readdirSync(join(daemon.folder, 'exec')).filter((name) =>
+      name.endsWith('.socket'),
+    )
+    const path = join(daemon.folder, 'exec', socket)
+    t.equal(await exchange(t, port, ''), '127.0.0.1')
+    await orderBackend(path, '127.0.0.2')
+    t.equal(await exchange(t, port, ''), '127.0.0.2')
+    await t.rejects(orderBackend(path, 'nonsense'), { message: /"nonsense" is not an IP address/ })
+
+    const { ports: before } = await daemon.client.get('a')
+    await orderDrain(path, 600_000)
+    await until(async () => {
+      const { ports: now } = await daemon.client.get('a')
+      return now[0]?.state === 'up' && now[0].pid !== before[0]?.pid
+    })
+    t.equal(await exchange(t, port, ''), '127.0.0.1', 'another process serves the port')
+  })
+}
+
+function startController(t: Parameters<typeof startBackend>[0]): Controller {
+  const { runFolder } = makeFakeProxy(t)
+  const program = { path: PROGRAM, takesSocket: true, isOurs: true }
+  const controller = new Controller({ program, runFolder, log: new MemoryLog() })
+  t.teardown(() => controller.close())
+  return controller
+}
+
+t.test('a publication whose container gets another address keeps its process', async (t) => {
+  const controller = startController(t)
+  const container = await startMirror(t)
+  const port = freeRow(1)
+  const { name, ports } = await controller.add({
+    backend: '127.0.0.1',
+    ports: [`127.0.0.1:${port}:${container}`],
+  })
+  t.equal(await exchange(t, port, ''), '127.0.0.1')
+  await controller.changeBackend(name, '127.0.0.2')
+  t.equal(await exchange(t, port, ''), '127.0.0.2')
+  t.match(await controller.get(name), {
+    backend: '127.0.0.2',
+    ports: [{ pid: ports[0]?.pid, restarts: 0 }],
+  })
+})
+
+t.test('open connections of a withdrawn publication end by themselves', async (t) => {
+  const controller = startController(t)
+  const echo = await startEcho(t)
+  const port = freeRow(1)
+  const { name } = await controller.add({
+    backend: echo.ip,
+    ports: [`127.0.0.1:${port}:${echo.port}`],
+  })
+  const client = await dial(t, port)
+  client.write('a')
+  await once(client, 'data')
+  const removed = controller.remove(name, { drainMs: 600_000 })
+  client.end('b')
+  t.equal(await readAll(client), 'b')
+  await removed
+  t.same(await controller.list(), [])
+})
