@@ -10,7 +10,7 @@ import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { ListenError, type Proxy } from './proxy/engine.js'
 import { FlagError, parseFlags, publishedPortOf, usage, type Flags } from './proxy/flags.js'
 import { LISTEN_FD } from './proxy/inherited-descriptors.js'
-import { brokenListenerMessage } from './proxy/listen-error.js'
+import { brokenListenerMessage, tooFewDescriptors } from './proxy/listen-error.js'
 import { logListening, LogObserver } from './proxy/log-observer.js'
 import { PROXY_NAME } from './proxy/proxy-command.js'
 import type { PublishedPort } from './proxy/published-port.js'
@@ -73,6 +73,7 @@ async function publish(flags: Flags): Promise<Published> {
   if (readIsolation(process.env) === 'shared') throw noProxydError()
   const log = StderrLog.open(PROXY_NAME, settings.logLevel)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
+  if (descriptors.isTooSmall) throw tooFewDescriptors(port)
   const observer = new LogObserver(log, port.protocol)
   const proxy = await openEngine(settings, log).listen(port, { observer }, { descriptors })
   return { port, proxy, descriptors, log }

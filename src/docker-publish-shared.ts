@@ -13,7 +13,7 @@ import {
   STATUS_FD,
   STATUS_READY,
 } from './proxy/inherited-descriptors.js'
-import { brokenListenerMessage } from './proxy/listen-error.js'
+import { brokenListenerMessage, tooFewDescriptors } from './proxy/listen-error.js'
 import { LogObserver } from './proxy/log-observer.js'
 import { readSettings } from './proxy/settings.js'
 import { serveOwnStatus, type OwnPort } from './status/own-status.js'
@@ -35,6 +35,8 @@ async function main(): Promise<void> {
   const log = StderrLog.open(SHARED_PROGRAM_NAME, settings.logLevel)
   const engine = openEngine(settings, log)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
+  const [first] = ports
+  if (first && descriptors.isTooSmall) throw tooFewDescriptors(first)
   const served = await Promise.all(
     ports.map(async (port, i): Promise<OwnPort> => {
       const inherited = { ...port, listenFd: SHARED_FIRST_LISTEN_FD + i }

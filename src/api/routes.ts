@@ -106,6 +106,8 @@ export function addOtherRoutes(
   app.get(
     '/events',
     {
+      // Its stream would have no reader.
+      exposeHeadRoute: false,
       schema: {
         summary:
           'Events from now on, one JSON object per line, until the client closes the connection',

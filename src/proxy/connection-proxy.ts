@@ -1,6 +1,7 @@
 import { deferred } from '../deferred.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { keepYoungGenerationSmall } from '../memory/heap.js'
+import { releaseMemorySoon } from '../memory/release-memory.js'
 import { Backend } from './backend.js'
 import type { PausableListener } from './descriptor-budget.js'
 import {
@@ -78,6 +79,8 @@ export interface RelayEvents {
   relayClosed(relay: Relay, ending: RelayEnding): void
 }
 
+/** After this many connections, memory is released as soon as none is open. */
+const BURST = 1_000
 /** A port with this many open connections is likely to get many more. */
 const MANY_CONNECTIONS = 1_000
 
@@ -105,6 +108,8 @@ class ConnectionProxy<Client>
   #listener!: Listener
   #unregister!: () => void
   #isDraining = false
+  /** Connections that had been accepted when memory was released. */
+  #acceptedAtRelease = 0
   #drainTimer: NodeJS.Timeout | undefined
 
   constructor(
@@ -238,6 +243,10 @@ class ConnectionProxy<Client>
       this.options.observer.relayClosed({ client, bytesIn, bytesOut, durationMs, ending })
     }
     this.context.descriptors.release()
+    if (counters.active === 0 && counters.accepted - this.#acceptedAtRelease >= BURST) {
+      this.#acceptedAtRelease = counters.accepted
+      releaseMemorySoon()
+    }
     if (this.#isDraining && counters.active === 0) this.stop()
   }
 

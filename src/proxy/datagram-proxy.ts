@@ -3,6 +3,7 @@ import { errnoCode } from '../linux/errno.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { joinHostPort } from '../ports/host-port.js'
 import { Backend } from './backend.js'
+import type { FlowOwner } from './descriptor-budget.js'
 import {
   zeroCounters,
   type Counters,
@@ -41,8 +42,6 @@ export const MAX_RETRIES = 3
 export const RECEIVE_BUFFER = 2 * 1024 * 1024
 /** Flows of a port at most. The table of the original grows without limit. */
 const MAX_FLOWS = 16_384
-/** A flow has one socket, a relay has two. */
-const RELAYS_PER_FLOW = 1 / 2
 
 /**
  * How an engine receives datagrams of a port and sends them to the backend. `Datagram` is a received datagram in the engine's own form,
@@ -111,7 +110,7 @@ export async function listenForDatagrams<Datagram>(
   return proxy
 }
 
-class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
+class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, FlowOwner {
   readonly #counters = zeroCounters()
   readonly #flows = new FlowTable<Flow<Datagram>>()
   #backend: Backend
@@ -120,6 +119,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
   readonly #tracked = new Map<FlowEntry<Flow<Datagram>>, { client: string; openedAt: number }>()
   readonly #idleMs: number
   #socket!: PortSocket
+  #unregister!: () => void
   #sweep: NodeJS.Timeout | undefined
   #drainTimer: NodeJS.Timeout | undefined
   #isDraining = false
@@ -144,6 +144,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
       this.#socket.close()
       throw err
     }
+    this.#unregister = this.context.descriptors.registerFlows(this)
     this.#sweep = setInterval(() => this.#endIdleFlows(), this.#idleMs / 4).unref()
   }
 
@@ -193,6 +194,14 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
     entry.flow.send(datagram)
   }
 
+  get flowCount(): number {
+    return this.#flows.size
+  }
+
+  evictOldestFlow(): void {
+    if (this.#flows.oldest) this.#endFlow(this.#flows.oldest, 'evicted')
+  }
+
   listenerBroke(reason: Error): void {
     this.#close(reason)
   }
@@ -214,9 +223,8 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
 
   #openFlow(key: string, first: Datagram): FlowEntry<Flow<Datagram>> {
     const { observer } = this.options
-    const { descriptors } = this.context
     this.#makeRoom()
-    const flow = this.transport.openFlow(first, this.#backend, {
+    const flow = this.#openTransportFlow(first, {
       replied: (bytes) => {
         this.#counters.bytesOut += bytes
         entry.bytesOut += bytes
@@ -234,7 +242,6 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
     this.#flows.add(entry)
     this.#counters.accepted++
     this.#counters.active++
-    descriptors.acquire(RELAYS_PER_FLOW)
     observer.accepted()
     if (observer.wantsRelays) {
       const { ip, port } = this.transport.clientAddress(first)
@@ -244,15 +251,22 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
     return entry
   }
 
+  #openTransportFlow(first: Datagram, events: FlowEvents): Flow<Datagram> {
+    try {
+      return this.transport.openFlow(first, this.#backend, events)
+    } catch (err) {
+      this.context.descriptors.releaseFlow()
+      throw err
+    }
+  }
+
   #makeRoom(): void {
     const { descriptors } = this.context
-    const flows = this.#flows
-    if (descriptors.isExhausted && descriptors.shouldReportShortage()) {
-      this.options.observer.shortage({ effect: 'flows-evicted', flows: flows.size })
+    if (descriptors.flowsAreShort && descriptors.shouldReportShortage()) {
+      this.options.observer.shortage({ effect: 'flows-evicted', flows: this.#flows.size })
     }
-    while (flows.oldest && (flows.size >= MAX_FLOWS || descriptors.isExhausted)) {
-      this.#endFlow(flows.oldest, 'evicted')
-    }
+    while (this.#flows.size >= MAX_FLOWS) this.evictOldestFlow()
+    descriptors.acquireFlow(this)
   }
 
   #flowBroke(entry: FlowEntry<Flow<Datagram>>, err: Error): void {
@@ -273,7 +287,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
       const { client } = tracked
       this.options.observer.relayClosed({ client, bytesIn, bytesOut, durationMs, ending })
     }
-    this.context.descriptors.release(RELAYS_PER_FLOW)
+    this.context.descriptors.releaseFlow()
     if (this.#isDraining && this.#counters.active === 0) this.#close()
   }
 
@@ -286,6 +300,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram> {
   #close(reason?: Error): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#unregister()
     clearInterval(this.#sweep)
     clearTimeout(this.#drainTimer)
     this.#socket.close()

@@ -6,6 +6,14 @@ import { engineDescriptors } from './descriptor-shares.js'
 const RESERVED_DESCRIPTORS = 16
 /** A relay has two sockets. */
 const DESCRIPTORS_PER_RELAY = 2
+/** A flow has one socket, counted in relays. */
+const RELAYS_PER_FLOW = 1 / 2
+/** With a higher limit there is room for connections at every start, descriptors. */
+const LOW_LIMIT = 256
+/** The share of the budget that ports may take at most: the rest is for connections to them. */
+const SHARE_OF_PORTS = 3 / 4
+/** The share of the budget that UDP flows may take at most while there are listeners: anybody can open flows, with a forged address. */
+const SHARE_OF_FLOWS = 1 / 2
 /** A shortage that comes and goes is reported at most once per interval, milliseconds. */
 const REPORT_INTERVAL_MS = 60_000
 /** During a shortage, time between two looks for descriptors that others have closed, milliseconds. */
@@ -17,6 +25,13 @@ export interface PausableListener {
   resume(): void
 }
 
+/** A port with UDP flows. Each flow can be ended at any time: the client gets another one with its next datagram. */
+export interface FlowOwner {
+  readonly flowCount: number
+  /** Ends the flow that was idle the longest. */
+  evictOldestFlow(): void
+}
+
 /**
  * How many relays a process can have. accept(2) without a free descriptor fails, and libuv then drops all connections in the backlog.
  * Therefore all listeners of the process pause before it comes to that.
@@ -26,6 +41,9 @@ export class DescriptorBudget {
   #relays = 0
   readonly #reports = new Throttle(REPORT_INTERVAL_MS)
   readonly #listeners = new Set<PausableListener>()
+  readonly #flowOwners = new Set<FlowOwner>()
+  #ports = 0
+  #flows = 0
   #isShort = false
   /** Whether other parts of the process also open and close descriptors. */
   #sharesDescriptors = false
@@ -50,7 +68,16 @@ export class DescriptorBudget {
   /** Relays at most. */
   get capacity(): number {
     // Measured with the first relay, not at start-up. If /proc can't be opened, no descriptor is left.
-    return (this.#capacity ??= measureCapacity(this.threads, 0) ?? 1)
+    return (this.#capacity ??= Math.max(1, measureCapacity(this.threads, 0) ?? 1))
+  }
+
+  /** Whether the process has too few descriptors to forward anything. Measured only where the limit is low, because it takes time. */
+  get isTooSmall(): boolean {
+    try {
+      return descriptorLimit() < LOW_LIMIT && (measureCapacity(this.threads, 0) ?? 0) < 1
+    } catch {
+      return true // No descriptor is left to read the limit with.
+    }
   }
 
   get isExhausted(): boolean {
@@ -61,6 +88,58 @@ export class DescriptorBudget {
   acquire(relays = 1): void {
     this.#relays += relays
     this.#pauseIfShort()
+  }
+
+  /** Whether one more port would leave room for connections. */
+  get hasRoomForPort(): boolean {
+    return !this.isExhausted && this.#ports + 1 <= this.capacity * SHARE_OF_PORTS
+  }
+
+  /** Counts a port in, which needs as many descriptors as a relay: its socket, and one for its launcher. */
+  acquirePort(): void {
+    this.#ports++
+    this.acquire()
+  }
+
+  /** Counts a port out. */
+  releasePort(): void {
+    this.#ports--
+    this.release()
+  }
+
+  /**
+   * Registers a port with UDP flows.
+   * @returns a function that ends this
+   */
+  registerFlows(owner: FlowOwner): () => void {
+    this.#flowOwners.add(owner)
+    return () => void this.#flowOwners.delete(owner)
+  }
+
+  /**
+   * Counts a flow in. Where there is no room, flows make room that were idle the longest: those of the port itself if it has more than its
+   * share, else those of the port with the most.
+   */
+  acquireFlow(owner: FlowOwner): void {
+    while (this.flowsAreShort && this.#flows > 0) {
+      const victim = this.#victimFor(owner)
+      if (victim.flowCount === 0) break
+      victim.evictOldestFlow()
+    }
+    this.#flows++
+    this.acquire(RELAYS_PER_FLOW)
+  }
+
+  /** Counts a flow out. */
+  releaseFlow(): void {
+    this.#flows--
+    this.release(RELAYS_PER_FLOW)
+  }
+
+  /** Whether one more flow has to replace another one. */
+  get flowsAreShort(): boolean {
+    const share = this.#listeners.size > 0 ? SHARE_OF_FLOWS : 1
+    return this.isExhausted || (this.#flows + 1) * RELAYS_PER_FLOW > this.capacity * share
   }
 
   /** Counts a relay out, and resumes the listeners if there is room again. */
@@ -94,6 +173,13 @@ export class DescriptorBudget {
   /** Whether to report a shortage now. A lasting shortage is reported once per interval. */
   shouldReportShortage(): boolean {
     return this.#reports.allows()
+  }
+
+  #victimFor(owner: FlowOwner): FlowOwner {
+    if (owner.flowCount > this.#flows / this.#flowOwners.size) return owner
+    let victim = owner
+    for (const each of this.#flowOwners) if (each.flowCount > victim.flowCount) victim = each
+    return victim
   }
 
   #remeasureSoon(): void {
@@ -130,7 +216,7 @@ function measureCapacity(threads: number, relays: number): number | undefined {
   try {
     const reserved = RESERVED_DESCRIPTORS + engineDescriptors(threads)
     const free = descriptorLimit() - countOpenDescriptors() - reserved
-    return Math.max(1, Math.floor(relays + free / DESCRIPTORS_PER_RELAY))
+    return Math.max(0, Math.floor(relays + free / DESCRIPTORS_PER_RELAY))
   } catch {
     return undefined
   }

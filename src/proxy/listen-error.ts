@@ -17,6 +17,12 @@ export function bindError(port: PublishedPort, err: unknown): ListenError {
   )
 }
 
+/** The error of a process whose descriptors would not suffice for a single connection. */
+export function tooFewDescriptors(port: PublishedPort): ListenError {
+  const { code, message } = bindError(port, Object.assign(new Error(), { code: 'EMFILE' }))
+  return new ListenError(code, message, 'raise the limit, for example with ulimit -n 1024')
+}
+
 /** The log line for a proxy that stops because its listener broke. @param listening the actual address */
 export function brokenListenerMessage(
   port: PublishedPort,

@@ -56,7 +56,7 @@ export class LaunchedPort implements Pollable {
   ) {
     this.#context = context
     this.#onEnded = onEnded
-    this.#hasRoom = !context.descriptors.isExhausted
+    this.#hasRoom = context.descriptors.hasRoomForPort
     this.#engine = context.engines.engineFor(context.settings)
     this.#log = context.log.child({ launcher: launcher.pid })
   }
@@ -75,8 +75,8 @@ export class LaunchedPort implements Pollable {
     try {
       const port = new LaunchedPort(launcher, context, onEnded)
       context.poller.watch(launcher.pidfd, EPOLL.IN, port)
-      // A listener and its launcher need as many descriptors as a relay. Counted before the port listens, because many may come at once.
-      context.descriptors.acquire()
+      // Counted before the port listens, because many may come at once.
+      context.descriptors.acquirePort()
       return port
     } catch (err) {
       launcher.close()
@@ -170,7 +170,7 @@ export class LaunchedPort implements Pollable {
     if (this.#state.kind === 'ended') return
     this.stopProxy()
     this.#state = { kind: 'ended' }
-    this.#context.descriptors.release()
+    this.#context.descriptors.releasePort()
     if (exitCode !== undefined) this.launcher.tellToExit(exitCode)
     this.#context.poller.unwatch(this.launcher.pidfd)
     this.launcher.close()

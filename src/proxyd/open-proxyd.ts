@@ -26,6 +26,9 @@ export async function openProxyd(
   engines.engineFor(settings)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   // The first read measures the capacity. Sockets that were taken over would lower it.
+  if (!descriptors.hasRoomForPort) {
+    throw Object.assign(new Error('too many open files'), { code: 'EMFILE' })
+  }
   log.debug('Room for ports and connections', { relays: descriptors.capacity })
   const takeover = replace ? await takeOver(statusSocketPath(runDir)) : undefined
   const folder = RunFolder.open(runDir, option, takeover?.lock)

@@ -22,10 +22,15 @@ t.test('many publications come and go, and leave nothing behind', async (t) => {
   await round(10)
   const before = openDescriptors(pid)
   for (let i = 0; i < 9; i++) await round(10)
-  const held = await heap.ask(pid)
-  for (let i = 0; i < 40; i++) await round(10)
-  const growth = (await heap.ask(pid)) - held
-  t.ok(growth < 1024 * 1024, `${growth} bytes more are held after 400 more`)
+  const growths: number[] = []
+  for (let phase = 0; phase < 4; phase++) {
+    const held = await heap.ask(pid)
+    for (let i = 0; i < 10; i++) await round(10)
+    growths.push((await heap.ask(pid)) - held)
+  }
+  // A table that doubles its size is a step in one phase. A leak is in each of them.
+  const least = Math.min(...growths)
+  t.ok(least < 200 * 1024, `${least} bytes more are held after 100 more`)
   await until(() => openDescriptors(pid) <= before)
   t.same(await daemon.client.list(), [])
   t.same(leftovers(daemon.folder), [])
