@@ -67,6 +67,7 @@ const programs = await build({
     'src/docker-publish-shared.ts',
     'src/start.ts',
     'src/proxy/native/worker-thread.ts',
+    'src/daemon/daemon.ts',
   ],
   entryNames: '[name]',
   outdir: NEXT,
@@ -83,7 +84,11 @@ const programs = await build({
       '"use strict";const moduleUrl = require("node:url").pathToFileURL(__filename).href;' +
       'const whenUsed = (name) => new Proxy({}, { get: (_, key) => require(name)[key] });',
   },
-  plugins: [apart(/\/pino-log\.js$/, './pino-log.js')],
+  // The daemon has most of docker-publish's code, which no other command needs.
+  plugins: [
+    apart(/\/pino-log\.js$/, './pino-log.js'),
+    apart(/\/daemon\/daemon\.js$/, './daemon.js'),
+  ],
 })
 // Under dockerd nobody reads stderr, and only people have terminals, so the code that writes lines is loaded when it is needed. In the
 // first file it would cost each start two milliseconds.

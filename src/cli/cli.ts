@@ -1,4 +1,5 @@
-import yargs from 'yargs'
+import yargs, { type CommandModule } from 'yargs'
+import { normalizeArguments, parserError } from './arguments.js'
 import { addCommand } from './commands/add.js'
 import { checkCommand } from './commands/check.js'
 import { daemonCommand } from './commands/daemon.js'
@@ -12,14 +13,32 @@ import { rmCommand } from './commands/rm.js'
 import { runCommand } from './commands/run.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
+import { completeNames } from './completion.js'
 import { parserMessages } from './parser-messages.js'
 import { versionLine } from '../version.js'
 import { UsageError } from './usage-error.js'
 
 /** Options that may be repeated. For all others it would be unclear which one counts. */
-const REPEATABLE: readonly string[] = ['_', 'publish', 'p', 'names']
+const REPEATABLE: readonly string[] = ['_', 'publish', 'p', 'names', 'filter']
 
 const MAX_WIDTH = 100
+
+const COMMANDS = [
+  runCommand,
+  daemonCommand,
+  addCommand,
+  lsCommand,
+  portCommand,
+  inspectCommand,
+  rmCommand,
+  eventsCommand,
+  checkCommand,
+  installCommand,
+  uninstallCommand,
+  demoCommand,
+  versionCommand,
+  dialStdioCommand,
+] as const
 
 /**
  * Runs the controller's command line.
@@ -29,24 +48,25 @@ const MAX_WIDTH = 100
  * Rejects with the error of the command.
  */
 export async function runCli(program: string, args: readonly string[]): Promise<void> {
-  await yargs(args.flatMap(separateShortOption))
+  const words = normalizeArguments(args)
+  const parser = yargs(words)
     .scriptName(program)
     .usage('Usage: $0 COMMAND\n\nPublishes ports of containers, and names the holder of a port.')
-    .command(runCommand)
-    .command(daemonCommand)
-    .command(addCommand)
-    .command(lsCommand)
-    .command(portCommand)
-    .command(inspectCommand)
-    .command(rmCommand)
-    .command(eventsCommand)
-    .command(checkCommand)
-    .command(installCommand)
-    .command(uninstallCommand)
-    .command(demoCommand)
-    .command(versionCommand)
-    .command(dialStdioCommand)
-    .completion('completion', 'Print a script that completes commands in bash or zsh')
+    .completion(
+      'completion',
+      'Print a script that completes commands and names in bash or zsh',
+      (
+        current: string,
+        argv: { _: string[] },
+        byDefault: () => void,
+        done: (completions: string[]) => void,
+      ) => {
+        void completeNames(argv._, current, program).then((names) => {
+          if (names.length > 0) done(names)
+          else byDefault()
+        })
+      },
+    )
     .demandCommand(1, `a command is missing: see ${program} --help`)
     .strict()
     .check(refuseRepetition, true)
@@ -63,15 +83,15 @@ export async function runCli(program: string, args: readonly string[]): Promise<
     .exitProcess(false)
     .fail((message, err: unknown) => {
       if (err instanceof Error && err.name !== 'YError') throw err
-      // yargs writes what is wrong, and what to do, on several lines.
-      throw new UsageError(message.replaceAll(/\n\s*/g, ': '))
+      throw parserError(message, words, program, COMMANDS.map(commandLine))
     })
-    .parseAsync()
+  for (const command of COMMANDS) parser.command(command as CommandModule)
+  await parser.parseAsync()
 }
 
-/** Separates `-p8080:80`, which docker accepts. yargs would parse it as a group of flags. */
-function separateShortOption(arg: string): string[] {
-  return /^-[pH][^=]/.test(arg) ? [arg.slice(0, 2), arg.slice(2)] : [arg]
+/** As `add <backend>`. */
+function commandLine({ command }: { command?: string | readonly string[] | undefined }): string {
+  return String(command)
 }
 
 function refuseRepetition(argv: Record<string, unknown>): true {

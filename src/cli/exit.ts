@@ -1,17 +1,12 @@
-import { HostError } from '../api/host.js'
-import { RequestError } from '../controller/request-error.js'
 import { EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE } from '../exit-codes.js'
 import { errnoCode } from '../linux/errno.js'
-import { PortSpecError } from '../ports/port-spec.js'
-import { Refusal } from '../ports/refusal.js'
+import type { Refusal } from '../ports/refusal.js'
 import { printableJson } from '../printable.js'
-import { SettingError } from '../proxy/settings.js'
 import { reportRefusal } from './conflict-report.js'
 import { complain } from './output.js'
-import { UsageError } from './usage-error.js'
 
-/** Errors of what the user gave. */
-const USAGE_ERRORS = [UsageError, PortSpecError, RequestError, HostError, SettingError]
+/** Codes of errors in what the user gave. Classes say nothing here: the daemon's code is in a file of its own, with classes of its own. */
+const USAGE_CODES = ['EUSAGE', 'EBADPORT', 'EBADHOST', 'EBADSETTING', 'bad-request']
 
 /** Reports why a command has failed, and ends with the exit code of the error. @param program its name in messages */
 export function exitWith(err: unknown, program: string): never {
@@ -32,17 +27,20 @@ function wantsJson(): boolean {
 
 function toJson(err: unknown): object {
   const { message } = err as Error
-  if (err instanceof Refusal) return { code: err.code, message, ...err.details }
+  if (isRefusal(err)) return { code: err.code, message, ...err.details }
   return { code: exitCode(err) === EXIT_USAGE ? 'bad-request' : 'failed', message }
 }
 
 function exitCode(err: unknown): number {
-  if (err instanceof Refusal) return EXIT_REFUSED
-  const isUsage = USAGE_ERRORS.some((kind) => err instanceof kind)
-  return isUsage ? EXIT_USAGE : EXIT_FAILED
+  if (isRefusal(err)) return EXIT_REFUSED
+  return USAGE_CODES.includes(errnoCode(err) ?? '') ? EXIT_USAGE : EXIT_FAILED
 }
 
 function describe(err: unknown, program: string): string {
-  if (err instanceof Refusal) return reportRefusal(err)
+  if (isRefusal(err)) return reportRefusal(err)
   return `${program}: ${err instanceof Error ? err.message : String(err)}`
+}
+
+function isRefusal(err: unknown): err is Refusal {
+  return err instanceof Error && err.name === 'Refusal'
 }

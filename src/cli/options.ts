@@ -8,6 +8,7 @@ import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isola
 import { PORT_GRAMMAR } from '../ports/port-spec.js'
 import { processCommand, processIds } from '../linux/proc/process.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
+import { isTemplate } from './go-template.js'
 import { defaultClientHost } from './paths.js'
 import { UsageError } from './usage-error.js'
 
@@ -93,6 +94,22 @@ export function withFormat<T>(yargs: Argv<T>) {
     requiresArg: true,
     default: 'table' as const,
     describe: 'a table for people, or JSON for programs',
+  })
+}
+
+/** --format of a command that also takes templates. */
+export function withTemplate<T>(yargs: Argv<T>) {
+  return yargs.option('format', {
+    type: 'string',
+    requiresArg: true,
+    default: 'table',
+    describe: 'table, json, or a template as docker takes it: {{.Name}}, {{json .}}',
+    coerce(format: string) {
+      if (format === 'table' || format === 'json' || isTemplate(format)) return format
+      throw new UsageError(
+        `invalid --format ${JSON.stringify(format)}: expected table, json, or a template, for example '{{.Name}}'`,
+      )
+    },
   })
 }
 

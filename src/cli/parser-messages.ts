@@ -6,14 +6,14 @@
 export function parserMessages(program: string): Record<string, string> {
   const advice = `see ${program} --help`
   const messages = {
-    'Not enough non-option arguments: got %s, need at least %s': sameForAnyCount(
-      `an argument is missing: got %s, expected %s; ${advice}`,
-    ),
-    'Unknown argument: %s': sameForAnyCount(`unknown argument: %s; ${advice}`),
+    // parserError replaces these two.
+    'Not enough non-option arguments: got %s, need at least %s':
+      sameForAnyCount('missing argument %s'),
+    'Unknown argument: %s': sameForAnyCount('unknown argument: %s'),
     'Not enough arguments following: %s': `the option %s needs a value; ${advice}`,
-    'Missing required argument: %s': sameForAnyCount('missing option: %s'),
+    'Missing required argument: %s': sameForAnyCount('--%s is missing'),
     'Invalid values:': 'invalid value',
-    'Argument: %s, Given: %s, Choices: %s': '%s is %s, expected one of %s',
+    'Argument: %s, Given: %s, Choices: %s': '--%s is %s, expected one of %s',
   }
   return messages as unknown as Record<string, string>
 }

@@ -10,8 +10,12 @@ const DESCRIPTORS_PER_RELAY = 2
 const RELAYS_PER_FLOW = 1 / 2
 /** With a higher limit there is room for connections at every start, descriptors. */
 const LOW_LIMIT = 256
-/** The share of the budget that ports may take at most: the rest is for connections to them. */
-const SHARE_OF_PORTS = 3 / 4
+/** Descriptors that a process needs for its engine, its listening socket and one relay. */
+const LEAST_DESCRIPTORS = 5
+/** Ports leave this share of the budget to connections, */
+const SHARE_OF_CONNECTIONS = 1 / 16
+/** and at least this many relays. */
+const LEAST_CONNECTIONS = 4
 /** The share of the budget that UDP flows may take at most while there are listeners: anybody can open flows, with a forged address. */
 const SHARE_OF_FLOWS = 1 / 2
 /** A shortage that comes and goes is reported at most once per interval, milliseconds. */
@@ -74,7 +78,8 @@ export class DescriptorBudget {
   /** Whether the process has too few descriptors to forward anything. Measured only where the limit is low, because it takes time. */
   get isTooSmall(): boolean {
     try {
-      return descriptorLimit() < LOW_LIMIT && (measureCapacity(this.threads, 0) ?? 0) < 1
+      const limit = descriptorLimit()
+      return limit < LOW_LIMIT && limit - countOpenDescriptors() < LEAST_DESCRIPTORS
     } catch {
       return true // No descriptor is left to read the limit with.
     }
@@ -92,7 +97,8 @@ export class DescriptorBudget {
 
   /** Whether one more port would leave room for connections. */
   get hasRoomForPort(): boolean {
-    return !this.isExhausted && this.#ports + 1 <= this.capacity * SHARE_OF_PORTS
+    const rest = Math.max(LEAST_CONNECTIONS, this.capacity * SHARE_OF_CONNECTIONS)
+    return !this.isExhausted && this.#ports + 1 + rest <= this.capacity
   }
 
   /** Counts a port in, which needs as many descriptors as a relay: its socket, and one for its launcher. */

@@ -48,6 +48,8 @@ export async function startDaemon(
   t: Test,
   options: {
     dataRoot?: string
+    /** Whether the data root is also the exec root. */
+    hasOneRoot?: boolean
     descriptors?: number
     env?: NodeJS.ProcessEnv
     nodeOptions?: readonly string[]
@@ -60,7 +62,8 @@ export async function startDaemon(
     await until(() => leftovers(folder).length === 0)
     rmSync(folder, { recursive: true, force: true })
   })
-  const { dataRoot = join(folder, 'data'), descriptors, env = {}, nodeOptions } = options
+  const { hasOneRoot = false, descriptors, env = {}, nodeOptions } = options
+  const { dataRoot = join(folder, hasOneRoot ? 'exec' : 'data') } = options
   const program =
     nodeOptions === undefined ? [PUBLISH] : [process.execPath, ...nodeOptions, PUBLISH]
   const command = descriptors === undefined ? program : limited(descriptors)

@@ -66,7 +66,10 @@ t.test('invalid input gets one line that quotes it and states the expected form'
     ['8080:70000', 'the container port 70000 is not between 1 and 65535'],
     ['8009-8000:80', 'the range of host ports 8009-8000 ends before it starts'],
     ['0-10:80', 'a range of host ports starts at 1'],
-    ['8000-8005:9000-9009', '6 host ports for 10 container ports: give as many of both'],
+    [
+      '8000-8005:9000-9009',
+      '6 host ports for 10 container ports: both ranges must have the same length',
+    ],
     ['8080:80 ', 'the container port "80 " is neither'],
     ['-1:80', 'the host port "-1" is neither'],
     ['８０', 'the container port "８０" is neither'],

@@ -2,12 +2,14 @@ import type { CommandModule } from 'yargs'
 import type { Client } from '../../api/client.js'
 import type { DockerPortView, PublicationView } from '../../controller/views.js'
 import { Refusal } from '../../ports/refusal.js'
-import { formatHostPort } from '../../ports/host-port.js'
+import { formatHostPort, joinHostPort } from '../../ports/host-port.js'
+import { formatTemplate, type TemplateRow } from '../go-template.js'
 import { openClient, withClient, type ClientArgs } from '../options.js'
-import { printJson } from '../output.js'
+import { print, printJson } from '../output.js'
 
 interface Args extends ClientArgs {
   names: string[]
+  format: string
 }
 
 export const inspectCommand: CommandModule<object, Args> = {
@@ -21,12 +23,21 @@ export const inspectCommand: CommandModule<object, Args> = {
         demandOption: true,
         describe: 'publications, or ports of dockerd as 0.0.0.0:8080/tcp',
       })
-      .option('format', { choices: ['json'], default: 'json', describe: 'always JSON' })
+      .option('format', {
+        type: 'string',
+        requiresArg: true,
+        default: 'json',
+        describe: 'json, or a template: {{.name}}, {{json .ports}}',
+      })
       .example('$0 inspect web_svr01', 'ports, proxies, restarts, connections')
       .example('$0 inspect 0.0.0.0:8080/tcp', 'a port of dockerd that docker-proxyd serves'),
   handler: async (args) => {
     const client = openClient(args)
-    await printJson(await Promise.all(args.names.map((name) => find(client, name, args.$0))))
+    const found = await Promise.all(args.names.map((name) => find(client, name, args.$0)))
+    if (args.format === 'json') return printJson(found)
+    const rows = found.map((each): TemplateRow => ({ ...each }))
+    const fields = [...new Set(rows.flatMap(Object.keys))]
+    await print(formatTemplate(args.format, rows, fields))
   },
 }
 
@@ -45,12 +56,17 @@ async function find(
         ? new Refusal(err.code, `${err.message}; ${noAnswer.message}`)
         : noAnswer
     })
-    const port = ports.find((each) => nameOf(each) === name)
+    const port = ports.find((each) => [nameOf(each), addressOf(each)].includes(name))
     if (port) return port
     if (ports.length === 0) throw err
     const hint = `it is not a port of dockerd either: ${program} ls --all lists them`
     throw new Refusal(err.code, `${err.message}; ${hint}`)
   }
+}
+
+/** Without a protocol, TCP is meant. */
+function addressOf({ hostIp, hostPort, protocol }: DockerPortView): string | undefined {
+  return protocol === 'tcp' ? joinHostPort(hostIp, hostPort) : undefined
 }
 
 function nameOf({ hostIp, hostPort, protocol }: DockerPortView): string {

@@ -1,12 +1,16 @@
 import type { CommandModule } from 'yargs'
-import type { DockerPortView } from '../../controller/views.js'
-import { formatAll, formatPublications } from '../publication-table.js'
-import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
+import type { DockerPortView, PublicationView } from '../../controller/views.js'
+import { formatDuration } from '../duration.js'
+import { formatTemplate, isTemplate, type TemplateRow } from '../go-template.js'
+import { formatPorts } from '../ports-column.js'
+import { formatAll, formatPublications, formatStatus } from '../publication-table.js'
+import { openClient, withClient, withTemplate, type ClientArgs } from '../options.js'
 import { complain, print, printJson } from '../output.js'
 
 interface Args extends ClientArgs {
   all: boolean
-  format: 'table' | 'json'
+  quiet: boolean
+  format: string
 }
 
 export const lsCommand: CommandModule<object, Args> = {
@@ -14,17 +18,28 @@ export const lsCommand: CommandModule<object, Args> = {
   aliases: ['list', 'ps'],
   describe: 'List all publications',
   builder: (yargs) =>
-    withFormat(withClient(yargs))
+    withTemplate(withClient(yargs))
       .option('all', {
         alias: 'a',
         type: 'boolean',
         default: false,
         describe: 'also list the ports of dockerd that docker-proxyd serves',
       })
-      .example('$0 ls --format json', 'for programs'),
+      .option('quiet', {
+        alias: 'q',
+        type: 'boolean',
+        default: false,
+        describe: 'print only the names of publications',
+      })
+      .example('$0 ls --format json', 'for programs')
+      .example("$0 ls --format '{{.Name}}: {{.Ports}}'", `the fields: ${FIELDS.join(', ')}`),
   handler: async (args) => {
     const client = openClient(args)
     const publications = await client.list()
+    if (args.quiet) return printLines(publications.map(({ name }) => name).join('\n'))
+    if (isTemplate(args.format)) {
+      return printLines(formatTemplate(args.format, publications.map(templateRow), FIELDS))
+    }
     if (!args.all) {
       if (args.format === 'json') await printJson(publications)
       else await print(formatPublications(publications))
@@ -42,6 +57,33 @@ export const lsCommand: CommandModule<object, Args> = {
     await print(formatAll(publications, dockerPorts))
     if (dockerPorts.length === 0) complain(noDockerPorts(args.$0))
   },
+}
+
+/** Fields of a template, see docker ps. */
+const FIELDS = [
+  'Name',
+  'Backend',
+  'Ports',
+  'Status',
+  'Connections',
+  'Uptime',
+  'Created',
+  'Isolation',
+]
+
+function templateRow(publication: PublicationView): TemplateRow {
+  const { name, backend, ports, created, isolation } = publication
+  return {
+    ...{ Name: name, Backend: backend, Ports: formatPorts(ports), Status: formatStatus(ports) },
+    Connections: ports.reduce((sum, { connections }) => sum + connections, 0),
+    Uptime: formatDuration(Date.now() - Date.parse(created)),
+    ...{ Created: created, Isolation: isolation },
+  }
+}
+
+/** Prints lines; nothing if there are none. */
+async function printLines(text: string): Promise<void> {
+  if (text !== '') await print(text)
 }
 
 function noDockerPorts(program: string): string {

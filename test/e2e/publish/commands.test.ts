@@ -150,7 +150,7 @@ t.test('valid hosts, and how they are displayed', async (t) => {
     server.close()
   })
 
-  t.test('the socket is for its owner and group; SIGTERM withdraws everything', async (t) => {
+  t.test('the socket is for its owner and group; SIGTERM closes all ports', async (t) => {
     const socket = join(daemon.folder, 'socket')
     t.equal(statSync(socket).mode & 0o777, 0o660)
     await daemon.client.add({ backend: '127.0.0.1', ports: [spec] })
@@ -158,7 +158,7 @@ t.test('valid hosts, and how they are displayed', async (t) => {
     await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
     t.same(leftovers(daemon.folder), [])
     t.notOk(existsSync(socket))
-    t.same(readdirSync(join(daemon.folder, 'data')), [])
+    t.same(readdirSync(join(daemon.folder, 'exec')), [])
   })
 })
 

@@ -8,8 +8,10 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
+import { request, type IncomingMessage } from 'node:http'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
@@ -18,50 +20,124 @@ import { makeCertificates } from '../../lib/certificates.js'
 import { freeRow } from '../../lib/free-row.js'
 import { missing, notRoot } from '../../lib/program.js'
 import { publish, PUBLISH, startDaemon } from '../../lib/publish.js'
-import { listeningDescriptor } from '../../lib/sockets.js'
+import { openDescriptors } from '../../lib/proc.js'
+import { dial, listeningDescriptor, readAll } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
 const HEADER = /^NAME +BACKEND/
 
-t.test('tcp:// on a loopback address, beside a unix socket', async (t) => {
-  const port = freeRow(1)
-  await startDaemon(t, {}, '-H', `tcp://127.0.0.1:${port}`)
-  const { stdout, code } = await publish(t, ['ls', '-H', `tcp://127.0.0.1:${port}`])
-  t.match(stdout, HEADER)
-  t.equal(code, 0)
-})
+/** Sends a request with these headers. @returns the status */
+async function statusOf(port: number, headers: Record<string, string>): Promise<number> {
+  const sent = request({ host: '127.0.0.1', port, path: '/v1/publications', headers })
+  sent.end()
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  response.resume()
+  return response.statusCode ?? 0
+}
 
-t.test('tcp:// elsewhere takes certificates of both sides', async (t) => {
+t.test('tcp:// on a loopback address is open only if that is requested', async (t) => {
   const port = freeRow(1)
-  const folder = t.testdir()
-  const { server, client } = makeCertificates(folder)
-  const daemon = await startDaemon(t, {}, '-H', `tcp://0.0.0.0:${port}`, ...server)
   const host = ['-H', `tcp://127.0.0.1:${port}`]
-  const good = await publish(t, ['ls', ...host, ...client])
-  t.match(good, { code: 0, stdout: HEADER })
-  t.match((await daemon.cli('ls')).stdout, HEADER, 'the unix socket goes without')
-
-  const others = makeCertificates(t.testdir({ other: {} }) + '/other')
-  t.match(await publish(t, ['ls', ...host, ...others.client]), {
-    code: 1,
-    stderr: /can't reach the daemon/,
-  })
-  t.match(await publish(t, ['ls', ...host]), { code: 1, stderr: /can't reach the daemon/ })
-  const absent = [
-    '--tlsverify',
-    '--tlscacert',
-    '/nowhere',
-    '--tlscert',
-    '/nowhere',
-    '--tlskey',
-    '/nowhere',
-  ]
-  t.match(await publish(t, ['ls', ...host, ...absent]), {
+  t.match(await publish(t, ['daemon', ...host]), {
     code: 2,
     stderr:
-      'docker-publish: can\'t read "/nowhere", named by --tlscacert: no such file or directory\n',
+      /would give every local user the rights of the daemon: use --token-file FILE; use --tlsverify .*; or accept it with --insecure\n$/,
+  })
+  const daemon = await startDaemon(t, {}, ...host, '--insecure')
+  t.match(await publish(t, ['ls', ...host]), { code: 0, stdout: HEADER })
+  t.equal(await statusOf(port, {}), 200)
+  t.equal(await statusOf(port, { host: 'localhost' }), 200)
+  const origin = `http://127.0.0.1:${port}`
+  t.equal(await statusOf(port, { host: `127.0.0.1:${port}`, origin }), 200, 'a page of the daemon')
+  t.equal(await statusOf(port, { host: 'rebound.example' }), 403, 'DNS rebinding')
+  t.equal(await statusOf(port, { origin: 'http://example.com' }), 403, 'a web page')
+  t.equal(await statusOf(port, { 'sec-fetch-site': 'cross-site' }), 403, 'an image of a web page')
+  await daemon.end('SIGTERM')
+  t.match(await daemon.running.stderr, /Every local user can publish ports/)
+})
+
+t.test('tcp:// with a token', async (t) => {
+  const port = freeRow(1)
+  const host = ['-H', `tcp://127.0.0.1:${port}`]
+  const file = join(t.testdir(), 'token')
+  const daemon = await startDaemon(t, {}, ...host, '--token-file', file)
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.match(await publish(t, ['ls', ...host, '--token-file', file]), { code: 0, stdout: HEADER })
+  const env = { DOCKER_PUBLISH_TOKEN_FILE: file }
+  t.match(await publish(t, ['ls', ...host], env), { code: 0, stdout: HEADER })
+  t.match(await publish(t, ['ls', ...host]), {
+    code: 1,
+    stderr: /refused the request: the request has no token: name its file with --token-file/,
+  })
+  t.equal(await statusOf(port, { authorization: 'Bearer wrong' }), 401)
+  const token = readFileSync(file, 'utf8').trim()
+  t.equal(await statusOf(port, { authorization: `Bearer ${token}` }), 200)
+  const authorization = `Bearer ${token}`
+  t.equal(await statusOf(port, { authorization, host: 'rebound.example' }), 403)
+  t.match((await daemon.cli('ls')).stdout, HEADER, 'the unix socket goes without')
+  chmodSync(file, 0o644)
+  t.match(await publish(t, ['ls', ...host, '--token-file', file]), {
+    code: 2,
+    stderr: /other users can access the token file .*: prevent that with chmod go-rwx/,
+  })
+  writeFileSync(file, 'short')
+  chmodSync(file, 0o600)
+  t.match(await publish(t, ['ls', ...host, '--token-file', file]), {
+    code: 2,
+    stderr: /contains no token: expected at least 16 letters/,
   })
 })
+
+t.test('silent connections do not lock others out', async (t) => {
+  const port = freeRow(1)
+  const host = ['-H', `tcp://127.0.0.1:${port}`]
+  const daemon = await startDaemon(t, {}, ...host, '--insecure')
+  const silent = await Promise.all(Array.from({ length: 300 }, () => dial(t, port)))
+  t.match(await publish(t, ['ls', ...host]), { code: 0, stdout: HEADER })
+  // Those that came last are still there, and end after their time.
+  const [last] = silent.slice(-1)
+  if (last) t.match(await readAll(last), /^HTTP\/1\.1 4\d\d /)
+  await until(() => openDescriptors(daemon.running.pid) < 100)
+})
+
+t.test(
+  'tcp:// elsewhere takes certificates of both sides, and says what is wrong with them',
+  async (t) => {
+    const port = freeRow(1)
+    const folder = t.testdir()
+    const { server, client } = makeCertificates(folder)
+    const daemon = await startDaemon(t, {}, '-H', `tcp://0.0.0.0:${port}`, ...server)
+    const host = ['-H', `tcp://127.0.0.1:${port}`]
+    const good = await publish(t, ['ls', ...host, ...client])
+    t.match(good, { code: 0, stdout: HEADER })
+    t.match((await daemon.cli('ls')).stdout, HEADER, 'the unix socket goes without')
+
+    const others = makeCertificates(t.testdir({ other: {} }) + '/other')
+    t.match(await publish(t, ['ls', ...host, ...others.client]), {
+      code: 1,
+      stderr:
+        /TLS with the daemon at tcp:.* failed: .*; check that it uses TLS, and that --tlscacert/,
+    })
+    t.match(await publish(t, ['ls', ...host]), {
+      code: 1,
+      stderr: /closed the connection: if it uses TLS, add --tlsverify/,
+    })
+    const absent = [
+      '--tlsverify',
+      '--tlscacert',
+      '/nowhere',
+      '--tlscert',
+      '/nowhere',
+      '--tlskey',
+      '/nowhere',
+    ]
+    t.match(await publish(t, ['ls', ...host, ...absent]), {
+      code: 2,
+      stderr:
+        'docker-publish: can\'t read "/nowhere", named by --tlscacert: no such file or directory\n',
+    })
+  },
+)
 
 t.test('fd:// takes the sockets of systemd', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'publish-test-'))
@@ -74,6 +150,7 @@ t.test('fd:// takes the sockets of systemd', async (t) => {
     'daemon',
     '-H',
     'fd://',
+    '--insecure',
     '--data-root',
     folder,
     '--exec-root',

@@ -133,6 +133,56 @@ t.test('SIGTERM leaves the proxies only with --live-restore', async (t) => {
   t.match(await portOf(next), { state: 'up', pid })
 })
 
+t.test(
+  'the next daemon publishes what a stopped one has published; rm --all ends it',
+  async (t) => {
+    const { daemon, port } = await startPublished(t)
+    t.match(await daemon.end('SIGTERM'), { code: 0 })
+    await t.rejects(exchange(t, port, 'x'), { code: 'ECONNREFUSED' })
+    const next = await daemon.again()
+    t.match(await portOf(next), { state: 'up', restarts: 0 })
+    t.equal(await exchange(t, port, 'again'), 'again')
+    t.match(await next.cli('rm', '--all', 'a'), {
+      code: 2,
+      stderr: /give names of publications, or --all/,
+    })
+    t.match(await next.cli('rm'), { code: 2, stderr: /a name is missing/ })
+    t.match(await next.cli('rm', '--all'), { code: 0, stdout: 'a\n' })
+    t.match(await next.cli('rm', '--all'), { code: 0, stdout: '' })
+    await next.end('SIGTERM')
+    t.same(await (await next.again()).client.list(), [])
+  },
+)
+
+t.test('one folder may be both the data root and the exec root', async (t) => {
+  let next = await startDaemon(t, { hasOneRoot: true })
+  const echo = await startEcho(t)
+  const port = freeRow(1)
+  await next.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    ports: [`127.0.0.1:${port}:${echo.port}`],
+  })
+  for (let i = 0; i < 3; i++) {
+    await next.end('SIGKILL')
+    next = await next.again()
+    t.equal(await exchange(t, port, 'still here'), 'still here')
+    t.match(await portOf(next), { state: 'up' })
+  }
+})
+
+t.test("a start leaves other people's files alone", async (t) => {
+  const { daemon } = await startPublished(t)
+  await daemon.end('SIGKILL')
+  const exec = join(daemon.folder, 'exec')
+  const foreign = ['package.json', 'sshd.pid', 'x.exit', 'y.socket']
+  for (const name of foreign) writeFileSync(join(exec, name), '1')
+  const next = await daemon.again()
+  await next.client.remove('a')
+  await next.end('SIGTERM')
+  t.same(readdirSync(exec).sort(), foreign.sort())
+})
+
 t.test('a process that is not surely the proxy is not adopted', async (t) => {
   const { daemon, port, pid } = await startPublished(t)
   await daemon.end('SIGKILL')

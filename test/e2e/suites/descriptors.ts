@@ -96,6 +96,23 @@ export function descriptorsSuite(t: Test, target: Target): void {
     t.equal(clients.length, 60)
   })
 
+  t.test('with too few descriptors a port is refused, and not silent', async (t) => {
+    const backend = await startBackend(t, (socket) => socket.pipe(socket))
+    for (let limit = 18; limit <= 34; limit++) {
+      const running = target.run(t, limited(limit, proxyFlags(backend)), { program: '/bin/sh' })
+      const status = await running.status
+      if (status === READY) {
+        const port = await target.portOf(running)
+        t.equal(await exchange(t, port, 'works'), 'works', `works with ${limit}`)
+        t.match(await stop(running), { code: 0 })
+      } else {
+        const { code, signal } = await running.exit
+        t.ok(code !== 0 || signal !== null, `fails with ${limit}`)
+        if (status !== '') t.match(status, /^1\n.*too many open files/)
+      }
+    }
+  })
+
   t.test('a limit that leaves room for next to nothing', async (t) => {
     const backend = await startBackend(t, (socket) => socket.pipe(socket))
     const roomy = await target.startProxy(t, backend)

@@ -1,0 +1,52 @@
+import { UsageError } from './usage-error.js'
+
+/**
+ * Changes what docker accepts and yargs does not: `help add`, `-p8080:80`, which yargs would parse as a group of flags, and `--` before the
+ * last arguments, none of which can begin with a dash.
+ */
+export function normalizeArguments(args: readonly string[]): string[] {
+  const [first, second, ...rest] = args
+  const isHelp = first === 'help' && !second?.startsWith('-')
+  const plain = isHelp ? (second === undefined ? ['--help'] : [second, '--help', ...rest]) : args
+  return plain.filter((arg) => arg !== '--').flatMap(separateShortOption)
+}
+
+function separateShortOption(arg: string): string[] {
+  return /^-[pH][^=]/.test(arg) ? [arg.slice(0, 2), arg.slice(2)] : [arg]
+}
+
+/**
+ * Makes an error of the parser's message. It quotes what was given, and says where the help is.
+ *
+ * @param message of yargs, with the sentences of parserMessages
+ * @param args the command line
+ * @param commands as `add <backend>`, of all commands
+ */
+export function parserError(
+  message: string,
+  args: readonly string[],
+  program: string,
+  commands: readonly string[],
+): UsageError {
+  const [name] = args.filter((arg) => !arg.startsWith('-'))
+  const command = commands.find((each) => each.split(' ')[0] === name)
+  const advice = `see ${program}${command === undefined ? '' : ` ${name}`} --help`
+  // yargs writes what is wrong, and what to do, on several lines.
+  const line = message.replaceAll(/\n\s*/g, ': ')
+  const [, given] = /^missing argument (\d+)$/.exec(line) ?? []
+  const [, unknown] = /^unknown argument: (.*)$/s.exec(line) ?? []
+  if (given !== undefined && command !== undefined) {
+    const missing = command.match(/<[^>]*>/g)?.[Number(given)] ?? 'an argument'
+    return new UsageError(`${missing} is missing: ${advice}`)
+  }
+  if (unknown !== undefined) {
+    const words = unknown.split(', ').map((word) => JSON.stringify(asGiven(word, args)))
+    return new UsageError(`unknown argument ${words.join(', ')}: ${advice}`)
+  }
+  return new UsageError(line)
+}
+
+/** yargs names an option without its dashes. */
+function asGiven(word: string, args: readonly string[]): string {
+  return args.find((arg) => arg.replace(/^-+/, '').split('=')[0] === word) ?? word
+}

@@ -1,0 +1,58 @@
+import { formatTable } from './table.js'
+import { UsageError } from './usage-error.js'
+
+/*
+ * The part of Go's templates that docker's users write after --format: `{{.Name}}`, `{{json .}}`, and `table {{.Name}}\t{{.Ports}}`.
+ */
+
+/** A row: what each field prints. */
+export type TemplateRow = Readonly<Record<string, unknown>>
+
+const ACTION = /\{\{\s*(json\s+)?\.(\w*)\s*\}\}/g
+const TABLE = /^table\s+/
+
+/** Whether a --format is a template. */
+export function isTemplate(format: string): boolean {
+  return format.includes('{{')
+}
+
+/**
+ * Formats rows, a line for each.
+ * @param fields that the rows have
+ * @throws UsageError for an action that is not supported, and for an unknown field
+ */
+export function formatTemplate(
+  template: string,
+  rows: readonly TemplateRow[],
+  fields: readonly string[],
+): string {
+  checkTemplate(template, fields)
+  const body = template.replace(TABLE, '').replaceAll('\\t', '\t').replaceAll('\\n', '\n')
+  const fill = (row: TemplateRow): string =>
+    body.replaceAll(ACTION, (_, json: string | undefined, field: string) => {
+      const value = field === '' ? row : row[field]
+      if (json === undefined && typeof value === 'string') return value
+      return value === undefined ? '' : JSON.stringify(value)
+    })
+  if (!TABLE.test(template)) return rows.map(fill).join('\n')
+  const header = Object.fromEntries(fields.map((field) => [field, field.toUpperCase()]))
+  return formatTable(
+    fill(header).split('\t'),
+    rows.map((row) => fill(row).split('\t')),
+  )
+}
+
+function checkTemplate(template: string, fields: readonly string[]): void {
+  const rest = template.replaceAll(ACTION, '')
+  if (/\{\{|\}\}/.test(rest)) {
+    throw new UsageError(
+      `invalid template ${JSON.stringify(template)}: expected fields, for example {{.${fields[0] ?? ''}}}, or {{json .}}`,
+    )
+  }
+  for (const [, , field = ''] of template.matchAll(ACTION)) {
+    if (field === '' || fields.includes(field)) continue
+    throw new UsageError(
+      `unknown field "${field}" in the template ${JSON.stringify(template)}: expected one of ${fields.join(', ')}`,
+    )
+  }
+}
