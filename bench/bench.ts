@@ -35,12 +35,12 @@ function present<T extends Peer | Scenario>(all: readonly T[], leftOut: LeftOut[
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2), (message) => end(BAD_USAGE, message))
   const leftOut: LeftOut[] = []
-  let told = 0
+  let reported = 0
   const tellLeftOut = (): void => {
-    for (const { name, reason } of leftOut.slice(told)) {
+    for (const { name, reason } of leftOut.slice(reported)) {
       console.error(`${name} is left out: ${reason}`)
     }
-    told = leftOut.length
+    reported = leftOut.length
   }
   const rounds = new Rounds(options, leftOut)
   const interrupt = (): void => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { writeSync } from 'node:fs'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
+import { parserError } from './cli/arguments.js'
 import { parserMessages } from './cli/parser-messages.js'
 import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
@@ -55,11 +56,17 @@ function parseOptions(): Options {
     .parserConfiguration({ 'duplicate-arguments-array': false })
     .strict()
     .locale('en')
-    .updateStrings(parserMessages(NAME))
+    .updateStrings(parserMessages())
     .version(versionLine(NAME))
     .alias('version', 'v')
     .alias('help', 'h')
-    .fail((message, err) => fail(EXIT_USAGE, message.replaceAll(/\n\s*/g, ': ') || err.message))
+    .fail((message, err) => {
+      const { argv } = process
+      fail(
+        EXIT_USAGE,
+        message ? parserError(message, hideBin(argv), NAME, []).message : err.message,
+      )
+    })
     .parseSync()
 }
 

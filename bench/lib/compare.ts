@@ -123,17 +123,17 @@ export function notInBoth(before: Results, after: Results): string[] {
 
 /** Lists what failed, got slower or got faster, and by how much. */
 export function formatChanges(changes: readonly Change[]): string {
-  const told = (['failed', 'slower', 'faster'] as const).flatMap((verdict) =>
+  const reported = (['failed', 'slower', 'faster'] as const).flatMap((verdict) =>
     changes.filter((change) => change.verdict === verdict),
   )
   const rest = Object.entries(REST).flatMap(([verdict, what]) => {
     const count = changes.filter((change) => change.verdict === verdict).length
     return count > 0 ? [`${count} of ${changes.length} figures ${what}.`] : []
   })
-  if (told.length === 0) return rest.join('\n')
+  if (reported.length === 0) return rest.join('\n')
   const head = ['', 'SCENARIO', 'PEER', 'FIGURE', 'BEFORE → AFTER', 'CHANGE']
   const base = `× ${BASES[0].toUpperCase()}`
-  const table = formatTable([...head, base], told.map(rowOf))
+  const table = formatTable([...head, base], reported.map(rowOf))
   return [table, ...(rest.length > 0 ? ['', ...rest] : [])].join('\n')
 }
 

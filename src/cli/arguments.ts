@@ -33,7 +33,7 @@ export function parserError(
   const advice = `see ${program}${command === undefined ? '' : ` ${name}`} --help`
   // yargs writes what is wrong, and what to do, on several lines.
   const line = message.replaceAll(/\n\s*/g, ': ')
-  const [, given] = /^missing argument (\d+)$/.exec(line) ?? []
+  const [, given] = /^missing argument (\d+)\b/.exec(line) ?? []
   const [, unknown] = /^unknown argument: (.*)$/s.exec(line) ?? []
   if (given !== undefined && command !== undefined) {
     const missing = command.match(/<[^>]*>/g)?.[Number(given)] ?? 'an argument'
@@ -42,6 +42,10 @@ export function parserError(
   if (unknown !== undefined) {
     const words = unknown.split(', ').map((word) => JSON.stringify(asGiven(word, args)))
     return new UsageError(`unknown argument ${words.join(', ')}: ${advice}`)
+  }
+  const [, option] = /^missing value: (.*)$/s.exec(line) ?? []
+  if (option !== undefined) {
+    return new UsageError(`the option ${asGiven(option, args)} needs a value: ${advice}`)
   }
   return new UsageError(line)
 }

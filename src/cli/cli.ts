@@ -71,7 +71,7 @@ export async function runCli(program: string, args: readonly string[]): Promise<
     .strict()
     .check(refuseRepetition, true)
     .locale('en')
-    .updateStrings(parserMessages(program))
+    .updateStrings(parserMessages())
     .version(versionLine(program))
     .help()
     .alias('help', 'h')

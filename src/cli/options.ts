@@ -147,12 +147,13 @@ export function withProxy<T>(yargs: Argv<T>) {
     .option('log-level', {
       choices: LOG_LEVELS,
       requiresArg: true,
-      default: logLevelFromEnvironment(),
+      defaultDescription: 'info',
       describe: 'level of the log on stderr [DOCKER_PUBLISH_LOG_LEVEL]',
     })
 }
 
-function logLevelFromEnvironment(): LogLevel {
+/** The level of a log without --log-level. @throws UsageError */
+export function logLevelFromEnvironment(): LogLevel {
   const { DOCKER_PUBLISH_LOG_LEVEL: text } = process.env
   if (!text) return 'info'
   const level = LOG_LEVELS.find((each) => each === text)

@@ -1,17 +1,15 @@
 /**
  * Sentences for yargs about wrong arguments.
- * @param program its name in messages
  * @returns for `updateStrings`, whose type lacks the singular and plural forms that yargs expects of some sentences
  */
-export function parserMessages(program: string): Record<string, string> {
-  const advice = `see ${program} --help`
+export function parserMessages(): Record<string, string> {
   const messages = {
-    // parserError replaces these two.
+    // parserError replaces these.
     'Not enough non-option arguments: got %s, need at least %s':
       sameForAnyCount('missing argument %s'),
     'Unknown argument: %s': sameForAnyCount('unknown argument: %s'),
-    'Not enough arguments following: %s': `the option %s needs a value; ${advice}`,
-    'Missing required argument: %s': sameForAnyCount('--%s is missing'),
+    'Not enough arguments following: %s': 'missing value: %s',
+    'Missing required argument: %s': sameForAnyCount('missing option --%s'),
     'Invalid values:': 'invalid value',
     'Argument: %s, Given: %s, Choices: %s': '--%s is %s, expected one of %s',
   }

@@ -1,4 +1,4 @@
-import { parseIp } from '../linux/sockets/ip-address.js'
+import { isLinkLocal, isMulticast, isWildcard, parseIp } from '../linux/sockets/ip-address.js'
 import type { IsolationChoice } from './isolation.js'
 import { RequestError } from './request-error.js'
 
@@ -14,16 +14,28 @@ export interface PublicationRequest {
   readonly isolation?: IsolationChoice
 }
 
+/** See RFC 919. */
+const BROADCAST = '255.255.255.255'
 /** Docker's rule for container names. */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
 
 /** @throws RequestError */
 export function parseBackend(text: string): string {
   const ip = parseIp(text)
-  if (ip !== undefined) return ip
+  const reason = ip === undefined ? '' : whyNoBackend(ip)
+  if (ip !== undefined && reason === undefined) return ip
   throw new RequestError(
-    `invalid backend ${JSON.stringify(text)}: expected the container's IP address, for example 172.17.0.2`,
+    `invalid backend ${JSON.stringify(text)}: ${reason ? `${reason}; ` : ''}expected the container's IP address, for example 172.17.0.2`,
   )
+}
+
+/** Why no container can have an address; undefined if one can. */
+function whyNoBackend(ip: string): string | undefined {
+  if (isWildcard(ip)) return 'it stands for all addresses of a host'
+  if (isMulticast(ip)) return 'it is a multicast address'
+  if (ip === BROADCAST) return 'it is a broadcast address'
+  if (isLinkLocal(ip)) return 'a link-local address needs an interface'
+  return undefined
 }
 
 /** @returns an empty text for a publication without a name @throws RequestError */

@@ -65,7 +65,7 @@ export function parsePortSpec(spec: string): PortRequest[] {
 }
 
 /** Ports that one request may name: as many as a protocol has. */
-export const MAX_PORTS = MAX_PORT
+const MAX_PORTS = MAX_PORT
 
 /**
  * Parses several `-p`.

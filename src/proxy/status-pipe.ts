@@ -8,9 +8,9 @@ const RETRY_MS = 20
 
 /** Tells the parent whether the port is published: one message, then the end. */
 export interface StatusPipe {
-  /** Clients can connect. Rejects if the parent can't be told. */
+  /** Clients can connect. Rejects if the message can't be delivered. */
   ready(): Promise<void>
-  /** The port can't be published. Rejects if the parent can't be told. */
+  /** The port can't be published. Rejects if the message can't be delivered. */
   fail(reason: string): Promise<void>
 }
 

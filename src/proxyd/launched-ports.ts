@@ -64,7 +64,7 @@ export class LaunchedPorts {
     await port.takeOver(listenFd)
   }
 
-  /** Closes the port of a launcher that was told to end. */
+  /** Closes the port of a launcher that has to end. */
   stop(pid: number): void {
     const port = this.#ports.get(pid)
     if (!port) {
@@ -171,7 +171,7 @@ export class LaunchedPorts {
   }
 
   /**
-   * Answers a launcher whose port is not served here: it waits, or was told to end already.
+   * Answers a launcher whose port is not served here: it waits, or has to end.
    * @returns false if this is impossible now, for example without a free descriptor
    */
   #answer(pid: number, answer: (launcher: Launcher) => void): boolean {

@@ -41,7 +41,7 @@ t.test('each scenario runs, and brings every figure', { timeout: 200_000 }, asyn
     t.match(stdout, title)
     for (const { key } of figures) {
       if (key.endsWith('1000') && name === 'ports') continue // It is left out of a short run.
-      if (key === 'cpu') continue // Where there is little to do, it can't be told.
+      if (key === 'cpu') continue // With little work it can't be measured.
       const value = rows[0]?.values[key]
       t.ok(value && (value.median > 0 || key === 'lost'), `${name}: ${key}`)
     }
@@ -245,9 +245,9 @@ t.test('a peer that does not forward is reported at once', async (t) => {
 
 t.test('Ctrl-C keeps the results so far, and leaves no process', async (t) => {
   const bench = startBench(t, ['--rounds', '3', '--only', 'start-up,latency', '--peers', 'native'])
-  let told = ''
-  bench.child.stderr?.on('data', (chunk: Buffer) => (told += chunk.toString()))
-  while (!told.includes('2 of 2')) await once(bench.child.stderr ?? t, 'data')
+  let stderr = ''
+  bench.child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  while (!stderr.includes('2 of 2')) await once(bench.child.stderr ?? t, 'data')
   // To the whole foreground process group, as a terminal does.
   process.kill(-(bench.child.pid ?? 0), 'SIGINT')
   t.equal(await bench.exit, 130)

@@ -100,7 +100,7 @@ t.test('what was nothing before', async (t) => {
 })
 
 t.test(
-  'one of ours that fails now is worse; what was not measured again is not told',
+  'one of ours that fails now is worse; a figure that was not measured again is left out',
   async (t) => {
     const after = exampleResults()
     const row = nativeRow(after, 0)

@@ -202,7 +202,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
     const held = proxyd.lines.length
     const { stderr } = await refusal('run', '--rm', '-p', `${shared}:80`, IMAGE, ...HTTPD)
     t.match(stderr, `Bind for 0.0.0.0:${shared} failed: port is already allocated`)
-    t.equal(proxyd.lines.length, held, 'dockerd has not asked')
+    t.equal(proxyd.lines.length, held, 'dockerd has started no docker-proxy')
 
     await docker('rm', '-f', 'shared')
     t.same(proxies(shared), [])

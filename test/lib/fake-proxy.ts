@@ -1,6 +1,7 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import type { Test } from 'tap'
 import type { ProxyProgram } from '../../src/supervisor/proxy-program.js'
 
@@ -21,6 +22,8 @@ export function makeFakeProxy(t: Test, takesSocket = true): FakeProxy {
   const path = join(folder, 'docker-proxy')
   const log = join(folder, 'log')
   const failures = join(folder, 'failures')
+  const fifo = join(folder, 'fifo')
+  execaSync('mkfifo', [fifo])
   writeFileSync(log, '')
   writeFileSync(failures, '')
   writeFileSync(
@@ -32,7 +35,8 @@ while read -r flag reason; do
 done <'${failures}'
 printf '0\\n' >&3
 exec 3>&-
-exec sleep 1000
+# It waits for a writer that never comes. It must not become another program: meanwhile its environment can't be read.
+read -r _ <'${fifo}'
 `,
   )
   chmodSync(path, 0o755)

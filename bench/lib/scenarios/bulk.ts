@@ -21,11 +21,11 @@ interface Report {
 /** @throws Error with iperf3's own message, which is part of its report */
 async function transfer(command: Command): Promise<{ bits_per_second: number; bytes: number }> {
   for (const end = performance.now() + BUSY_MS; ;) {
-    const told = await output(command).catch((err: unknown) => {
+    const report = await output(command).catch((err: unknown) => {
       if (err instanceof CommandError) return err.stdout
       throw err
     })
-    const { error = 'it has received nothing', end: sums } = JSON.parse(told || '{}') as Report
+    const { error = 'it has received nothing', end: sums } = JSON.parse(report || '{}') as Report
     if (sums?.sum_received) return sums.sum_received
     if (performance.now() > end) throw new Error(`iperf3: ${error}`)
     await new Promise((done) => setTimeout(done, PAUSE_MS))

@@ -10,7 +10,7 @@ const dockerRun: Start = {
   kind: 'start',
   name: 'dockerd',
   title: `docker run with ${PORTS} published ports, and docker rm -f`,
-  load: 'one round where no number is asked for; a dockerd of its own; most of it are rules of iptables',
+  load: 'one round by default; its own dockerd, most of whose time goes into rules of iptables',
   figures: [
     { key: 'run', title: 'docker run', unit: 's', better: 'less' },
     { key: 'rm', title: 'docker rm', unit: 's', better: 'less' },

@@ -124,7 +124,7 @@ const ports: Start = {
   kind: 'start',
   name: 'ports',
   title: 'wide ranges of ports',
-  load: `one round where no number is asked for; a process for each port, one after the other, from exec until it is ready in all; native by docker-publish, until the last is ready; and memory in all (PSS), also after ${USES} connections through each`,
+  load: `one round by default; a process for each port, one after the other, until the last is ready; native by docker-publish; memory of all processes (PSS), also after ${USES} connections through each port`,
   figures: COUNTS.toReversed().flatMap((count) => [
     {
       key: readyOf(count),

@@ -8,6 +8,7 @@ import { keepYoungGenerationSmall } from '../../memory/heap.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
 import { findProxyProgram } from '../find-proxy-program.js'
 import {
+  logLevelFromEnvironment,
   tlsFiles,
   tokenFileOf,
   withAuthentication,
@@ -26,7 +27,7 @@ interface Args extends Omit<ClientArgs, 'host'> {
   insecure: boolean
   proxyd: boolean
   'proxy-path': string | undefined
-  'log-level': LogLevel
+  'log-level': LogLevel | undefined
 }
 
 export const daemonCommand: CommandModule<object, Args> = {
@@ -85,7 +86,7 @@ export const daemonCommand: CommandModule<object, Args> = {
   handler: async (args) => {
     keepYoungGenerationSmall()
     const stop = stopSignal()
-    const log = StderrLog.open(args.$0, args['log-level'])
+    const log = StderrLog.open(args.$0, args['log-level'] ?? logLevelFromEnvironment())
     ignoreHangup(() => log.info('SIGHUP is ignored: to change settings, restart the daemon'))
     const hosts = args.host.map(parseHost)
     const tokenFile = tokenFileOf(args)

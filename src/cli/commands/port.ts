@@ -27,9 +27,10 @@ export const portCommand: CommandModule<object, Args> = {
     const { ports } = await openClient(args).get(args.name)
     const wanted = args.port === undefined ? ports : ports.filter(matcher(args.port))
     if (wanted.length === 0) {
+      const published = ports.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`)
       throw new Refusal(
         'no-such-port',
-        `no public port '${args.port ?? ''}' published for ${args.name}`,
+        `no public port '${args.port ?? ''}' published for ${args.name}\npublished: ${[...new Set(published)].join(', ')}`,
       )
     }
     if (args.format === 'json') return await printJson(wanted)

@@ -3,7 +3,7 @@ import { Controller } from '../../controller/controller.js'
 import type { IsolationChoice } from '../../controller/isolation.js'
 import type { LogLevel } from '../../log/log.js'
 import { StderrLog } from '../../log/stderr-log.js'
-import { withFormat, withProxy, withPublication } from '../options.js'
+import { logLevelFromEnvironment, withFormat, withProxy, withPublication } from '../options.js'
 import { print, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
@@ -17,7 +17,7 @@ interface Args {
   isolation: IsolationChoice
   backend: string
   'proxy-path': string | undefined
-  'log-level': LogLevel
+  'log-level': LogLevel | undefined
   format: 'table' | 'json'
 }
 
@@ -30,7 +30,7 @@ export const runCommand: CommandModule<object, Args> = {
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
   handler: async (args) => {
     const stop = stopSignal({ isForeground: true })
-    const log = StderrLog.open(args.$0, args['log-level'])
+    const log = StderrLog.open(args.$0, args['log-level'] ?? logLevelFromEnvironment())
     const program = await findProxyProgram(args['proxy-path'])
     const controller = new Controller({ program, log, runFolder: makePrivateFolder() })
     const publication = await Promise.race([controller.add(publicationRequest(args)), stop])

@@ -7,6 +7,7 @@ import { installation, removal, type Places } from '../../installer/plan.js'
 import { UNIT } from '../../installer/systemd-unit.js'
 import { canAccess } from '../can-access.js'
 import { print } from '../output.js'
+import { UsageError } from '../usage-error.js'
 
 const RESTART_DOCKER =
   'systemctl restart docker    # restarts its containers as well, unless live-restore is set'
@@ -14,8 +15,11 @@ const RESTART_DOCKER =
 interface Args {
   'dry-run': boolean
   'config-file': string
-  'unit-dir': string
+  'unit-dir': string | undefined
 }
+
+/** systemd's folder of units that administrators make, see systemd.unit(5). */
+const UNIT_DIR = '/etc/systemd/system'
 
 /** Where systemd looks for programs, and so does a dockerd that it starts, see systemd.exec(5). */
 const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
@@ -27,9 +31,9 @@ export const installCommand: CommandModule<object, Args> = {
     withPlaces(yargs).example('$0 install-userland-proxy --dry-run', 'show what would be changed'),
   handler: async (args) => {
     const changes = installation(placesOf(args))
-    const isNewUnit = isChanged(changes, join(args['unit-dir'], UNIT))
+    const isNewUnit = isChanged(changes, join(unitDir(args), UNIT))
     const isNewConfig = isChanged(changes, args['config-file'])
-    const next = existsSync(args['unit-dir'])
+    const next = existsSync(unitDir(args))
       ? [
           ...(isNewUnit ? ['systemctl daemon-reload'] : []),
           `systemctl enable --now ${UNIT}`,
@@ -53,7 +57,7 @@ export const uninstallCommand: CommandModule<object, Args> = {
   builder: withPlaces,
   handler: async (args) => {
     const changes = removal(placesOf(args))
-    const hadUnit = isChanged(changes, join(args['unit-dir'], UNIT))
+    const hadUnit = isChanged(changes, join(unitDir(args), UNIT))
     await carryOut(args, changes, 'nothing is installed', [
       ...(hadUnit ? ['systemctl daemon-reload'] : []),
       ...(isChanged(changes, args['config-file']) ? [RESTART_DOCKER] : []),
@@ -80,16 +84,26 @@ function withPlaces<T>(yargs: Argv<T>) {
     .option('unit-dir', {
       type: 'string',
       requiresArg: true,
-      default: '/etc/systemd/system',
+      defaultDescription: UNIT_DIR,
       describe: "systemd's folder of units",
     })
+    .check(({ 'unit-dir': folder }) => {
+      if (folder === undefined || existsSync(folder)) return true
+      throw new UsageError(
+        `--unit-dir ${JSON.stringify(folder)}: there is no such folder; make it, or name another one`,
+      )
+    })
+}
+
+function unitDir(args: Pick<Args, 'unit-dir'>): string {
+  return args['unit-dir'] ?? UNIT_DIR
 }
 
 function placesOf(args: Args): Places {
   const program = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
   return {
     configFile: args['config-file'],
-    unitDir: args['unit-dir'],
+    unitDir: unitDir(args),
     proxy: program('docker-proxy'),
     proxyd: [process.execPath, program('docker-proxyd')],
   }

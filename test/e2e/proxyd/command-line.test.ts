@@ -42,9 +42,9 @@ t.test('the version, and options that can not be followed', async (t) => {
       ['--workers', '17'],
       'docker-proxyd: invalid setting "17" for --workers: use auto, or 1 to 16\n',
     ],
-    [['--fast'], 'docker-proxyd: unknown argument: fast; see docker-proxyd --help\n'],
+    [['--fast'], 'docker-proxyd: unknown argument "--fast": see docker-proxyd --help\n'],
     [['--run-dir='], 'docker-proxyd: --run-dir "": name a folder\n'],
-    [['now'], 'docker-proxyd: unknown argument: now; see docker-proxyd --help\n'],
+    [['now'], 'docker-proxyd: unknown argument "now": see docker-proxyd --help\n'],
   ] as const) {
     const running = run(t, ['--run-dir', runFolder(t), ...args], { program })
     t.match(await running.exit, { code: 2 })

@@ -7,6 +7,7 @@ import { fetchPortStatuses } from '../../../src/status/port-status.js'
 import { notRoot, proxyFlags, READY, run, stop, type Running } from '../../lib/program.js'
 import { PROXYD, runFolder, startProxyd, untilAsked } from '../../lib/proxyd.js'
 import { dial, exchange, listeningDescriptor, startEcho } from '../../lib/sockets.js'
+import { freeRow } from '../../lib/free-row.js'
 import { mountSmallDisk } from '../../lib/small-disk.js'
 import { until } from '../../lib/until.js'
 
@@ -49,7 +50,7 @@ t.test('without a single descriptor left it goes on, and so do its connections',
   t.equal(await echoed('before'), 'before')
   limitDescriptors(proxyd, 3)
   withdrawn.child.kill('SIGTERM')
-  t.match(await withdrawn.exit, { signal: 'SIGKILL' }, 'it could not be told to end')
+  t.match(await withdrawn.exit, { signal: 'SIGKILL' }, 'the order to end did not reach it')
   t.equal(await echoed('after'), 'after')
   t.equal(proxyd.child.exitCode, null)
   await t.rejects(dial(t, withdrawn.port), { code: 'ECONNREFUSED' })
@@ -113,13 +114,13 @@ t.test('started anew with too few descriptors, it lets launchers wait for room',
   first.child.kill('SIGKILL')
   await first.exit
   const short = await startProxyd(t, { folder, descriptors: 80 })
-  const told = (text: string): Set<unknown> =>
+  const launchersWith = (text: string): Set<unknown> =>
     new Set(
       short.lines.filter(({ msg }) => String(msg).startsWith(text)).map(({ launcher }) => launcher),
     )
-  const served = (): Set<unknown> => told('Proxy listening')
-  const putOff = (): Set<unknown> => told("A port can't be published yet")
-  await until(() => served().size + putOff().size >= COUNT)
+  const served = (): Set<unknown> => launchersWith('Proxy listening')
+  const refused = (): Set<unknown> => launchersWith("A port can't be published yet")
+  await until(() => served().size + refused().size >= COUNT)
   const before = served()
   t.ok(before.size > 0 && before.size < COUNT, `${before.size} of ${COUNT}`)
   // Waiting launchers end when they are stopped, and the others make room for more.
@@ -130,7 +131,7 @@ t.test('started anew with too few descriptors, it lets launchers wait for room',
   await until(() => served().size > before.size)
   t.ok(waiting.every(({ child }) => child.exitCode === null))
   const errors = short.lines.filter(({ level }) => level === 50)
-  t.equal(errors.length, COUNT - before.size, 'each is told once')
+  t.equal(errors.length, COUNT - before.size, 'each is logged once')
   t.match(await stop(short), { code: 0 })
 
   const roomy = await startProxyd(t, { folder })
@@ -213,3 +214,30 @@ t.test('a control pipe that others may write to is not used', async (t) => {
     `docker-proxyd: can't use ${join(folder, 'control')}: other users can access it; remove it\n`,
   )
 })
+
+t.test(
+  'with too few descriptors docker-proxyd says so, or serves what it has accepted',
+  async (t) => {
+    const echo = await startEcho(t)
+    for (let limit = 18; limit <= 70; limit += 4) {
+      const folder = runFolder(t)
+      const args = ['-c', `ulimit -n ${limit}; exec "$@"`, 'sh', PROXYD, '--run-dir', folder]
+      const proxyd = run(t, args, { program: '/bin/sh' })
+      const isReady = await Promise.race([
+        once(proxyd.child.stdout ?? t, 'data').then(() => true),
+        proxyd.exit.then(() => false),
+      ])
+      if (!isReady) {
+        t.not((await proxyd.exit).code, 0, `${limit} are too few`)
+        continue
+      }
+      const port = freeRow(1)
+      const launcher = run(t, proxyFlags(echo, { port }), { env: { DOCKER_PROXY_RUN_DIR: folder } })
+      const status = await launcher.status
+      if (status === READY) t.equal(await exchange(t, port, 'works'), 'works', `${limit} suffice`)
+      else t.match(status, /^1\n.*too many open files/, `${limit} are too few for a port`)
+      proxyd.child.kill('SIGTERM')
+      await proxyd.exit
+    }
+  },
+)

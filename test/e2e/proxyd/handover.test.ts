@@ -143,8 +143,8 @@ t.test('an unusable settings file delays no other port', async (t) => {
   const large = join(t.testdir({ large: ' '.repeat(100_000) }), 'large')
   const refused = run(t, proxyFlags(echo), { env: { ...env, DOCKER_PROXY_CONFIG: large } })
   t.match(await refused.status, 'is not JSON')
-  const told = `A docker-proxy serves its port itself: only its own process can read its settings file "${large}"`
-  t.ok(proxyd.lines.some(({ msg }) => msg === told))
+  const message = `A docker-proxy serves its port itself: only its own process can read its settings file "${large}"`
+  t.ok(proxyd.lines.some(({ msg }) => msg === message))
 })
 
 t.test('an isolation that is none is refused where a docker-proxyd runs as well', async (t) => {

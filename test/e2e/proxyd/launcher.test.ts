@@ -33,11 +33,11 @@ t.test('without a docker-proxyd it is the program itself', async (t) => {
   await stop(alone)
 
   const proxyd = await startProxyd(t, { folder })
-  const asked = await ownProcess.startProxy(t, echo, {
+  const own = await ownProcess.startProxy(t, echo, {
     env: { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ISOLATION: 'process' },
   })
-  t.equal(await exchange(t, asked.port, 'asked for'), 'asked for')
-  await stop(asked)
+  t.equal(await exchange(t, own.port, 'own for'), 'own for')
+  await stop(own)
   t.match(await stop(proxyd), { code: 0 })
   t.notOk(existsSync(join(folder, 'pid')))
 })

@@ -207,13 +207,13 @@ t.test('dockerd is killed: the kernel signals its launchers', async (t) => {
     program: '/bin/sh',
     env: { DOCKER_PROXY_RUN_DIR: proxyd.folder },
   })
-  const told = (text: string): number =>
+  const reported = (text: string): number =>
     proxyd.lines.filter(({ msg }) => String(msg).startsWith(text)).length
-  await until(() => told('Proxy listening') === ports.length)
+  await until(() => reported('Proxy listening') === ports.length)
   const load = Load.start(t, ports)
   await load.goOn()
   parent.child.kill('SIGKILL')
-  await until(() => told('Proxy stopped') === ports.length)
+  await until(() => reported('Proxy stopped') === ports.length)
   await load.stop()
   for (const { ip, port } of ports) await t.rejects(dial(t, port, ip), { code: 'ECONNREFUSED' })
   await endAll(t, proxyd, [])

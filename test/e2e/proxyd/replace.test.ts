@@ -103,7 +103,11 @@ t.test('a successor that gives up changes nothing', async (t) => {
   other.destroy()
   const waiting = proxyd.publish(echo)
   connection.destroy()
-  t.equal(await exchange(t, (await waiting).port, 'x'), 'x', 'who has asked meanwhile is served')
+  t.equal(
+    await exchange(t, (await waiting).port, 'x'),
+    'x',
+    'a launcher that came meanwhile is served',
+  )
   t.equal(await exchange(t, launcher.port, 'x'), 'x')
   const again = await startProxyd(t, { folder: proxyd.folder, args: ['--replace'] })
   t.match(await proxyd.exit, { code: 0 })

@@ -14,10 +14,10 @@ import { until } from '../../lib/until.js'
 t.test('a command line that makes no sense: one line, exit code 2', async (t) => {
   const cases: [string, string][] = [
     ['', 'docker-publish: a command is missing: see docker-publish --help'],
-    ['fly', 'docker-publish: unknown argument: fly; see docker-publish --help'],
-    ['run 127.0.0.1', 'docker-publish: missing option: publish: at least one -p is needed'],
+    ['fly', 'docker-publish: unknown argument "fly": see docker-publish --help'],
+    ['run 127.0.0.1', 'docker-publish: missing option --publish: at least one -p is needed'],
     ['check -p99999', 'docker-publish: invalid port "99999"'],
-    ['run -p 80', 'docker-publish: an argument is missing: got 0, expected 1; see'],
+    ['run -p 80', 'docker-publish: <backend> is missing: see docker-publish run --help'],
     [
       'run -p 99999:80 127.0.0.1',
       'docker-publish: invalid port "99999:80": the host port 99999 is not',
@@ -30,21 +30,25 @@ t.test('a command line that makes no sense: one line, exit code 2', async (t) =>
       'run -p 80 --name a/b 127.0.0.1',
       'docker-publish: invalid name "a/b": expected a letter or digit',
     ],
-    ['check', 'docker-publish: missing option: publish'],
-    ['check -p', 'docker-publish: the option p needs a value; see'],
+    ['check', 'docker-publish: missing option --publish'],
+    ['ls --nope', 'docker-publish: unknown argument "--nope": see docker-publish ls --help'],
+    ['check -p', 'docker-publish: the option -p needs a value: see docker-publish check --help'],
     ['ls -H tcp://nowhere', 'docker-publish: invalid host "tcp://nowhere": expected unix:///PATH'],
     ['ls -H http://127.0.0.1:80', 'docker-publish: invalid host "http://127.0.0.1:80"'],
     ['ls --tlsverify', 'docker-publish: --tlsverify needs --tlscacert, --tlscert and --tlskey'],
     ['ls -H unix:///a -H unix:///b', 'docker-publish: --host was given more than once'],
     ['run -p 80 --name a --name b 127.0.0.1', 'docker-publish: --name was given more than once'],
-    ['ls --format xml', 'docker-publish: invalid value: format is "xml", expected one of'],
-    ['ls --format', 'docker-publish: the option format needs a value'],
+    [
+      'ls --format xml',
+      'docker-publish: invalid --format "xml": expected table, json, or a template',
+    ],
+    ['ls --format', 'docker-publish: the option --format needs a value'],
     ['ls -H fd://', 'docker-publish: the host "fd://" is for the daemon only'],
     [
       'daemon -H tcp://192.0.2.1:2385',
       'docker-publish: tcp://192.0.2.1:2385 would give every client in the network',
     ],
-    ['run --log-level loud -p 80 127.0.0.1', 'docker-publish: invalid value: log-level is'],
+    ['run --log-level loud -p 80 127.0.0.1', 'docker-publish: invalid value: --log-level is'],
   ]
   const data = t.testdir()
   for (const [line, text] of cases) {

@@ -53,7 +53,10 @@ t.test('valid hosts, and how they are displayed', async (t) => {
       `0.0.0.0:${port}\n[::]:${port}\n`,
     )
     const absent = await daemon.cli('port', 'web_svr01', '81/udp')
-    t.equal(absent.stderr, "no public port '81/udp' published for web_svr01\n")
+    t.equal(
+      absent.stderr,
+      `no public port '81/udp' published for web_svr01\npublished: ${echo.port}/tcp\n`,
+    )
     t.equal(absent.code, 125)
     const wrong = await daemon.cli('port', 'web_svr01', 'http')
     t.match(wrong, {
@@ -213,5 +216,5 @@ t.test('a refusal for programs: --format json', async (t) => {
     suggestions: { ports: [Number, Number, Number] },
   })
   const unknown = await daemon.cli('rm', 'x', 'y')
-  t.equal(unknown.stderr.trim().split('\n').length, 2, 'each of several is told')
+  t.equal(unknown.stderr.trim().split('\n').length, 2, 'a line for each of several')
 })

@@ -136,9 +136,9 @@ export function settingsSuite(t: Test, target: Target): void {
       t.equal(await fallen.status, READY)
       t.equal(await exchange(t, listeningPort(fallen.pid), 'hello'), 'hello')
       await stop(fallen)
-      const told = (await fallen.stderr).split('\n').filter((line) => line.includes('native'))
-      t.equal(told.length, 1)
-      t.match(JSON.parse(told[0] ?? ''), {
+      const report = (await fallen.stderr).split('\n').filter((line) => line.includes('native'))
+      t.equal(report.length, 1)
+      t.match(JSON.parse(report[0] ?? ''), {
         level: 20,
         msg: 'The engine is streams: native does not load',
         reason: 'there is no koffi for ',

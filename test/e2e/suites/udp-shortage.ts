@@ -49,9 +49,9 @@ export function udpShortageSuite(t: Test, target: Target): void {
             env: { DOCKER_PROXY_ENGINE: engine },
           },
         )
-        const told = JSON.parse(await running.stdout) as Record<string, unknown>
-        t.match(told, { answers: PORTS + 1, what: 'answered again' })
-        t.match(told['complaints'], "Can't proxy a datagram to udp/127.0.0.1:20000")
+        const report = JSON.parse(await running.stdout) as Record<string, unknown>
+        t.match(report, { answers: PORTS + 1, what: 'answered again' })
+        t.match(report['complaints'], "Can't proxy a datagram to udp/127.0.0.1:20000")
       },
     )
   }

@@ -45,9 +45,9 @@ async function startBusyProxy(
 export function workersSuite(t: Test, target: Target): void {
   t.test('a busy proxy shares the work with a thread, and ends at once as ever', async (t) => {
     const { running, step } = await startBusyProxy(t, target, '2')
-    let told = ''
-    running.child.stderr?.on('data', (chunk: Buffer) => (told += chunk.toString()))
-    while (!told.includes(BUSY)) await step()
+    let reported = ''
+    running.child.stderr?.on('data', (chunk: Buffer) => (reported += chunk.toString()))
+    while (!reported.includes(BUSY)) await step()
     for (let answers = 0; answers < 100 * CLIENTS;) answers += await step()
     t.match(await stop(running), { code: 0, signal: null })
   })

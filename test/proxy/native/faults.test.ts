@@ -81,10 +81,10 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
 
   isBroken = true
   const refused = await dial(t, proxy.address.port)
-  const told = once(log, 'line')
+  const reported = once(log, 'line')
   t.equal(await readAll(refused), '')
   refused.destroy()
-  t.match(await told, [/no relay/])
+  t.match(await reported, [/no relay/])
   t.equal(proxy.counters.active, 1)
   neighbour.destroy()
   victim.destroy()
