@@ -41,10 +41,10 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   const restoreRules = keepRules()
   const hadBridge = existsSync('/sys/class/net/docker0')
   const config = join(root, 'daemon.json')
-  // Installed as users do it, except for the unit of systemd.
+  // Installed as users do it, but the unit goes where no systemd reads it.
   await execa(PUBLISH, [
     ...['install-userland-proxy', '--config-file', config],
-    ...['--unit-dir', join(root, 'no-systemd')],
+    ...['--unit-dir', root],
   ])
   const daemon = spawn(
     ...inCleanEnvironment(
