@@ -1,0 +1,118 @@
+import t from 'tap'
+import { connectNamespaces, startNamespace } from '../lib/namespace.js'
+import { notRoot } from '../lib/program.js'
+
+/* Networks that a test can't have on the host's loopback interface. */
+
+const skip = notRoot('to make network namespaces')
+const PORT = 30_000
+
+/** Opens connections one after the other, and prints how many got data. @param port argument 1 @param count argument 2 */
+const COUNT_REPLIES = `
+const net = require('node:net')
+let replies = 0
+const next = (left) => {
+  if (left === 0) return console.log(replies)
+  const socket = net.connect(Number(process.argv[1]), '127.0.0.1', () => socket.end('x'))
+  socket.on('data', () => replies++)
+  socket.on('error', () => undefined)
+  socket.on('close', () => next(left - 1))
+}
+next(Number(process.argv[2]))`
+
+/** Echoes datagrams with the sender's port. @param address argument 1 @param port argument 2 */
+const UDP_MIRROR = `
+const [, ip, port] = process.argv
+const socket = require('node:dgram').createSocket(ip.includes(':') ? 'udp6' : 'udp4')
+socket.on('message', (_, from) => socket.send(String(from.port), from.port, from.address))
+socket.bind(Number(port), ip)`
+
+/** Sends a datagram until a reply comes, and prints it. @param from argument 1 @param to argument 2 @param port argument 3 */
+const UDP_ASK = `
+const [, from, to, port] = process.argv
+const socket = require('node:dgram').createSocket(to.includes(':') ? 'udp6' : 'udp4')
+socket.on('message', (data) => { console.log(String(data)); process.exit() })
+socket.bind(from.includes(',') ? Number(from.split(',')[1]) : 0, from.split(',')[0], () => {
+  const send = () => socket.send('x', Number(port), to)
+  send()
+  setInterval(send, 500)
+})`
+
+for (const engine of ['native', 'streams'] as const) {
+  const env = { DOCKER_PROXY_ENGINE: engine }
+
+  t.test(`a dial never connects to itself, ${engine}`, { skip }, async (t) => {
+    const host = await startNamespace(t)
+    // Each eighth dial gets the backend's port as its own.
+    await host.sh('echo "40000 40007" >/proc/sys/net/ipv4/ip_local_port_range')
+    await host.startProxy({ ip: '127.0.0.1', port: 40_003 }, { port: PORT }, { env })
+    t.equal(await host.node(COUNT_REPLIES, String(PORT), '200'), '0')
+  })
+
+  t.test(`datagrams wait for a slow link, ${engine}`, { skip }, async (t) => {
+    const [host, container] = [await startNamespace(t), await startNamespace(t)]
+    await connectNamespaces(host, container, 'v')
+    await host.sh('ip addr add 10.9.0.1/24 dev v0')
+    await container.sh('ip addr add 10.9.0.2/24 dev v1')
+    // The limit is above the socket's send buffer, so the socket and not the link refuses more. The link is twice as slow as the client.
+    await host.sh('tc qdisc add dev v0 root tbf rate 1mbit burst 4kb limit 10mb')
+    await host.startProxy({ ip: '10.9.0.2', port: 53 }, { port: PORT }, { env, protocol: 'udp' })
+    const count = container.node(`
+      const socket = require('node:dgram').createSocket({ type: 'udp4', recvBufferSize: 4e6 })
+      let count = 0
+      socket.on('message', () => { if (++count === 250) { console.log(count); process.exit() } })
+      socket.bind(53, '10.9.0.2')`)
+    await container.untilUdpBound(53)
+    await host.node(`
+      const socket = require('node:dgram').createSocket('udp4')
+      let left = 250
+      const timer = setInterval(() => {
+        const isLast = --left === 0
+        socket.send(Buffer.alloc(1400), ${PORT}, '127.0.0.1', () => isLast && socket.close())
+        if (isLast) clearInterval(timer)
+      }, 5)`)
+    t.equal(await count, '250')
+  })
+
+  t.test(`UDP on all addresses replies whatever was asked, ${engine}`, { skip }, async (t) => {
+    const [host, client] = [await startNamespace(t), await startNamespace(t)]
+    await connectNamespaces(host, client, 'v')
+    await host.sh('ip addr add fd00::1/64 dev v0 nodad')
+    await client.sh('ip addr add fd00::2/64 dev v1 nodad')
+    await host.sh('ip addr add fe80::a/64 dev v0 nodad')
+    await client.sh('ip addr add fe80::b/64 dev v1 nodad')
+    host.node(UDP_MIRROR, '::1', '53').catch(() => undefined)
+    await host.untilUdpBound(53)
+    const backend = { ip: '::1', port: 53 }
+    await host.startProxy(backend, { ip: '::', port: PORT }, { env, protocol: 'udp' })
+    for (const [from, to] of [
+      ['fd00::2', 'fd00::1'],
+      ['fe80::b%v1', 'fe80::a%v1'],
+      ['fe80::b%v1', 'ff02::1%v1'],
+      ['fd00::2', 'ff02::1%v1'],
+      ['fd00::2', 'fe80::a%v1'],
+    ] as const) {
+      const reply = await client.node(UDP_ASK, from, to, String(PORT))
+      t.match(reply, /^\d+$/, `from ${from} to ${to}`)
+    }
+  })
+}
+
+t.test('a client whose path changes keeps its flow', { skip }, async (t) => {
+  const [host, client] = [await startNamespace(t), await startNamespace(t)]
+  await connectNamespaces(host, client, 'v')
+  await connectNamespaces(host, client, 'w')
+  for (const side of [host, client]) {
+    await side.sh('for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done')
+  }
+  await host.sh('ip addr add 10.8.8.8/32 dev lo; ip route add 10.9.9.9 dev v0')
+  await client.sh('ip addr add 10.9.9.9/32 dev lo; ip route add 10.8.8.8 dev v1')
+  host.node(UDP_MIRROR, '127.0.0.1', '53').catch(() => undefined)
+  await host.untilUdpBound(53)
+  const backend = { ip: '127.0.0.1', port: 53 }
+  await host.startProxy(backend, { ip: '0.0.0.0', port: PORT }, { protocol: 'udp' })
+  const ask = (): Promise<string> => client.node(UDP_ASK, '10.9.9.9,4000', '10.8.8.8', String(PORT))
+  const before = await ask()
+  await client.sh('ip route replace 10.8.8.8 dev w1')
+  t.equal(await ask(), before, 'the backend sees the same client')
+})
