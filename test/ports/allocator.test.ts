@@ -5,7 +5,7 @@ import { Allocator, releasePort, type BoundPort } from '../../src/ports/allocato
 import { Refusal } from '../../src/ports/refusal.js'
 import type { Holder } from '../../src/ports/holder.js'
 import type { HostPort } from '../../src/ports/host-port.js'
-import { parsePortSpec } from '../../src/ports/port-spec.js'
+import { parsePortSpec, parsePortSpecs } from '../../src/ports/port-spec.js'
 import { MemoryClaims } from '../../src/ports/claims/memory-claims.js'
 import { ephemeralPorts } from '../../src/linux/proc/ephemeral-ports.js'
 import { openDescriptors } from '../lib/proc.js'
@@ -228,4 +228,60 @@ t.test('SCTP without a kernel that has it', async (t) => {
       message: `failed to bind host port 127.0.0.1:${port}/sctp: protocol not supported`,
     })
   }
+})
+
+t.test('requests that differ only in their address get the same port', async (t) => {
+  const { allocate } = makeAllocator(t)
+  const any = await allocate('a', '127.0.0.1::80', '[::1]::80', '127.0.0.1::81')
+  t.strictSame(
+    any.map(({ ip, containerPort }) => `${ip} ${containerPort}`),
+    ['127.0.0.1 80', '::1 80', '127.0.0.1 81'],
+  )
+  t.equal(any[0]?.port, any[1]?.port)
+  t.not(any[0]?.port, any[2]?.port)
+  const first = freeRow(4)
+  const range = `${first}-${first + 3}`
+  const taken = await allocate('b', `127.0.0.2:${first}:80`)
+  t.equal(taken.length, 1)
+  const ranges = await allocate('c', `127.0.0.1:${range}:80`, `127.0.0.2:${range}:80`)
+  t.strictSame(
+    ranges.map(({ port }) => port),
+    [first + 1, first + 1],
+    'the first that is free on both',
+  )
+  const equal = await allocate('d', '127.0.0.1::80', '127.0.0.1::80')
+  t.not(equal[0]?.port, equal[1]?.port, 'equal requests get different ports')
+})
+
+t.test('suggestions leave out ports that the request itself needs', async (t) => {
+  const { allocate } = makeAllocator(t)
+  const port = freeRow(8)
+  await allocate('a', `127.0.0.1:${port}:80`)
+  const { details } = await refusalOf(() =>
+    allocate('b', `127.0.0.1:${port}:80`, `127.0.0.1:${port + 1}:81`),
+  )
+  t.notOk(details.suggestions?.ports.includes(port + 1))
+  t.ok((details.suggestions?.ports.length ?? 0) > 0)
+})
+
+t.test('a request of all ports is checked, and other work goes on meanwhile', async (t) => {
+  const { check } = makeAllocator(t)
+  let turns = 0
+  const timer = setInterval(() => turns++, 1)
+  const checking = check('127.0.0.1:1-65535:1-65535/udp').then(
+    (ports) => ports.length,
+    (err: unknown) => (err as Refusal).code,
+  )
+  const result = await checking
+  clearInterval(timer)
+  // Some port may be in use by another program.
+  t.ok(result === 65_535 || result === 'port-in-use', String(result))
+  t.ok(turns > 5, `${turns} turns`)
+})
+
+t.test('a request that expands to more ports than there are is refused', async (t) => {
+  t.throws(() => parsePortSpecs(['1-65535', '1']), {
+    message: 'invalid port "1": at most 65535 ports fit into one request: divide them',
+  })
+  t.throws(() => parsePortSpecs(Array<string>(100_000).fill('1-65535')), { code: 'EBADPORT' })
 })

@@ -1,17 +1,34 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { userInfo } from 'node:os'
 import { execaSync } from 'execa'
 import t, { type Test } from 'tap'
 import { processStartDate } from '../../src/linux/proc/process.js'
 import { findHolder, occupyingSockets } from '../../src/ports/holder.js'
+import { requireCheckedSyscalls } from '../../src/linux/ffi/checked-syscalls.js'
+import { SOCK } from '../../src/linux/ffi/constants.js'
+import { encodeSocketAddress, familyOf } from '../../src/linux/sockets/socket-address.js'
+import { Allocator } from '../../src/ports/allocator.js'
+import { MemoryClaims } from '../../src/ports/claims/memory-claims.js'
+import { parsePortSpec } from '../../src/ports/port-spec.js'
+import type { Refusal } from '../../src/ports/refusal.js'
+import { dial, startEcho } from '../lib/sockets.js'
 import type { HostPort } from '../../src/ports/host-port.js'
 import { bindUdp } from '../lib/datagrams.js'
 import { freeRow } from '../lib/free-row.js'
 import { notRoot, PROGRAM, proxyFlags, READY, run, stop } from '../lib/program.js'
 import { startProxyd } from '../lib/proxyd.js'
 import { ownProcess } from '../lib/target.js'
+
+/** A TCP socket that is bound and does not listen. */
+function boundSocket(address: HostPort): number {
+  const syscalls = requireCheckedSyscalls()
+  const fd = syscalls.socket(familyOf(address.ip), SOCK.STREAM | SOCK.CLOEXEC, 0)
+  syscalls.bind(fd, encodeSocketAddress(address))
+  return fd
+}
 
 const NOBODY = 65_534
 const skip = notRoot('to be another user')
@@ -95,6 +112,44 @@ t.test('a docker-proxy is shown with its container', async (t) => {
     backend: '127.0.0.9:80',
     command: `docker-proxy ${proxyFlags(backend).join(' ')}`.slice(0, 40),
   })
+})
+
+t.test('a connection holds its own port, and a listener comes before a connection', async (t) => {
+  const echo = await startEcho(t)
+  const client = await dial(t, echo.port)
+  const port = client.localPort ?? 0
+  const remote = `127.0.0.1:${echo.port}`
+  t.match(await findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), {
+    kind: 'process',
+    pid: process.pid,
+    address: `127.0.0.1:${port}`,
+    remote,
+  })
+  const listener = await findHolder({ protocol: 'tcp', ip: '0.0.0.0', port: echo.port })
+  t.match(listener, { kind: 'process', address: remote })
+  t.notOk(listener && 'remote' in listener)
+  const udp = await bindUdp(t)
+  udp.socket.connect(9, '127.0.0.1')
+  await once(udp.socket, 'connect')
+  t.match(await findHolder({ protocol: 'udp', ip: '0.0.0.0', port: udp.port }), {
+    pid: process.pid,
+    remote: '127.0.0.1:9',
+  })
+})
+
+t.test('a socket that is bound and does not listen', async (t) => {
+  const port = freeRow(1)
+  const fd = boundSocket({ protocol: 'tcp', ip: '127.0.0.1', port })
+  t.teardown(() => closeSync(fd))
+  const holder = await findHolder({ protocol: 'tcp', ip: '127.0.0.1', port })
+  // Kernels before 6.8 do not list it.
+  if (holder) t.match(holder, { kind: 'process', pid: process.pid })
+  const refusal = (await new Allocator(new MemoryClaims())
+    .check(parsePortSpec(`127.0.0.1:${port}:80`), () => {
+      throw new Error('nothing is reserved')
+    })
+    .catch((err: unknown) => err)) as Refusal
+  t.match(refusal.details.holder?.kind, holder ? 'process' : 'unlisted')
 })
 
 t.test('UDP', async (t) => {
