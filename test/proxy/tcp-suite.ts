@@ -10,6 +10,7 @@ import { descriptorOf } from '../../src/proxy/streams/descriptor.js'
 import { deliverUnreadData } from '../../src/proxy/streams/unread-data.js'
 import { RecordingObserver } from '../lib/recording-observer.js'
 import type { RelayEnding } from '../../src/proxy/observer.js'
+import { freeRow } from '../lib/free-row.js'
 import { listen, type Listening, type ListenOptions } from '../lib/listen.js'
 import {
   breakage,
@@ -103,6 +104,27 @@ export function tcpSuite(engine: Engine): void {
     t.equal(proxy.address.port, port)
     t.equal(await exchange(t, port, 'four'), 'four')
     t.equal(await exchange(t, port, 'six', '::1'), 'six')
+  })
+
+  t.test('a port is not forwarded to itself, and the port is free afterwards', async (t) => {
+    const port = freeRow(1)
+    for (const [ip, containerIp] of [
+      ['127.0.0.1', '127.0.0.1'],
+      ['0.0.0.0', '127.0.0.9'],
+      ['::', '::1'],
+      ['127.0.0.1', ''],
+    ] as const) {
+      await t.rejects(
+        listen(t, engine, { ip: containerIp, port }, { ip, port }),
+        {
+          code: 'ELOOP',
+          message: /can't forward tcp\/.* that is this proxy itself; choose another/,
+        },
+        `${ip} to ${containerIp}`,
+      )
+    }
+    const { proxy } = await listen(t, engine, { ip: '127.0.0.2', port }, { port })
+    t.equal(proxy.address.port, port, 'another address may have the same port')
   })
 
   t.test('clients that came before the proxy are served from the backlog', async (t) => {

@@ -4,7 +4,17 @@ import t, { type Test } from 'tap'
 import { openPortSocket } from '../../src/linux/sockets/port-socket.js'
 import type { SocketAddress } from '../../src/linux/sockets/socket-address.js'
 import type { Engine } from '../../src/proxy/engine.js'
-import { ask, bindUdp, closeUdp, receive, startUdpEcho, type UdpPeer } from '../lib/datagrams.js'
+import {
+  ask,
+  bindUdp,
+  closeUdp,
+  receive,
+  sendForged,
+  startUdpEcho,
+  type UdpPeer,
+} from '../lib/datagrams.js'
+import { freeRow } from '../lib/free-row.js'
+import { notRoot } from '../lib/program.js'
 import { RecordingObserver } from '../lib/recording-observer.js'
 import { listen, type Listening, type ListenOptions } from '../lib/listen.js'
 import { until } from '../lib/until.js'
@@ -55,6 +65,30 @@ export function udpSuite(engine: Engine): void {
     }
     t.equal(proxy.counters.accepted, 1)
     for (const other of others) t.equal(other.proxy.counters.accepted, 1)
+  })
+
+  t.test(
+    'UDP: a datagram that can not be replied to, or comes from the port itself, is dropped',
+    { skip: notRoot('for raw sockets') },
+    async (t) => {
+      const echo = await startUdpEcho(t)
+      let received = 0
+      echo.socket.on('message', () => received++)
+      const { port, proxy } = await publish(t, echo, { ip: '0.0.0.0' })
+      sendForged(0, port, 'from port 0')
+      sendForged(port, port, 'from the port itself')
+      t.equal(String(await ask(await bindUdp(t), port, 'afterwards')), 'afterwards')
+      t.equal(proxy.counters.accepted, 1)
+      t.equal(received, 1)
+    },
+  )
+
+  t.test('UDP: a port is not forwarded to itself', async (t) => {
+    const port = freeRow(1)
+    await t.rejects(listen(t, engine, { ip: '127.0.0.1', port }, { protocol: 'udp', port }), {
+      code: 'ELOOP',
+      message: /that is this proxy itself/,
+    })
   })
 
   t.test('UDP: for a port that can not be, nothing is opened', async (t) => {

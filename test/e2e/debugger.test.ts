@@ -1,0 +1,60 @@
+import t from 'tap'
+import { processSockets } from '../../src/linux/proc/process.js'
+import { STATE } from '../../src/linux/proc/socket-table.js'
+import { readSockets } from '../../src/linux/sockets/socket-diagnostics.js'
+import { freeRow } from '../lib/free-row.js'
+import { startDaemon } from '../lib/publish.js'
+import { startProxyd } from '../lib/proxyd.js'
+import { exchange, startEcho } from '../lib/sockets.js'
+import { ownProcess } from '../lib/target.js'
+import { until } from '../lib/until.js'
+
+/* No program opens Node's debugger: whoever reaches its port runs code with the rights of the program. */
+
+/** NODE_OPTIONS of another program, which would open the debugger of each program of Node on a free port. */
+const env = { NODE_OPTIONS: '--inspect=127.0.0.1:0' }
+
+/** The TCP ports on which a process listens. */
+function listeningPorts(pid: number): number[] {
+  const inodes = new Set(processSockets(pid).values())
+  return readSockets('tcp')
+    .filter(({ state, inode }) => state === STATE.listen && inodes.has(inode))
+    .map(({ local }) => local.port)
+}
+
+t.test('docker-proxy', async (t) => {
+  const running = await ownProcess.startProxy(t, await startEcho(t), { env })
+  process.kill(running.pid, 'SIGUSR1')
+  t.equal(await exchange(t, running.port, 'alive'), 'alive')
+  t.strictSame(listeningPorts(running.pid), [running.port])
+})
+
+t.test('docker-proxyd', async (t) => {
+  const proxyd = await startProxyd(t, { env })
+  process.kill(proxyd.pid, 'SIGUSR1')
+  process.kill(proxyd.pid, 'SIGHUP')
+  const { port } = await proxyd.publish(await startEcho(t))
+  t.equal(await exchange(t, port, 'alive'), 'alive')
+  t.strictSame(listeningPorts(proxyd.pid), [port])
+  await until(() => proxyd.lines.some(({ msg }) => String(msg).startsWith('SIGHUP is ignored')))
+})
+
+t.test('the daemon, and the shared process of a publication', async (t) => {
+  const daemon = await startDaemon(t, { env })
+  const echo = await startEcho(t)
+  const port = freeRow(1)
+  const { ports } = await daemon.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    ports: [`127.0.0.1:${port}:${echo.port}`],
+    isolation: 'shared',
+  })
+  const shared = ports[0]?.pid ?? 0
+  for (const pid of [daemon.running.pid, shared]) {
+    process.kill(pid, 'SIGUSR1')
+    process.kill(pid, 'SIGHUP')
+  }
+  t.equal(await exchange(t, port, 'alive'), 'alive')
+  t.equal((await daemon.client.list()).length, 1)
+  for (const pid of [daemon.running.pid, shared]) t.strictSame(listeningPorts(pid), [port])
+})
