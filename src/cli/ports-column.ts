@@ -3,36 +3,50 @@ import { joinHostPort } from '../ports/host-port.js'
 
 type Port = Pick<PortView, 'protocol' | 'hostIp' | 'hostPort' | 'containerPort'>
 
-/** Formats ports as `docker ps` does: `0.0.0.0:8000-8009->9000-9009/tcp, [::]:8080->80/tcp`. */
+/**
+ * Formats ports exactly as `docker ps` does: `0.0.0.0:8000-8009->8000-8009/tcp, [::]:8080->80/tcp`. Runs of ports with equal numbers on both
+ * sides are merged and come first; each other port follows on its own.
+ * Source: DisplayablePorts of docker/cli, cli/command/formatter/container.go.
+ */
 export function formatPorts(ports: readonly Port[]): string {
-  const runs: { first: Port; last: Port }[] = []
-  for (const port of sorted(ports)) {
-    const run = runs.at(-1)
-    if (run && follows(run.last, port)) run.last = port
-    else runs.push({ first: port, last: port })
+  const closed: string[] = []
+  const runs = new Map<string, { first: Port; last: Port }>()
+  const others: string[] = []
+  for (const port of [...ports].sort(compare)) {
+    if (port.hostPort !== port.containerPort) {
+      others.push(formatRun(port, port))
+      continue
+    }
+    const key = `${port.hostIp}/${port.protocol}`
+    const run = runs.get(key)
+    if (run && port.hostPort === run.last.hostPort + 1) {
+      run.last = port
+    } else if (run) {
+      closed.push(formatRun(run.first, run.last))
+      run.first = run.last = port
+    } else {
+      runs.set(key, { first: port, last: port })
+    }
   }
-  return runs.map(formatRun).join(', ')
+  const open = [...runs.values()].map(({ first, last }) => formatRun(first, last))
+  return [...closed, ...open, ...others].join(', ')
 }
 
-function formatRun({ first, last }: { first: Port; last: Port }): string {
-  const range = (from: number, to: number): string => (from === to ? `${from}` : `${from}-${to}`)
-  const address = joinHostPort(first.hostIp, first.hostPort)
-  const host = first.hostPort === last.hostPort ? address : `${address}-${last.hostPort}`
-  return `${host}->${range(first.containerPort, last.containerPort)}/${first.protocol}`
+function formatRun(first: Port, last: Port): string {
+  const end = first === last ? '' : `-${last.hostPort}`
+  const host = joinHostPort(first.hostIp, first.hostPort) + end
+  return `${host}->${first.containerPort}${end}/${first.protocol}`
 }
 
-function follows(a: Port, b: Port): boolean {
-  const sameSide = a.hostIp === b.hostIp && a.protocol === b.protocol
-  return sameSide && b.hostPort === a.hostPort + 1 && b.containerPort === a.containerPort + 1
-}
-
-function sorted(ports: readonly Port[]): Port[] {
-  const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
-  return [...ports].sort(
-    (a, b) =>
-      order(a.hostIp, b.hostIp) ||
-      order(a.protocol, b.protocol) ||
-      a.containerPort - b.containerPort ||
-      a.hostPort - b.hostPort,
+function compare(a: Port, b: Port): number {
+  return (
+    a.containerPort - b.containerPort ||
+    compareTexts(a.hostIp, b.hostIp) ||
+    a.hostPort - b.hostPort ||
+    compareTexts(a.protocol, b.protocol)
   )
+}
+
+function compareTexts(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b)
 }

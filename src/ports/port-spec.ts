@@ -51,9 +51,9 @@ export function parsePortSpec(spec: string): PortRequest[] {
   if (container.first === 0) fail(`a container port is between 1 and ${MAX_PORT}`)
 
   const count = size(container)
-  if (hostPorts && count > 1 && size(hostPorts) !== count) {
+  if (host && count > 1 && size(host) !== count) {
     fail(
-      `${size(hostPorts)} host ports for ${count} container ports: both ranges must have the same length`,
+      `${size(host)} host port${size(host) > 1 ? 's' : ''} for ${count} container ports: both ranges must have the same length`,
     )
   }
   return Array.from({ length: count }, (_, i) => ({
@@ -106,11 +106,11 @@ function shortForm(spec: string): Fields {
   const parts = ports.split(':')
   const containerPort = parts.pop() ?? ''
   const hostPort = parts.pop() ?? ''
-  if (more.length > 0 || protocol === '' || containerPort === '') {
+  if (more.length > 0 || containerPort === '') {
     throw new PortSpecError(spec, containerPort === '' ? `no container port: ${FORM}` : FORM)
   }
   // The rest is the address. If it is IPv6 without brackets, the last two fields are the ports.
-  return { hostIp: parts.join(':'), hostPort, containerPort, protocol }
+  return { hostIp: parts.join(':'), hostPort, containerPort, protocol: protocol || 'tcp' }
 }
 
 const LONG_FORM_KEYS = new Map<string, keyof Fields>([
@@ -120,22 +120,19 @@ const LONG_FORM_KEYS = new Map<string, keyof Fields>([
   ['host_ip', 'hostIp'],
 ])
 
+/** Keys of services and compose files that say nothing about one host, as `docker run` ignores them. */
+const IGNORED_KEYS = ['mode', 'name', 'app_protocol']
+
 function longForm(spec: string): Fields {
   const fields: Fields = { hostIp: '', hostPort: '', containerPort: '', protocol: 'tcp' }
   for (const pair of spec.split(',')) {
     const [, key = '', value = ''] = /^([^=]*)=?(.*)$/s.exec(pair) ?? []
-    if (key === 'mode' && value === 'host') continue
-    if (key === 'mode') {
-      throw new PortSpecError(
-        spec,
-        `${JSON.stringify(pair)} needs a swarm: leave it out, or use mode=host`,
-      )
-    }
+    if (IGNORED_KEYS.includes(key)) continue
     const field = LONG_FORM_KEYS.get(key)
-    if (!field || value === '') {
+    if (!field || (value === '' && field !== 'hostPort')) {
       throw new PortSpecError(
         spec,
-        `${JSON.stringify(pair)} is not one of target=PORT, published=PORT, protocol=tcp|udp|sctp, host_ip=IP, mode=host`,
+        `${JSON.stringify(pair)} is not one of target=PORT, published=PORT, protocol=tcp|udp|sctp, host_ip=IP`,
       )
     }
     fields[field] = value

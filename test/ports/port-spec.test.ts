@@ -11,6 +11,11 @@ t.test('every form of -p', async (t) => {
     [':80', [{ ...tcp, containerPort: 80 }]],
     ['0:80', [{ ...tcp, containerPort: 80 }]],
     ['8080:80', [{ ...tcp, hostPorts: one(8080), containerPort: 80 }]],
+    ['8080:80/', [{ ...tcp, hostPorts: one(8080), containerPort: 80 }]],
+    [
+      'target=80,published=,mode=ingress,name=web,app_protocol=http',
+      [{ ...tcp, containerPort: 80 }],
+    ],
     ['8080:80/TCP', [{ ...tcp, hostPorts: one(8080), containerPort: 80 }]],
     ['127.0.0.1:8080:80', [{ ...tcp, ip: '127.0.0.1', hostPorts: one(8080), containerPort: 80 }]],
     ['127.0.0.1::80', [{ ...tcp, ip: '127.0.0.1', containerPort: 80 }]],
@@ -59,7 +64,6 @@ t.test('invalid input gets one line that quotes it and states the expected form'
     ['[]:8080:80', 'the host address "" is not an IP address'],
     ['localhost:8080:80', 'the host address "localhost" is not an IP address'],
     ['80/icmp', 'the protocol "icmp" is not one of tcp, udp, sctp'],
-    ['80/', 'expected [[hostIP:]'],
     ['80/tcp/udp', 'expected [[hostIP:]'],
     ['65536:80', 'the host port 65536 is not between 1 and 65535'],
     ['8080:0', 'a container port is between 1 and 65535'],
@@ -76,7 +80,7 @@ t.test('invalid input gets one line that quotes it and states the expected form'
     ['published=8080', 'target=PORT, the container port, is missing'],
     ['published=8080,target=80,colour=red', '"colour=red" is not one of target=PORT'],
     ['target=', '"target=" is not one of'],
-    ['target=80,mode=ingress', '"mode=ingress" needs a swarm'],
+    ['0:80-81', '1 host port for 2 container ports: both ranges must have the same length'],
     ['a\nb:80', 'the host port "a\\nb" is neither'],
   ]
   for (const [spec, reason] of cases) {

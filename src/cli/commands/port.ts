@@ -2,6 +2,7 @@ import type { CommandModule } from 'yargs'
 import type { PortView } from '../../controller/views.js'
 import { Refusal } from '../../ports/refusal.js'
 import { joinHostPort } from '../../ports/host-port.js'
+import { compareNaturally } from '../natural-order.js'
 import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 import { UsageError } from '../usage-error.js'
@@ -38,13 +39,14 @@ export const portCommand: CommandModule<object, Args> = {
     const line = ({ protocol, hostIp, hostPort, containerPort }: PortView): string =>
       (args.port === undefined ? `${containerPort}/${protocol} -> ` : '') +
       joinHostPort(hostIp, hostPort)
-    await print(wanted.map(line).join('\n'))
+    const lines = wanted.map(line)
+    await print((args.port === undefined ? lines.sort(compareNaturally) : lines).join('\n'))
   },
 }
 
-/** `80` means `80/tcp`, as in docker. */
+/** `80` and `80/` mean `80/tcp`, as in docker. */
 function matcher(text: string): (port: PortView) => boolean {
-  const [, number, protocol = 'tcp'] = /^(\d+)(?:\/(tcp|udp|sctp))?$/.exec(text) ?? []
+  const [, number, protocol = 'tcp'] = /^(\d+)(?:\/(tcp|udp|sctp)?)?$/.exec(text) ?? []
   if (number === undefined) {
     throw new UsageError(
       `invalid port ${JSON.stringify(text)}: expected a port, for example 80 or 53/udp`,
