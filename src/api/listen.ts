@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, lstatSync, unlinkSync } from 'node:fs'
+import { chownSync, existsSync, lstatSync, unlinkSync } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { connect, type ListenOptions } from 'node:net'
@@ -47,12 +47,14 @@ interface Listening {
 
 /**
  * Serves the API on all hosts, or on none.
+ * @param groupId the group that may use unix sockets; by default that of the process
  * Rejects with HostError for a host that makes no sense, and with Error for a host that can't be used.
  */
 export async function serve(
   handler: RequestListener,
   hosts: readonly Host[],
   authentication: Authentication,
+  groupId?: number,
 ): Promise<Server[]> {
   const servers: Server[] = []
   try {
@@ -62,6 +64,7 @@ export async function serve(
         const server = makeServer(handler, ip !== undefined, authentication)
         servers.push(server)
         await listen(server, options, host)
+        if (host.kind === 'unix' && groupId !== undefined) giveToGroup(host, groupId)
       }
     }
     return servers
@@ -188,6 +191,17 @@ function systemdSockets(): Listening[] {
     const ip = localAddress(FIRST_SYSTEMD_FD + i)?.ip
     return ip === undefined ? { options } : { options, ip }
   })
+}
+
+/** @throws Error with a sentence for the user */
+function giveToGroup(host: Extract<Host, { kind: 'unix' }>, groupId: number): void {
+  try {
+    chownSync(host.path, -1, groupId)
+  } catch (err) {
+    throw new Error(`can't give ${formatHost(host)} to the group ${groupId}: ${errnoReason(err)}`, {
+      cause: err,
+    })
+  }
 }
 
 async function listen(server: Server, options: ListenOptions, host: Host): Promise<void> {

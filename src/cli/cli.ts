@@ -14,6 +14,7 @@ import { runCommand } from './commands/run.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
 import { completeNames } from './completion.js'
+import { print } from './output.js'
 import { parserMessages } from './parser-messages.js'
 import { versionLine } from '../version.js'
 import { UsageError } from './usage-error.js'
@@ -22,6 +23,11 @@ import { UsageError } from './usage-error.js'
 const REPEATABLE: readonly string[] = ['_', 'publish', 'p', 'names', 'filter']
 
 const MAX_WIDTH = 100
+/**
+ * The shell's script starts the program with this flag and the words so far. Names come before yargs: it would run the command while it
+ * waits for them.
+ */
+const COMPLETION_FLAG = '--get-yargs-completions'
 
 const COMMANDS = [
   runCommand,
@@ -48,25 +54,17 @@ const COMMANDS = [
  * Rejects with the error of the command.
  */
 export async function runCli(program: string, args: readonly string[]): Promise<void> {
+  if (args[0] === COMPLETION_FLAG) {
+    const names = await completeNames(args.slice(1), program)
+    if (names.length > 0) return print(names.join('\n'))
+  }
   const words = normalizeArguments(args)
   const parser = yargs(words)
+  for (const command of COMMANDS) parser.command(command as CommandModule)
+  await parser
     .scriptName(program)
     .usage('Usage: $0 COMMAND\n\nPublishes ports of containers, and names the holder of a port.')
-    .completion(
-      'completion',
-      'Print a script that completes commands and names in bash or zsh',
-      (
-        current: string,
-        argv: { _: string[] },
-        byDefault: () => void,
-        done: (completions: string[]) => void,
-      ) => {
-        void completeNames(argv._, current, program).then((names) => {
-          if (names.length > 0) done(names)
-          else byDefault()
-        })
-      },
-    )
+    .completion('completion', 'Print a script that completes commands and names in bash or zsh')
     .demandCommand(1, `a command is missing: see ${program} --help`)
     .strict()
     .check(refuseRepetition, true)
@@ -85,8 +83,7 @@ export async function runCli(program: string, args: readonly string[]): Promise<
       if (err instanceof Error && err.name !== 'YError') throw err
       throw parserError(message, words, program, COMMANDS.map(commandLine))
     })
-  for (const command of COMMANDS) parser.command(command as CommandModule)
-  await parser.parseAsync()
+    .parseAsync()
 }
 
 /** As `add <backend>`. */

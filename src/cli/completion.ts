@@ -6,15 +6,13 @@ import { defaultClientHost } from './paths.js'
 const WITH_NAMES = ['rm', 'inspect', 'port']
 
 /**
- * The names of publications that complete a command line; none without a daemon.
+ * The names of publications that may complete the last word of a command line; none without a daemon.
  * @param words the command line so far, the program first
  */
-export async function completeNames(
-  words: readonly string[],
-  current: string,
-  program: string,
-): Promise<string[]> {
+export async function completeNames(words: readonly string[], program: string): Promise<string[]> {
   const [, command = ''] = words
+  const current = words.at(-1) ?? ''
+  if (words.length < 3) return []
   if (!WITH_NAMES.includes(command) || current.startsWith('-')) return []
   if (command === 'port' && words.length > 3) return []
   const host = process.env['DOCKER_PUBLISH_HOST'] || defaultClientHost()

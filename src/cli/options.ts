@@ -1,4 +1,4 @@
-import { basename } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Argv } from 'yargs'
 import { Client } from '../api/client.js'
 import { parseHost } from '../api/host.js'
@@ -38,7 +38,11 @@ export function withAuthentication<T>(yargs: Argv<T>) {
       type: 'boolean',
       describe: 'use TLS on tcp:// hosts; both sides must show a certificate',
     })
-    .option('tlscacert', { type: 'string', describe: 'the authority that both sides trust' })
+    .option('tlscacert', {
+      type: 'string',
+      describe:
+        'the authority that both sides trust; ca.pem, cert.pem and key.pem of [DOCKER_PUBLISH_CERT_PATH]',
+    })
     .option('tlscert', { type: 'string', describe: 'the certificate of this program' })
     .option('tlskey', { type: 'string', describe: 'the private key of this program' })
 }
@@ -77,8 +81,14 @@ export function tokenFileOf(args: Pick<ClientArgs, 'token-file'>): string | unde
 
 /** @throws UsageError if a file is missing */
 export function tlsFiles(args: Omit<ClientArgs, 'host'>): TlsFiles | undefined {
-  const { tlsverify, tlscacert: ca, tlscert: cert, tlskey: key } = args
+  const folder = process.env['DOCKER_PUBLISH_CERT_PATH'] || undefined
+  const inFolder = (name: string): string | undefined => folder && join(folder, name)
+  const { tlsverify = folder !== undefined } = args
+  const ca = args.tlscacert ?? inFolder('ca.pem')
+  const cert = args.tlscert ?? inFolder('cert.pem')
+  const key = args.tlskey ?? inFolder('key.pem')
   if (!tlsverify) {
+    if (folder !== undefined) return undefined // --no-tlsverify
     if (ca ?? cert ?? key) throw new UsageError('certificates need --tlsverify: add it')
     return undefined
   }

@@ -11,9 +11,10 @@ import { formatHostPort, type HostPort } from '../ports/host-port.js'
 import { parsePortSpecs, type PortRequest } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
+import { killProcess } from '../supervisor/process-end.js'
 import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
-import { newProcessId, runtimeIds } from '../supervisor/runtime-record.js'
+import { newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.js'
 import { MAX_PORTS_WITH_PROCESSES, type IsolationChoice } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
@@ -68,6 +69,8 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     )
     const strays = runtimeIds(runFolder).filter((id) => !known.has(id))
     await Promise.all(strays.map((id) => endLeftovers(runFolder, id)))
+    // They would hold their ports against their own successors.
+    await Promise.all(orphans(runFolder).map(killProcess))
     for (const { ports, ...description } of saved) {
       const publication = this.#create(description)
       await publication.restore(ports, (port) => this.#claimSaved(publication, port))

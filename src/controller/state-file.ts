@@ -5,6 +5,7 @@ import { Value } from 'typebox/value'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { lockFolder, type FolderLock } from '../linux/folder-lock.js'
 import { replaceFile } from '../linux/replace-file.js'
+import { parseIp } from '../linux/sockets/ip-address.js'
 import { MAX_PORT } from '../ports/host-port.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
 import { Refusal } from '../ports/refusal.js'
@@ -37,6 +38,8 @@ const StateSchema = Type.Object({
   version: Type.Literal(VERSION),
   publications: Type.Array(PublicationSchema),
 })
+
+type State = Static<typeof StateSchema>
 
 /** The state can't be read, or another process uses it. The message says what to do. */
 class StateError extends Error {
@@ -73,14 +76,10 @@ export class StateFile {
       if (errnoCode(err) === 'ENOENT') return []
       throw new StateError(`can't read ${this.path}: ${errnoReason(err)}`)
     }
-    try {
-      const state: unknown = JSON.parse(text)
-      if (Value.Check(StateSchema, state)) return state.publications.map(fromFile)
-    } catch {
-      // Handled like another version.
-    }
+    const reason = whyNoState(text)
+    if (reason === undefined) return (JSON.parse(text) as State).publications.map(fromFile)
     throw new StateError(
-      `${this.path} is not a state file of version ${VERSION}: move it away to start with nothing published`,
+      `${this.path} is not a state file of version ${VERSION}: ${reason}; repair it, or move it away to start with nothing published`,
     )
   }
 
@@ -105,6 +104,57 @@ export class StateFile {
   close(): void {
     this.#lock.unlock()
   }
+}
+
+/** Why a text is not the state of this version; undefined if it is. */
+function whyNoState(text: string): string | undefined {
+  let state: unknown
+  try {
+    state = JSON.parse(text)
+  } catch (err) {
+    return `it is not JSON (${(err as Error).message})`
+  }
+  const { version } = (state ?? {}) as { version?: unknown }
+  if (typeof version === 'number' && version > VERSION) {
+    return `it has version ${version}, of a newer release`
+  }
+  const [fault] = Value.Errors(StateSchema, state)
+  if (fault) return `${fault.instancePath || 'it'} ${fault.message}`
+  const { publications } = state as State
+  return (
+    findRepeated(
+      'the name',
+      publications.map(({ name }) => name),
+    ) ??
+    findRepeated(
+      'the id',
+      publications.flatMap(({ shared, ports }) => [
+        ...(shared === undefined ? [] : [shared]),
+        ...ports.map(({ id }) => id),
+      ]),
+    ) ??
+    publications.map(whyInvalid).find((reason) => reason !== undefined)
+  )
+}
+
+function findRepeated(what: string, values: readonly string[]): string | undefined {
+  const repeated = values.find((value, i) => values.indexOf(value) !== i)
+  return repeated === undefined ? undefined : `it has ${what} ${JSON.stringify(repeated)} twice`
+}
+
+/** Why a publication can't be continued; undefined if it can. */
+function whyInvalid({
+  name,
+  backend,
+  created,
+  ports,
+}: State['publications'][number]): string | undefined {
+  const where = `the publication ${JSON.stringify(name)}`
+  if (Number.isNaN(Date.parse(created))) return `${where} has the date ${JSON.stringify(created)}`
+  const wrong = [backend, ...ports.map(({ hostIp }) => hostIp)].find(
+    (ip) => parseIp(ip) === undefined,
+  )
+  return wrong === undefined ? undefined : `${where} has the address ${JSON.stringify(wrong)}`
 }
 
 function fromFile({ ports, ...publication }: Static<typeof PublicationSchema>): SavedPublication {

@@ -18,6 +18,8 @@ export interface DaemonOptions {
   /** Where the API is served. */
   readonly hosts: readonly Host[]
   readonly authentication: Authentication
+  /** The group that may use unix sockets; undefined for the group of the process. */
+  readonly groupId: number | undefined
   /** Folder of the state file. */
   readonly dataRoot: string
   /** Folder of the running processes. */
@@ -61,6 +63,7 @@ export async function runDaemon(
     },
     hosts,
     options.authentication,
+    options.groupId,
   )
   await controller.restore()
   restored.resolve()

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { errnoCode } from '../linux/errno.js'
-import { bootId, processStartTime, processVariables } from '../linux/proc/process.js'
+import { bootId, processIds, processStartTime, processVariables } from '../linux/proc/process.js'
 
 /*
  * The files of each process in the run folder, by which a later daemon finds the process:
@@ -152,6 +152,16 @@ function isOurFile(kind: string, path: string): boolean {
 
 function isNumberFile(path: string): boolean {
   return /^\d*\n?$/.test(readFileSync(path, 'utf8'))
+}
+
+/** Processes that were started for ids of this run folder, although it has no files of these ids: somebody has emptied it. */
+export function orphans(runFolder: string): ProcessIdentity[] {
+  const known = new Set(runtimeIds(runFolder))
+  return processIds().flatMap((pid) => {
+    const base = processVariables(pid, [PORT_VARIABLE])[PORT_VARIABLE] ?? ''
+    const isOrphan = dirname(base) === runFolder && !known.has(basename(base))
+    return isOrphan ? (identify(pid) ?? []) : []
+  })
 }
 
 export function identify(pid: number): ProcessIdentity | undefined {

@@ -21,6 +21,22 @@ const publication = (name: string): SavedPublication => ({
   ],
 })
 
+/** A publication as the file has it. */
+const saved = ({
+  name = 'a',
+  id = 1,
+  created = '2026-11-24T12:00:00.000Z',
+  hostIp = '0.0.0.0',
+}) => ({
+  ...{ name, backend: '172.17.0.2', created },
+  ports: [
+    {
+      id: `0f8fad5b-d9cb-469f-a165-70867728950${id}`,
+      ...{ protocol: 'tcp', hostIp, hostPort: 8080, containerPort: 80 },
+    },
+  ],
+})
+
 t.test('saved publications are loaded, by another daemon as well', async (t) => {
   const folder = join(t.testdir(), 'made/by/us')
   const first = new StateFile(folder, 'docker-publish daemon')
@@ -52,6 +68,12 @@ t.test('a file that is not ours is left alone', async (t) => {
     '[]',
     '{"version": 99, "publications": []}',
     'null',
+    // A newer version, the same name twice, the same id twice, a date and an address that are none.
+    '{"version": 2}',
+    JSON.stringify({ version: 1, publications: [saved({}), saved({ id: 2 })] }),
+    JSON.stringify({ version: 1, publications: [saved({}), saved({ name: 'b' })] }),
+    JSON.stringify({ version: 1, publications: [saved({ created: 'yesterday' })] }),
+    JSON.stringify({ version: 1, publications: [saved({ hostIp: 'localhost' })] }),
     '{"version": 1, "publications": [{}]}',
     '{"version": 1, "publications": [null]}',
     // The id would name a file of someone else in the run folder.
@@ -61,7 +83,7 @@ t.test('a file that is not ours is left alone', async (t) => {
     const state = new StateFile(folder, 'docker-publish daemon')
     t.throws(
       () => state.load(),
-      { message: /is not a state file of version 1: move it away/ },
+      { message: /is not a state file of version 1: .*; repair it, or move it away/ },
       text,
     )
     t.equal(readFileSync(state.path, 'utf8'), text)

@@ -1,10 +1,11 @@
 import type { CommandModule } from 'yargs'
+import { formatHostPort, type HostPort } from '../../ports/host-port.js'
 import { checkPorts } from '../../ports/check-ports.js'
-import { formatHostPort } from '../../ports/host-port.js'
-import { withFormat, withPublish } from '../options.js'
+import { errnoCode } from '../../linux/errno.js'
+import { openClient, withClient, withFormat, withPublish, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 
-interface Args {
+interface Args extends ClientArgs {
   publish: string[]
   format: 'table' | 'json'
 }
@@ -13,12 +14,23 @@ export const checkCommand: CommandModule<object, Args> = {
   command: 'check',
   describe: 'Tell whether ports are free, or name their holders and free alternatives',
   builder: (yargs) =>
-    withFormat(withPublish(yargs))
-      .example('$0 check -p 8080:80', 'exit code 125 and the holder if it is taken')
+    withFormat(withPublish(withClient(yargs)))
+      .example('$0 check -p 8080:80', 'exit code 125 and the holder if the port is taken')
       .example('$0 check -p 127.0.0.1::53/udp', 'any port on one address'),
   handler: async (args) => {
-    const ports = await checkPorts(args.publish)
+    const ports = await check(args)
     if (args.format === 'json') await printJson(ports)
     else await print(ports.map((port) => `${formatHostPort(port)} is free`).join('\n'))
   },
+}
+
+/** A daemon names its publications as holders. Without one, the kernel is asked here. */
+async function check(args: Args & { $0: string }): Promise<HostPort[]> {
+  const isChosen = Boolean(args.host ?? process.env['DOCKER_PUBLISH_HOST'])
+  try {
+    return await openClient(args).check(args.publish)
+  } catch (err) {
+    if (isChosen || errnoCode(err) !== 'ENODAEMON') throw err
+    return checkPorts(args.publish)
+  }
 }

@@ -6,6 +6,7 @@ import type { LogLevel } from '../../log/log.js'
 import { ignoreHangup, stopSignal } from '../../linux/signals.js'
 import { keepYoungGenerationSmall } from '../../memory/heap.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
+import { groupId } from '../group-id.js'
 import { findProxyProgram } from '../find-proxy-program.js'
 import {
   logLevelFromEnvironment,
@@ -25,6 +26,7 @@ interface Args extends Omit<ClientArgs, 'host'> {
   'live-restore': boolean
   'proxyd-run-dir': string | undefined
   insecure: boolean
+  group: string | undefined
   proxyd: boolean
   'proxy-path': string | undefined
   'log-level': LogLevel | undefined
@@ -44,6 +46,11 @@ export const daemonCommand: CommandModule<object, Args> = {
         describe:
           'where to listen: unix:///PATH, tcp://IP:PORT, fd://; may be repeated [DOCKER_PUBLISH_HOST]',
         coerce: (value: string | string[]) => [value].flat(),
+      })
+      .option('group', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'group that may use the unix socket, a name or a number',
       })
       .option('insecure', {
         type: 'boolean',
@@ -103,7 +110,7 @@ export const daemonCommand: CommandModule<object, Args> = {
     // Most of this program, and unused by all other commands.
     const { runDaemon } = await import('../../daemon/daemon.js')
     const options = {
-      ...{ hosts, authentication, program, log, name: args.$0 },
+      ...{ hosts, authentication, program, groupId: groupId(args.group), log, name: args.$0 },
       dataRoot: args['data-root'],
       execRoot: args['exec-root'],
       liveRestore: args['live-restore'],

@@ -52,6 +52,19 @@ t.test('valid hosts, and how they are displayed', async (t) => {
       (await daemon.cli('port', 'web_svr01', `${echo.port}/tcp`)).stdout,
       `0.0.0.0:${port}\n[::]:${port}\n`,
     )
+    t.match(await daemon.cli('check', '-p', `${port}:80`), {
+      code: 125,
+      stderr: /held by {3}the publication web_svr01/,
+    })
+    t.equal((await daemon.cli('ls', '-q')).stdout, 'web_svr01\n')
+    t.equal(
+      (await daemon.cli('ls', '--format', '{{.Name}} {{.Backend}}')).stdout,
+      'web_svr01 127.0.0.1\n',
+    )
+    t.equal(
+      (await daemon.cli('--get-yargs-completions', 'docker-publish', 'rm', '')).stdout,
+      'web_svr01\n',
+    )
     const absent = await daemon.cli('port', 'web_svr01', '81/udp')
     t.equal(
       absent.stderr,

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import {
   chmodSync,
   closeSync,
+  copyFileSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -18,7 +19,7 @@ import { execaSync } from 'execa'
 import t, { type Test } from 'tap'
 import { makeCertificates } from '../../lib/certificates.js'
 import { freeRow } from '../../lib/free-row.js'
-import { missing, notRoot } from '../../lib/program.js'
+import { missing, notRoot, run } from '../../lib/program.js'
 import { publish, PUBLISH, startDaemon } from '../../lib/publish.js'
 import { openDescriptors } from '../../lib/proc.js'
 import { dial, listeningDescriptor, readAll } from '../../lib/sockets.js'
@@ -87,6 +88,50 @@ t.test('tcp:// with a token', async (t) => {
     stderr: /contains no token: expected at least 16 letters/,
   })
 })
+
+t.test('the folder of certificates comes from the environment', async (t) => {
+  const port = freeRow(1)
+  const folder = t.testdir()
+  const { server } = makeCertificates(folder)
+  await startDaemon(t, {}, '-H', `tcp://127.0.0.1:${port}`, ...server)
+  copyFileSync(join(folder, 'client.pem'), join(folder, 'cert.pem'))
+  copyFileSync(join(folder, 'client.key'), join(folder, 'key.pem'))
+  const env = { DOCKER_PUBLISH_CERT_PATH: folder }
+  const ls = ['ls', '-H', `tcp://127.0.0.1:${port}`]
+  t.match(await publish(t, ls, env), { code: 0, stdout: HEADER })
+  t.match(await publish(t, [...ls, '--no-tlsverify'], env), { code: 1 })
+})
+
+t.test('the group of the unix socket', { skip: notRoot('to give a file away') }, async (t) => {
+  const daemon = await startDaemon(t, {}, '--group', '65534')
+  const { gid, mode } = statSync(join(daemon.folder, 'socket'))
+  t.equal(gid, 65_534)
+  t.equal(mode & 0o777, 0o660)
+  t.match(await publish(t, ['daemon', '--group', 'no-such-group']), {
+    code: 2,
+    stderr:
+      /^docker-publish: --group "no-such-group": there is no such group; make it with groupadd/,
+  })
+})
+
+t.test(
+  'a client waits for a daemon that is starting, and not for one that is absent',
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'publish-test-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    const host = `unix://${join(folder, 'socket')}`
+    const roots = ['--data-root', folder, '--exec-root', folder]
+    const daemon = run(t, ['daemon', '-H', host, ...roots], { program: PUBLISH, status: 'ignore' })
+    await once(daemon.child, 'spawn')
+    t.match(await publish(t, ['ls', '-H', host]), { code: 0, stdout: HEADER })
+    daemon.child.kill('SIGTERM')
+    await daemon.exit
+    t.match(await publish(t, ['ls', '-H', host]), {
+      code: 1,
+      stderr: /start it with "docker-publish daemon"/,
+    })
+  },
+)
 
 t.test('silent connections do not lock others out', async (t) => {
   const port = freeRow(1)

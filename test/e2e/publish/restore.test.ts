@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
@@ -169,6 +169,19 @@ t.test('one folder may be both the data root and the exec root', async (t) => {
     t.equal(await exchange(t, port, 'still here'), 'still here')
     t.match(await portOf(next), { state: 'up' })
   }
+})
+
+t.test('an emptied run folder: orphans make way for their successors', async (t) => {
+  const { daemon, port, pid } = await startPublished(t)
+  await daemon.end('SIGKILL')
+  const exec = join(daemon.folder, 'exec')
+  for (const name of readdirSync(exec)) rmSync(join(exec, name))
+  const next = await daemon.again()
+  t.match(await portOf(next), { state: 'up', restarts: 0 })
+  t.not((await portOf(next))?.pid, pid)
+  t.equal(await exchange(t, port, 'still here'), 'still here')
+  await next.client.remove('a')
+  t.same(leftovers(daemon.folder), [])
 })
 
 t.test("a start leaves other people's files alone", async (t) => {
