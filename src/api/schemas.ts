@@ -11,6 +11,11 @@ import type { Suggestions } from '../ports/suggestions.js'
 
 const IsolationSchema = Type.Union([Type.Literal('process'), Type.Literal('shared')])
 
+const FailedDialSchema = Type.Object({
+  reason: Type.String(),
+  time: Type.String({ format: 'date-time' }),
+})
+
 const PortViewSchema = Type.Object(
   {
     protocol: ProtocolSchema,
@@ -31,6 +36,12 @@ const PortViewSchema = Type.Object(
       Type.Integer({ description: 'Bytes from clients so far, if the proxy reports them' }),
     ),
     bytesOut: Type.Optional(Type.Integer({ description: 'Bytes to clients so far' })),
+    accepted: Type.Optional(Type.Integer({ description: 'Connections so far' })),
+    failedDials: Type.Optional(Type.Integer({ description: 'Dials of the container that failed' })),
+    recentFailedDials: Type.Optional(
+      Type.Integer({ description: 'Failed dials of the last five minutes' }),
+    ),
+    lastFailedDial: Type.Optional(FailedDialSchema),
     holdsSocket: Type.Boolean({
       description: 'Whether clients wait, and are not refused, while the process is restarted',
     }),
@@ -63,6 +74,8 @@ const DockerPortSchema = Type.Object(
     failedDials: Type.Integer({ description: 'Dials of the container that failed' }),
     bytesIn: Type.Integer({ description: 'Bytes from clients so far' }),
     bytesOut: Type.Integer({ description: 'Bytes to clients so far' }),
+    recentFailedDials: Type.Integer({ description: 'Failed dials of the last five minutes' }),
+    lastFailedDial: Type.Optional(FailedDialSchema),
     dropped: Type.Integer({
       description: 'UDP: datagrams that were dropped because too much waited to be sent',
     }),

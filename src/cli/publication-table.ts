@@ -1,4 +1,5 @@
 import type { DockerPortView, PortView, PublicationView } from '../controller/views.js'
+import { REASONS } from '../linux/errno.js'
 import { formatDuration } from './duration.js'
 import { formatPorts } from './ports-column.js'
 import { formatSize } from './size.js'
@@ -41,7 +42,7 @@ export function formatAll(
     const since = Math.min(...ports.map((port) => Date.parse(port.since)))
     const connections = String(sum(ports.map((port) => port.connections)))
     return [
-      ...[DOCKER, container, formatPorts(ports), 'up', connections],
+      ...[DOCKER, container, formatPorts(ports), formatUp(ports), connections],
       ...[formatTraffic(ports), formatDuration(now - since)],
     ]
   })
@@ -63,14 +64,26 @@ function formatTraffic(ports: readonly { bytesIn?: number; bytesOut?: number }[]
   return `${formatSize(bytesIn)} / ${formatSize(bytesOut)}`
 }
 
+type DialReport = Pick<PortView, 'recentFailedDials' | 'lastFailedDial'>
+
+/** `up`, and what happens to dials of the backend. */
+function formatUp(ports: readonly DialReport[]): string {
+  const failed = sum(ports.map(({ recentFailedDials = 0 }) => recentFailedDials))
+  if (failed === 0) return 'up'
+  const reasons = ports.flatMap(({ lastFailedDial }) => lastFailedDial?.reason ?? [])
+  const [reason = ''] = reasons
+  const what = reason === REASONS['ECONNREFUSED'] ? 'backend refuses' : `backend: ${reason}`
+  return `up, ${what} (${failed} in 5 m)`
+}
+
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
 }
 
-/** `up`, or the state of the ports that are not up. */
+/** `up`, `up, backend refuses (312 in 5 m)`, or the state of the ports that are not up. */
 export function formatStatus(ports: readonly PortView[]): string {
   const [worst, ...others] = ports.filter(({ state }) => state !== 'up')
-  if (!worst) return 'up'
+  if (!worst) return formatUp(ports)
   const what = worst.state + (worst.restarts > 0 ? ` (${worst.restarts})` : '')
   const why = worst.reason === undefined ? '' : `: ${worst.reason}`
   const more = others.length > 0 ? ` and ${others.length} more` : ''

@@ -1,6 +1,7 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { Refusal } from '../ports/refusal.js'
 import { statusSocketPath } from '../proxyd/run-folder.js'
+import { waitingLaunchers } from '../proxyd/waiting-launchers.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
 import type { DockerPortView } from './views.js'
 
@@ -10,17 +11,27 @@ const NO_PROXYD = ['ENOENT', 'ENOTDIR', 'EACCES']
 /**
  * Lists the ports that dockerd has published through a docker-proxyd. If none runs, or it belongs to another user, the list is empty.
  * @param runDir of docker-proxyd
- * Rejects with Refusal if a docker-proxyd was started and does not answer.
+ * Rejects with Refusal if a docker-proxyd was started and does not answer, or ports wait for one.
  */
 export async function listDockerPorts(runDir: string | undefined): Promise<DockerPortView[]> {
-  const ports = runDir === undefined ? [] : await portsAt(statusSocketPath(runDir))
+  const ports = runDir === undefined ? [] : await portsIn(runDir)
   return ports.map(({ active: connections, ...port }) => ({ ...port, connections }))
 }
 
-async function portsAt(path: string): Promise<readonly PortStatus[]> {
+async function portsIn(runDir: string): Promise<readonly PortStatus[]> {
+  const path = statusSocketPath(runDir)
   try {
     return await fetchPortStatuses(path)
   } catch (err) {
+    const waiting = waitingLaunchers(runDir)
+    if (waiting) {
+      const { count, since } = waiting
+      const ports = count === 1 ? '1 port of dockerd waits' : `${count} ports of dockerd wait`
+      throw new Refusal(
+        'no-answer',
+        `no docker-proxyd serves ${runDir}, and ${ports} for one since ${since}: start docker-proxyd, and read its log if it has ended`,
+      )
+    }
     if (NO_PROXYD.includes(errnoCode(err) ?? '')) return []
     const message = `docker-proxyd does not answer on ${path}: ${errnoReason(err)}`
     throw new Refusal('no-answer', message)

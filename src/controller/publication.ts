@@ -5,6 +5,7 @@ import type { Claim } from '../ports/claims/claims.js'
 import type { CountConnections } from '../ports/connections.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
+import type { PortStatus } from '../status/port-status.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import { PortServer, type ServedPort, type ServerContext } from '../supervisor/port-server.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
@@ -177,6 +178,15 @@ async function describeClaims(
   }
 }
 
+/** The part of a proxy's report that clients see. */
+function reported(status: PortStatus): Partial<PortView> {
+  const { bytesIn, bytesOut, accepted, failedDials, recentFailedDials, lastFailedDial } = status
+  return {
+    ...{ bytesIn, bytesOut, accepted, failedDials, recentFailedDials },
+    ...(lastFailedDial === undefined ? {} : { lastFailedDial }),
+  }
+}
+
 async function viewPorts(server: PortServer, count: CountConnections): Promise<PortView[]> {
   const { status, holdsSocket } = server.supervisor
   const statuses = await server.portStatuses()
@@ -187,7 +197,7 @@ async function viewPorts(server: PortServer, count: CountConnections): Promise<P
       ...{ protocol, hostIp, hostPort, containerPort },
       ...status,
       connections: own ? own.active : count(served, status.pid),
-      ...(own ? { bytesIn: own.bytesIn, bytesOut: own.bytesOut } : {}),
+      ...(own ? reported(own) : {}),
       holdsSocket,
     }
   })

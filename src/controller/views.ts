@@ -24,6 +24,14 @@ export interface PortView {
   bytesIn?: number
   /** Bytes to clients; left out if the proxy does not report them. */
   bytesOut?: number
+  /** Connections so far; this and all below are left out if the proxy does not report them. */
+  accepted?: number
+  /** Dials of the container that failed. */
+  failedDials?: number
+  /** Failed dials of the last five minutes. */
+  recentFailedDials?: number
+  /** The last failed dial: why, and when (ISO 8601). */
+  lastFailedDial?: { readonly reason: string; readonly time: string }
   /** Whether clients wait, and are not refused, while the process is restarted. */
   holdsSocket: boolean
 }
@@ -54,6 +62,10 @@ export interface DockerPortView {
   /** Connections so far. */
   accepted: number
   failedDials: number
+  /** Failed dials of the last five minutes. */
+  recentFailedDials: number
+  /** The last failed dial: why, and when (ISO 8601). */
+  lastFailedDial?: { readonly reason: string; readonly time: string }
   /** Bytes from clients. */
   bytesIn: number
   /** Bytes to clients. */

@@ -110,6 +110,8 @@ function warnOfOpenHosts({ hosts, authentication, log }: DaemonOptions): void {
 
 function logEvents(controller: Controller, log: Log): void {
   controller.on('event', ({ type, publication, port, reason }) => {
+    // The supervisor has a line for the end of a proxy.
+    if (type === 'proxy-exited' || type === 'proxy-restarted') return
     log.info(type, { publication, port, reason })
   })
 }

@@ -31,6 +31,8 @@ export interface BoundPort extends HostPort {
 /** A second line below dockerd's message, by the code of the system's error: what to do. */
 const HINTS: Readonly<Record<string, string>> = {
   EMFILE: 'The limit of open files is reached: raise it, for example with ulimit -n 1048576',
+  EACCES:
+    'Ports below net.ipv4.ip_unprivileged_port_start, by default 1024, need root: choose a higher port, or lower it with sysctl',
   EPROTONOSUPPORT:
     'This kernel does not have the protocol: load its module, for example with modprobe sctp',
   EADDRNOTAVAIL:

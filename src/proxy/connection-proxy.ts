@@ -4,6 +4,7 @@ import { keepYoungGenerationSmall } from '../memory/heap.js'
 import { releaseMemorySoon } from '../memory/release-memory.js'
 import { Backend } from './backend.js'
 import type { PausableListener } from './descriptor-budget.js'
+import { DialFailures, type DialFailureReport } from './dial-failures.js'
 import {
   zeroCounters,
   type Counters,
@@ -103,6 +104,7 @@ class ConnectionProxy<Client>
   /** The counts, but bytes of closed relays only: open relays have their own. */
   readonly #counters = zeroCounters()
   readonly #relays = new Map<Relay, TrackedClient | undefined>()
+  readonly #failures = new DialFailures()
   #backend: Backend
   readonly #closed = deferred()
   #listener!: Listener
@@ -149,6 +151,10 @@ class ConnectionProxy<Client>
       counters.bytesOut += bytesOut
     }
     return counters
+  }
+
+  get dialFailures(): DialFailureReport {
+    return this.#failures.report()
   }
 
   get closed(): Promise<void> {
@@ -221,6 +227,7 @@ class ConnectionProxy<Client>
 
   dialFailed(backend: Backend, err: Error): void {
     this.#counters.failedDials++
+    this.#failures.note(err)
     this.options.observer.dialFailed(backend.address, err)
   }
 

@@ -4,6 +4,7 @@ import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { joinHostPort } from '../ports/host-port.js'
 import { Backend } from './backend.js'
 import type { FlowOwner } from './descriptor-budget.js'
+import { DialFailures, type DialFailureReport } from './dial-failures.js'
 import {
   zeroCounters,
   type Counters,
@@ -113,6 +114,7 @@ export async function listenForDatagrams<Datagram>(
 class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, FlowOwner {
   readonly #counters = zeroCounters()
   readonly #flows = new FlowTable<Flow<Datagram>>()
+  readonly #failures = new DialFailures()
   #backend: Backend
   readonly #closed = deferred()
   /** Clients whose end the observer wants to know, and when their flows began, by performance.now(). */
@@ -158,6 +160,10 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
 
   get counters(): Readonly<Counters> {
     return this.#counters
+  }
+
+  get dialFailures(): DialFailureReport {
+    return this.#failures.report()
   }
 
   get closed(): Promise<void> {
@@ -271,6 +277,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
 
   #flowBroke(entry: FlowEntry<Flow<Datagram>>, err: Error): void {
     this.#counters.failedDials++
+    this.#failures.note(err)
     this.#endFlow(entry, 'dial-failed')
     this.options.observer.dialFailed(entry.backend, err)
   }

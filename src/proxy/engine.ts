@@ -1,5 +1,6 @@
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { DescriptorBudget } from './descriptor-budget.js'
+import type { DialFailureReport } from './dial-failures.js'
 import type { ProxyObserver } from './observer.js'
 import type { PublishedPort } from './published-port.js'
 
@@ -41,6 +42,8 @@ export interface Proxy {
   readonly listenFd: number | undefined
   /** The current counts. */
   readonly counters: Readonly<Counters>
+  /** Failed dials. */
+  readonly dialFailures: DialFailureReport
   /** Forwards to another address: new connections, and each further datagram. Open connections stay with the old one. */
   changeBackend(address: SocketAddress): void
   /** Stops listening, and ends all relays after `drainMs`. May be called again, for example with a shorter time. */

@@ -37,6 +37,9 @@ export function brokenListenerMessage(
 
 function hintFor({ protocol, port }: PublishedPort, err: unknown): string {
   if (!isPort(port)) return `-host-port must be between 0 and ${MAX_PORT}`
+  if (errnoCode(err) === 'EACCES') {
+    return 'ports below net.ipv4.ip_unprivileged_port_start, by default 1024, need root'
+  }
   if (errnoCode(err) !== 'EPROTONOSUPPORT') return ''
   return `this kernel has no ${protocol}: load its module, for example with modprobe ${protocol}`
 }

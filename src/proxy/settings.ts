@@ -63,18 +63,39 @@ export const SETTING_VARIABLES = [
   ...Object.values(SETTINGS).map(({ variable }) => variable),
 ]
 
+const PREFIX = 'DOCKER_PROXY_'
+/** Variables that users set, and those that our own programs set for each other. */
+const VARIABLES = [
+  ...SETTING_VARIABLES,
+  ISOLATION_VARIABLE,
+  ...['DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_COMMAND', 'DOCKER_PROXY_STATUS_SOCKET'],
+]
+
 /**
  * Reads the settings: the environment's, else the file's, else the defaults. An empty variable counts as unset.
  * The file is `DOCKER_PROXY_CONFIG`, or /etc/docker/docker-proxy.json where that exists.
  * @throws SettingError
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  refuseUnknownVariables(env)
   return chooseSettings(env, readSettingsFile(env[FILE_VARIABLE]), defaultSettings())
 }
 
 /** Checks the settings of the environment alone: reading the file may block, for example if it is a FIFO. @throws SettingError */
 export function checkEnvironment(env: NodeJS.ProcessEnv): void {
+  refuseUnknownVariables(env)
   chooseSettings(env, undefined, defaultSettings())
+}
+
+/** A mistyped variable would have no effect, and nobody would notice. @throws SettingError */
+function refuseUnknownVariables(env: NodeJS.ProcessEnv): void {
+  const unknown = Object.keys(env).find(
+    (name) => name.startsWith(PREFIX) && !VARIABLES.includes(name),
+  )
+  if (unknown === undefined) return
+  throw new SettingError(
+    `unknown setting ${unknown} in the environment: expected ${[ISOLATION_VARIABLE, ...SETTING_VARIABLES, 'DOCKER_PROXY_RUN_DIR'].join(', ')}`,
+  )
 }
 
 function defaultSettings(): Settings {

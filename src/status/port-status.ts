@@ -1,4 +1,5 @@
 import type { Protocol } from '../ports/host-port.js'
+import type { DialFailureReport } from '../proxy/dial-failures.js'
 import type { Proxy } from '../proxy/engine.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { sendRequest } from './status-socket.js'
@@ -7,7 +8,7 @@ import { sendRequest } from './status-socket.js'
 const REPLY_TIMEOUT_MS = 500
 
 /** The report of a status socket about one port. */
-export interface PortStatus {
+export interface PortStatus extends DialFailureReport {
   /** The process that stands for the port in `ps`. */
   readonly pid: number
   readonly protocol: Protocol
@@ -35,7 +36,7 @@ export const PORTS_REQUEST = 'ports'
 export function portStatus(
   pid: number,
   { protocol, container }: PublishedPort,
-  { address, counters }: Proxy,
+  { address, counters, dialFailures }: Proxy,
   since: number,
 ): PortStatus {
   return {
@@ -43,6 +44,7 @@ export function portStatus(
     ...{ containerIp: container.ip, containerPort: container.port },
     since: new Date(since).toISOString(),
     ...counters,
+    ...dialFailures,
   }
 }
 

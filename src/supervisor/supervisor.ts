@@ -141,7 +141,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       this.#failed(err)
       return
     }
-    this.#log.info(`Proxy for ${name} is up again`, { restarts: this.#restarts })
+    this.#log.debug(`Proxy for ${name} is up again`, { restarts: this.#restarts })
     this.emit('restarted', this.#process?.pid ?? 0)
   }
 
@@ -164,7 +164,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       if (this.#state === 'stopped') return
       this.#backoff.ended(performance.now() - startedAt)
       const reason = describeExit(status)
-      this.#log.error(`Proxy for ${this.#supervised.name} ended: ${reason}`, { proxy: process.pid })
+      this.#log.error(
+        `Proxy for ${this.#supervised.name} ended: ${reason}; another one is started`,
+        {
+          proxy: process.pid,
+        },
+      )
       this.emit('exited', reason)
       this.restart(reason)
     })

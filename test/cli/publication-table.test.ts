@@ -43,3 +43,19 @@ t.test('the state of a port', async (t) => {
   t.equal(formatStatus([{ ...port, state: 'starting' }]), 'starting')
   t.equal(formatStatus([{ ...port, restarts: 4, reason: 'exit code 1' }]), 'up')
 })
+
+t.test('a port that is up while its backend is not', async (t) => {
+  const time = '2026-11-24T12:00:00.000Z'
+  const failing = (reason: string): PortView => ({
+    ...port,
+    recentFailedDials: 156,
+    lastFailedDial: { reason, time },
+  })
+  const refused = failing('connection refused')
+  t.equal(formatStatus([refused, refused]), 'up, backend refuses (312 in 5 m)')
+  t.equal(
+    formatStatus([port, failing('no route to host')]),
+    'up, backend: no route to host (156 in 5 m)',
+  )
+  t.equal(formatStatus([{ ...refused, recentFailedDials: 0 }]), 'up', 'it has recovered')
+})

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { startProxyd } from '../../lib/proxyd.js'
 import { formatPublications } from '../../../src/cli/publication-table.js'
 import { ask, bindUdp, startUdpEcho } from '../../lib/datagrams.js'
 import { freeRow } from '../../lib/free-row.js'
@@ -150,4 +151,44 @@ t.test('UDP flows are counted once, each with its own port', async (t) => {
       ['::', 0],
     ],
   )
+})
+
+t.test('ls --all: ports of dockerd that wait for a docker-proxyd', async (t) => {
+  const proxyd = await startProxyd(t)
+  const daemon = await startDaemon(t, {}, '--proxyd-run-dir', proxyd.folder)
+  const launcher = await proxyd.publish(await startEcho(t))
+  t.match(await daemon.cli('ls', '--all'), { code: 0, stdout: /\(docker\)/ })
+  proxyd.child.kill('SIGKILL')
+  await proxyd.exit
+  t.match(await daemon.cli('ls', '--all'), {
+    code: 125,
+    stdout: /^NAME/,
+    stderr: `no docker-proxyd serves ${proxyd.folder}, and 1 port of dockerd waits for one since `,
+  })
+  launcher.child.kill('SIGKILL')
+  await launcher.exit
+  t.match(await daemon.cli('ls', '--all'), { code: 125, stderr: /does not answer/ })
+})
+
+t.test('a backend that refuses is shown', async (t) => {
+  const daemon = await startDaemon(t)
+  const backend = await startBackend(t, (socket: Socket) => socket.end())
+  const port = freeRow(1)
+  await daemon.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    ports: [`127.0.0.1:${port}:${backend.port}`],
+  })
+  await new Promise((closed) => backend.server.close(closed))
+  for (let i = 0; i < 3; i++) t.equal(await readAll(await dial(t, port)), '')
+  t.match((await daemon.cli('ls')).stdout, 'up, backend refuses (3 in 5 m)')
+  t.match(await daemon.client.get('a'), {
+    ports: [
+      {
+        state: 'up',
+        ...{ accepted: 3, failedDials: 3, recentFailedDials: 3 },
+        lastFailedDial: { reason: 'connection refused', time: /^2/ },
+      },
+    ],
+  })
 })

@@ -1,0 +1,26 @@
+import t from 'tap'
+import { DialFailures, RECENT_MS } from '../../src/proxy/dial-failures.js'
+
+const refused = Object.assign(new Error(), { code: 'ECONNREFUSED' })
+
+t.test('recent failures are counted, and the last one is kept', async (t) => {
+  const failures = new DialFailures()
+  t.strictSame(failures.report(0), { recentFailedDials: 0 })
+  for (let i = 0; i < 300; i++) failures.note(refused, 1000 + i)
+  const lastFailedDial = {
+    reason: 'connection refused',
+    time: new Date(1299).toISOString(),
+  }
+  t.strictSame(failures.report(2000), { recentFailedDials: 300, lastFailedDial })
+  t.strictSame(failures.report(1000 + RECENT_MS), { recentFailedDials: 0, lastFailedDial })
+})
+
+t.test('failures are forgotten part by part', async (t) => {
+  const failures = new DialFailures()
+  const half = RECENT_MS / 2
+  for (let at = 0; at < 4 * RECENT_MS; at += 1000) failures.note(refused, at)
+  const { recentFailedDials } = failures.report(4 * RECENT_MS)
+  t.ok(recentFailedDials >= 270 && recentFailedDials <= 300, String(recentFailedDials))
+  const later = failures.report(4 * RECENT_MS + half).recentFailedDials
+  t.ok(later >= 120 && later <= 150, String(later))
+})
