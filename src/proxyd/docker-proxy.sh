@@ -61,9 +61,10 @@ read -r line <&7
 
 # If a docker-proxyd takes the port up later, the branch `ready` repeats the stop. Without a docker-proxyd nothing is forwarded, and nobody would
 # reply, so the launcher ends. The trap is a text, because a function or a test in the loop would take 4 KB of each of a thousand shells.
-trap 'ending=yes
+stop='ending=yes
 is_served "/proc/$$/fd/9" || exit 0
-printf "\nstop %s\n" $$ >&9' INT TERM
+printf "\nstop %s\n" $$ >&9'
+trap "$stop" INT TERM
 # A signal that comes just before read waits is noticed only when read ends. Therefore docker-proxyd sends USR1 later.
 trap : USR1
 # Docker's program ignores these signals as well: XCPU, XFSZ, VTALRM, PROF, IO and PWR by their numbers, as not every shell has the names.
@@ -76,11 +77,15 @@ while :; do
   read -r answer code reason <&7 || continue
   case $answer in
   ready)
+    # A shell that waits for room in a full pipe runs no trap. Without one, a signal ends it.
+    trap - INT TERM
     { echo 0 >&3; } 2>/dev/null
+    trap "$stop" INT TERM
     exec 3>&-
     ${ending:+kill -TERM $$}
     ;;
   failed)
+    trap - INT TERM
     read -r complaint <&7
     { printf '1\n%s' "$reason" >&3; } 2>/dev/null
     # docker-proxyd may have written it already.

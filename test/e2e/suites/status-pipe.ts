@@ -14,6 +14,7 @@ import { makeFifo } from '../../lib/fifo.js'
 import { openDescriptors } from '../../lib/proc.js'
 import { notRoot, proxyFlags, READY, stop } from '../../lib/program.js'
 import type { Target } from '../../lib/target.js'
+import { until } from '../../lib/until.js'
 import { exchange, startEcho } from '../../lib/sockets.js'
 
 const NOBODY = 65_534
@@ -65,6 +66,24 @@ export function statusPipeSuite(t: Test, target: Target): void {
     t.equal(await exchange(t, await target.untilListening(running), 'served'), 'served')
     t.ok((await fifo.readAll()).endsWith('x' + READY))
     await stop(running)
+  })
+
+  t.test('while a pipe is full, a signal ends it nevertheless', async (t) => {
+    const fifo = makeFifo(t)
+    fifo.fill()
+    const echo = await startEcho(t)
+    const running = target.run(t, proxyFlags(echo), { status: fifo.writeFd })
+    const port = await target.untilListening(running)
+    t.equal(await exchange(t, port, 'served'), 'served')
+    running.child.kill('SIGINT')
+    await running.exit
+    // docker-proxyd notices the end of a launcher a moment later.
+    await until(() =>
+      exchange(t, port, 'x').then(
+        () => false,
+        (err: unknown) => (err as NodeJS.ErrnoException).code === 'ECONNREFUSED',
+      ),
+    )
   })
 
   t.test('an unread status pipe does not stop the proxy', async (t) => {
