@@ -8,7 +8,7 @@ import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
 import { ignoreHangup, ignoreSignals, stopSignal } from './linux/signals.js'
 import { notifySystemd, startSystemdWatchdog } from './linux/systemd.js'
-import type { Log } from './log/log.js'
+import { LOG_FORMATS, type Log, type LogFormat } from './log/log.js'
 import { StderrLog } from './log/stderr-log.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { keepYoungGenerationSmall } from './memory/heap.js'
@@ -28,6 +28,7 @@ interface Options {
   readonly 'run-dir': string | undefined
   readonly workers: string | undefined
   readonly replace: boolean
+  readonly 'log-format': LogFormat | undefined
 }
 
 function parseOptions(): Options {
@@ -52,6 +53,11 @@ function parseOptions(): Options {
       type: 'boolean',
       default: false,
       describe: 'take over from the running docker-proxyd, which ends with its last connection',
+    })
+    .option('log-format', {
+      choices: LOG_FORMATS,
+      requiresArg: true,
+      describe: 'text for people, or json for programs; by default text on a terminal',
     })
     .parserConfiguration({ 'duplicate-arguments-array': false })
     .strict()
@@ -92,7 +98,7 @@ async function main(): Promise<void> {
   const settings = readSettings(
     workers === undefined ? process.env : { ...process.env, DOCKER_PROXY_WORKERS: workers },
   )
-  const log = StderrLog.open(NAME, settings.logLevel)
+  const log = StderrLog.open(NAME, settings.logLevel, options['log-format'])
   ignoreHangup(() =>
     log.info('SIGHUP is ignored: SIGUSR2 starts a successor, which reads the settings'),
   )

@@ -7,7 +7,8 @@ import type { TlsFiles } from '../api/tls.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import { PORT_GRAMMAR } from '../ports/port-spec.js'
 import { processCommand, processIds } from '../linux/proc/process.js'
-import { LOG_LEVELS, type LogLevel } from '../log/log.js'
+import { isLoopback } from '../linux/sockets/ip-address.js'
+import { LOG_FORMATS, LOG_LEVELS, type LogLevel } from '../log/log.js'
 import { isTemplate } from './go-template.js'
 import { defaultClientHost } from './paths.js'
 import { UsageError } from './usage-error.js'
@@ -62,7 +63,8 @@ export function openClient(args: ClientArgs & { $0: string }): Client {
   const tokenFile = tokenFileOf(args)
   const parsed = parseHost(host || defaultClientHost())
   const token = tokenFile === undefined || parsed.kind !== 'tcp' ? undefined : readToken(tokenFile)
-  const isStarting = (): boolean => parsed.kind === 'unix' && isDaemonThere(program)
+  const isHere = parsed.kind === 'unix' || (parsed.kind === 'tcp' && isLoopback(parsed.ip))
+  const isStarting = (): boolean => isHere && isDaemonThere(program)
   return new Client(parsed, { tls: tlsFiles(args), token, isStarting, program })
 }
 
@@ -153,6 +155,11 @@ export function withProxy<T>(yargs: Argv<T>) {
       type: 'string',
       requiresArg: true,
       describe: "the docker-proxy to start, ours or Docker's own [DOCKER_PUBLISH_PROXY_PATH]",
+    })
+    .option('log-format', {
+      choices: LOG_FORMATS,
+      requiresArg: true,
+      describe: 'text for people, or json for programs; by default text on a terminal',
     })
     .option('log-level', {
       choices: LOG_LEVELS,

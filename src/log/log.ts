@@ -1,6 +1,10 @@
 export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** Forms of a log line: for people, or for programs. */
+export const LOG_FORMATS = ['text', 'json'] as const
+export type LogFormat = (typeof LOG_FORMATS)[number]
+
 /** Values that a line has beside its sentence. */
 export type LogFields = Record<string, unknown>
 

@@ -1,11 +1,15 @@
 import { pino } from 'pino'
-import type { Log } from './log.js'
+import type { Log, LogFormat } from './log.js'
 import { printable, printableJson } from '../printable.js'
 import type { LineSink } from './stderr-sink.js'
 
-/** Writes lines of all levels with pino: as JSON, or as coloured text if the sink is a terminal. */
-export async function createPinoLog(name: string, sink: LineSink): Promise<Log> {
-  const format = sink.isTerminal ? await loadPretty() : (line: string) => line
+/** Writes lines of all levels with pino, as JSON or as text, which has colours on a terminal. */
+export async function createPinoLog(
+  name: string,
+  sink: LineSink,
+  logFormat: LogFormat,
+): Promise<Log> {
+  const format = logFormat === 'text' ? await loadPretty(sink.isTerminal) : (line: string) => line
   const logger = pino(
     // Lines have their own time, which may be before pino was loaded.
     { name, level: 'trace', timestamp: false },
@@ -20,10 +24,10 @@ export async function createPinoLog(name: string, sink: LineSink): Promise<Log> 
   }
 }
 
-async function loadPretty(): Promise<(line: string) => string> {
+async function loadPretty(hasColours: boolean): Promise<(line: string) => string> {
   const { prettyFactory } = await import('pino-pretty')
   const pretty = prettyFactory({
-    colorize: true,
+    colorize: hasColours,
     translateTime: 'SYS:HH:MM:ss.l',
     ignore: 'pid,hostname,name',
     singleLine: true,

@@ -1,5 +1,5 @@
 import { createPlainLog } from './plain-log.js'
-import { LOG_LEVELS, type Log, type LogFields, type LogLevel } from './log.js'
+import { LOG_LEVELS, type Log, type LogFields, type LogFormat, type LogLevel } from './log.js'
 import { openStderrSink, type LineSink } from './stderr-sink.js'
 
 type LineLevel = 'error' | 'warn' | 'info' | 'debug'
@@ -18,9 +18,10 @@ export class StderrLog implements Log {
   /**
    * @param name of the program; every line contains it
    * @param level lines below it are not written
+   * @param format by default text on a terminal, else JSON
    */
-  static open(name: string, level: LogLevel): StderrLog {
-    return new StderrLog(new Lines(name), level)
+  static open(name: string, level: LogLevel, format?: LogFormat): StderrLog {
+    return new StderrLog(new Lines(name, format), level)
   }
 
   /**
@@ -73,7 +74,10 @@ class Lines {
   #sink: LineSink | undefined | 'not opened' = 'not opened'
   #log: Promise<Log> | undefined
 
-  constructor(private readonly name: string) {}
+  constructor(
+    private readonly name: string,
+    private readonly format: LogFormat | undefined,
+  ) {}
 
   get canBeRead(): boolean {
     return this.#openSink() !== undefined
@@ -96,7 +100,8 @@ class Lines {
 
   async #load(sink: LineSink): Promise<Log> {
     try {
-      return await (await import('./pino-log.js')).createPinoLog(this.name, sink)
+      const format = this.format ?? (sink.isTerminal ? 'text' : 'json')
+      return await (await import('./pino-log.js')).createPinoLog(this.name, sink, format)
     } catch {
       return createPlainLog(this.name, sink)
     }

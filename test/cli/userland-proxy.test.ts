@@ -53,3 +53,23 @@ t.test('lists each step that is left to the user, and no other', async (t) => {
   t.equal(readFileSync(config, 'utf8'), '{}')
   t.equal(await uninstall(), 'Nothing to change: nothing is installed\n')
 })
+
+t.test(
+  'nothing is written with a wrong settings file, or a folder that does not exist',
+  async (t) => {
+    const folder = t.testdir({ settings: '{"engin": "native"}' })
+    const config = join(folder, 'daemon.json')
+    const install = ['install-userland-proxy', '--config-file', config]
+    t.match(
+      await publish(t, [...install, '--unit-dir', folder], {
+        DOCKER_PROXY_CONFIG: join(folder, 'settings'),
+      }),
+      { code: 2, stderr: /^docker-publish: unknown setting "engin" in / },
+    )
+    t.match(await publish(t, [...install, '--unit-dir', join(folder, 'nowhere')]), {
+      code: 2,
+      stderr: /^docker-publish: --unit-dir ".*nowhere": there is no such folder; make it, or name/,
+    })
+    t.notOk(existsSync(config))
+  },
+)

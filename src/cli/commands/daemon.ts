@@ -2,7 +2,7 @@ import type { CommandModule } from 'yargs'
 import { parseHost } from '../../api/host.js'
 import { openToken } from '../../api/token.js'
 import { StderrLog } from '../../log/stderr-log.js'
-import type { LogLevel } from '../../log/log.js'
+import type { LogFormat, LogLevel } from '../../log/log.js'
 import { ignoreHangup, stopSignal } from '../../linux/signals.js'
 import { keepYoungGenerationSmall } from '../../memory/heap.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
@@ -30,6 +30,7 @@ interface Args extends Omit<ClientArgs, 'host'> {
   proxyd: boolean
   'proxy-path': string | undefined
   'log-level': LogLevel | undefined
+  'log-format': LogFormat | undefined
 }
 
 export const daemonCommand: CommandModule<object, Args> = {
@@ -93,7 +94,11 @@ export const daemonCommand: CommandModule<object, Args> = {
   handler: async (args) => {
     keepYoungGenerationSmall()
     const stop = stopSignal()
-    const log = StderrLog.open(args.$0, args['log-level'] ?? logLevelFromEnvironment())
+    const log = StderrLog.open(
+      args.$0,
+      args['log-level'] ?? logLevelFromEnvironment(),
+      args['log-format'],
+    )
     ignoreHangup(() => log.info('SIGHUP is ignored: to change settings, restart the daemon'))
     const hosts = args.host.map(parseHost)
     const tokenFile = tokenFileOf(args)

@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs'
 import { Controller } from '../../controller/controller.js'
 import type { IsolationChoice } from '../../controller/isolation.js'
-import type { LogLevel } from '../../log/log.js'
+import type { LogFormat, LogLevel } from '../../log/log.js'
 import { StderrLog } from '../../log/stderr-log.js'
 import { logLevelFromEnvironment, withFormat, withProxy, withPublication } from '../options.js'
 import { print, printJson } from '../output.js'
@@ -18,6 +18,7 @@ interface Args {
   backend: string
   'proxy-path': string | undefined
   'log-level': LogLevel | undefined
+  'log-format': LogFormat | undefined
   format: 'table' | 'json'
 }
 
@@ -30,7 +31,11 @@ export const runCommand: CommandModule<object, Args> = {
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
   handler: async (args) => {
     const stop = stopSignal({ isForeground: true })
-    const log = StderrLog.open(args.$0, args['log-level'] ?? logLevelFromEnvironment())
+    const log = StderrLog.open(
+      args.$0,
+      args['log-level'] ?? logLevelFromEnvironment(),
+      args['log-format'],
+    )
     const program = await findProxyProgram(args['proxy-path'])
     const controller = new Controller({ program, log, runFolder: makePrivateFolder() })
     const publication = await Promise.race([controller.add(publicationRequest(args)), stop])

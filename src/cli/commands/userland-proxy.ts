@@ -5,6 +5,7 @@ import type { Argv, CommandModule } from 'yargs'
 import { applyChange, formatChange, type FileChange } from '../../installer/file-change.js'
 import { installation, removal, type Places } from '../../installer/plan.js'
 import { UNIT } from '../../installer/systemd-unit.js'
+import { readSettings } from '../../proxy/settings.js'
 import { canAccess } from '../can-access.js'
 import { print } from '../output.js'
 import { UsageError } from '../usage-error.js'
@@ -30,6 +31,8 @@ export const installCommand: CommandModule<object, Args> = {
   builder: (yargs) =>
     withPlaces(yargs).example('$0 install-userland-proxy --dry-run', 'show what would be changed'),
   handler: async (args) => {
+    // An invalid settings file would keep every container with a port from starting.
+    readSettings(process.env)
     const changes = installation(placesOf(args))
     const isNewUnit = isChanged(changes, join(unitDir(args), UNIT))
     const isNewConfig = isChanged(changes, args['config-file'])

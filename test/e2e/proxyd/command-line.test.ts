@@ -34,6 +34,19 @@ t.test(
   },
 )
 
+t.test('the log as text, and as JSON', async (t) => {
+  for (const [format, line] of [
+    ['text', /^\[?\d\d:\d\d:\d\d\.\d{3}\]? INFO.*: Stopped: /],
+    ['json', /^\{"level":30,.*"msg":"Stopped: /],
+  ] as const) {
+    const args = ['--run-dir', runFolder(t), '--log-format', format]
+    const running = run(t, args, { program: PROXYD })
+    await once(running.child.stdout ?? t, 'data')
+    running.child.kill('SIGTERM')
+    t.match(await running.stderr, line)
+  }
+})
+
 t.test('the version, and options that can not be followed', async (t) => {
   const program = PROXYD
   t.match(execaSync(program, ['--version']).stdout, /^docker-proxyd \(commit .*\) version /)
