@@ -1,5 +1,9 @@
 import type { CommandModule } from 'yargs'
+import type { Client } from '../../api/client.js'
+import { listDockerPorts } from '../../controller/docker-ports.js'
 import type { DockerPortView, PublicationView } from '../../controller/views.js'
+import { errnoCode } from '../../linux/errno.js'
+import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
 import { formatDuration } from '../duration.js'
 import { formatTemplate, isTemplate, type TemplateRow } from '../go-template.js'
 import { formatPorts } from '../ports-column.js'
@@ -35,7 +39,7 @@ export const lsCommand: CommandModule<object, Args> = {
       .example("$0 ls --format '{{.Name}}: {{.Ports}}'", `the fields: ${FIELDS.join(', ')}`),
   handler: async (args) => {
     const client = openClient(args)
-    const publications = await client.list()
+    const { publications, dockerPortsOf } = await list(args, client)
     if (args.quiet) return printLines(publications.map(({ name }) => name).join('\n'))
     if (isTemplate(args.format)) {
       return printLines(formatTemplate(args.format, publications.map(templateRow), FIELDS))
@@ -47,7 +51,7 @@ export const lsCommand: CommandModule<object, Args> = {
     }
     let dockerPorts: DockerPortView[]
     try {
-      dockerPorts = await client.dockerPorts()
+      dockerPorts = await dockerPortsOf()
     } catch (err) {
       // A table still shows our publications.
       if (args.format === 'table') await print(formatPublications(publications))
@@ -84,6 +88,21 @@ function templateRow(publication: PublicationView): TemplateRow {
 /** Prints lines; nothing if there are none. */
 async function printLines(text: string): Promise<void> {
   if (text !== '') await print(text)
+}
+
+/** Publications, and how to list dockerd's ports. Without a daemon, `--all` asks docker-proxyd itself. */
+async function list(
+  args: Args & { $0: string },
+  client: Client,
+): Promise<{ publications: PublicationView[]; dockerPortsOf: () => Promise<DockerPortView[]> }> {
+  const isChosen = Boolean(args.host ?? process.env['DOCKER_PUBLISH_HOST'])
+  try {
+    return { publications: await client.list(), dockerPortsOf: () => client.dockerPorts() }
+  } catch (err) {
+    if (!args.all || isChosen || errnoCode(err) !== 'ENODAEMON') throw err
+    complain(`${args.$0}: no daemon runs, so only ports of dockerd are listed`)
+    return { publications: [], dockerPortsOf: () => listDockerPorts(defaultRunFolder()) }
+  }
 }
 
 function noDockerPorts(program: string): string {

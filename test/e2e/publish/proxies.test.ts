@@ -8,8 +8,8 @@ import { formatPublications } from '../../../src/cli/publication-table.js'
 import { ask, bindUdp, startUdpEcho } from '../../lib/datagrams.js'
 import { freeRow } from '../../lib/free-row.js'
 import { kill } from '../../lib/proc.js'
-import { ORIGINAL, PROGRAM } from '../../lib/program.js'
-import { leftovers, startDaemon } from '../../lib/publish.js'
+import { notRoot, ORIGINAL, PROGRAM, run } from '../../lib/program.js'
+import { leftovers, PUBLISH, startDaemon } from '../../lib/publish.js'
 import { dial, exchange, readAll, startBackend, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
@@ -192,3 +192,20 @@ t.test('a backend that refuses is shown', async (t) => {
     ],
   })
 })
+
+t.test(
+  'ls --all without a daemon asks docker-proxyd itself',
+  { skip: notRoot('to hide the daemon of this machine') },
+  async (t) => {
+    const proxyd = await startProxyd(t)
+    const { port } = await proxyd.publish(await startEcho(t))
+    const hidden = ['--mount', 'sh', '-c', 'mount -t tmpfs none /run && exec "$@"', 'sh']
+    const running = run(t, [...hidden, PUBLISH, 'ls', '--all'], {
+      program: 'unshare',
+      env: { DOCKER_PROXY_RUN_DIR: proxyd.folder },
+    })
+    t.match(await running.stdout, `127.0.0.1:${port}->`)
+    t.match(await running.stderr, /no daemon runs, so only ports of dockerd are listed/)
+    t.match(await running.exit, { code: 0 })
+  },
+)
