@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, chownSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { SavedPublication } from '../../src/controller/saved-publication.js'
@@ -89,6 +89,23 @@ t.test('a file that is not ours is left alone', async (t) => {
     t.equal(readFileSync(state.path, 'utf8'), text)
     state.close()
   }
+})
+
+t.test('a folder in which others can plant links is refused', async (t) => {
+  const folder = t.testdir()
+  chmodSync(folder, 0o777)
+  t.throws(() => new StateFile(folder, 'docker-publish daemon'), {
+    message: `can't use the folder ${folder}: other users can write to it; prevent that with chmod go-w, or name another one with --data-root`,
+  })
+})
+
+t.test('a folder of another user is refused', { skip: notRoot('to give it away') }, async (t) => {
+  const folder = t.testdir()
+  chownSync(folder, 65_534, 65_534)
+  t.throws(() => new StateFile(folder, 'docker-publish daemon'), {
+    message:
+      /: it belongs to user 65534, not to the user that runs this; name another one with --data-root$/,
+  })
 })
 
 t.test('a folder that can not be used', async (t) => {

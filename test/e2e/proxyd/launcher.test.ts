@@ -1,7 +1,17 @@
-import { copyFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import t, { type Test } from 'tap'
-import { missing, PROGRAM, proxyFlags, READY, run, stop } from '../../lib/program.js'
+import { missing, notRoot, PROGRAM, proxyFlags, READY, run, stop } from '../../lib/program.js'
 import { runFolder, startProxyd, untilAsked } from '../../lib/proxyd.js'
 import { ownProcess } from '../../lib/target.js'
 import { exchange, startEcho } from '../../lib/sockets.js'
@@ -202,3 +212,25 @@ t.test('a launcher whose program was moved away says so', async (t) => {
   t.equal(await running.stderr, `${reason}\n`)
   t.match(await running.exit, { code: 1 })
 })
+
+t.test(
+  'a docker-proxyd that another user has planted is ignored',
+  { skip: notRoot('to give files away') },
+  async (t) => {
+    const folder = runFolder(t)
+    const control = join(folder, 'control')
+    const server = join(folder, 'server')
+    execaSync('mkfifo', [control])
+    const fd = openSync(control, 'r+')
+    t.teardown(() => closeSync(fd))
+    writeFileSync(server, `${process.pid} ${fd}\n`)
+    const echo = await startEcho(t)
+    for (const planted of [server, control]) {
+      chownSync(planted, 65_534, 65_534)
+      const running = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: folder } })
+      t.equal(await running.status, READY, `${planted} belongs to another user`)
+      t.match(await stop(running), { code: 0 })
+      chownSync(planted, 0, 0)
+    }
+  },
+)
