@@ -1,18 +1,16 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { parseIp } from '../linux/sockets/ip-address.js'
+import { FORBIDDEN, UNAUTHORIZED } from './error-reply.js'
 import type { ErrorView } from './schemas.js'
 import { isSameToken } from './token.js'
 
-/** Who may use a TCP host of the API. On a unix socket the permissions of the file decide. */
+/** Access rules of a TCP host of the API. On a unix socket the permissions of the file decide. */
 export interface AccessRules {
   /** Whether clients have shown a certificate. */
   readonly hasTls: boolean
   /** The token that clients must show; undefined for none. */
   readonly token: string | undefined
 }
-
-const UNAUTHORIZED = 401
-const FORBIDDEN = 403
 
 /**
  * Lets only permitted requests through to a handler. Other requests get an error of the API.

@@ -15,14 +15,12 @@ import type { HostPort } from '../ports/host-port.js'
 import { Refusal, type RefusalCode } from '../ports/refusal.js'
 import { API_VERSION } from './api-version.js'
 import { connectionError, ConnectionError, isAbsent } from './connection-error.js'
-import { BAD_REQUEST } from './error-reply.js'
+import { BAD_REQUEST, FORBIDDEN, UNAUTHORIZED } from './error-reply.js'
 import { formatHost, HostError, type Host } from './host.js'
 import type { ErrorView, VersionView } from './schemas.js'
 import { readTls, type TlsFiles } from './tls.js'
 
 const NO_CONTENT = 204
-const UNAUTHORIZED = 401
-const FORBIDDEN = 403
 /** A daemon answers a question within this time, milliseconds. */
 const READ_TIMEOUT_MS = 30_000
 /** A change, for example of a range of ports, may take longer, milliseconds. */

@@ -13,6 +13,8 @@ const STATUS: Partial<Record<Refusal['code'], number>> = {
 }
 const CONFLICT = 409
 export const BAD_REQUEST = 400
+export const UNAUTHORIZED = 401
+export const FORBIDDEN = 403
 export const INTERNAL_ERROR = 500
 
 /** The HTTP status and the body that report an error. */

@@ -1,8 +1,8 @@
 import { UsageError } from './usage-error.js'
 
 /**
- * Changes what docker accepts and yargs does not: `help add`, `-p8080:80`, which yargs would parse as a group of flags, and `--` before the
- * last arguments, none of which can begin with a dash.
+ * Rewrites arguments that docker accepts and yargs does not: `help add`, `-p8080:80`, which yargs would parse as a group of
+ * flags, and `--` before the last arguments, none of which can begin with a dash.
  */
 export function normalizeArguments(args: readonly string[]): string[] {
   const [first, second, ...rest] = args
@@ -16,7 +16,7 @@ function separateShortOption(arg: string): string[] {
 }
 
 /**
- * Makes an error of the parser's message. It quotes what was given, and says where the help is.
+ * Makes an error of the parser's message. The message quotes the argument and names the help.
  *
  * @param message of yargs, with the sentences of parserMessages
  * @param args the command line

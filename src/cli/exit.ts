@@ -5,7 +5,7 @@ import { printableJson } from '../printable.js'
 import { reportRefusal } from './conflict-report.js'
 import { complain } from './output.js'
 
-/** Codes of errors in what the user gave. Classes say nothing here: the daemon's code is in a file of its own, with classes of its own. */
+/** Codes of usage errors. Classes say nothing here: the daemon's code is in a file of its own, with classes of its own. */
 const USAGE_CODES = ['EUSAGE', 'EBADPORT', 'EBADHOST', 'EBADSETTING', 'bad-request']
 
 /** Reports why a command has failed, and ends with the exit code of the error. @param program its name in messages */

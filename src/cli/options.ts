@@ -26,7 +26,7 @@ export interface ClientArgs {
   'token-file': string | undefined
 }
 
-/** The options by which clients of tcp:// hosts prove who they are. */
+/** The options for authentication on tcp:// hosts. */
 export function withAuthentication<T>(yargs: Argv<T>) {
   return yargs
     .option('token-file', {

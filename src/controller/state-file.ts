@@ -138,7 +138,12 @@ function whyNoState(text: string): string | undefined {
 }
 
 function findRepeated(what: string, values: readonly string[]): string | undefined {
-  const repeated = values.find((value, i) => values.indexOf(value) !== i)
+  const seen = new Set<string>()
+  const repeated = values.find((value) => {
+    if (seen.has(value)) return true
+    seen.add(value)
+    return false
+  })
   return repeated === undefined ? undefined : `it has ${what} ${JSON.stringify(repeated)} twice`
 }
 

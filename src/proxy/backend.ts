@@ -1,7 +1,7 @@
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { isPort } from '../ports/host-port.js'
 
-/** How often a dial is repeated if the kernel has connected the socket to itself. */
+/** The number of further dials after the kernel has connected the socket to itself. */
 export const MAX_REDIALS = 2
 
 /** Where a proxy forwards to. If the address changes while the port is published, the proxy gets another Backend. */

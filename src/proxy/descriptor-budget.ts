@@ -12,9 +12,9 @@ const RELAYS_PER_FLOW = 1 / 2
 const LOW_LIMIT = 256
 /** Descriptors that a process needs for its engine, its listening socket and one relay. */
 const LEAST_DESCRIPTORS = 5
-/** Ports leave this share of the budget to connections, */
+/** The share of the budget that ports leave to connections. */
 const SHARE_OF_CONNECTIONS = 1 / 16
-/** and at least this many relays. */
+/** The number of relays that ports always leave room for. */
 const LEAST_CONNECTIONS = 4
 /** The share of the budget that UDP flows may take at most while there are listeners: anybody can open flows, with a forged address. */
 const SHARE_OF_FLOWS = 1 / 2

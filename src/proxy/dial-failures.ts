@@ -5,7 +5,7 @@ export const RECENT_MS = 300_000
 /** Failures are counted in this many parts of that time, each of which is forgotten as a whole. */
 const PARTS = 10
 
-/** What a proxy tells about failed dials. */
+/** A proxy's report of failed dials. */
 export interface DialFailureReport {
   /** Failed dials of the last five minutes. */
   readonly recentFailedDials: number

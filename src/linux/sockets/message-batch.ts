@@ -160,7 +160,7 @@ export class MessageBatch {
     return sender + bytes.toString('latin1', asked, asked + info.ipSize)
   }
 
-  /** Which control message came with a datagram; undefined for none. */
+  /** The kind of the control message of a datagram; undefined for none. */
   #pktinfo(place: number): (typeof PKTINFO)[keyof typeof PKTINFO] | undefined {
     if (this.#controlLength(place) === 0) return undefined
     const level = this.#envelopes.view.getUint32(
