@@ -1,6 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa, execaSync } from 'execa'
@@ -8,6 +16,7 @@ import type { Test } from 'tap'
 import { processCommand, processIds } from '../../src/linux/proc/process.js'
 import { inCleanEnvironment } from './program.js'
 import { PUBLISH } from './publish.js'
+import { until } from './until.js'
 import { keepRules } from '../../bench/lib/rules.js'
 
 /** A real dockerd of the test, with our docker-proxy. */
@@ -35,7 +44,10 @@ export function otherDockerd(): string | false {
 
 /** Starts dockerd. When the test ends, it is stopped, and its containers, rules and bridge are removed. */
 export async function startDockerd(t: Test): Promise<Dockerd> {
-  const root = mkdtempSync(join(tmpdir(), 'dockerd-'))
+  const prefix = join(tmpdir(), 'dockerd-')
+  // Of a test that was killed: the namespaces of its containers still answer for the addresses that they had.
+  unmountAll(prefix)
+  const root = mkdtempSync(prefix)
   const socket = join(root, 'docker.sock')
   const proxydFolder = join(root, 'proxyd')
   const restoreRules = keepRules()
@@ -64,6 +76,10 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   const exit = once(daemon, 'exit')
   const docker = dockerOf(`unix://${socket}`)
   t.teardown(async () => {
+    if (!t.passing()) {
+      const neighbours = execaSync('ip', ['neighbour', 'show', 'dev', 'docker0']).stdout
+      t.comment([log, await docker('ps', '-a').catch(String), neighbours].join('\n'))
+    }
     const containers = await docker('ps', '-aq').catch(() => '')
     if (containers) await docker('rm', '-f', ...containers.split('\n'))
     daemon.kill('SIGTERM')
@@ -71,15 +87,25 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
     restoreRules()
     if (!hadBridge) execaSync('ip', ['link', 'delete', 'docker0'])
     // The namespace of `--network host` stays mounted.
-    const namespace = join(root, 'exec/netns/default')
-    if (existsSync(namespace)) execaSync('umount', [namespace])
+    unmountAll(`${root}/`)
     rmSync(root, { recursive: true, force: true })
   })
 
-  while (!(await docker('version').catch(() => ''))) {
+  await until(async () => {
     if (daemon.exitCode !== null) throw new Error(`dockerd ended: ${log}`)
-  }
+    return (await docker('version').catch(() => '')) !== ''
+  })
   return dockerdWith(root, docker, proxydFolder)
+}
+
+/** Unmounts everything whose path begins so. */
+function unmountAll(prefix: string): void {
+  const paths = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1])
+  for (const path of paths.reverse()) {
+    if (path?.startsWith(prefix)) execaSync('umount', [path])
+  }
 }
 
 /** The dockerd that this machine runs as a service; only for a machine that belongs to the test. */
