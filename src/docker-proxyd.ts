@@ -2,13 +2,14 @@ import { spawn } from 'node:child_process'
 import { writeSync } from 'node:fs'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
+import { LOG_FORMAT_OPTION } from './cli/log-format-option.js'
 import { parserError } from './cli/arguments.js'
 import { parserMessages } from './cli/parser-messages.js'
 import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
 import { ignoreHangup, ignoreSignals, stopSignal } from './linux/signals.js'
 import { notifySystemd, startSystemdWatchdog } from './linux/systemd.js'
-import { LOG_FORMATS, type Log, type LogFormat } from './log/log.js'
+import { type Log, type LogFormat } from './log/log.js'
 import { StderrLog } from './log/stderr-log.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { keepYoungGenerationSmall } from './memory/heap.js'
@@ -54,11 +55,7 @@ function parseOptions(): Options {
       default: false,
       describe: 'take over from the running docker-proxyd, which ends with its last connection',
     })
-    .option('log-format', {
-      choices: LOG_FORMATS,
-      requiresArg: true,
-      describe: 'text for people, or json for programs; by default text on a terminal',
-    })
+    .option('log-format', LOG_FORMAT_OPTION)
     .parserConfiguration({ 'duplicate-arguments-array': false })
     .strict()
     .locale('en')

@@ -1,10 +1,9 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import { ANY_ACCESS_FOR_OTHERS, OWNER_ONLY } from '../linux/file-modes.js'
 import { HostError } from './host.js'
 
-const OWNER_ONLY = 0o600
-const ANY_ACCESS_FOR_OTHERS = 0o077
 /** Random bytes of a token that we make. */
 const TOKEN_BYTES = 32
 /** What an HTTP header may contain, see RFC 6750, section 2.1. Shorter tokens could be guessed. */

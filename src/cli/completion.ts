@@ -1,6 +1,5 @@
-import { Client } from '../api/client.js'
-import { parseHost } from '../api/host.js'
-import { defaultClientHost } from './paths.js'
+import yargs from 'yargs'
+import { openClient, withClient } from './options.js'
 
 /** Commands whose arguments are names of publications. */
 const WITH_NAMES = ['rm', 'inspect', 'port']
@@ -14,11 +13,16 @@ export async function completeNames(words: readonly string[], program: string): 
   const current = words.at(-1) ?? ''
   if (words.length < 3) return []
   if (!WITH_NAMES.includes(command) || current.startsWith('-')) return []
-  if (command === 'port' && words.length > 3) return []
-  const host = process.env['DOCKER_PUBLISH_HOST'] || defaultClientHost()
   try {
-    const publications = await new Client(parseHost(host), { program }).list()
-    return publications.map(({ name }) => name).filter((name) => !words.slice(2, -1).includes(name))
+    const { _: named, ...args } = withClient(yargs(words.slice(2, -1)))
+      .help(false)
+      .version(false)
+      .exitProcess(false)
+      .fail(false)
+      .parseSync()
+    if (command === 'port' && named.length > 0) return []
+    const publications = await openClient({ ...args, $0: program }).list()
+    return publications.map(({ name }) => name).filter((name) => !named.includes(name))
   } catch {
     return [] // A completion has nowhere to report this.
   }

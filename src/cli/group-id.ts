@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { groupIdOf } from '../linux/accounts.js'
 import { UsageError } from './usage-error.js'
 
 /**
@@ -8,11 +8,8 @@ import { UsageError } from './usage-error.js'
 export function groupId(group: string | undefined): number | undefined {
   if (group === undefined) return undefined
   if (/^\d+$/.test(group)) return Number(group)
-  const line = readFileSync('/etc/group', 'utf8')
-    .split('\n')
-    .find((each) => each.split(':')[0] === group)
-  const id = line?.split(':')[2]
-  if (id !== undefined) return Number(id)
+  const id = groupIdOf(group)
+  if (id !== undefined) return id
   throw new UsageError(
     `--group ${JSON.stringify(group)}: there is no such group; make it with groupadd, or give the name or number of another one`,
   )

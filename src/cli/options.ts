@@ -6,10 +6,12 @@ import { readToken } from '../api/token.js'
 import type { TlsFiles } from '../api/tls.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import { PORT_GRAMMAR } from '../ports/port-spec.js'
+import { errnoCode } from '../linux/errno.js'
 import { processCommand, processIds } from '../linux/proc/process.js'
 import { isLoopback } from '../linux/sockets/ip-address.js'
-import { LOG_FORMATS, LOG_LEVELS, type LogLevel } from '../log/log.js'
+import { LOG_LEVELS, type LogLevel } from '../log/log.js'
 import { isTemplate } from './go-template.js'
+import { LOG_FORMAT_OPTION } from './log-format-option.js'
 import { defaultClientHost } from './paths.js'
 import { UsageError } from './usage-error.js'
 
@@ -66,6 +68,24 @@ export function openClient(args: ClientArgs & { $0: string }): Client {
   const isHere = parsed.kind === 'unix' || (parsed.kind === 'tcp' && isLoopback(parsed.ip))
   const isStarting = (): boolean => isHere && isDaemonThere(program)
   return new Client(parsed, { tls: tlsFiles(args), token, isStarting, program })
+}
+
+/**
+ * Asks the daemon, or does without one if none runs and none was named.
+ * @throws as `ask` and `without`
+ */
+export async function orWithoutDaemon<T>(
+  args: Pick<ClientArgs, 'host'>,
+  ask: () => Promise<T>,
+  without: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await ask()
+  } catch (err) {
+    const isNamed = Boolean(args.host ?? process.env['DOCKER_PUBLISH_HOST'])
+    if (isNamed || errnoCode(err) !== 'ENODAEMON') throw err
+    return without()
+  }
 }
 
 /** Whether a daemon runs on this machine. One that does not listen yet is about to. */
@@ -156,11 +176,7 @@ export function withProxy<T>(yargs: Argv<T>) {
       requiresArg: true,
       describe: "the docker-proxy to start, ours or Docker's own [DOCKER_PUBLISH_PROXY_PATH]",
     })
-    .option('log-format', {
-      choices: LOG_FORMATS,
-      requiresArg: true,
-      describe: 'text for people, or json for programs; by default text on a terminal',
-    })
+    .option('log-format', LOG_FORMAT_OPTION)
     .option('log-level', {
       choices: LOG_LEVELS,
       requiresArg: true,

@@ -186,7 +186,10 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     return publication.view(connectionCounter())
   }
 
-  /** Names and registers a publication whose ports are bound. Rejects with Refusal if its name was taken meanwhile; the ports are free then. */
+  /**
+   * Names and registers a publication whose ports are bound.
+   * Rejects with Refusal if its name was taken meanwhile. The ports are free then.
+   */
   async #register(
     description: PublicationDescription,
     bound: readonly BoundPort[],

@@ -76,16 +76,18 @@ export class StateFile {
       if (errnoCode(err) === 'ENOENT') return []
       throw new StateError(`can't read ${this.path}: ${errnoReason(err)}`)
     }
-    const reason = whyNoState(text)
-    if (reason === undefined) return (JSON.parse(text) as State).publications.map(fromFile)
-    throw new StateError(
-      `${this.path} is not a state file of version ${VERSION}: ${reason}; repair it, or move it away to start with nothing published`,
-    )
+    try {
+      return parseState(text).publications.map(fromFile)
+    } catch (err) {
+      throw new StateError(
+        `${this.path} is not a state file of version ${VERSION}: ${(err as Error).message}; repair it, or move it away to start with nothing published`,
+      )
+    }
   }
 
   /** @throws Refusal; the file is unchanged then */
   save(publications: readonly SavedPublication[]): void {
-    const state: Static<typeof StateSchema> = {
+    const state: State = {
       version: VERSION,
       publications: publications.map(toFile),
     }
@@ -106,14 +108,21 @@ export class StateFile {
   }
 }
 
-/** Why a text is not the state of this version; undefined if it is. */
-function whyNoState(text: string): string | undefined {
+/** @throws Error that says why a text is not the state of this version */
+function parseState(text: string): State {
   let state: unknown
   try {
     state = JSON.parse(text)
   } catch (err) {
-    return `it is not JSON (${(err as Error).message})`
+    throw new Error(`it is not JSON (${(err as Error).message})`, { cause: err })
   }
+  const reason = whyNoState(state)
+  if (reason !== undefined) throw new Error(reason)
+  return state as State
+}
+
+/** Why a value is not the state of this version; undefined if it is. */
+function whyNoState(state: unknown): string | undefined {
   const { version } = (state ?? {}) as { version?: unknown }
   if (typeof version === 'number' && version > VERSION) {
     return `it has version ${version}, of a newer release`

@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { OWNER_ONLY } from './file-modes.js'
 
 /** The mode until the final one is set. */
-const PRIVATE = 0o600
 
 export interface Rights {
   readonly mode?: number
@@ -18,7 +18,7 @@ export function replaceFile(path: string, text: string, { mode, owner }: Rights 
   try {
     // A file that is already there, possibly a link, must not be written to.
     rmSync(fresh, { force: true })
-    writeFileSync(fresh, text, { mode: PRIVATE, flag: 'wx', flush: true })
+    writeFileSync(fresh, text, { mode: OWNER_ONLY, flag: 'wx', flush: true })
     if (owner) chownSync(fresh, ...owner)
     if (mode !== undefined) chmodSync(fresh, mode)
     renameSync(fresh, path)

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { userName } from '../linux/accounts.js'
 import {
   eachSocket,
   processCommand,
@@ -7,7 +7,7 @@ import {
   processStartDate,
 } from '../linux/proc/process.js'
 import { STATE, type SocketRow } from '../linux/proc/socket-table.js'
-import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
+import { addressesOverlap, isIpv6 } from '../linux/sockets/ip-address.js'
 import { readSockets } from '../linux/sockets/socket-diagnostics.js'
 import { isProxydCommand, proxyFlags } from '../proxy/proxy-command.js'
 import { Turns } from '../turns.js'
@@ -144,11 +144,9 @@ async function ownersOf(inode: number): Promise<number[]> {
 /** Whether a socket prevents binding a port. */
 function excludes(socket: OccupyingSocket, { ip, port }: HostPort): boolean {
   if (socket.port !== port) return false
-  if (socket.ip === ip) return true
   // The IPv6 wildcard of another process may be dual-stack, and then occupies the IPv4 port as well.
   if (socket.ip === '::') return isIpv6(ip) || socket.isIpv6Only !== true
-  const isSameFamily = isIpv6(socket.ip) === isIpv6(ip)
-  return isSameFamily && (isWildcard(socket.ip) || isWildcard(ip))
+  return addressesOverlap(socket.ip, ip)
 }
 
 function remoteOf({ remote }: OccupyingSocket): { remote?: string } {
@@ -191,16 +189,4 @@ function describeLauncher(socket: OccupyingSocket): ProcessHolder | undefined {
 
 function addressOf({ ip, port }: { readonly ip: string; readonly port: number }): string {
   return joinHostPort(ip, port)
-}
-
-/** The user's name, or the number of a user without a name. Source: passwd(5). */
-function userName(uid: number): string {
-  try {
-    const line = readFileSync('/etc/passwd', 'utf8')
-      .split('\n')
-      .find((each) => each.split(':')[2] === String(uid))
-    return line?.split(':')[0] ?? String(uid)
-  } catch {
-    return String(uid)
-  }
 }

@@ -1,4 +1,4 @@
-import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
+import { addressesOverlap } from '../linux/sockets/ip-address.js'
 import type { PortRequest } from './port-spec.js'
 
 /** Requests that differ only in their addresses. They get the same host port, as in dockerd. */
@@ -51,10 +51,5 @@ function hasAddress({ addresses }: RequestGroup, { ip }: PortRequest): boolean {
 
 /** Whether none of the addresses excludes one of the group. */
 function fits({ addresses }: RequestGroup, ips: readonly string[]): boolean {
-  return !addresses.some(({ ip }) => ips.some((each) => exclude(ip, each)))
-}
-
-function exclude(a: string, b: string): boolean {
-  if (isIpv6(a) !== isIpv6(b)) return false
-  return a === b || isWildcard(a) || isWildcard(b)
+  return !addresses.some(({ ip }) => ips.some((each) => addressesOverlap(ip, each)))
 }

@@ -126,13 +126,7 @@ class ConnectionProxy<Client>
   /** Rejects with ListenError. */
   async open(): Promise<void> {
     this.#listener = await this.transport.openListener(this.port, this)
-    const { protocol, container } = this.port
-    try {
-      refuseLoop(protocol, this.#listener.address, container)
-    } catch (err) {
-      this.#listener.close()
-      throw err
-    }
+    refuseLoop(this.port, this.#listener)
     this.#unregister = this.context.descriptors.register(this)
   }
 

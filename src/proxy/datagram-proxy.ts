@@ -140,12 +140,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   /** Rejects with ListenError. */
   async open(): Promise<void> {
     this.#socket = await this.transport.openSocket(this.port, this)
-    try {
-      refuseLoop('udp', this.#socket.address, this.port.container)
-    } catch (err) {
-      this.#socket.close()
-      throw err
-    }
+    refuseLoop(this.port, this.#socket)
     this.#unregister = this.context.descriptors.registerFlows(this)
     this.#sweep = setInterval(() => this.#endIdleFlows(), this.#idleMs / 4).unref()
   }
@@ -217,7 +212,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   }
 
   /**
-   * Drops a datagram that claims to come from this port itself: the reply would come back as a request, without end. Nobody but a forger
+   * Drops a datagram that claims to come from this port itself: the reply would come back as a request, without end. Only a forger
    * sends it, see CVE-2024-2169.
    */
   #openFlowUnlessLoop(key: string, first: Datagram): FlowEntry<Flow<Datagram>> | undefined {

@@ -1,9 +1,10 @@
 import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
 import { isOwnAddress } from '../linux/sockets/own-addresses.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
-import { joinHostPort, type Protocol } from '../ports/host-port.js'
+import { joinHostPort } from '../ports/host-port.js'
 import { Backend } from './backend.js'
 import { ListenError } from './engine.js'
+import type { PublishedPort } from './published-port.js'
 
 /** Whether a socket that listens on one address receives what is sent to another one. */
 export function receives(listening: SocketAddress, { ip, port }: SocketAddress): boolean {
@@ -14,18 +15,17 @@ export function receives(listening: SocketAddress, { ip, port }: SocketAddress):
 }
 
 /**
- * Refuses a port whose backend is its own listener: each connection would open another one, without end.
- * @param listening the actual address
+ * Closes the listening socket of a port whose backend is that socket: each connection would open another one, without end.
  * @throws ListenError `ELOOP`
  */
 export function refuseLoop(
-  protocol: Protocol,
-  listening: SocketAddress,
-  container: SocketAddress,
+  { protocol, container }: PublishedPort,
+  listening: { readonly address: SocketAddress; close(): void },
 ): void {
   const { dialAddress } = new Backend(container)
-  if (!dialAddress || !receives(listening, dialAddress)) return
-  const [from, to] = [listening, dialAddress].map(({ ip, port }) => joinHostPort(ip, port))
+  if (!dialAddress || !receives(listening.address, dialAddress)) return
+  listening.close()
+  const [from, to] = [listening.address, dialAddress].map(({ ip, port }) => joinHostPort(ip, port))
   throw new ListenError(
     'ELOOP',
     `can't forward ${protocol}/${from} to ${protocol}/${to}: that is this proxy itself; choose another host port or container port`,

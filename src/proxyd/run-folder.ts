@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from 
 import { join } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
+import { ANY_ACCESS_FOR_OTHERS, OWNER_ONLY } from '../linux/file-modes.js'
 import { lockFolder, type FolderLock } from '../linux/folder-lock.js'
 import type { FileId } from '../linux/proc/descriptors.js'
 import { replaceFile } from '../linux/replace-file.js'
@@ -14,9 +15,6 @@ const PID_NAME = 'pid'
 const SERVER_NAME = 'server'
 /** The name of the status socket. */
 const SOCKET_NAME = 'socket'
-
-const OWNER_ONLY = 0o600
-const ANY_ACCESS_FOR_OTHERS = 0o077
 
 /** The path of the status socket in a run folder. */
 export function statusSocketPath(folder: string): string {

@@ -3,6 +3,7 @@ import { chmodSync, closeSync, constants, openSync, renameSync, rmSync } from 'n
 import { createServer, Socket, type Server } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { errnoReason } from '../linux/errno.js'
+import { OWNER_ONLY } from '../linux/file-modes.js'
 import { descriptorPath } from '../linux/proc/descriptors.js'
 import { MAX_SOCKET_PATH } from '../linux/sockets/unix-path.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
@@ -26,8 +27,6 @@ const CLIENT_TIMEOUT_MS = 30_000
 const RELAYS_PER_CLIENT = 0.5
 /** How long a reply may take by default, milliseconds. */
 const REPLY_TIMEOUT_MS = 5_000
-
-const OWNER_ONLY = 0o600
 
 /**
  * The reply to each request, by its first word. The client's connection stays open until the client closes it.

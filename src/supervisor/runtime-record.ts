@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errnoCode } from '../linux/errno.js'
+import { OWNER_ONLY } from '../linux/file-modes.js'
 import { bootId, processIds, processStartTime, processVariables } from '../linux/proc/process.js'
 
 /*
@@ -82,7 +83,7 @@ export class RuntimeFiles {
   }
 
   save(record: RuntimeRecord): void {
-    writeFileSync(`${this.base}.json`, JSON.stringify(record), { mode: 0o600 })
+    writeFileSync(`${this.base}.json`, JSON.stringify(record), { mode: OWNER_ONLY })
   }
 
   /** Whether there is any of its files: an orderly end removes them. */

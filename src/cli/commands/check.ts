@@ -1,8 +1,14 @@
 import type { CommandModule } from 'yargs'
 import { formatHostPort, type HostPort } from '../../ports/host-port.js'
 import { checkPorts } from '../../ports/check-ports.js'
-import { errnoCode } from '../../linux/errno.js'
-import { openClient, withClient, withFormat, withPublish, type ClientArgs } from '../options.js'
+import {
+  openClient,
+  orWithoutDaemon,
+  withClient,
+  withFormat,
+  withPublish,
+  type ClientArgs,
+} from '../options.js'
 import { print, printJson } from '../output.js'
 
 interface Args extends ClientArgs {
@@ -26,11 +32,10 @@ export const checkCommand: CommandModule<object, Args> = {
 
 /** A daemon names its publications as holders. Without one, the kernel is asked here. */
 async function check(args: Args & { $0: string }): Promise<HostPort[]> {
-  const isChosen = Boolean(args.host ?? process.env['DOCKER_PUBLISH_HOST'])
-  try {
-    return await openClient(args).check(args.publish)
-  } catch (err) {
-    if (isChosen || errnoCode(err) !== 'ENODAEMON') throw err
-    return checkPorts(args.publish)
-  }
+  const client = openClient(args)
+  return orWithoutDaemon(
+    args,
+    () => client.check(args.publish),
+    () => checkPorts(args.publish),
+  )
 }

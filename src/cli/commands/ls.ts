@@ -2,13 +2,18 @@ import type { CommandModule } from 'yargs'
 import type { Client } from '../../api/client.js'
 import { listDockerPorts } from '../../controller/docker-ports.js'
 import type { DockerPortView, PublicationView } from '../../controller/views.js'
-import { errnoCode } from '../../linux/errno.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
 import { formatDuration } from '../duration.js'
 import { formatTemplate, isTemplate, type TemplateRow } from '../go-template.js'
 import { formatPorts } from '../ports-column.js'
 import { formatAll, formatPublications, formatStatus } from '../publication-table.js'
-import { openClient, withClient, withTemplate, type ClientArgs } from '../options.js'
+import {
+  openClient,
+  orWithoutDaemon,
+  withClient,
+  withTemplate,
+  type ClientArgs,
+} from '../options.js'
 import { complain, print, printJson } from '../output.js'
 
 interface Args extends ClientArgs {
@@ -39,7 +44,7 @@ export const lsCommand: CommandModule<object, Args> = {
       .example("$0 ls --format '{{.Name}}: {{.Ports}}'", `the fields: ${FIELDS.join(', ')}`),
   handler: async (args) => {
     const client = openClient(args)
-    const { publications, dockerPortsOf } = await list(args, client)
+    const publications = await list(args, client)
     if (args.quiet) return printLines(publications.map(({ name }) => name).join('\n'))
     if (isTemplate(args.format)) {
       return printLines(formatTemplate(args.format, publications.map(templateRow), FIELDS))
@@ -51,7 +56,11 @@ export const lsCommand: CommandModule<object, Args> = {
     }
     let dockerPorts: DockerPortView[]
     try {
-      dockerPorts = await dockerPortsOf()
+      dockerPorts = await orWithoutDaemon(
+        args,
+        () => client.dockerPorts(),
+        () => listDockerPorts(defaultRunFolder()),
+      )
     } catch (err) {
       // A table still shows our publications.
       if (args.format === 'table') await print(formatPublications(publications))
@@ -90,19 +99,17 @@ async function printLines(text: string): Promise<void> {
   if (text !== '') await print(text)
 }
 
-/** Publications, and how to list dockerd's ports. Without a daemon, `--all` asks docker-proxyd itself. */
-async function list(
-  args: Args & { $0: string },
-  client: Client,
-): Promise<{ publications: PublicationView[]; dockerPortsOf: () => Promise<DockerPortView[]> }> {
-  const isChosen = Boolean(args.host ?? process.env['DOCKER_PUBLISH_HOST'])
-  try {
-    return { publications: await client.list(), dockerPortsOf: () => client.dockerPorts() }
-  } catch (err) {
-    if (!args.all || isChosen || errnoCode(err) !== 'ENODAEMON') throw err
-    complain(`${args.$0}: no daemon runs, so only ports of dockerd are listed`)
-    return { publications: [], dockerPortsOf: () => listDockerPorts(defaultRunFolder()) }
-  }
+/** All publications. Without a daemon there are none, which only `--all` accepts: it still has ports of dockerd to list. */
+async function list(args: Args & { $0: string }, client: Client): Promise<PublicationView[]> {
+  if (!args.all) return client.list()
+  return orWithoutDaemon(
+    args,
+    () => client.list(),
+    () => {
+      complain(`${args.$0}: no daemon runs, so only ports of dockerd are listed`)
+      return []
+    },
+  )
 }
 
 function noDockerPorts(program: string): string {

@@ -32,6 +32,12 @@ export function isWildcard(ip: string): boolean {
   return ip === '0.0.0.0' || ip === '::'
 }
 
+/** Whether a socket on one address excludes one on the other: they are equal, or one is the wildcard of their family. */
+export function addressesOverlap(a: string, b: string): boolean {
+  if (isIpv6(a) !== isIpv6(b)) return false
+  return a === b || isWildcard(a) || isWildcard(b)
+}
+
 /** Whether only processes of this machine can reach the address. */
 export function isLoopback(ip: string): boolean {
   return ip === '::1' || ip.startsWith('127.')

@@ -200,7 +200,7 @@ export class MessageBatch {
   /**
    * Sends `count` datagrams from `first` on to the address that the socket is connected to.
    * @param retries how often a datagram is sent again if it met the refusal of an earlier one
-   * @returns how many are done with; the others have to wait until the socket is writable
+   * @returns how many were sent or failed; the others have to wait until the socket is writable
    */
   forward(fd: number, first: number, count: number, retries: number): number {
     return this.#send(fd, first, count, retries, undefined)
@@ -209,7 +209,7 @@ export class MessageBatch {
   /**
    * Sends datagrams as a reply.
    * @param envelope of the datagram that is replied to; changed if replies can't come from the address that was asked
-   * @returns how many are done with; the others have to wait until the socket is writable
+   * @returns how many were sent or failed; the others have to wait until the socket is writable
    */
   reply(fd: number, first: number, count: number, envelope: Envelope): number {
     return this.#send(fd, first, count, 0, envelope)

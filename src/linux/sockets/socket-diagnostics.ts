@@ -96,8 +96,9 @@ function encodeRequest(protocol: Protocol, family: number, port: number | undefi
 }
 
 /**
- * A program for the kernel: local port >= port and local port <= port. Each instruction has a code, the distance to the next one if the
- * condition is true, and if it is false, where 4 bytes behind the end reject the socket. The number after it is the port.
+ * A program for the kernel: local port >= port, and local port <= port.
+ * An instruction is its code, two jumps in bytes, and the port. The first jump is for a true condition, the second for a false one. A jump
+ * to 4 bytes behind the end rejects the socket.
  * Source: struct inet_diag_bc_op, linux/inet_diag.h, and inet_diag_bc_run in the kernel.
  */
 function encodeFilter(port: number): Buffer {
@@ -145,7 +146,7 @@ function decodeMessage(message: Buffer): SocketRow {
   }
 }
 
-/** The kernel tells it of sockets that are not connected. */
+/** Whether a socket is IPv6-only; undefined for a connected one, of which the kernel does not report it. */
 function ipv6OnlyOf(message: Buffer): boolean | undefined {
   for (let at = MESSAGE.size; at + ATTRIBUTE_HEADER <= message.length;) {
     const length = readU16(message, at)

@@ -3,15 +3,19 @@ import { joinHostPort } from '../../ports/host-port.js'
 import { listenForConnections, type Transport } from '../connection-proxy.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
 import { ListenError, type Engine } from '../engine.js'
+import { HalfClosedSockets } from './half-closed.js'
 import { openListener } from './tcp-listener.js'
 import { openRelay } from './tcp-relay.js'
 import { udpTransport } from './udp-transport.js'
 
-const tcpTransport: Transport<Socket> = {
-  openListener,
-  openRelay,
-  discard: (client) => client.destroy(),
-  clientAddress: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
+function tcpTransport(): Transport<Socket> {
+  const halfClosed = new HalfClosedSockets()
+  return {
+    openListener,
+    openRelay: (client, backend, events) => openRelay(client, backend, events, halfClosed),
+    discard: (client) => client.destroy(),
+    clientAddress: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
+  }
 }
 
 /** The portable engine: Node's streams with backpressure, and dgram sockets. */
@@ -20,7 +24,7 @@ export const streamsEngine: Engine = {
   async listen(port, options, context) {
     switch (port.protocol) {
       case 'tcp':
-        return listenForConnections(tcpTransport, port, options, context)
+        return listenForConnections(tcpTransport(), port, options, context)
       case 'udp':
         return listenForDatagrams(udpTransport(options.observer), port, options, context)
       case 'sctp':

@@ -4,7 +4,7 @@ import { MAX_REDIALS, type Backend } from '../backend.js'
 import { KEEP_ALIVE_S, type Relay, type RelayEvents } from '../connection-proxy.js'
 import { refusedConnection } from '../listen-error.js'
 import type { RelayEnding } from '../observer.js'
-import { watchHalfClosed } from './half-closed.js'
+import type { HalfClosedSockets } from './half-closed.js'
 import { deliverUnreadData, wasReset } from './unread-data.js'
 
 /** Options of both sockets of a relay. */
@@ -25,8 +25,13 @@ export const SOCKET_OPTIONS = {
  *
  * @see Transport.openRelay
  */
-export function openRelay(client: Socket, backend: Backend, events: RelayEvents): Relay {
-  return new TcpRelay(client, backend, events)
+export function openRelay(
+  client: Socket,
+  backend: Backend,
+  events: RelayEvents,
+  halfClosed: HalfClosedSockets,
+): Relay {
+  return new TcpRelay(client, backend, events, halfClosed)
 }
 
 class TcpRelay implements Relay {
@@ -39,6 +44,7 @@ class TcpRelay implements Relay {
     private readonly client: Socket,
     private readonly target: Backend,
     private readonly events: RelayEvents,
+    private readonly halfClosed: HalfClosedSockets,
   ) {
     client.on('close', this.#socketClosed)
     client.on(
@@ -117,7 +123,7 @@ class TcpRelay implements Relay {
       'end',
       this.#confined(() => {
         if (!wasReset(from)) {
-          watchHalfClosed(from)
+          this.halfClosed.add(from)
           return void to.end()
         }
         this.#ending = ending

@@ -64,6 +64,10 @@ t.test('tcp:// with a token', async (t) => {
   const daemon = await startDaemon(t, {}, ...host, '--token-file', file)
   t.equal(statSync(file).mode & 0o777, 0o600)
   t.match(await publish(t, ['ls', ...host, '--token-file', file]), { code: 0, stdout: HEADER })
+  await daemon.client.add({ name: 'web_svr01', backend: '127.0.0.1', ports: ['80'] })
+  const words = ['docker-publish', 'rm', ...host, '--token-file', file, '']
+  const completion = await publish(t, ['--get-yargs-completions', ...words])
+  t.equal(completion.stdout, 'web_svr01\n', 'names are completed with the token')
   const env = { DOCKER_PUBLISH_TOKEN_FILE: file }
   t.match(await publish(t, ['ls', ...host], env), { code: 0, stdout: HEADER })
   t.match(await publish(t, ['ls', ...host]), {
