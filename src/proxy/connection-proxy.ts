@@ -258,6 +258,7 @@ class ConnectionProxy<Client>
   #stopListening(): void {
     this.#unregister()
     this.#listener.close()
+    this.options.observer.stopped()
   }
 
   #reportShortage(effect: 'connections-wait' | 'connections-dropped'): void {

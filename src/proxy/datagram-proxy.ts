@@ -89,6 +89,8 @@ export interface FlowEvents {
   replied(bytes: number): void
   /** A datagram, or a reply, was dropped because too much waits to be sent. */
   dropped(): void
+  /** The network has reported an error of an earlier datagram. The flow goes on. */
+  networkFailed(err: Error): void
   /** The flow's socket has an error. Not called before openFlow returns, nor after `close`. */
   broke(err: Error): void
 }
@@ -234,7 +236,11 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
       dropped: () => {
         this.#counters.dropped++
       },
-      broke: (err) => this.#flowBroke(entry, err),
+      networkFailed: (err) => this.#dialFailed(entry, err),
+      broke: (err) => {
+        this.#endFlow(entry, 'dial-failed')
+        this.#dialFailed(entry, err)
+      },
     })
     const entry: FlowEntry<Flow<Datagram>> = {
       ...{ key, flow, backend: this.#backend.address, bytesIn: 0, bytesOut: 0 },
@@ -270,10 +276,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     descriptors.acquireFlow(this)
   }
 
-  #flowBroke(entry: FlowEntry<Flow<Datagram>>, err: Error): void {
+  #dialFailed(entry: FlowEntry<Flow<Datagram>>, err: Error): void {
     this.#counters.failedDials++
     this.#failures.note(err)
-    this.#endFlow(entry, 'dial-failed')
     this.options.observer.dialFailed(entry.backend, err)
   }
 
@@ -307,6 +312,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     clearTimeout(this.#drainTimer)
     this.#socket.close()
     while (this.#flows.oldest) this.#endFlow(this.#flows.oldest, 'stopped')
+    this.options.observer.stopped()
     if (reason) this.#closed.reject(reason)
     else this.#closed.resolve()
   }

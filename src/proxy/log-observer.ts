@@ -1,17 +1,15 @@
 import { errnoReason } from '../linux/errno.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { Log } from '../log/log.js'
-import { Throttle } from '../log/throttle.js'
+import { RepeatedLines } from '../log/repeated-lines.js'
 import { isPort, joinHostPort, MAX_PORT, type Protocol } from '../ports/host-port.js'
 import type { ClosedRelay, ProxyObserver, Shortage } from './observer.js'
 import { formatRoute, type PublishedPort } from './published-port.js'
 
-/** UDP clients can cause an error with each datagram: the log gets at most one per interval, milliseconds. */
-const UDP_ERROR_INTERVAL_MS = 1_000
-
 /** Writes what happens on a port to the log. */
 export class LogObserver implements ProxyObserver {
-  readonly #udpErrors = new Throttle(UDP_ERROR_INTERVAL_MS)
+  /** A client can cause an error with each connection or datagram. */
+  readonly #dialErrors = new RepeatedLines((line, fields) => this.log.error(line, fields))
 
   constructor(
     private readonly log: Log,
@@ -30,12 +28,11 @@ export class LogObserver implements ProxyObserver {
     const { protocol } = this
     const address = joinHostPort(backend.ip, backend.port)
     if (protocol === 'udp') {
-      if (!this.#udpErrors.allows()) return
-      this.log.error(`Can't proxy a datagram to udp/${address}: ${errnoReason(err)}`)
+      this.#dialErrors.add(`Can't proxy a datagram to udp/${address}: ${errnoReason(err)}`)
       return
     }
     const reason = isPort(backend.port) ? errnoReason(err) : 'invalid port'
-    this.log.error(
+    this.#dialErrors.add(
       `Can't forward traffic to backend ${protocol}/${address}: dial ${protocol} ${address}: connect: ${reason}`,
     )
   }
@@ -74,6 +71,10 @@ export class LogObserver implements ProxyObserver {
 
   degraded(reason: string): void {
     this.log.warn(reason)
+  }
+
+  stopped(): void {
+    this.#dialErrors.flush()
   }
 }
 

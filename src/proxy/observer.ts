@@ -48,7 +48,7 @@ export interface ProxyObserver {
   readonly wantsRelays: boolean
   /** A connection or a UDP flow was accepted. */
   accepted(): void
-  /** The backend could not be reached. */
+  /** The backend could not be reached, or the network has reported that an earlier datagram did not reach it. */
   dialFailed(backend: SocketAddress, err: Error): void
   /** Called only if `wantsRelays` was true when the relay was opened. */
   relayClosed(relay: ClosedRelay): void
@@ -57,4 +57,6 @@ export interface ProxyObserver {
   faulted(err: unknown): void
   /** Something works less well than it could on this system. @param reason one sentence */
   degraded(reason: string): void
+  /** The port is closed. Its relays may still report their ends. May be called again. */
+  stopped(): void
 }

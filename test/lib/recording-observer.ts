@@ -10,6 +10,7 @@ export class RecordingObserver implements ProxyObserver {
   readonly shortages: Shortage[] = []
   readonly faults: unknown[] = []
   readonly degradations: string[] = []
+  isStopped = false
 
   accepted(): void {
     this.acceptedCount++
@@ -33,5 +34,9 @@ export class RecordingObserver implements ProxyObserver {
 
   degraded(reason: string): void {
     this.degradations.push(reason)
+  }
+
+  stopped(): void {
+    this.isStopped = true
   }
 }

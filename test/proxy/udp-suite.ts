@@ -170,6 +170,8 @@ export function udpSuite(engine: Engine): void {
     await startUdpEcho(t, '127.0.0.1', late.port)
     t.equal((await ask(client, port, 'at last')).toString(), 'at last')
     t.equal(proxy.counters.accepted, 1, 'still the same flow')
+    t.ok(proxy.counters.failedDials > 0, 'refusals are counted')
+    t.match(proxy.dialFailures, { lastFailedDial: { reason: 'connection refused' } })
   })
 
   t.test('UDP: idle flows go, and a client that comes back is served', async (t) => {

@@ -136,7 +136,8 @@ export class NativeFlow implements Flow<DatagramRun>, WaitingFlow, Pollable {
   #failed(errno: number): void {
     const err = socketError(errno)
     // A backend that can't be reached now may be up when the client sends again.
-    if (!isNetworkError(err)) this.events.broke(err)
+    if (isNetworkError(err)) this.events.networkFailed(err)
+    else this.events.broke(err)
   }
 
   #updateWatch(): void {

@@ -32,7 +32,8 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
     })
     this.#socket.on('message', (reply) => this.#confined(() => this.#reply(reply)))
     this.#socket.on('error', (err) => {
-      if (!this.#isConnected || !isNetworkError(err)) this.#fail(err)
+      if (this.#isConnected && isNetworkError(err)) this.#networkFailed(err)
+      else this.#fail(err)
     })
     // If it fails, Node calls the listener of 'connect' with the error.
     if (dialAddress) {
@@ -72,9 +73,15 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
     if (this.#socket.getSendQueueSize() > MAX_QUEUE) return this.events.dropped()
     this.#socket.send(data, (err) => {
       // The kernel reports the refusal of an earlier datagram, and has not sent this one, see udp(7).
-      if (!err || errnoCode(err) !== 'ECONNREFUSED' || retries === 0) return
-      this.#confined(() => this.#send(data, retries - 1))
+      if (!err || !isNetworkError(err)) return
+      this.#networkFailed(err)
+      if (errnoCode(err) === 'ECONNREFUSED' && retries > 0)
+        this.#confined(() => this.#send(data, retries - 1))
     })
+  }
+
+  #networkFailed(err: Error): void {
+    if (!this.#isClosed) this.events.networkFailed(err)
   }
 
   /** An exception ends this flow, and not the process. */
