@@ -86,7 +86,7 @@ export function addOtherRoutes(
     '/docker-ports',
     {
       schema: {
-        summary: 'Ports that dockerd has published through docker-proxyd',
+        summary: 'Ports that dockerd has published through docker-proxies',
         response: { 200: { type: 'array', items: ref('DockerPort') }, ...ERRORS },
       },
     },

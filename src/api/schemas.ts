@@ -66,19 +66,28 @@ const DockerPortSchema = Type.Object(
     protocol: ProtocolSchema,
     hostIp: Type.String(),
     hostPort: Type.Integer(),
+    container: Type.Optional(
+      Type.String({ description: "The container's name, if dockerd could be asked" }),
+    ),
     containerIp: Type.String(),
     containerPort: Type.Integer(),
     since: Type.String({ format: 'date-time' }),
     connections: Type.Integer({ description: 'Open connections' }),
-    accepted: Type.Integer({ description: 'Connections so far' }),
-    failedDials: Type.Integer({ description: 'Dials of the container that failed' }),
-    bytesIn: Type.Integer({ description: 'Bytes from clients so far' }),
-    bytesOut: Type.Integer({ description: 'Bytes to clients so far' }),
-    recentFailedDials: Type.Integer({ description: 'Failed dials of the last five minutes' }),
+    accepted: Type.Optional(
+      Type.Integer({ description: 'Connections so far, if a docker-proxyd serves the port' }),
+    ),
+    failedDials: Type.Optional(Type.Integer({ description: 'Dials of the container that failed' })),
+    bytesIn: Type.Optional(Type.Integer({ description: 'Bytes from clients so far' })),
+    bytesOut: Type.Optional(Type.Integer({ description: 'Bytes to clients so far' })),
+    recentFailedDials: Type.Optional(
+      Type.Integer({ description: 'Failed dials of the last five minutes' }),
+    ),
     lastFailedDial: Type.Optional(FailedDialSchema),
-    dropped: Type.Integer({
-      description: 'UDP: datagrams that were dropped because too much waited to be sent',
-    }),
+    dropped: Type.Optional(
+      Type.Integer({
+        description: 'UDP: datagrams that were dropped because too much waited to be sent',
+      }),
+    ),
   },
   { $id: 'DockerPort' },
 )

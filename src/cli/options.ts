@@ -7,7 +7,7 @@ import type { TlsFiles } from '../api/tls.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import { PORT_GRAMMAR } from '../ports/port-spec.js'
 import { errnoCode } from '../linux/errno.js'
-import { processCommand, processIds } from '../linux/proc/process.js'
+import { processCommand, processIds, processStartDate } from '../linux/proc/process.js'
 import { isLoopback } from '../linux/sockets/ip-address.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
 import { isTemplate } from './go-template.js'
@@ -18,6 +18,9 @@ import { UsageError } from './usage-error.js'
 /*
  * Options that several commands share.
  */
+
+/** A daemon listens within this time after its start, milliseconds. */
+const STARTING_MS = 10_000
 
 export interface ClientArgs {
   host: string | undefined
@@ -66,7 +69,7 @@ export function openClient(args: ClientArgs & { $0: string }): Client {
   const parsed = parseHost(host || defaultClientHost())
   const token = tokenFile === undefined || parsed.kind !== 'tcp' ? undefined : readToken(tokenFile)
   const isHere = parsed.kind === 'unix' || (parsed.kind === 'tcp' && isLoopback(parsed.ip))
-  const isStarting = (): boolean => isHere && isDaemonThere(program)
+  const isStarting = (): boolean => isHere && isDaemonStarting(program)
   return new Client(parsed, { tls: tlsFiles(args), token, isStarting, program })
 }
 
@@ -88,11 +91,13 @@ export async function orWithoutDaemon<T>(
   }
 }
 
-/** Whether a daemon runs on this machine. One that does not listen yet is about to. */
-function isDaemonThere(program: string): boolean {
+/** Whether a daemon was started on this machine just now. If it does not listen yet, it is about to. */
+function isDaemonStarting(program: string): boolean {
   return processIds().some((pid) => {
     const command = processCommand(pid) ?? []
-    return command.includes('daemon') && command.some((word) => basename(word) === program)
+    if (!command.includes('daemon')) return false
+    if (!command.some((word) => basename(word) === program)) return false
+    return Date.now() - (processStartDate(pid) ?? 0) < STARTING_MS
   })
 }
 

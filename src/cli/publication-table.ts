@@ -8,7 +8,7 @@ import { formatTable } from './table.js'
 const HEADER = ['NAME', 'BACKEND', 'PORTS', 'STATUS', 'CONNECTIONS', 'UPTIME']
 /** The header of `ls --all`. NET I/O is a title of `docker stats`. */
 const HEADER_OF_ALL = [...HEADER.slice(0, -1), 'NET I/O', 'UPTIME']
-/** The name of ports that dockerd has published. */
+/** Stands behind the name of a container whose ports dockerd has published, or for it if it is not known. */
 const DOCKER = '(docker)'
 
 /** The table of `ls`: a line for each publication. */
@@ -36,13 +36,15 @@ export function formatAll(
     formatTraffic(publication.ports),
     formatDuration(now - Date.parse(publication.created)),
   ])
-  const containers = [...new Set(dockerPorts.map(({ containerIp }) => containerIp))]
-  const dockers = containers.map((container) => {
-    const ports = dockerPorts.filter(({ containerIp }) => containerIp === container)
+  const addresses = [...new Set(dockerPorts.map(({ containerIp }) => containerIp))]
+  const dockers = addresses.map((address) => {
+    const ports = dockerPorts.filter(({ containerIp }) => containerIp === address)
+    const { container } = ports[0] ?? {}
+    const name = container === undefined ? DOCKER : `${container} ${DOCKER}`
     const since = Math.min(...ports.map((port) => Date.parse(port.since)))
     const connections = String(sum(ports.map((port) => port.connections)))
     return [
-      ...[DOCKER, container, formatPorts(ports), formatUp(ports), connections],
+      ...[name, address, formatPorts(ports), formatUp(ports), connections],
       ...[formatTraffic(ports), formatDuration(now - since)],
     ]
   })

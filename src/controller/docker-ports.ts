@@ -1,27 +1,37 @@
+import { containerNames } from '../docker/container-names.js'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { Refusal } from '../ports/refusal.js'
 import { statusSocketPath } from '../proxyd/run-folder.js'
 import { waitingLaunchers } from '../proxyd/waiting-launchers.js'
-import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
+import { fetchPortStatuses } from '../status/port-status.js'
+import { listDockerProxies } from './docker-proxies.js'
 import type { DockerPortView } from './views.js'
 
 /** No docker-proxyd was started there, or it belongs to another user. */
 const NO_PROXYD = ['ENOENT', 'ENOTDIR', 'EACCES']
 
 /**
- * Lists the ports that dockerd has published through a docker-proxyd. If none runs, or it belongs to another user, the list is empty.
+ * Lists the ports that dockerd has published: through a docker-proxyd, or with a process each. Containers have their names if dockerd can
+ * be asked.
  * @param runDir of docker-proxyd
  * Rejects with Refusal if a docker-proxyd was started and does not answer, or ports wait for one.
  */
 export async function listDockerPorts(runDir: string | undefined): Promise<DockerPortView[]> {
-  const ports = runDir === undefined ? [] : await portsIn(runDir)
-  return ports.map(({ active: connections, ...port }) => ({ ...port, connections }))
+  const served = runDir === undefined ? [] : await portsIn(runDir)
+  const others = await listDockerProxies(new Set(served.map(({ pid }) => pid)))
+  const ports = [...served, ...others]
+  const names = ports.length === 0 ? new Map<string, string>() : await containerNames()
+  return ports.map((port) => {
+    const container = names.get(port.containerIp)
+    return container === undefined ? port : { ...port, container }
+  })
 }
 
-async function portsIn(runDir: string): Promise<readonly PortStatus[]> {
+async function portsIn(runDir: string): Promise<DockerPortView[]> {
   const path = statusSocketPath(runDir)
   try {
-    return await fetchPortStatuses(path)
+    const ports = await fetchPortStatuses(path)
+    return ports.map(({ active: connections, ...port }) => ({ ...port, connections }))
   } catch (err) {
     const waiting = waitingLaunchers(runDir)
     if (waiting) {

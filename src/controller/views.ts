@@ -46,30 +46,32 @@ export interface PublicationView {
   ports: PortView[]
 }
 
-/** A port that dockerd has published through docker-proxyd. */
+/** A port that dockerd has published through a docker-proxy. */
 export interface DockerPortView {
   /** dockerd's docker-proxy of the port. */
   pid: number
   protocol: Protocol
   hostIp: string
   hostPort: number
+  /** The container's name, if dockerd could be asked. */
+  container?: string
   containerIp: string
   containerPort: number
   /** ISO 8601. */
   since: string
   /** Open connections. */
   connections: number
-  /** Connections so far. */
-  accepted: number
-  failedDials: number
+  /** Connections so far; this and all below are left out unless a docker-proxyd serves the port. */
+  accepted?: number
+  failedDials?: number
   /** Failed dials of the last five minutes. */
-  recentFailedDials: number
+  recentFailedDials?: number
   /** The last failed dial: why, and when (ISO 8601). */
   lastFailedDial?: { readonly reason: string; readonly time: string }
   /** Bytes from clients. */
-  bytesIn: number
+  bytesIn?: number
   /** Bytes to clients. */
-  bytesOut: number
+  bytesOut?: number
   /** UDP: datagrams that were dropped because too much waited to be sent. */
-  dropped: number
+  dropped?: number
 }

@@ -57,7 +57,8 @@ const RETRY_MS = 500
 const MAX_TRIES = 60
 
 /** Waits for the proxy on our behalf, as the script itself explains. */
-const SHIM = fileURLToPath(new URL('docker-publish-shim', import.meta.url))
+export const SHIM_NAME = 'docker-publish-shim'
+const SHIM = fileURLToPath(new URL(SHIM_NAME, import.meta.url))
 
 /**
  * Starts a process, and waits until it is ready.

@@ -87,6 +87,15 @@ t.test('under a real dockerd', { skip }, async (t) => {
     t.same(proxies(port).sort(), [line('0.0.0.0'), line('::')])
   })
 
+  t.test('ls --all names the containers', async (t) => {
+    const { stdout } = await publish(t, ['ls', '--all'], { DOCKER_HOST: dockerd.host })
+    t.match(
+      stdout,
+      new RegExp(`^web_svr01 \\(docker\\) +172.* 0\\.0\\.0\\.0:${port}->80/tcp,.* up `, 'm'),
+    )
+    t.match(stdout, /^web_svr02 \(docker\) /m)
+  })
+
   t.test('50 MB arrive as they were sent', async (t) => {
     const hash = (data: Buffer): string => createHash('sha256').update(data).digest('hex')
     t.equal(hash(await fetchPage(port, '/big')), hash(big))

@@ -23,6 +23,8 @@ import { keepRules } from '../../bench/lib/rules.js'
 export interface Dockerd {
   /** The run folder in which its proxies look for a docker-proxyd. */
   readonly proxydFolder: string
+  /** Where it listens, as DOCKER_HOST. */
+  readonly host: string
   /** Runs the docker command. Rejects with DockerError if it fails. */
   readonly docker: (...args: string[]) => Promise<string>
   /** Makes an image of a folder. */
@@ -74,7 +76,8 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   let log = ''
   daemon.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()))
   const exit = once(daemon, 'exit')
-  const docker = dockerOf(`unix://${socket}`)
+  const host = `unix://${socket}`
+  const docker = dockerOf(host)
   t.teardown(async () => {
     if (!t.passing()) {
       const neighbours = execaSync('ip', ['neighbour', 'show', 'dev', 'docker0']).stdout
@@ -95,7 +98,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
     if (daemon.exitCode !== null) throw new Error(`dockerd ended: ${log}`)
     return (await docker('version').catch(() => '')) !== ''
   })
-  return dockerdWith(root, docker, proxydFolder)
+  return dockerdWith(root, host, proxydFolder)
 }
 
 /** Unmounts everything whose path begins so. */
@@ -111,7 +114,7 @@ function unmountAll(prefix: string): void {
 /** The dockerd that this machine runs as a service; only for a machine that belongs to the test. */
 export function machinesDockerd(t: Test): Dockerd {
   const root = t.testdir({})
-  return dockerdWith(root, dockerOf('unix:///run/docker.sock'), '/run/docker-proxy')
+  return dockerdWith(root, 'unix:///run/docker.sock', '/run/docker-proxy')
 }
 
 function dockerOf(host: string): Dockerd['docker'] {
@@ -123,8 +126,10 @@ function dockerOf(host: string): Dockerd['docker'] {
   }
 }
 
-function dockerdWith(root: string, docker: Dockerd['docker'], proxydFolder: string): Dockerd {
+function dockerdWith(root: string, host: string, proxydFolder: string): Dockerd {
+  const docker = dockerOf(host)
   return {
+    host,
     docker,
     proxydFolder,
     async importImage(folder, name, ...changes) {

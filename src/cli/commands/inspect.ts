@@ -30,7 +30,7 @@ export const inspectCommand: CommandModule<object, Args> = {
         describe: 'json, or a template: {{.name}}, {{json .ports}}',
       })
       .example('$0 inspect web_svr01', 'ports, proxies, restarts, connections')
-      .example('$0 inspect 0.0.0.0:8080/tcp', 'a port of dockerd that docker-proxyd serves'),
+      .example('$0 inspect 0.0.0.0:8080/tcp', 'a port of dockerd'),
   handler: async (args) => {
     const client = openClient(args)
     const found = await Promise.all(args.names.map((name) => find(client, name, args.$0)))

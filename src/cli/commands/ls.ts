@@ -32,7 +32,7 @@ export const lsCommand: CommandModule<object, Args> = {
         alias: 'a',
         type: 'boolean',
         default: false,
-        describe: 'also list the ports of dockerd that docker-proxyd serves',
+        describe: 'also list the ports that dockerd has published',
       })
       .option('quiet', {
         alias: 'q',
@@ -113,5 +113,5 @@ async function list(args: Args & { $0: string }, client: Client): Promise<Public
 }
 
 function noDockerPorts(program: string): string {
-  return `${program}: none of dockerd's ports goes through a docker-proxyd; see ${program} install-userland-proxy`
+  return `${program}: no docker-proxy of dockerd runs here; with "userland-proxy": false dockerd starts none`
 }

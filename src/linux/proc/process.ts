@@ -19,6 +19,7 @@ import { errnoCode } from '../errno.js'
 const TICKS_PER_SECOND = 100
 /* Indexes of fields in /proc/PID/stat after the name, counted from `state`, the third field. */
 const STATE = 0
+const PARENT = 1
 const START_TIME = 19
 const IGNORED_SIGNALS = 30
 
@@ -27,6 +28,12 @@ export function processStartTime(pid: number): number | undefined {
   const fields = statFields(pid)
   // A zombie has ended, but its parent has not read its status.
   return !fields || fields[STATE] === 'Z' ? undefined : Number(fields[START_TIME])
+}
+
+/** The pid of the process's parent. */
+export function processParent(pid: number): number | undefined {
+  const fields = statFields(pid)
+  return fields && Number(fields[PARENT])
 }
 
 /** When the process began, milliseconds since the epoch. */

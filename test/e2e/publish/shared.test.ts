@@ -168,7 +168,8 @@ t.test(
 )
 
 t.test("dockerd's ports stand beside ours", async (t) => {
-  const echo = await startEcho(t)
+  // The table has a line for each container. Proxies of other tests have other addresses.
+  const echo = await startEcho(t, '127.82.0.1')
   const proxyd = await startProxyd(t)
   const launcher = await proxyd.publish(echo)
   const daemon = await startDaemon(t, {}, '--proxyd-run-dir', proxyd.folder)
@@ -177,7 +178,8 @@ t.test("dockerd's ports stand beside ours", async (t) => {
   held.write('1234')
   await once(held, 'data')
   const { stdout } = await daemon.cli('ls', '--all')
-  const [head, ours, theirs] = stdout.split('\n')
+  const [head, ours, ...others] = stdout.split('\n')
+  const theirs = others.find((line) => line.includes(echo.ip))
   t.match(head, /^NAME +BACKEND +PORTS +STATUS +CONNECTIONS +NET I\/O +UPTIME$/)
   t.match(
     ours,
@@ -186,14 +188,17 @@ t.test("dockerd's ports stand beside ours", async (t) => {
   t.match(
     theirs,
     new RegExp(
-      `^\\(docker\\) +127.0.0.1 +127.0.0.1:${launcher.port}->${echo.port}/tcp +up +1 +4B / 4B +(\\d+ seconds?|Less than a second)$`,
+      `^\\(docker\\) +${echo.ip} +127.0.0.1:${launcher.port}->${echo.port}/tcp +up +1 +4B / 4B +(\\d+ seconds?|Less than a second)$`,
     ),
   )
-  const all = JSON.parse((await daemon.cli('ls', '--all', '--format', 'json')).stdout) as unknown
-  t.match(all, {
-    publications: [{ name: 'ours' }],
-    dockerPorts: [{ pid: launcher.pid, hostPort: launcher.port, connections: 1, bytesIn: 4 }],
-  })
+  const listAll = async (): Promise<{ publications: unknown; dockerPorts: { pid: number }[] }> =>
+    JSON.parse((await daemon.cli('ls', '--all', '--format', 'json')).stdout) as never
+  const { publications, dockerPorts } = await listAll()
+  t.match(publications, [{ name: 'ours' }])
+  t.match(
+    dockerPorts.filter(({ pid }) => pid === launcher.pid),
+    [{ hostPort: launcher.port, connections: 1, bytesIn: 4 }],
+  )
   const inspected = await daemon.cli('inspect', 'ours', `127.0.0.1:${launcher.port}/tcp`)
   t.match(JSON.parse(inspected.stdout), [{ name: 'ours' }, { pid: launcher.pid, accepted: 1 }])
   t.match(await daemon.cli('inspect', '127.0.0.1:1/tcp'), {
@@ -202,10 +207,7 @@ t.test("dockerd's ports stand beside ours", async (t) => {
       'no such publication: 127.0.0.1:1/tcp (published: ours); it is not a port of dockerd either: docker-publish ls --all lists them\n',
   })
   await stop(launcher)
-  t.equal(
-    (await daemon.cli('ls', '--all')).stderr,
-    "docker-publish: none of dockerd's ports goes through a docker-proxyd; see docker-publish install-userland-proxy\n",
-  )
+  t.notOk((await listAll()).dockerPorts.some(({ pid }) => pid === launcher.pid))
 })
 
 t.test('a docker-proxyd that does not answer is not taken for none', async (t) => {
@@ -235,7 +237,7 @@ t.test('its own publications take descriptors as well: clients wait for their tu
   const { pid } = daemon.running
   const launcher = run(t, proxyFlags(echo), { env: { DOCKER_PROXY_RUN_DIR: runDir } })
   t.equal(await launcher.status, READY)
-  const [port] = await daemon.client.dockerPorts()
+  const port = (await daemon.client.dockerPorts()).find((each) => each.pid === launcher.pid)
   const others = Array.from({ length: OTHERS }, (_, i) => `127.0.0.1::${i + 1}`)
   await daemon.client.add({ backend: BACKEND, ports: others, isolation: 'shared' })
   const clients = await Promise.all(Array.from({ length: 80 }, () => dial(t, port?.hostPort ?? 0)))
@@ -270,7 +272,8 @@ t.test('a daemon can be the docker-proxyd itself', async (t) => {
   const launcher = run(t, proxyFlags(echo, { port }), { env: { DOCKER_PROXY_RUN_DIR: runDir } })
   t.equal(await launcher.status, READY)
   t.equal(await exchange(t, port, 'x'), 'x')
-  t.match(await daemon.client.dockerPorts(), [{ pid: launcher.pid, accepted: 1 }])
+  const served = (await daemon.client.dockerPorts()).find(({ pid }) => pid === launcher.pid)
+  t.match(served, { accepted: 1 })
   t.match(await stop(launcher), { code: 0 })
   t.match(await daemon.end('SIGTERM'), { code: 0 })
   t.same(readdirSync(runDir), ['control'])
