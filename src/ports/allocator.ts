@@ -4,7 +4,7 @@ import { reservedPorts } from '../linux/proc/ephemeral-ports.js'
 import { hasIpv6, isPortFree, openPortSocket } from '../linux/sockets/port-socket.js'
 import { Turns } from '../turns.js'
 import type { Claim, Claims } from './claims/claims.js'
-import { MemoryClaims } from './claims/memory-claims.js'
+import { PortIndex } from './claims/port-index.js'
 import { findHolder, type Holder } from './holder.js'
 import { joinHostPort, MAX_PORT, type HostPort, type Protocol } from './host-port.js'
 import { PortChoice } from './port-choice.js'
@@ -99,11 +99,12 @@ export class Allocator {
    */
   async check(requests: readonly PortRequest[], holderOf: HolderOf): Promise<HostPort[]> {
     // Two ports of the same request exclude each other as well.
-    const own = new MemoryClaims()
+    const own = new PortIndex<HostPort>()
     const look: Reserve<HostPort> = async (port, { containerPort }, requested) => {
-      const heldBy = (await this.claims.holderOf(port)) ?? (await own.holderOf(port))
+      const taken = own.find(port)
+      const heldBy = taken ? holderOf(taken, containerPort) : await this.claims.holderOf(port)
       if (heldBy ?? !isPortFree(port)) throw new PortTakenError(port, requested, heldBy)
-      await own.claim(port, holderOf(port, containerPort))
+      own.add(port)
       return port
     }
     return this.#reserveAll(requests, look, () => Promise.resolve())
@@ -117,11 +118,16 @@ export class Allocator {
     const turns = new Turns()
     const reserved = new Map<PortRequest, Reserved[]>()
     const choice = new PortChoice(this.#last)
-    const groups = groupRequests(requests, allAddresses())
+    const groups = await groupRequests(requests, allAddresses(), turns)
     try {
       for (const group of groups) {
         const ports = await this.#reserveFirstFree(group, choice, turns, reserve, undo)
-        for (const [request, own] of ports) reserved.set(request, own)
+        for (const [i, { request }] of group.addresses.entries()) {
+          const own = reserved.get(request)
+          const port = ports[i] as Reserved
+          if (own) own.push(port)
+          else reserved.set(request, [port])
+        }
       }
     } catch (err) {
       for (const ports of reserved.values()) {
@@ -130,17 +136,25 @@ export class Allocator {
       }
       throw err instanceof NoneFreeError ? await this.#refusal(err, requests) : err
     }
-    return requests.flatMap((request) => reserved.get(request) ?? [])
+    const inOrder: Reserved[] = []
+    for (const request of requests) {
+      inOrder.push(...(reserved.get(request) ?? []))
+      if (turns.isOver) await turns.next()
+    }
+    return inOrder
   }
 
-  /** Reserves the first port of a group that is free on all its addresses. Rejects with NoneFreeError. */
+  /**
+   * Reserves the first port of a group that is free on all its addresses, in the order of the addresses.
+   * Rejects with NoneFreeError.
+   */
   async #reserveFirstFree<Reserved>(
     group: RequestGroup,
     choice: PortChoice,
     turns: Turns,
     reserve: Reserve<Reserved>,
     undo: (reserved: Reserved) => Promise<void>,
-  ): Promise<Map<PortRequest, Reserved[]>> {
+  ): Promise<Reserved[]> {
     let taken: PortTakenError | undefined
     for (const port of choice.candidates(group)) {
       if (turns.isOver) await turns.next()
@@ -205,22 +219,20 @@ class NoneFreeError extends Error {
   }
 }
 
-/** Reserves one port on each address of a group, or on none. */
+/** Reserves one port on each address of a group, in their order, or on none. */
 async function reserveOnAllAddresses<Reserved>(
   { protocol, addresses }: RequestGroup,
   port: number,
   reserve: Reserve<Reserved>,
   undo: (reserved: Reserved) => Promise<void>,
-): Promise<Map<PortRequest, Reserved[]>> {
+): Promise<Reserved[]> {
   const requested = addresses.map(({ ip }): HostPort => ({ protocol, ip, port }))
-  const reserved = new Map<PortRequest, Reserved[]>()
+  const reserved: Reserved[] = []
   try {
-    for (const { request, ip } of addresses) {
-      const hostPort = { protocol, ip, port }
+    for (const [i, { request }] of addresses.entries()) {
+      const hostPort = requested[i] as HostPort
       try {
-        const own = reserved.get(request) ?? []
-        own.push(await reserve(hostPort, request, requested))
-        reserved.set(request, own)
+        reserved.push(await reserve(hostPort, request, requested))
       } catch (err) {
         if (err instanceof PortTakenError) throw err
         const hint = HINTS[errnoCode(err) ?? '']
@@ -230,7 +242,7 @@ async function reserveOnAllAddresses<Reserved>(
     }
     return reserved
   } catch (err) {
-    for (const own of reserved.values()) await Promise.all(own.map(undo))
+    await Promise.all(reserved.map(undo))
     throw err
   }
 }

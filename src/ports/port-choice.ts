@@ -1,5 +1,5 @@
 import { ephemeralPorts, reservedPorts, type PortRange } from '../linux/proc/ephemeral-ports.js'
-import type { RequestGroup } from './request-groups.js'
+import { isExact, type RequestGroup } from './request-groups.js'
 
 /** The host ports that the groups of one request may get, in the order in which they are tried. */
 export class PortChoice {
@@ -20,6 +20,10 @@ export class PortChoice {
     const { hostPorts } = group
     if (!hostPorts) {
       yield* this.#anyPorts()
+      return
+    }
+    if (isExact(group)) {
+      yield hostPorts.first
       return
     }
     const key = keyOf(group, hostPorts)

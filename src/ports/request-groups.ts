@@ -1,4 +1,5 @@
 import { addressesOverlap } from '../linux/sockets/ip-address.js'
+import type { Turns } from '../turns.js'
 import type { PortRequest } from './port-spec.js'
 
 /** Requests that differ only in their addresses. They get the same host port, as in dockerd. */
@@ -14,14 +15,17 @@ export interface RequestGroup extends Pick<
  * Groups requests. The same exact port for the same container port counts once. Equal requests with a choice get different ports, so each
  * has a group of its own.
  * @param allAddresses the addresses of a request without one
+ * @param turns of the caller
  * @returns exact ports before ranges, and ranges before any port: requests without a choice go first
  */
-export function groupRequests(
+export async function groupRequests(
   requests: readonly PortRequest[],
   allAddresses: readonly string[],
-): RequestGroup[] {
+  turns: Turns,
+): Promise<RequestGroup[]> {
   const groups = new Map<string, RequestGroup[]>()
   for (const request of requests) {
+    if (turns.isOver) await turns.next()
     const { protocol, hostPorts, containerPort } = request
     const key = `${hostPorts?.first ?? ''}-${hostPorts?.last ?? ''}:${containerPort}/${protocol}`
     const similar = groups.get(key) ?? []
@@ -33,7 +37,10 @@ export function groupRequests(
     if (group) group.addresses.push(...addresses)
     else similar.push({ protocol, containerPort, ...(hostPorts ? { hostPorts } : {}), addresses })
   }
-  return [...groups.values()].flat().sort((a, b) => freedom(a) - freedom(b))
+  // Most groups of a wide range are exact, and need no sorting.
+  const all = [...groups.values()].flat()
+  const ranges = all.filter((group) => !isExact(group))
+  return [...all.filter(isExact), ...ranges.sort((a, b) => freedom(a) - freedom(b))]
 }
 
 /** Whether a request names one host port. */
