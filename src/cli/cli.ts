@@ -14,7 +14,7 @@ import { runCommand } from './commands/run.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
 import { completeNames } from './completion.js'
-import { print } from './output.js'
+import { allPrinted, print } from './output.js'
 import { parserMessages } from './parser-messages.js'
 import { versionLine } from '../version.js'
 import { UsageError } from './usage-error.js'
@@ -84,6 +84,7 @@ export async function runCli(program: string, args: readonly string[]): Promise<
       throw parserError(message, words, program, COMMANDS.map(commandLine))
     })
     .parseAsync()
+  await allPrinted()
 }
 
 /** As `add <backend>`. */

@@ -32,7 +32,7 @@ function toJson(err: unknown): object {
 }
 
 function exitCode(err: unknown): number {
-  if (isRefusal(err)) return EXIT_REFUSED
+  if (isRefusal(err)) return err.code === 'state-not-saved' ? EXIT_FAILED : EXIT_REFUSED
   return USAGE_CODES.includes(errnoCode(err) ?? '') ? EXIT_USAGE : EXIT_FAILED
 }
 

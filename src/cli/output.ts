@@ -1,10 +1,13 @@
 import { writeSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { errnoCode, errnoReason } from '../linux/errno.js'
 import { printableJson, printableLines } from '../printable.js'
 
 const STDERR_FD = 2
 
-// Without a listener, a failed write would end the process. `print` reports the failure as well.
-process.stdout.on('error', () => undefined)
+let failure: Error | undefined
+// Without a listener, a failed write would end the process.
+process.stdout.on('error', (err: Error) => (failure ??= stdoutError(err)))
 
 /** Prints a result on stdout. Rejects if it can't be written: a result that nobody gets is a failure. */
 export function print(text: string): Promise<void> {
@@ -18,10 +21,21 @@ export function printJson(value: unknown): Promise<void> {
 function write(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(text + '\n', (err) => {
-      if (err) reject(err)
+      if (err) reject(stdoutError(err))
       else resolve()
     })
   })
+}
+
+/** Rejects if anything could not be printed, help and version of yargs included. */
+export async function allPrinted(): Promise<void> {
+  await setImmediate() // Node reports a failed write in the next turn.
+  if (failure) throw failure
+}
+
+function stdoutError(err: Error): Error {
+  const code = errnoCode(err)
+  return Object.assign(new Error(`can't write to stdout: ${errnoReason(err)}`), { code })
 }
 
 /** Writes a line to stderr. */

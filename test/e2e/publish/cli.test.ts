@@ -163,13 +163,19 @@ t.test(
 )
 
 t.test('a result that can not be printed is a failure', async (t) => {
-  const running = run(t, ['version'], {
-    program: PUBLISH,
-    status: 'ignore',
-    stdout: openSync('/dev/full', 'w'),
-  })
-  t.match(await running.stderr, /no space left on device/)
-  t.match(await running.exit, { code: 1 })
+  for (const args of [['version'], ['ls', '--help'], ['--version'], ['completion']]) {
+    const running = run(t, args, {
+      program: PUBLISH,
+      status: 'ignore',
+      stdout: openSync('/dev/full', 'w'),
+    })
+    t.equal(
+      await running.stderr,
+      "docker-publish: can't write to stdout: no space left on device\n",
+      args.join(' '),
+    )
+    t.match(await running.exit, { code: 1 })
+  }
 })
 
 /** The proxies that serve this backend port. */

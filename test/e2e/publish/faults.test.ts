@@ -52,6 +52,7 @@ t.test(
     }
     await t.rejects(add('refused'), reason)
     await t.rejects(daemon.client.remove('kept'), reason)
+    t.match(await daemon.cli('rm', 'kept'), { code: 1, stderr: `${reason.message}\n` })
     t.same(
       (await daemon.client.list()).map(({ name }) => name),
       ['kept'],
