@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import t from 'tap'
 import { freeRow } from '../../lib/free-row.js'
 import { requireCheckedSyscalls } from '../../../src/linux/ffi/checked-syscalls.js'
@@ -11,6 +12,49 @@ import { leftovers, startDaemon } from '../../lib/publish.js'
 import { mountSmallDisk } from '../../lib/small-disk.js'
 import { dial, exchange, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
+
+t.test(
+  'a folder that became read-only: rm, add and SIGTERM end, and say what is wrong',
+  { skip: notRoot('to mount') },
+  async (t) => {
+    const daemon = await startDaemon(t)
+    const folder = join(daemon.folder, 'exec')
+    const echo = await startEcho(t)
+    const ports = [`127.0.0.1::${echo.port}`]
+    const [one, two] = [
+      await daemon.client.add({ name: 'one', backend: '127.0.0.1', ports }),
+      await daemon.client.add({ name: 'two', backend: '127.0.0.1', ports }),
+    ].map((view) => view.ports[0]?.hostPort ?? 0)
+    execaSync('mount', ['--bind', folder, folder])
+    let isMounted = true
+    const unmount = (): void => {
+      if (isMounted) execaSync('umount', [folder])
+      isMounted = false
+    }
+    t.teardown(unmount)
+    execaSync('mount', ['-o', 'remount,bind,ro', folder])
+
+    t.match(await daemon.cli('rm', 'one'), { code: 0 })
+    await t.rejects(dial(t, one ?? 0), { code: 'ECONNREFUSED' })
+    t.match(await daemon.cli('add', '-p', ports[0] ?? '', '127.0.0.1'), {
+      code: 125,
+      stderr: /^can't start the proxy: can't write .*\.pid: is the disk full or read-only\?\n$/,
+    })
+    t.match(await daemon.end('SIGTERM'), { code: 0 })
+    t.match(await daemon.running.stderr, `Can't tidy up after a proxy in ${folder}: read-only file`)
+    t.same(leftovers(daemon.folder), [])
+
+    unmount()
+    const next = await daemon.again()
+    t.equal(await exchange(t, two ?? 0, 'again'), 'again')
+    await next.client.remove('two')
+    t.same(
+      readdirSync(folder).filter((name) => name !== 'lock'),
+      [],
+      'the next start has tidied up',
+    )
+  },
+)
 
 t.test('all or nothing: one port that fails takes the others back', async (t) => {
   const daemon = await startDaemon(t)
