@@ -59,7 +59,7 @@ END
 command exec 7<>"/proc/$$/fd/7" 9<>"$run/control" || become "$@"
 read -r line <&7
 
-# If a docker-proxyd takes the port up later, the branch `ready` repeats the stop. Without a docker-proxyd nothing is forwarded, and nobody would
+# If a docker-proxyd takes the port up later, the branches `told` and `ready` repeat the stop. Without a docker-proxyd nothing is forwarded, and nobody would
 # reply, so the launcher ends. The trap is a text, because a function or a test in the loop would take 4 KB of each of a thousand shells.
 stop='ending=yes
 is_served "/proc/$$/fd/9" || exit 0
@@ -76,8 +76,12 @@ printf '\nstart %s\n' $$ >&9
 while :; do
   read -r answer code reason <&7 || continue
   case $answer in
+  told)
+    exec 3>&-
+    ${ending:+kill -TERM $$}
+    ;;
   ready)
-    # A shell that waits for room in a full pipe runs no trap. Without one, a signal ends it.
+    # docker-proxyd could not write the status. A shell that waits for room in a full pipe runs no trap. Without one, a signal ends it.
     trap - INT TERM
     { echo 0 >&3; } 2>/dev/null
     trap "$stop" INT TERM

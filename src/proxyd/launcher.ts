@@ -21,7 +21,7 @@ import {
   processVariables,
 } from '../linux/proc/process.js'
 import { parseFlags, publishedPortOf } from '../proxy/flags.js'
-import { LISTEN_FD, STATUS_FD } from '../proxy/inherited-descriptors.js'
+import { LISTEN_FD, STATUS_FD, STATUS_READY } from '../proxy/inherited-descriptors.js'
 import { parseProxyCommand, PROXY_NAME } from '../proxy/proxy-command.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { SETTING_VARIABLES, type Settings } from '../proxy/settings.js'
@@ -128,9 +128,11 @@ export class Launcher {
     return requireCheckedSyscalls().copyDescriptor(this.pidfd, LISTEN_FD)
   }
 
-  /** Tells the launcher that the port is published. */
+  /** Tells the launcher and its parent that the port is published. */
   tellReady(): void {
-    this.#reply('ready')
+    // A shell that writes to a full pipe notices no signal, so it writes only if that can't be done here.
+    const isTold = !this.isWaitedFor || this.#writeIfPipe(STATUS_FD, STATUS_READY) === 'written'
+    this.#reply(isTold ? 'told' : 'ready')
     this.#wakeLater(0)
   }
 
@@ -141,8 +143,9 @@ export class Launcher {
    */
   tellFailed(exitCode: number, reason: string, complaint: string): void {
     const line = oneLine(complaint)
-    const isWritten = this.#writeToStderr(line)
-    this.#reply(`failed ${exitCode} ${oneLine(reason)}\n${isWritten ? '' : line}`)
+    // Nobody reads a full pipe.
+    const isDone = this.#writeIfPipe(STDERR_FD, `${line}\n`) !== 'impossible'
+    this.#reply(`failed ${exitCode} ${oneLine(reason)}\n${isDone ? '' : line}`)
   }
 
   /** Tells the launcher to end. */
@@ -166,7 +169,7 @@ export class Launcher {
   #reply(text: string): boolean {
     clearTimeout(this.#wakeTimer)
     try {
-      this.#write(REPLY_FD, text)
+      this.#write(REPLY_FD, `${text}\n`)
       return true
     } catch {
       return false
@@ -181,25 +184,24 @@ export class Launcher {
     }
   }
 
-  /** Writes to its stderr if that is a pipe: a pipe that nobody reads would block a shell. @returns whether it is done */
-  #writeToStderr(line: string): boolean {
+  /** Writes to one of its descriptors if that is a pipe, which would block a shell while it is full. */
+  #writeIfPipe(pipe: number, text: string): 'written' | 'full' | 'impossible' {
     try {
-      if (!statSync(descriptorPath(this.pid, STDERR_FD)).isFIFO()) return false
-      this.#write(STDERR_FD, line)
-      return true
+      if (!statSync(descriptorPath(this.pid, pipe)).isFIFO()) return 'impossible'
+      this.#write(pipe, text)
+      return 'written'
     } catch (err) {
-      // Nobody reads a full pipe.
-      return errnoCode(err) === 'EAGAIN'
+      return errnoCode(err) === 'EAGAIN' ? 'full' : 'impossible'
     }
   }
 
-  /** Writes a line to one of its pipes. @throws SystemError */
-  #write(pipe: number, line: string): void {
+  /** Writes to one of its pipes, without waiting. @throws SystemError */
+  #write(pipe: number, text: string): void {
     const fd = openSync(descriptorPath(this.pid, pipe), constants.O_WRONLY | constants.O_NONBLOCK)
     try {
       // Throws if the process has ended: then the number may belong to another one.
       requireCheckedSyscalls().signalProcess(this.pidfd, 0)
-      writeSync(fd, `${line}\n`)
+      writeSync(fd, text)
     } finally {
       closeSync(fd)
     }

@@ -1,6 +1,9 @@
+import { join } from 'node:path'
 import t from 'tap'
+import { fetchPortStatuses, type PortStatus } from '../../src/status/port-status.js'
 import { connectNamespaces, startNamespace } from '../lib/namespace.js'
 import { notRoot } from '../lib/program.js'
+import { until } from '../lib/until.js'
 
 /* Networks that a test can't have on the host's loopback interface. */
 
@@ -37,6 +40,28 @@ socket.bind(from.includes(',') ? Number(from.split(',')[1]) : 0, from.split(',')
   send()
   setInterval(send, 500)
 })`
+
+/** Prints when its only connection is closed; it never ends it. @param port argument 1 */
+const PATIENT_BACKEND = `
+const server = require('node:net').createServer({ allowHalfOpen: true }, (socket) => {
+  socket.resume().on('error', () => undefined).on('close', () => {
+    console.log('closed')
+    process.exit()
+  })
+})
+server.listen(Number(process.argv[1]), '127.0.0.1')`
+
+/** Half-closes a connection, and cuts its own link once the other end has acknowledged that. @param address argument 1 @param port argument 2 */
+const VANISHING_CLIENT = `
+const [, host, port] = process.argv
+const FIN_WAIT2 = / 05 /
+const socket = require('node:net').connect({ host, port, allowHalfOpen: true }, () => socket.end('x'))
+socket.resume()
+const look = () => {
+  if (!FIN_WAIT2.test(require('node:fs').readFileSync('/proc/net/tcp', 'utf8'))) return setImmediate(look)
+  require('node:child_process').execFileSync('ip', ['link', 'set', 'v1', 'down'])
+}
+look()`
 
 for (const engine of ['native', 'streams'] as const) {
   const env = { DOCKER_PROXY_ENGINE: engine }
@@ -97,6 +122,48 @@ for (const engine of ['native', 'streams'] as const) {
     }
   })
 }
+
+t.test('a half-closed client that vanishes is given up, streams', { skip }, async (t) => {
+  const [host, client] = [await startNamespace(t), await startNamespace(t)]
+  await connectNamespaces(host, client, 'v')
+  await host.sh('ip addr add 10.9.0.1/24 dev v0')
+  await client.sh('ip addr add 10.9.0.2/24 dev v1')
+  const backend = host.node(PATIENT_BACKEND, '4000')
+  await host.untilListening(4000)
+  const env = { DOCKER_PROXY_ENGINE: 'streams' }
+  const proxy = { ip: '10.9.0.1', port: PORT }
+  await host.startProxy({ ip: '127.0.0.1', port: 4000 }, proxy, { env })
+  client.node(VANISHING_CLIENT, proxy.ip, String(PORT)).catch(() => undefined)
+  t.equal(await backend, 'closed')
+})
+
+t.test('a slow link does not fill the memory of the streams engine', { skip }, async (t) => {
+  const COUNT = 3_000
+  const SIZE = 1_400
+  const [host, container] = [await startNamespace(t), await startNamespace(t)]
+  await connectNamespaces(host, container, 'v')
+  await host.sh('ip addr add 10.9.0.1/24 dev v0')
+  await container.sh('ip addr add 10.9.0.2/24 dev v1')
+  await host.sh('tc qdisc add dev v0 root tbf rate 1mbit burst 4kb limit 10mb')
+  const status = join(t.testdir(), 's')
+  const env = { DOCKER_PROXY_ENGINE: 'streams', DOCKER_PROXY_STATUS_SOCKET: status }
+  const options = { env, protocol: 'udp' }
+  await host.startProxy({ ip: '10.9.0.2', port: 53 }, { port: PORT }, options)
+  await host.node(`
+    const socket = require('node:dgram').createSocket('udp4')
+    let left = ${COUNT}
+    const send = () => {
+      if (left-- === 0) return socket.close()
+      socket.send(Buffer.alloc(${SIZE}), ${PORT}, '127.0.0.1', () => setImmediate(send))
+    }
+    send()`)
+  let port: PortStatus | undefined
+  await until(async () => {
+    ;[port] = await fetchPortStatuses(status)
+    return port?.dropped !== undefined && port.dropped > 0 && port.bytesIn === COUNT * SIZE
+  })
+  t.ok((port?.dropped ?? 0) > COUNT / 2, 'most are dropped, and counted')
+})
 
 t.test('a client whose path changes keeps its flow', { skip }, async (t) => {
   const [host, client] = [await startNamespace(t), await startNamespace(t)]

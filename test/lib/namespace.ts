@@ -15,6 +15,8 @@ export interface Namespace {
   node(script: string, ...args: string[]): Promise<string>
   /** Waits until a UDP socket is bound to the port. */
   untilUdpBound(port: number): Promise<void>
+  /** Waits until a TCP socket listens on the port. */
+  untilListening(port: number): Promise<void>
   /** Starts the built drop-in in it, and waits until it listens. */
   startProxy(
     backend: { ip: string; port: number },
@@ -48,11 +50,8 @@ export async function startNamespace(t: Test): Promise<Namespace> {
       t.teardown(() => void child.kill('SIGKILL'))
       return (await child).stdout
     },
-    async untilUdpBound(port) {
-      const name = `:${port.toString(16).toUpperCase().padStart(4, '0')} `
-      const tables = ['udp', 'udp6'].map((table) => `/proc/${pid}/net/${table}`)
-      await until(() => tables.some((table) => readFileSync(table, 'utf8').includes(name)))
-    },
+    untilUdpBound: (port) => untilInTable(pid, ['udp', 'udp6'], port),
+    untilListening: (port) => untilInTable(pid, ['tcp', 'tcp6'], port),
     async startProxy(backend, host, { protocol = 'tcp', ...options } = {}) {
       const flags = [...proxyFlags(backend, host), '-proto', protocol]
       const command = [...enter, PROGRAM, ...flags]
@@ -62,6 +61,13 @@ export async function startNamespace(t: Test): Promise<Namespace> {
       return running
     },
   }
+}
+
+/** Waits until a port is in a table of sockets of the process's namespace, see proc(5). */
+async function untilInTable(pid: number, tables: readonly string[], port: number): Promise<void> {
+  const name = `:${port.toString(16).toUpperCase().padStart(4, '0')} `
+  const paths = tables.map((table) => `/proc/${pid}/net/${table}`)
+  await until(() => paths.some((path) => readFileSync(path, 'utf8').includes(name)))
 }
 
 /** Connects two namespaces: `a` has the interface NAME0, `b` has NAME1. */

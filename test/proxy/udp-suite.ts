@@ -121,6 +121,12 @@ export function udpSuite(engine: Engine): void {
     t.throws(() => closeSync(listenFd), { code: 'EBADF' }, 'it is the proxy that closes it')
   })
 
+  t.test('UDP: a bound socket may have another family than the address', async (t) => {
+    const listenFd = openPortSocket({ protocol: 'udp', ip: '::1', port: 0 })
+    const { port } = await publish(t, await startUdpEcho(t), { ip: '127.0.0.1', listenFd })
+    t.equal((await ask(await bindUdp(t, '::1'), port, 'six')).toString(), 'six')
+  })
+
   t.test('UDP: a taken port is refused in the words of the original', async (t) => {
     const { port } = await bindUdp(t)
     await t.rejects(publish(t, { ip: '127.0.0.1', port: 1 }, { port }), {

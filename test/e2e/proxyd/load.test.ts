@@ -1,9 +1,12 @@
+import { once } from 'node:events'
 import { appendFileSync, closeSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import koffi from 'koffi'
 import t, { type Test } from 'tap'
+import { listDockerPorts } from '../../../src/controller/docker-ports.js'
 import { deferred } from '../../../src/deferred.js'
 import { sendRequest } from '../../../src/status/status-socket.js'
+import { ask, bindUdp, closeUdp, startUdpEcho } from '../../lib/datagrams.js'
 import { Load } from '../../lib/load.js'
 import {
   endAll,
@@ -271,6 +274,44 @@ t.test('a fault of one port ends that one alone', async (t) => {
 })
 
 for (const engine of ['native', 'streams'] as const) {
+  t.test(
+    `a flood of UDP clients leaves room for TCP and for other UDP ports, ${engine}`,
+    async (t) => {
+      const FLOOD = 600
+      const env = { DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_WORKERS: '1' }
+      const proxyd = await startProxyd(t, { descriptors: 256, env })
+      const [echo, udpEcho] = [await startEcho(t), await startUdpEcho(t)]
+      const tcp = await proxyd.publish(echo)
+      const udpFlags = [...proxyFlags(udpEcho), '-proto', 'udp']
+      const flooded = await proxyd.publish(udpEcho, { flags: udpFlags })
+      const other = await proxyd.publish(udpEcho, { flags: udpFlags })
+      const client = await bindUdp(t)
+      t.equal(String(await ask(client, other.port, 'before')), 'before')
+      for (let i = 0; i < FLOOD; i++) {
+        const { socket } = await bindUdp(t)
+        const answered = once(socket, 'message')
+        socket.send('flood', flooded.port, '127.0.0.1')
+        await answered
+        await closeUdp(socket)
+      }
+      const [status] = (await listDockerPorts(proxyd.folder)).filter(
+        ({ pid }) => pid === flooded.pid,
+      )
+      t.equal(status?.accepted, FLOOD)
+      t.ok((status?.connections ?? 0) < FLOOD / 2, 'idle flows have ended')
+      const clients = await Promise.all(Array.from({ length: 20 }, () => dial(t, tcp.port)))
+      for (const each of clients) {
+        each.end('tcp')
+        t.equal(await readAll(each), 'tcp')
+      }
+      t.equal(String(await ask(client, other.port, 'after')), 'after')
+      for (const { child, exit } of [tcp, flooded, other]) {
+        child.kill('SIGTERM')
+        t.match(await exit, { code: 0 })
+      }
+    },
+  )
+
   t.test(`out of descriptors: clients of all ports wait for their turn, ${engine}`, async (t) => {
     const CLIENTS_OF_A_PORT = 3
     const echo = await startEcho(t)
