@@ -1,5 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { fetchPortStatuses, type PortStatus } from '../../src/status/port-status.js'
 import { connectNamespaces, startNamespace } from '../lib/namespace.js'
 import { notRoot } from '../lib/program.js'
@@ -41,13 +43,17 @@ socket.bind(from.includes(',') ? Number(from.split(',')[1]) : 0, from.split(',')
   setInterval(send, 500)
 })`
 
-/** Prints when its only connection is closed; it never ends it. @param port argument 1 */
+/** Where a docker-proxy reports its connections. A test's own folder may have too long a path for a socket. */
+function statusPath(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'status-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  return join(folder, 'socket')
+}
+
+/** Accepts connections, reads them to the end, and never ends them. @param port argument 1 */
 const PATIENT_BACKEND = `
 const server = require('node:net').createServer({ allowHalfOpen: true }, (socket) => {
-  socket.resume().on('error', () => undefined).on('close', () => {
-    console.log('closed')
-    process.exit()
-  })
+  socket.resume().on('error', () => undefined)
 })
 server.listen(Number(process.argv[1]), '127.0.0.1')`
 
@@ -128,13 +134,19 @@ t.test('a half-closed client that vanishes is given up, streams', { skip }, asyn
   await connectNamespaces(host, client, 'v')
   await host.sh('ip addr add 10.9.0.1/24 dev v0')
   await client.sh('ip addr add 10.9.0.2/24 dev v1')
-  const backend = host.node(PATIENT_BACKEND, '4000')
+  host.node(PATIENT_BACKEND, '4000').catch(() => undefined)
   await host.untilListening(4000)
-  const env = { DOCKER_PROXY_ENGINE: 'streams' }
+  const status = statusPath(t)
+  const env = { DOCKER_PROXY_ENGINE: 'streams', DOCKER_PROXY_STATUS_SOCKET: status }
   const proxy = { ip: '10.9.0.1', port: PORT }
   await host.startProxy({ ip: '127.0.0.1', port: 4000 }, proxy, { env })
   client.node(VANISHING_CLIENT, proxy.ip, String(PORT)).catch(() => undefined)
-  t.equal(await backend, 'closed')
+  const hasConnections = async (count: number): Promise<boolean> => {
+    const [port] = await fetchPortStatuses(status)
+    return port?.active === count
+  }
+  await until(() => hasConnections(1))
+  await until(() => hasConnections(0))
 })
 
 t.test('a slow link does not fill the memory of the streams engine', { skip }, async (t) => {
@@ -145,7 +157,7 @@ t.test('a slow link does not fill the memory of the streams engine', { skip }, a
   await host.sh('ip addr add 10.9.0.1/24 dev v0')
   await container.sh('ip addr add 10.9.0.2/24 dev v1')
   await host.sh('tc qdisc add dev v0 root tbf rate 1mbit burst 4kb limit 10mb')
-  const status = join(t.testdir(), 's')
+  const status = statusPath(t)
   const env = { DOCKER_PROXY_ENGINE: 'streams', DOCKER_PROXY_STATUS_SOCKET: status }
   const options = { env, protocol: 'udp' }
   await host.startProxy({ ip: '10.9.0.2', port: 53 }, { port: PORT }, options)
