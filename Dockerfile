@@ -1,8 +1,10 @@
-# Any Debian-like image with Node 20.19 or later and npm.
-ARG BASE=node:22-bookworm-slim
+# Any Debian-like image with Node 20.19 or later and npm. Add `@sha256:…` to pin it to the bit.
+ARG BASE=node:22.23.3-bookworm-slim
 
 FROM ${BASE} AS build
-RUN apt-get update && apt-get install -y --no-install-recommends tini
+# Of Debian 12. Another base may have another one: --build-arg TINI=VERSION.
+ARG TINI=0.19.0-1*
+RUN apt-get update && apt-get install -y --no-install-recommends "tini=${TINI}"
 WORKDIR /src
 COPY . .
 # The commit for `docker-proxy -version`: the image is built without .git.

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import {
-  inOurNamespace,
+  inOurNetwork,
   processCommand,
   processIds,
   processParent,
@@ -49,7 +49,7 @@ function portOf(pid: number): PublishedPort | undefined {
 /** Another user's process can't be inspected, and is taken to be here. */
 function isHere(pid: number): boolean {
   try {
-    return inOurNamespace('net', pid)
+    return inOurNetwork(pid)
   } catch {
     return true
   }

@@ -160,13 +160,17 @@ export interface SettingsFile {
 /**
  * Reads a settings file.
  * @param chosen its path; undefined or empty for the default file, which may be absent
+ * @param realPath where this process finds it, if another process has named it
  * @throws SettingError
  */
-export function readSettingsFile(chosen: string | undefined): SettingsFile | undefined {
+export function readSettingsFile(
+  chosen: string | undefined,
+  realPath = chosen,
+): SettingsFile | undefined {
   const path = chosen ? chosen : DEFAULT_FILE
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    text = readFileSync(realPath ? realPath : DEFAULT_FILE, 'utf8')
   } catch (err) {
     // Only root may be able to read /etc/docker. Then other users have no settings there.
     if (!chosen && ['ENOENT', 'EACCES', 'ENOTDIR'].includes(errnoCode(err) ?? '')) return undefined

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
-import { isAbsolute } from 'node:path'
-import { currentFolder, inOurNamespace } from '../linux/proc/process.js'
+import { isAbsolute, join } from 'node:path'
+import { currentFolder, rootFolder } from '../linux/proc/process.js'
 import {
   chooseSettings,
   FILE_VARIABLE,
@@ -31,14 +31,17 @@ export function readLauncherSettings(
   return chooseSettings(env, name ? readForeignFile(name, pid) : undefined, ours)
 }
 
-/** Reads a file as another process names it, unless reading could delay all other ports. */
+/**
+ * Reads a file as another process names it, unless reading could delay all other ports. Under systemd this process has a mount namespace of
+ * its own, so the file is read through the other process's root.
+ */
 function readForeignFile(name: string, pid: number): SettingsFile | undefined {
-  const path = isAbsolute(name) ? name : `${currentFolder(pid)}/${name}`
+  const path = isAbsolute(name) ? rootFolder(pid) + name : join(currentFolder(pid), name)
   const stats = statSync(path, { throwIfNoEntry: false })
-  if (!inOurNamespace('mnt', pid) || !stats?.isFile() || stats.size > MAX_FILE) {
+  if (!stats?.isFile() || stats.size > MAX_FILE) {
     throw new SettingError(
       `only its own process can read its settings file ${JSON.stringify(name)}`,
     )
   }
-  return readSettingsFile(path)
+  return readSettingsFile(name, path)
 }

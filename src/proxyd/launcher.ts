@@ -14,7 +14,7 @@ import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
 import { descriptorPath, isSameFile, type FileId } from '../linux/proc/descriptors.js'
 import {
   ignoresSignal,
-  inOurNamespace,
+  inOurNetwork,
   processCommand,
   processIds,
   processUserId,
@@ -88,7 +88,7 @@ export class Launcher {
 
   /** Why only the launcher's own process can serve the port; undefined if docker-proxyd can. @throws SystemError if this can't be determined */
   whyNotShared(): string | undefined {
-    if (!inOurNamespace('net', this.pid)) return 'the launcher is in another network namespace'
+    if (!inOurNetwork(this.pid)) return 'the launcher is in another network namespace'
     if (!ignoresSignal(this.pid, STOP_SIGNALS)) return undefined
     return 'the launcher was started with SIGINT or SIGTERM ignored, and a shell cannot undo this'
   }

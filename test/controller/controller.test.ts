@@ -11,6 +11,7 @@ import type { HostPort } from '../../src/ports/host-port.js'
 import { Refusal } from '../../src/ports/refusal.js'
 import { makeFakeProxy } from '../lib/fake-proxy.js'
 import { freeRow } from '../lib/free-row.js'
+import { until } from '../lib/until.js'
 import { MemoryLog } from '../lib/memory-log.js'
 import { openDescriptors } from '../lib/proc.js'
 
@@ -165,9 +166,12 @@ t.test('an unknown name is refused, and the existing ones are listed', async (t)
 })
 
 t.test('a conflict names the publication, also one that is being published', async (t) => {
-  const { controller } = startController(t)
+  const claims = new MemoryClaims()
+  const { controller } = startController(t, { claims })
   const port = freeRow(1)
   const adding = controller.add({ name: 'web', backend: BACKEND, ports: [exact(port)] })
+  const address: HostPort = { protocol: 'tcp', ip: '127.0.0.1', port }
+  await until(async () => (await claims.holderOf(address)) !== undefined)
   const conflict = controller.add({ name: 'late', backend: BACKEND, ports: [`${port}:80`] })
   await t.rejects(conflict, {
     code: 'port-allocated',

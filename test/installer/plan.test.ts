@@ -10,10 +10,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import t, { type Test } from 'tap'
 import { applyChange, formatChange } from '../../src/installer/file-change.js'
 import { installation, removal, type Places } from '../../src/installer/plan.js'
-import { unitFile } from '../../src/installer/systemd-unit.js'
+import { UNIT, unitFile } from '../../src/installer/systemd-unit.js'
 
 const PROXY = '/opt/docker-proxy/dist/docker-proxy'
 
@@ -185,6 +186,17 @@ t.test('the difference is shown as diff -u does', async (t) => {
 t.test('a path that systemd would take apart is quoted', async (t) => {
   t.match(unitFile(['/opt/my node', '/opt/100%/$x']), 'ExecStart="/opt/my node" "/opt/100%%/$$x"\n')
 })
+
+t.test(
+  'systemd accepts the unit',
+  { skip: !existsSync('/usr/bin/systemd-analyze') && 'systemd is not here' },
+  async (t) => {
+    const path = join(t.testdir(), UNIT)
+    writeFileSync(path, unitFile([process.execPath]))
+    const { all } = await execa('systemd-analyze', ['verify', path], { all: true })
+    t.notMatch(all, UNIT, 'no complaint about it')
+  },
+)
 
 t.test('an entry of another installation is left to that installation', async (t) => {
   const common = placesIn(t)

@@ -29,6 +29,8 @@ export interface ProxydOptions {
   readonly env?: NodeJS.ProcessEnv
   /** Its limit of open descriptors. */
   readonly descriptors?: number
+  /** A command that becomes the program, for example setpriv. */
+  readonly through?: readonly string[]
 }
 
 /** A run folder that is removed when the test ends. */
@@ -52,15 +54,12 @@ export async function untilAsked(launchers: readonly Running[]): Promise<void> {
 
 /** Starts a docker-proxyd, and waits until docker-proxies find it. */
 export async function startProxyd(t: Test, options: ProxydOptions = {}): Promise<RunningProxyd> {
-  const { folder = runFolder(t), args = [], env = {}, descriptors } = options
+  const { folder = runFolder(t), args = [], env = {}, descriptors, through } = options
   const flags = ['--run-dir', folder, ...args]
-  const running =
-    descriptors === undefined
-      ? run(t, flags, { program: PROXYD, env })
-      : run(t, ['-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh', PROXYD, ...flags], {
-          program: '/bin/sh',
-          env,
-        })
+  const limit =
+    descriptors === undefined ? [] : ['sh', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh']
+  const [program, ...before] = [...(through ?? limit), PROXYD]
+  const running = run(t, [...before, ...flags], { program, env })
   const lines: Record<string, unknown>[] = []
   createInterface({ input: running.child.stderr as Readable }).on('line', (line) => {
     if (!line.startsWith('{')) throw new Error(`docker-proxyd says: ${line}`)

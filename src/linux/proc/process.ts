@@ -50,18 +50,23 @@ export function ignoresSignal(pid: number, signals: readonly number[]): boolean 
   return signals.some((signal) => (ignored >> BigInt(signal - 1)) & 1n)
 }
 
-/** Namespaces of this process. Nothing here calls setns(2), so they never change. */
-const ourNamespaces: { net?: string; mnt?: string } = {}
+/** The network namespace of this process. Nothing here calls setns(2), so it never changes. */
+let ourNetwork: string | undefined
 
-/** Whether the process is in our network or mount namespace, see namespaces(7). @throws SystemError `EACCES`, `ENOENT` */
-export function inOurNamespace(kind: 'net' | 'mnt', pid: number): boolean {
-  ourNamespaces[kind] ??= readlinkSync(`/proc/self/ns/${kind}`)
-  return readlinkSync(`/proc/${pid}/ns/${kind}`) === ourNamespaces[kind]
+/** Whether the process is in our network namespace, see namespaces(7). @throws SystemError `EACCES`, `ENOENT` */
+export function inOurNetwork(pid: number): boolean {
+  ourNetwork ??= readlinkSync('/proc/self/ns/net')
+  return readlinkSync(`/proc/${pid}/ns/net`) === ourNetwork
 }
 
 /** The user that the process runs as. @throws SystemError `ENOENT` if it has ended */
 export function processUserId(pid: number): number {
   return statSync(`/proc/${pid}`).uid
+}
+
+/** The path of the process's root folder, in its own mount namespace. */
+export function rootFolder(pid: number): string {
+  return `/proc/${pid}/root`
 }
 
 /** The path of the process's current folder. */

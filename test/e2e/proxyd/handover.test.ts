@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { unitFile } from '../../../src/installer/systemd-unit.js'
 import { requireCheckedSyscalls } from '../../../src/linux/ffi/checked-syscalls.js'
 import { ask, bindUdp, startUdpEcho } from '../../lib/datagrams.js'
 import { makeFifo } from '../../lib/fifo.js'
@@ -125,6 +126,39 @@ t.test('the settings that a docker-proxy was started with hold for its port', as
   }
   t.match(await stop(launcher), { code: 0 })
 })
+
+t.test(
+  'it works in the sandbox of its unit',
+  { skip: notRoot('to give up capabilities, and to mount') },
+  async (t) => {
+    const capabilities = /^CapabilityBoundingSet=(.*)$/m.exec(unitFile([]))?.[1] ?? ''
+    const bounding = capabilities
+      .toLowerCase()
+      .replaceAll(/\bcap_/g, '+')
+      .replaceAll(' ', ',')
+    // As with ProtectSystem, it gets a mount namespace of its own, with folders that it can't write to.
+    const readOnly = 'mount --bind /usr /usr; mount -o remount,bind,ro /usr; exec "$@"'
+    const proxyd = await startProxyd(t, {
+      through: [
+        ...['unshare', '--mount', 'sh', '-ec', readOnly, 'sh'],
+        ...['setpriv', '--no-new-privs', '--inh-caps=-all', `--bounding-set=-all,${bounding}`],
+      ],
+    })
+    const status = readFileSync(`/proc/${proxyd.pid}/status`, 'utf8')
+    t.equal(/^CapEff:\t(\w+)$/m.exec(status)?.[1], '0000000000080404', 'it has those, and no other')
+    const echo = await startEcho(t)
+    const settings = join(t.testdir({ 'settings.json': '{"log-level": "debug"}' }), 'settings.json')
+    const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+    const launcher = await proxyd.publish(echo, {
+      listenFd: fd,
+      flags: [...proxyFlags(echo, { port }), '-use-listen-fd'],
+      env: { DOCKER_PROXY_CONFIG: settings },
+    })
+    t.equal(await exchange(t, port, 'in the sandbox'), 'in the sandbox')
+    await until(() => proxyd.lines.some(({ msg }) => msg === 'Connection closed'))
+    t.match(await stop(launcher), { code: 0 })
+  },
+)
 
 t.test('an unusable settings file delays no other port', async (t) => {
   const proxyd = await startProxyd(t)
