@@ -52,11 +52,11 @@ t.test('each scenario runs, and brings every figure', { timeout: 200_000 }, asyn
 })
 
 t.test('ports of docker-proxyd are measured with the process that they share', async (t) => {
-  const only = 'start-up,idle,keepalive-8-ports,workers,ports'
+  const only = 'start-up,idle,keepalive-8-ports,workers,ports,api'
   const bench = startBench(t, ['--quick', '--only', only, '--peers', 'docker-proxyd'])
   t.equal(await bench.exit, 0)
   const rows = bench.results().scenarios.flatMap((scenario) => scenario.rows)
-  t.equal(rows.length, 5)
+  t.equal(rows.length, 6)
   t.same(
     rows.filter(({ failure }) => failure !== undefined),
     [],

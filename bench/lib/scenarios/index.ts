@@ -1,4 +1,5 @@
 import type { Scenario } from '../scenario.js'
+import { API } from './api.js'
 import { BULK } from './bulk.js'
 import { DOCKERD } from './dockerd.js'
 import { EIGHT } from './eight.js'
@@ -16,5 +17,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...MESSAGES,
   ...STARTS,
   ...PORTS,
+  ...API,
   ...DOCKERD,
 ]

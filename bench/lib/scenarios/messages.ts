@@ -6,7 +6,7 @@ import { nothingMissing, type Figures, type Traffic } from '../scenario.js'
 import type { Site } from '../site.js'
 
 /** Runs a program of bench/load, which prints its figures. */
-async function runLoad(
+export async function runLoad(
   site: Site,
   name: string,
   ...args: readonly (string | number)[]

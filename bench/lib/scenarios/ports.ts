@@ -1,15 +1,13 @@
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, watch } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { freemem } from 'node:os'
-import { join } from 'node:path'
 import { proportionalMemory } from '../accounting.js'
-import { output, startChild, stopChild } from '../child.js'
+import { output } from '../child.js'
 import { native, original } from '../peers/docker-proxy.js'
 import { proxyd } from '../peers/docker-proxyd.js'
 import { builtProgram, loadProgram } from '../places.js'
 import { freePorts } from '../ports.js'
-import { scratchPath } from '../scratch.js'
+import { startPublishDaemon } from '../publish-daemon.js'
 import { untilIdle } from '../ready.js'
 import { nothingMissing, type Bed, type Figures, type Start } from '../scenario.js'
 import { startPeers } from '../start-peers.js'
@@ -48,52 +46,29 @@ async function byProcesses(bed: Bed, ports: readonly number[]): Promise<Range> {
 
 async function byPublish({ site }: Bed, ports: readonly number[]): Promise<Range> {
   const [first = 0, last = 0] = [ports[0], ports.at(-1)]
-  const folder = mkdtempSync(scratchPath('publish-'))
-  const socket = join(folder, 'socket')
-  const program = builtProgram('docker-publish')
-  const host = ['--host', `unix://${socket}`]
-  const roots = ['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')]
-  const daemon = startChild(
-    site.proxy(program, 'daemon', ...host, ...roots, '--log-level', 'silent'),
-    {},
-    'SIGTERM', // It ends its proxies, which outlive one that is killed.
-  )
+  const daemon = await startPublishDaemon(site)
   const echoes: Server[] = []
   const close = async (): Promise<void> => {
     for (const echo of echoes) echo.close()
-    daemon.kill('SIGTERM')
-    if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, 'exit')
-    await stopChild(daemon)
+    await daemon.close()
   }
   try {
-    await Promise.race([
-      untilThere(folder, socket),
-      once(daemon, 'exit').then(() => {
-        throw new Error('docker-publish daemon ended')
-      }),
-    ])
     const range = `${HOST}:${first}-${last}:${first}-${last}`
+    const host = ['--host', `unix://${daemon.socket}`]
     const start = performance.now()
-    await output(site.load(program, 'add', ...host, '-p', range, BACKEND_HOST))
+    await output(
+      site.load(builtProgram('docker-publish'), 'add', ...host, '-p', range, BACKEND_HOST),
+    )
     const ready = (performance.now() - start) / 1000
     for (const port of ports) {
       const echo = createServer((connection) => connection.pipe(connection))
       echoes.push(echo.listen(port, BACKEND_HOST))
       await once(echo, 'listening')
     }
-    return { ready, pids: [daemon.pid ?? 0], close }
+    return { ready, pids: [daemon.child.pid ?? 0], close }
   } catch (err) {
     await close()
     throw err
-  }
-}
-
-async function untilThere(folder: string, path: string): Promise<void> {
-  const watcher = watch(folder)
-  try {
-    while (!existsSync(path)) await once(watcher, 'change')
-  } finally {
-    watcher.close()
   }
 }
 
