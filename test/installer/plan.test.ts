@@ -193,7 +193,10 @@ t.test(
   async (t) => {
     const path = join(t.testdir(), UNIT)
     writeFileSync(path, unitFile([process.execPath]))
-    const { all } = await execa('systemd-analyze', ['verify', path], { all: true })
+    const { all } = await execa('systemd-analyze', ['verify', path], {
+      all: true,
+      reject: false, // It may also complain of units of this machine.
+    })
     t.notMatch(all, UNIT, 'no complaint about it')
   },
 )
