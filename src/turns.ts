@@ -1,7 +1,13 @@
 /** The longest turn, milliseconds: what else this process serves waits for so long. */
 const TURN_MS = 5
 
-/** Divides long work into turns of the event loop, so that everything else is served meanwhile. */
+/** When all who wait for a turn so far have begun theirs. */
+let queue: Promise<void> = Promise.resolve()
+
+/**
+ * Divides long work into turns of the event loop, so that everything else is served meanwhile. Of all work in the process, only one piece
+ * has a turn at a time.
+ */
 export class Turns {
   #startedAt = performance.now()
 
@@ -10,9 +16,10 @@ export class Turns {
     return performance.now() - this.#startedAt > TURN_MS
   }
 
-  /** Resolves in the next turn. */
+  /** Resolves in the next turn that is free. */
   async next(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve))
+    queue = queue.then(() => new Promise((resolve) => setImmediate(resolve)))
+    await queue
     this.#startedAt = performance.now()
   }
 }

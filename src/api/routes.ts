@@ -1,10 +1,11 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Controller } from '../controller/controller.js'
 import { listDockerPorts } from '../controller/docker-ports.js'
 import type { PublicationRequest } from '../controller/publication-request.js'
 import { COMMIT, VERSION } from '../version.js'
 import { API_VERSION } from './api-version.js'
 import { eventStream } from './event-stream.js'
+import { jsonStream } from './json-stream.js'
 import type { CheckRequest } from './schemas.js'
 
 const ref = (name: string) => ({ $ref: `${name}#` })
@@ -14,6 +15,11 @@ const NAME_PARAM = {
   type: 'object',
   properties: { name: { type: 'string' } },
   required: ['name'],
+}
+
+/** Sends a view. A list of ports may be long, so Fastify does not serialise it in one turn. */
+function sendJson(reply: FastifyReply, view: object): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(jsonStream(view))
 }
 
 /** Adds the routes of publications. */
@@ -26,7 +32,7 @@ export function addPublicationRoutes(app: FastifyInstance, controller: Controlle
         response: { 200: { type: 'array', items: ref('Publication') }, ...ERRORS },
       },
     },
-    () => controller.list(),
+    async (_request, reply) => sendJson(reply, await controller.list()),
   )
   app.post<{ Body: PublicationRequest }>(
     '/publications',
@@ -37,7 +43,7 @@ export function addPublicationRoutes(app: FastifyInstance, controller: Controlle
         response: { 201: ref('Publication'), ...ERRORS },
       },
     },
-    async (request, reply) => reply.code(201).send(await controller.add(request.body)),
+    async (request, reply) => sendJson(reply.code(201), await controller.add(request.body)),
   )
   app.get<{ Params: { name: string } }>(
     '/publications/:name',
@@ -48,7 +54,7 @@ export function addPublicationRoutes(app: FastifyInstance, controller: Controlle
         response: { 200: ref('Publication'), ...ERRORS },
       },
     },
-    (request) => controller.get(request.params.name),
+    async (request, reply) => sendJson(reply, await controller.get(request.params.name)),
   )
   app.delete<{ Params: { name: string } }>(
     '/publications/:name',
@@ -90,7 +96,7 @@ export function addOtherRoutes(
         response: { 200: { type: 'array', items: ref('DockerPort') }, ...ERRORS },
       },
     },
-    () => listDockerPorts(proxydDir),
+    async (_request, reply) => sendJson(reply, await listDockerPorts(proxydDir)),
   )
   app.post<{ Body: CheckRequest }>(
     '/check',
@@ -101,7 +107,7 @@ export function addOtherRoutes(
         response: { 200: { type: 'array', items: ref('HostPort') }, ...ERRORS },
       },
     },
-    (request) => controller.check(request.body.ports),
+    async (request, reply) => sendJson(reply, await controller.check(request.body.ports)),
   )
   app.get(
     '/events',

@@ -6,9 +6,8 @@ import {
   processIds,
   processStartDate,
 } from '../linux/proc/process.js'
-import { STATE, type SocketRow } from '../linux/proc/socket-table.js'
 import { addressesOverlap, isIpv6 } from '../linux/sockets/ip-address.js'
-import { readSockets } from '../linux/sockets/socket-diagnostics.js'
+import { readSockets, type SocketFilter } from '../linux/sockets/socket-diagnostics.js'
 import { isProxydCommand, proxyFlags } from '../proxy/proxy-command.js'
 import { Turns } from '../turns.js'
 import { joinHostPort, type HostPort, type Protocol } from './host-port.js'
@@ -76,23 +75,16 @@ export interface OccupyingSocket extends HostPort {
   readonly isIpv6Only?: boolean
 }
 
-/**
- * Lists sockets that occupy ports.
- * @param port only the sockets that occupy this port; by default all that listen or are bound without a connection
- */
-export function occupyingSockets(protocol: Protocol, port?: number): OccupyingSocket[] {
-  return readSockets(protocol, port)
-    .filter((row) => port !== undefined || isUnconnected(row))
-    .map(({ local, remote, uid, inode, isIpv6Only }) => ({
-      ...{ protocol, ...local, uid, inode },
-      ...(remote.port === 0 ? {} : { remote: addressOf(remote) }),
-      ...(isIpv6Only === undefined ? {} : { isIpv6Only }),
-    }))
-}
-
-/** A UDP socket without a remote address is in the state CLOSE. */
-function isUnconnected({ state }: SocketRow): boolean {
-  return [STATE.listen, STATE.close, STATE.boundInactive].some((each) => each === state)
+/** Lists sockets that occupy ports. @param filter by default all that listen or are bound without a connection */
+export function occupyingSockets(
+  protocol: Protocol,
+  filter: SocketFilter = { isUnconnected: true },
+): OccupyingSocket[] {
+  return readSockets(protocol, filter).map(({ local, remote, uid, inode, isIpv6Only }) => ({
+    ...{ protocol, ...local, uid, inode },
+    ...(remote.port === 0 ? {} : { remote: addressOf(remote) }),
+    ...(isIpv6Only === undefined ? {} : { isIpv6Only }),
+  }))
 }
 
 /**
@@ -100,12 +92,14 @@ function isUnconnected({ state }: SocketRow): boolean {
  * @returns undefined if no socket in the kernel's tables occupies the port
  */
 export async function findHolder(port: HostPort): Promise<Holder | undefined> {
-  const sockets = occupyingSockets(port.protocol, port.port).filter((each) => excludes(each, port))
+  const { protocol } = port
+  const find = (filter: SocketFilter): OccupyingSocket[] =>
+    occupyingSockets(protocol, filter).filter((each) => excludes(each, port))
+  const unconnected = find({ port: port.port, isUnconnected: true })
+  const sockets = unconnected.length > 0 ? unconnected : find({ port: port.port })
   // An IPv6 wildcard may be dual-stack or not, so it is the holder only if no other socket is. A closed connection often excludes nothing.
-  const rank = ({ ip, remote, inode }: OccupyingSocket): number =>
-    Number(isIpv6(ip) !== isIpv6(port.ip)) +
-    2 * Number(remote !== undefined) +
-    4 * Number(inode === 0)
+  const rank = ({ ip, inode }: OccupyingSocket): number =>
+    Number(isIpv6(ip) !== isIpv6(port.ip)) + 2 * Number(inode === 0)
   const [socket] = sockets.sort((a, b) => rank(a) - rank(b))
   return socket && describeHolder(socket)
 }

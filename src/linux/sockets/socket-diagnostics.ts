@@ -43,23 +43,37 @@ const BLOCK_SIZE = 64 * 1024
 const ALL_STATES = ((1 << (STATE.boundInactive + 1)) - 1) & ~1 & ~(1 << STATE.newSynRecv)
 /** There may be tens of thousands in TIME_WAIT. */
 const WITHOUT_TIME_WAIT = ALL_STATES & ~(1 << STATE.timeWait)
+/** States of a socket that listens or is bound. A UDP socket without a remote address is in the state CLOSE. */
+const UNCONNECTED = (1 << STATE.listen) | (1 << STATE.close) | (1 << STATE.boundInactive)
+
+/** Which sockets to read. */
+export interface SocketFilter {
+  /** Only sockets that are bound to this port. */
+  readonly port?: number
+  /** Only sockets that listen or are bound. A listener's port may have thousands of connections. */
+  readonly isUnconnected?: boolean
+}
 
 /**
  * Reads the sockets of this network namespace, of both families. Without sock_diag they come from the tables in /proc.
- * @param port only sockets that are bound to this port; by default all but those in TIME_WAIT
+ * @param filter by default all but those in TIME_WAIT
  */
-export function readSockets(protocol: Protocol | 'sctp', port?: number): SocketRow[] {
+export function readSockets(protocol: Protocol | 'sctp', filter: SocketFilter = {}): SocketRow[] {
   if (protocol === 'sctp') return []
   try {
-    return [AF_INET, AF_INET6].flatMap((family) => readFamily(protocol, family, port))
+    return [AF_INET, AF_INET6].flatMap((family) => readFamily(protocol, family, filter))
   } catch {
-    const rows = readSocketTable(protocol)
-    return port === undefined ? rows : rows.filter(({ local }) => local.port === port)
+    const { port, isUnconnected = false } = filter
+    return readSocketTable(protocol).filter(
+      ({ local, state }) =>
+        (port === undefined || local.port === port) &&
+        (!isUnconnected || (UNCONNECTED >> state) & 1),
+    )
   }
 }
 
 /** @throws SystemError; Error if there is no FFI on this platform */
-function readFamily(protocol: Protocol, family: number, port: number | undefined): SocketRow[] {
+function readFamily(protocol: Protocol, family: number, filter: SocketFilter): SocketRow[] {
   const syscalls = requireSyscalls()
   const { addressOf } = requireFfi()
   const fd = check(
@@ -67,7 +81,7 @@ function readFamily(protocol: Protocol, family: number, port: number | undefined
     syscalls.socket(AF_NETLINK, SOCK.DGRAM | SOCK.CLOEXEC, NETLINK_SOCK_DIAG),
   )
   try {
-    const request = encodeRequest(protocol, family, port)
+    const request = encodeRequest(protocol, family, filter)
     // A netlink socket that is not connected sends to the kernel.
     check('send', syscalls.send(fd, addressOf(request), request.length, 0))
     const block = Buffer.alloc(BLOCK_SIZE)
@@ -82,8 +96,13 @@ function readFamily(protocol: Protocol, family: number, port: number | undefined
   }
 }
 
-function encodeRequest(protocol: Protocol, family: number, port: number | undefined): Buffer {
+function encodeRequest(
+  protocol: Protocol,
+  family: number,
+  { port, isUnconnected = false }: SocketFilter,
+): Buffer {
   const filter = port === undefined ? Buffer.alloc(0) : encodeFilter(port)
+  const connected = port === undefined ? WITHOUT_TIME_WAIT : ALL_STATES
   const request = Buffer.alloc(HEADER.size + REQUEST.size)
   writeU32(request, request.length + filter.length, 0)
   writeU16(request, SOCK_DIAG_BY_FAMILY, HEADER.type)
@@ -91,7 +110,7 @@ function encodeRequest(protocol: Protocol, family: number, port: number | undefi
   const body = request.subarray(HEADER.size)
   body.writeUInt8(family, 0)
   body.writeUInt8(protocol === 'tcp' ? IPPROTO.TCP : IPPROTO.UDP, REQUEST.protocol)
-  writeU32(body, port === undefined ? WITHOUT_TIME_WAIT : ALL_STATES, REQUEST.states)
+  writeU32(body, isUnconnected ? UNCONNECTED : connected, REQUEST.states)
   return Buffer.concat([request, filter])
 }
 

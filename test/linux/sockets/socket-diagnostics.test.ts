@@ -16,7 +16,7 @@ t.test('the sockets of one port: listeners and both ends of connections', async 
   await accepted
   // Closed connections of other tests may have had the same ports.
   const open = (at: number) =>
-    readSockets('tcp', at).filter(({ state }) => state !== STATE.timeWait)
+    readSockets('tcp', { port: at }).filter(({ state }) => state !== STATE.timeWait)
   const rows = open(port)
   t.strictSame(
     rows.map(({ state }) => state).sort((a, b) => a - b),
@@ -30,13 +30,14 @@ t.test('the sockets of one port: listeners and both ends of connections', async 
       uid: process.getuid?.(),
     },
   )
+  t.match(readSockets('tcp', { port, isUnconnected: true }), [{ state: STATE.listen }])
   t.match(open(client.localPort ?? 0), [{ remote: { ip: '127.0.0.1', port } }])
   t.ok(readSockets('tcp').some(({ local }) => local.port === port))
 })
 
 t.test('UDP and IPv6, and whether a wildcard leaves IPv4 alone', async (t) => {
   const udp = await bindUdp(t, '::1')
-  t.match(readSockets('udp', udp.port), [{ local: { ip: '::1' }, state: STATE.close }])
+  t.match(readSockets('udp', { port: udp.port }), [{ local: { ip: '::1' }, state: STATE.close }])
   const dual = createServer().listen(0, '::')
   const single = createServer().listen({ port: 0, host: '::', ipv6Only: true })
   for (const [server, isIpv6Only] of [
@@ -45,7 +46,7 @@ t.test('UDP and IPv6, and whether a wildcard leaves IPv4 alone', async (t) => {
   ] as const) {
     t.teardown(() => server.close())
     if (!server.listening) await once(server, 'listening')
-    t.match(readSockets('tcp', (server.address() as AddressInfo).port), [{ isIpv6Only }])
+    t.match(readSockets('tcp', { port: (server.address() as AddressInfo).port }), [{ isIpv6Only }])
   }
   t.strictSame(readSockets('sctp'), [])
 })
