@@ -24,7 +24,8 @@ COPY --from=build /image /
 # network, such a port takes `--user 0`.
 USER 65532:65532
 # There is no shell for the launcher here, so the program that it becomes is called as the launcher would.
-ENV DOCKER_PROXY_COMMAND=/opt/docker-proxy/dist/docker-proxy
+# NODE_OPTIONS: no debugger, see src/linux/node-options.ts.
+ENV DOCKER_PROXY_COMMAND=/opt/docker-proxy/dist/docker-proxy NODE_OPTIONS=--inspect-port=192.0.2.1:9229
 # tini is Docker's own docker-init: it passes signals on and reaps child processes.
 ENTRYPOINT ["/usr/bin/docker-init", "--", "/usr/bin/node", "/opt/docker-proxy/dist/docker-proxy-process"]
 CMD ["-help"]

@@ -151,8 +151,8 @@ renameSync(NEXT, 'dist')
 rmSync(OLD, { recursive: true, force: true })
 
 /**
- * The first lines of a program. NODE_OPTIONS that were set for another program could open a debugger in ours, so a script for sh, which is a
- * string and a comment for Node, starts Node without them; the parents of the other programs have removed them. Then an old Node prints a
+ * The first lines of a program. A script for sh, which is a string and a comment for Node, starts Node with our own NODE_OPTIONS, see
+ * src/linux/node-options.ts; the parents of the other programs have set them. Then an old Node prints a
  * sentence instead of a stack trace. dockerd gets it over the status pipe, descriptor 3.
  * @param {string} program
  * @returns {string}
@@ -163,7 +163,7 @@ function header(program) {
   const isOld = `((version) => version[0] < ${major} || (version[0] == ${major} && version[1] < ${minor}))(process.versions.node.split("."))`
   const tellParent = `try { require("fs").writeSync(3, "1\\n" + reason) } catch {}`
   const start = STARTED_BY_USERS.includes(program)
-    ? '#!/bin/sh\n":" //; unset NODE_OPTIONS; exec node "$0" "$@"'
+    ? '#!/bin/sh\n":" //; export NODE_OPTIONS=--inspect-port=192.0.2.1:9229; exec node "$0" "$@"'
     : '#!/usr/bin/env node'
   return `${start}
 "use strict";

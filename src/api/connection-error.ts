@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { formatHost, type Host } from './host.js'
 
@@ -13,6 +14,10 @@ const TLS_CODE = /^(EPROTO|ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNAB
 /** Whether a daemon is not there, or not yet. */
 export function isAbsent(err: unknown): boolean {
   return ['ENOENT', 'ECONNREFUSED'].includes(errnoCode(err) ?? '')
+}
+
+function isSocket(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isSocket() ?? false
 }
 
 /**
@@ -47,6 +52,11 @@ export function connectionError(
   if (host.kind === 'tcp' && (code === 'ECONNRESET' || code.startsWith('HPE_'))) {
     return new ConnectionError(
       `the daemon at ${place} closed the connection: if it uses TLS, add --tlsverify with --tlscacert, --tlscert and --tlskey`,
+    )
+  }
+  if (host.kind === 'unix' && code === 'ECONNREFUSED' && !isSocket(host.path)) {
+    return new ConnectionError(
+      `can't reach the daemon at ${place}: ${host.path} is not a socket; name another one with -H`,
     )
   }
   return new ConnectionError(

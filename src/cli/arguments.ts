@@ -40,8 +40,13 @@ export function parserError(
     return new UsageError(`${missing} is missing: ${advice}`)
   }
   if (unknown !== undefined) {
-    const words = unknown.split(', ').map((word) => JSON.stringify(asGiven(word, args)))
-    return new UsageError(`unknown argument ${words.join(', ')}: ${advice}`)
+    const words = unknown.split(', ')
+    // yargs also names an option as it would be written in JavaScript.
+    const given = words.filter((word) => isGiven(word, args))
+    const quoted = (given.length > 0 ? given : words).map((word) =>
+      JSON.stringify(asGiven(word, args)),
+    )
+    return new UsageError(`unknown argument ${quoted.join(', ')}: ${advice}`)
   }
   const [, option] = /^missing value: (.*)$/s.exec(line) ?? []
   if (option !== undefined) {
@@ -50,7 +55,15 @@ export function parserError(
   return new UsageError(line)
 }
 
+function isGiven(word: string, args: readonly string[]): boolean {
+  return args.some((arg) => nameOf(arg) === word)
+}
+
 /** yargs names an option without its dashes. */
 function asGiven(word: string, args: readonly string[]): string {
-  return args.find((arg) => arg.replace(/^-+/, '').split('=')[0] === word) ?? word
+  return args.find((arg) => nameOf(arg) === word) ?? word
+}
+
+function nameOf(arg: string): string | undefined {
+  return arg.replace(/^-+/, '').split('=')[0]
 }

@@ -6,10 +6,13 @@ import { errnoCode, errnoReason } from '../linux/errno.js'
 import { lockFolder, type FolderLock } from '../linux/folder-lock.js'
 import { replaceFile } from '../linux/replace-file.js'
 import { parseIp } from '../linux/sockets/ip-address.js'
-import { MAX_PORT } from '../ports/host-port.js'
+import { PortIndex } from '../ports/claims/port-index.js'
+import { formatHostPort, MAX_PORT, type HostPort } from '../ports/host-port.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
 import { Refusal } from '../ports/refusal.js'
+import { printable } from '../printable.js'
 import { PROCESS_ID_PATTERN } from '../supervisor/runtime-record.js'
+import { parseBackend } from './publication-request.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 
 const PortNumber = Type.Integer({ minimum: 1, maximum: MAX_PORT })
@@ -114,7 +117,7 @@ function parseState(text: string): State {
   try {
     state = JSON.parse(text)
   } catch (err) {
-    throw new Error(`it is not JSON (${(err as Error).message})`, { cause: err })
+    throw new Error(`it is not JSON (${printable((err as Error).message)})`, { cause: err })
   }
   const reason = whyNoState(state)
   if (reason !== undefined) throw new Error(reason)
@@ -142,8 +145,20 @@ function whyNoState(state: unknown): string | undefined {
         ...ports.map(({ id }) => id),
       ]),
     ) ??
-    publications.map(whyInvalid).find((reason) => reason !== undefined)
+    publications.map(whyInvalid).find((reason) => reason !== undefined) ??
+    findOverlap(publications)
   )
+}
+
+/** Two publications may not have the same port, nor one of them a port on all addresses that the other has on one. */
+function findOverlap(publications: State['publications']): string | undefined {
+  const index = new PortIndex<HostPort>()
+  for (const { protocol, hostIp, hostPort } of publications.flatMap(({ ports }) => ports)) {
+    const port = { protocol, ip: parseIp(hostIp) ?? hostIp, port: hostPort }
+    if (index.find(port)) return `it has the port ${formatHostPort(port)} more than once`
+    index.add(port)
+  }
+  return undefined
 }
 
 function findRepeated(what: string, values: readonly string[]): string | undefined {
@@ -165,10 +180,14 @@ function whyInvalid({
 }: State['publications'][number]): string | undefined {
   const where = `the publication ${JSON.stringify(name)}`
   if (Number.isNaN(Date.parse(created))) return `${where} has the date ${JSON.stringify(created)}`
-  const wrong = [backend, ...ports.map(({ hostIp }) => hostIp)].find(
-    (ip) => parseIp(ip) === undefined,
-  )
-  return wrong === undefined ? undefined : `${where} has the address ${JSON.stringify(wrong)}`
+  const wrong = ports.find(({ hostIp }) => parseIp(hostIp) === undefined)?.hostIp
+  if (wrong !== undefined) return `${where} has the address ${JSON.stringify(wrong)}`
+  try {
+    parseBackend(backend)
+    return undefined
+  } catch (err) {
+    return `${where} has an ${(err as Error).message}`
+  }
 }
 
 function fromFile({ ports, ...publication }: Static<typeof PublicationSchema>): SavedPublication {

@@ -1,3 +1,5 @@
+import { NODE_OPTIONS } from '../linux/node-options.js'
+
 /** The name of the unit and of its file. */
 export const UNIT = 'docker-proxyd.service'
 
@@ -42,7 +44,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-UnsetEnvironment=NODE_OPTIONS
+Environment=NODE_OPTIONS=${NODE_OPTIONS}
 NotifyAccess=all
 ExecStart=${command.map(quote).join(' ')}
 ExecReload=/bin/kill -USR2 $MAINPID

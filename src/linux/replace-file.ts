@@ -1,8 +1,6 @@
 import { chmodSync, chownSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { OWNER_ONLY } from './file-modes.js'
 
-/** The mode until the final one is set. */
-
 export interface Rights {
   readonly mode?: number
   readonly owner?: readonly [uid: number, gid: number]

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { MAX_THREADS } from './descriptor-shares.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
+import { printable } from '../printable.js'
 
 const ENGINES = ['auto', 'streams', 'native'] as const
 const WORKERS = ['auto', ...Array.from({ length: MAX_THREADS }, (_, i) => String(i + 1))]
@@ -94,7 +95,7 @@ function refuseUnknownVariables(env: NodeJS.ProcessEnv): void {
   )
   if (unknown === undefined) return
   throw new SettingError(
-    `unknown setting ${unknown} in the environment: expected ${[ISOLATION_VARIABLE, ...SETTING_VARIABLES, 'DOCKER_PROXY_RUN_DIR'].join(', ')}`,
+    `unknown setting ${unknown} in the environment: expected ${[ISOLATION_VARIABLE, ...SETTING_VARIABLES, 'DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_STATUS_SOCKET'].join(', ')}`,
   )
 }
 
@@ -196,7 +197,7 @@ function parseObject(path: string, text: string): Record<string, unknown> {
     value = JSON.parse(text)
   } catch (err) {
     throw new SettingError(
-      `the settings file ${path} is not JSON: ${(err as Error).message}; correct or remove it`,
+      `the settings file ${path} is not JSON: ${printable((err as Error).message)}; correct or remove it`,
     )
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

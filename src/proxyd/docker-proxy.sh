@@ -26,7 +26,7 @@ become() {
   ${ending:+exit 0}
   trap - INT TERM USR1 PIPE
   # Options for Node that somebody set for another program could keep it from starting, or open a debugger.
-  unset NODE_OPTIONS
+  export NODE_OPTIONS=--inspect-port=192.0.2.1:9229
   exec "$program" "$@" 7>&- 9>&-
 }
 

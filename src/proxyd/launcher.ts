@@ -11,6 +11,9 @@ import { constants as os } from 'node:os'
 import { basename } from 'node:path'
 import { errnoCode } from '../linux/errno.js'
 import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
+import { MSG } from '../linux/ffi/constants.js'
+import { requireFfi } from '../linux/ffi/ffi.js'
+import { requireSyscalls } from '../linux/ffi/syscalls.js'
 import { descriptorPath, isSameFile, type FileId } from '../linux/proc/descriptors.js'
 import {
   ignoresSignal,
@@ -131,7 +134,7 @@ export class Launcher {
   /** Tells the launcher and its parent that the port is published. */
   tellReady(): void {
     // A shell that writes to a full pipe notices no signal, so it writes only if that can't be done here.
-    const isTold = !this.isWaitedFor || this.#writeIfPipe(STATUS_FD, STATUS_READY) === 'written'
+    const isTold = !this.isWaitedFor || this.#writeStatus(STATUS_READY)
     this.#reply(isTold ? 'told' : 'ready')
     this.#wakeLater(0)
   }
@@ -181,6 +184,27 @@ export class Launcher {
       requireCheckedSyscalls().signalProcess(this.pidfd, signal)
     } catch {
       // It has ended, and its pidfd reports it.
+    }
+  }
+
+  /** Writes to its status pipe, without waiting. @returns whether it was written */
+  #writeStatus(text: string): boolean {
+    const result = this.#writeIfPipe(STATUS_FD, text)
+    return result === 'written' || (result === 'impossible' && this.#sendStatus(text))
+  }
+
+  /** The same for a socket, which can't be opened by its path. Node gives its child processes sockets. */
+  #sendStatus(text: string): boolean {
+    let fd: number | undefined
+    try {
+      fd = requireCheckedSyscalls().copyDescriptor(this.pidfd, STATUS_FD)
+      const bytes = Buffer.from(text)
+      const flags = MSG.DONTWAIT | MSG.NOSIGNAL
+      return requireSyscalls().send(fd, requireFfi().addressOf(bytes), bytes.length, flags) > 0
+    } catch {
+      return false // The kernel does not let this process copy it.
+    } finally {
+      if (fd !== undefined) closeSync(fd)
     }
   }
 

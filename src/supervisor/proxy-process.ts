@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { closeSync, fstatSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { NODE_OPTIONS } from '../linux/node-options.js'
 import { codeOfReason, errnoReason, isShortage } from '../linux/errno.js'
 import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
 import { bootId, processSockets } from '../linux/proc/process.js'
@@ -199,8 +200,7 @@ function proxyEnvironment({ base, socketPath }: RuntimeFiles): NodeJS.ProcessEnv
   env[STATUS_SOCKET_VARIABLE] = socketPath
   // Node 20 reads these certificates at every start, which takes longer than everything else. A proxy does not need them.
   delete env['NODE_EXTRA_CA_CERTS']
-  // It could keep the proxy from starting, or open a debugger.
-  delete env['NODE_OPTIONS']
+  env['NODE_OPTIONS'] = NODE_OPTIONS
   return env
 }
 

@@ -18,6 +18,11 @@ t.test('an error quotes what was given, and names the help of the command', asyn
   for (const [message, line, expected] of [
     ['missing argument 0 1', 'add -p 80', '<backend> is missing: see x add --help'],
     ['unknown argument: nope', 'ls --nope=1', 'unknown argument "--nope=1": see x ls --help'],
+    [
+      'unknown argument: some-thing, someThing',
+      'ls --some-thing=1',
+      'unknown argument "--some-thing=1": see x ls --help',
+    ],
     ['unknown argument: fly', 'fly', 'unknown argument "fly": see x --help'],
     ['missing value: p', 'add -p', 'the option -p needs a value: see x add --help'],
     ['invalid value\n  --format is "y"', 'ls', 'invalid value: --format is "y"'],

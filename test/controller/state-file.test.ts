@@ -27,8 +27,9 @@ const saved = ({
   id = 1,
   created = '2026-11-24T12:00:00.000Z',
   hostIp = '0.0.0.0',
+  backend = '172.17.0.2',
 }) => ({
-  ...{ name, backend: '172.17.0.2', created },
+  ...{ name, backend, created },
   ports: [
     {
       id: `0f8fad5b-d9cb-469f-a165-70867728950${id}`,
@@ -74,6 +75,13 @@ t.test('a file that is not ours is left alone', async (t) => {
     JSON.stringify({ version: 1, publications: [saved({}), saved({ name: 'b' })] }),
     JSON.stringify({ version: 1, publications: [saved({ created: 'yesterday' })] }),
     JSON.stringify({ version: 1, publications: [saved({ hostIp: 'localhost' })] }),
+    JSON.stringify({ version: 1, publications: [saved({ backend: '0.0.0.0' })] }),
+    // A port that overlaps with another one.
+    JSON.stringify({
+      version: 1,
+      publications: [saved({}), saved({ name: 'b', id: 2, hostIp: '0.0.0.0' })],
+    }),
+    'x\n\x1b[2Jis free',
     '{"version": 1, "publications": [{}]}',
     '{"version": 1, "publications": [null]}',
     // The id would name a file of someone else in the run folder.
@@ -83,7 +91,9 @@ t.test('a file that is not ours is left alone', async (t) => {
     const state = new StateFile(folder, 'docker-publish daemon')
     t.throws(
       () => state.load(),
-      { message: /is not a state file of version 1: .*; repair it, or move it away/ },
+      {
+        message: /^[^\n]* is not a state file of version 1: .*; repair it, or move it away[^\n]*$/,
+      },
       text,
     )
     t.equal(readFileSync(state.path, 'utf8'), text)

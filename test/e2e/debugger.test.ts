@@ -1,10 +1,14 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { processSockets } from '../../src/linux/proc/process.js'
 import { STATE } from '../../src/linux/proc/socket-table.js'
 import { readSockets } from '../../src/linux/sockets/socket-diagnostics.js'
 import { freeRow } from '../lib/free-row.js'
-import { startDaemon } from '../lib/publish.js'
-import { startProxyd } from '../lib/proxyd.js'
+import { PROGRAM, run, type Running } from '../lib/program.js'
+import { PUBLISH, startDaemon } from '../lib/publish.js'
+import { PROXYD, startProxyd } from '../lib/proxyd.js'
 import { exchange, startEcho } from '../lib/sockets.js'
 import { ownProcess } from '../lib/target.js'
 import { until } from '../lib/until.js'
@@ -21,6 +25,44 @@ function listeningPorts(pid: number): number[] {
     .filter(({ state, inode }) => state === STATE.listen && inodes.has(inode))
     .map(({ local }) => local.port)
 }
+
+/** Signals a program from the moment when Node has its own handler, until it is ready. */
+async function signalUntil(running: Running, isReady: () => boolean): Promise<void> {
+  const SIGUSR1 = 1n << 9n
+  const handlesSignal = (): boolean => {
+    const mask = /^SigCgt:\t(\w+)$/m.exec(readFileSync(`/proc/${running.pid}/status`, 'utf8'))?.[1]
+    return (BigInt(`0x${mask ?? '0'}`) & SIGUSR1) !== 0n
+  }
+  await until(() => {
+    if (handlesSignal()) process.kill(running.pid, 'SIGUSR1')
+    return isReady()
+  })
+}
+
+t.test('a program that is starting', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'debugger-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const socket = join(folder, 'socket')
+  for (const [program, args, file] of [
+    [PROGRAM, ['-host-ip', '127.0.0.1', '-host-port', '0'], undefined],
+    [PROXYD, ['--run-dir', join(folder, 'run')], join(folder, 'run/socket')],
+    [
+      PUBLISH,
+      ['daemon', '-H', `unix://${socket}`, '--data-root', folder, '--exec-root', folder],
+      socket,
+    ],
+  ] as const) {
+    const running = run(t, args, { program, env })
+    let isReady = false
+    void running.status.then(() => (isReady = file === undefined))
+    await signalUntil(running, () => isReady || (file !== undefined && existsSync(file)))
+    const stderr = running.stderr
+    t.ok(listeningPorts(running.pid).length <= 1, 'no debugger listens')
+    running.child.kill('SIGTERM')
+    t.match(await running.exit, { code: 0 })
+    t.match(await stderr, /Starting inspector on .* failed: address not available/, program)
+  }
+})
 
 t.test('docker-proxy', async (t) => {
   const running = await ownProcess.startProxy(t, await startEcho(t), { env })

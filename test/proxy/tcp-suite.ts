@@ -113,6 +113,9 @@ export function tcpSuite(engine: Engine): void {
       ['0.0.0.0', '127.0.0.9'],
       ['::', '::1'],
       ['127.0.0.1', ''],
+      ['127.0.0.1', '0.0.0.0'],
+      ['0.0.0.0', '0.0.0.0'],
+      ['::1', '::'],
     ] as const) {
       await t.rejects(
         listen(t, engine, { ip: containerIp, port }, { ip, port }),

@@ -137,6 +137,14 @@ t.test(
   },
 )
 
+t.test('a file that is no socket is named as such', async (t) => {
+  const file = join(t.testdir({ file: '' }), 'file')
+  t.match(await publish(t, ['ls', '-H', `unix://${file}`]), {
+    code: 1,
+    stderr: `docker-publish: can't reach the daemon at unix://${file}: ${file} is not a socket; name another one with -H\n`,
+  })
+})
+
 t.test('silent connections do not lock others out', async (t) => {
   const port = freeRow(1)
   const host = ['-H', `tcp://127.0.0.1:${port}`]
