@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -52,15 +52,23 @@ t.test('a program that is starting', async (t) => {
       socket,
     ],
   ] as const) {
-    const running = run(t, args, { program, env })
-    let isReady = false
-    void running.status.then(() => (isReady = file === undefined))
-    await signalUntil(running, () => isReady || (file !== undefined && existsSync(file)))
-    const stderr = running.stderr
-    t.ok(listeningPorts(running.pid).length <= 1, 'no debugger listens')
-    running.child.kill('SIGTERM')
-    t.match(await running.exit, { code: 0 })
-    t.match(await stderr, /Starting inspector on .* failed: address not available/, program)
+    // A busy machine may miss the time between Node's handler and our own.
+    let wasInTime = false
+    for (let tries = 0; tries < 20 && !wasInTime; tries++) {
+      rmSync(folder, { recursive: true, force: true })
+      mkdirSync(folder, { mode: 0o700 })
+      const running = run(t, args, { program, env })
+      let isReady = false
+      void running.status.then(() => (isReady = file === undefined))
+      await signalUntil(running, () => isReady || (file !== undefined && existsSync(file)))
+      t.ok(listeningPorts(running.pid).length <= 1, 'no debugger listens')
+      running.child.kill('SIGTERM')
+      t.match(await running.exit, { code: 0 })
+      wasInTime = /Starting inspector on .* failed: address not available/.test(
+        await running.stderr,
+      )
+    }
+    t.ok(wasInTime, program)
   }
 })
 
