@@ -1,8 +1,8 @@
-# Any Debian-like image with Node 20.19 or later and npm. Add `@sha256:…` to pin it to the bit.
+# Any Debian-like image with Node 20.19 or later and npm. `@sha256:…` pins the exact image.
 ARG BASE=node:22.23.3-bookworm-slim
 
 FROM ${BASE} AS build
-# Of Debian 12. Another base may have another one: --build-arg TINI=VERSION.
+# The version in Debian 12. For another base: --build-arg TINI=VERSION.
 ARG TINI=0.19.0-1*
 RUN apt-get update && apt-get install -y --no-install-recommends "tini=${TINI}"
 WORKDIR /src

@@ -1,7 +1,7 @@
 /** The longest turn, milliseconds: what else this process serves waits for so long. */
 const TURN_MS = 5
 
-/** When all who wait for a turn so far have begun theirs. */
+/** Resolves when the turns that were requested so far have begun. */
 let queue: Promise<void> = Promise.resolve()
 
 /**

@@ -4,7 +4,7 @@ import { Turns } from '../turns.js'
 /** Characters that are collected before they are sent. */
 const PIECE = 16 * 1024
 
-/** A value as JSON, which is made in turns: the JSON of a long list would delay everything else. */
+/** Streams the JSON of a value. The work is divided into turns, because a long list would delay all other requests. */
 export function jsonStream(value: unknown): Readable {
   return Readable.from(pieces(value))
 }

@@ -16,6 +16,20 @@ const FailedDialSchema = Type.Object({
   time: Type.String({ format: 'date-time' }),
 })
 
+/** The figures that our own proxies report. */
+const PROXY_REPORT = {
+  bytesIn: Type.Optional(
+    Type.Integer({ description: 'Bytes from clients so far, if the proxy reports them' }),
+  ),
+  bytesOut: Type.Optional(Type.Integer({ description: 'Bytes to clients so far' })),
+  accepted: Type.Optional(Type.Integer({ description: 'Connections so far' })),
+  failedDials: Type.Optional(Type.Integer({ description: 'Dials of the container that failed' })),
+  recentFailedDials: Type.Optional(
+    Type.Integer({ description: 'Failed dials of the last five minutes' }),
+  ),
+  lastFailedDial: Type.Optional(FailedDialSchema),
+}
+
 const PortViewSchema = Type.Object(
   {
     protocol: ProtocolSchema,
@@ -32,16 +46,7 @@ const PortViewSchema = Type.Object(
     restarts: Type.Integer(),
     reason: Type.Optional(Type.String({ description: 'Why the last process ended' })),
     connections: Type.Integer({ description: 'Open connections' }),
-    bytesIn: Type.Optional(
-      Type.Integer({ description: 'Bytes from clients so far, if the proxy reports them' }),
-    ),
-    bytesOut: Type.Optional(Type.Integer({ description: 'Bytes to clients so far' })),
-    accepted: Type.Optional(Type.Integer({ description: 'Connections so far' })),
-    failedDials: Type.Optional(Type.Integer({ description: 'Dials of the container that failed' })),
-    recentFailedDials: Type.Optional(
-      Type.Integer({ description: 'Failed dials of the last five minutes' }),
-    ),
-    lastFailedDial: Type.Optional(FailedDialSchema),
+    ...PROXY_REPORT,
     holdsSocket: Type.Boolean({
       description: 'Whether clients wait, and are not refused, while the process is restarted',
     }),
@@ -73,16 +78,7 @@ const DockerPortSchema = Type.Object(
     containerPort: Type.Integer(),
     since: Type.String({ format: 'date-time' }),
     connections: Type.Integer({ description: 'Open connections' }),
-    accepted: Type.Optional(
-      Type.Integer({ description: 'Connections so far, if a docker-proxyd serves the port' }),
-    ),
-    failedDials: Type.Optional(Type.Integer({ description: 'Dials of the container that failed' })),
-    bytesIn: Type.Optional(Type.Integer({ description: 'Bytes from clients so far' })),
-    bytesOut: Type.Optional(Type.Integer({ description: 'Bytes to clients so far' })),
-    recentFailedDials: Type.Optional(
-      Type.Integer({ description: 'Failed dials of the last five minutes' }),
-    ),
-    lastFailedDial: Type.Optional(FailedDialSchema),
+    ...PROXY_REPORT,
     dropped: Type.Optional(
       Type.Integer({
         description: 'UDP: datagrams that were dropped because too much waited to be sent',

@@ -74,7 +74,7 @@ export function openClient(args: ClientArgs & { $0: string }): Client {
 }
 
 /**
- * Asks the daemon, or does without one if none runs and none was named.
+ * Asks the daemon. If none runs, and the user has named none, `without` replaces the answer.
  * @throws as `ask` and `without`
  */
 export async function orWithoutDaemon<T>(

@@ -1,4 +1,5 @@
 import type { Protocol } from '../ports/host-port.js'
+import type { DialFailureReport } from '../proxy/dial-failures.js'
 import type { SupervisorState } from '../supervisor/supervisor.js'
 import type { Isolation } from './isolation.js'
 
@@ -6,8 +7,20 @@ import type { Isolation } from './isolation.js'
  * Publications and ports as clients see them.
  */
 
+/** The figures that our own proxies report. They are left out for other proxies. */
+interface ProxyReport extends Partial<DialFailureReport> {
+  /** Bytes from clients. */
+  bytesIn?: number
+  /** Bytes to clients. */
+  bytesOut?: number
+  /** Connections so far. */
+  accepted?: number
+  /** Dials of the container that failed. */
+  failedDials?: number
+}
+
 /** A port of a publication. */
-export interface PortView {
+export interface PortView extends ProxyReport {
   protocol: Protocol
   hostIp: string
   hostPort: number
@@ -20,18 +33,6 @@ export interface PortView {
   reason?: string
   /** Open connections. */
   connections: number
-  /** Bytes from clients; left out if the proxy does not report them. */
-  bytesIn?: number
-  /** Bytes to clients; left out if the proxy does not report them. */
-  bytesOut?: number
-  /** Connections so far; this and all below are left out if the proxy does not report them. */
-  accepted?: number
-  /** Dials of the container that failed. */
-  failedDials?: number
-  /** Failed dials of the last five minutes. */
-  recentFailedDials?: number
-  /** The last failed dial: why, and when (ISO 8601). */
-  lastFailedDial?: { readonly reason: string; readonly time: string }
   /** Whether clients wait, and are not refused, while the process is restarted. */
   holdsSocket: boolean
 }
@@ -47,7 +48,7 @@ export interface PublicationView {
 }
 
 /** A port that dockerd has published through a docker-proxy. */
-export interface DockerPortView {
+export interface DockerPortView extends ProxyReport {
   /** dockerd's docker-proxy of the port. */
   pid: number
   protocol: Protocol
@@ -61,17 +62,6 @@ export interface DockerPortView {
   since: string
   /** Open connections. */
   connections: number
-  /** Connections so far; this and all below are left out unless a docker-proxyd serves the port. */
-  accepted?: number
-  failedDials?: number
-  /** Failed dials of the last five minutes. */
-  recentFailedDials?: number
-  /** The last failed dial: why, and when (ISO 8601). */
-  lastFailedDial?: { readonly reason: string; readonly time: string }
-  /** Bytes from clients. */
-  bytesIn?: number
-  /** Bytes to clients. */
-  bytesOut?: number
   /** UDP: datagrams that were dropped because too much waited to be sent. */
   dropped?: number
 }

@@ -3,12 +3,12 @@ import { json } from 'node:stream/consumers'
 
 /** Docker's socket, unless DOCKER_HOST names another one. */
 const DEFAULT_HOST = 'unix:///var/run/docker.sock'
-/** A dockerd that hangs holds up nothing for longer, milliseconds. */
+/** dockerd answers within this time, or the names are left out; milliseconds. */
 const TIMEOUT_MS = 1_000
 
 /** What is read of a running container. Source: ContainerList of Docker's Engine API. */
 interface Container {
-  /** Each with a slash before it. */
+  /** Each name begins with a slash. */
   readonly Names: readonly string[]
   readonly NetworkSettings: {
     /** Addresses are empty if the container has none in the network. */

@@ -1,6 +1,6 @@
 /**
- * NODE_OPTIONS of all our programs. SIGUSR1 has Node open a debugger, through which every local user can run code with the rights of the
- * program, until the program has a handler of its own. It can't open one on an address that no host has (RFC 5737). Options that were set for
- * other programs are dropped. The launcher, the headers that the build writes, and the Dockerfile have the same text.
+ * NODE_OPTIONS of all our programs. Until a program has a handler for SIGUSR1, the signal opens Node's debugger, and every local user can
+ * run code with the program's rights. The debugger can't listen on this address, because no host has it (RFC 5737). Options for other
+ * programs are dropped. The launcher, the headers of the build, and the Dockerfile contain the same text.
  */
 export const NODE_OPTIONS = '--inspect-port=192.0.2.1:9229'

@@ -4,7 +4,7 @@ import { isPort } from '../ports/host-port.js'
 /** The number of further dials after the kernel has connected the socket to itself. */
 export const MAX_REDIALS = 2
 
-/** What the kernel dials for an address that is none. */
+/** The address that the kernel dials for an unspecified one. */
 const LOOPBACK = new Map([
   ['', '127.0.0.1'],
   ['0.0.0.0', '127.0.0.1'],

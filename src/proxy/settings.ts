@@ -65,12 +65,14 @@ export const SETTING_VARIABLES = [
 ]
 
 const PREFIX = 'DOCKER_PROXY_'
-/** Variables that users set, and those that our own programs set for each other. */
-const VARIABLES = [
-  ...SETTING_VARIABLES,
+/** Variables for users. */
+const DOCUMENTED_VARIABLES = [
   ISOLATION_VARIABLE,
-  ...['DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_COMMAND', 'DOCKER_PROXY_STATUS_SOCKET'],
+  ...SETTING_VARIABLES,
+  ...['DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_STATUS_SOCKET'],
 ]
+/** The launcher sets the last one for the program that it becomes. */
+const VARIABLES = [...DOCUMENTED_VARIABLES, 'DOCKER_PROXY_COMMAND']
 
 /**
  * Reads the settings: the environment's, else the file's, else the defaults. An empty variable counts as unset.
@@ -95,7 +97,7 @@ function refuseUnknownVariables(env: NodeJS.ProcessEnv): void {
   )
   if (unknown === undefined) return
   throw new SettingError(
-    `unknown setting ${unknown} in the environment: expected ${[ISOLATION_VARIABLE, ...SETTING_VARIABLES, 'DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_STATUS_SOCKET'].join(', ')}`,
+    `unknown setting ${unknown} in the environment: expected ${DOCUMENTED_VARIABLES.join(', ')}`,
   )
 }
 

@@ -133,7 +133,7 @@ export class Launcher {
 
   /** Tells the launcher and its parent that the port is published. */
   tellReady(): void {
-    // A shell that writes to a full pipe notices no signal, so it writes only if that can't be done here.
+    // A shell that writes to a full pipe notices no signal. It writes only if this process can't.
     const isTold = !this.isWaitedFor || this.#writeStatus(STATUS_READY)
     this.#reply(isTold ? 'told' : 'ready')
     this.#wakeLater(0)

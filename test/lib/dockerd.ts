@@ -47,7 +47,7 @@ export function otherDockerd(): string | false {
 /** Starts dockerd. When the test ends, it is stopped, and its containers, rules and bridge are removed. */
 export async function startDockerd(t: Test): Promise<Dockerd> {
   const prefix = join(tmpdir(), 'dockerd-')
-  // Of a test that was killed: the namespaces of its containers still answer for the addresses that they had.
+  // A killed test leaves namespaces of containers, which still answer for their addresses.
   unmountAll(prefix)
   const root = mkdtempSync(prefix)
   const socket = join(root, 'docker.sock')
@@ -101,7 +101,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
   return dockerdWith(root, host, proxydFolder)
 }
 
-/** Unmounts everything whose path begins so. */
+/** Unmounts all paths with a prefix. */
 function unmountAll(prefix: string): void {
   const paths = readFileSync('/proc/mounts', 'utf8')
     .split('\n')
