@@ -33,13 +33,17 @@ function boundSocket(address: HostPort): number {
 const NOBODY = 65_534
 const skip = notRoot('to be another user')
 
-/** A process that listens on a free port of 127.0.0.1, and ends with the test. */
+/**
+ * A process that listens on a free port of 127.0.0.1, and ends with the test. The port is not one of the kernel's choice: those are used
+ * by the connections of tests that run side by side.
+ */
 async function startListener(
   t: Test,
   options: { uid?: number; prefix?: string[] } = {},
 ): Promise<{ pid: number; port: number; end: () => Promise<void> }> {
   const { uid, prefix = [] } = options
-  const script = `const s = require('node:net').createServer().listen(0, '127.0.0.1', () => console.log(s.address().port))`
+  const port = freeRow(1)
+  const script = `require('node:net').createServer().listen(${port}, '127.0.0.1', () => console.log('listening'))`
   const [program, ...args] = [...prefix, process.execPath, '-e', script]
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -51,8 +55,8 @@ async function startListener(
     await exit
   }
   t.teardown(end)
-  const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer]
-  return { pid: child.pid ?? 0, port: Number(line.toString()), end }
+  await once(child.stdout as NodeJS.ReadableStream, 'data')
+  return { pid: child.pid ?? 0, port, end }
 }
 
 t.test('a process: pid, command, user, since when', async (t) => {
@@ -63,7 +67,7 @@ t.test('a process: pid, command, user, since when', async (t) => {
     pid,
     address: `127.0.0.1:${port}`,
     user: userInfo().username,
-    command: `${process.execPath} -e const s = require`,
+    command: `${process.execPath} -e require('node:net')`,
   })
   t.match(holder, { since: new Date(processStartDate(pid) ?? 0).toISOString() })
 })
@@ -153,7 +157,8 @@ t.test('a socket that is bound and does not listen', async (t) => {
 })
 
 t.test('UDP', async (t) => {
-  const { port } = await bindUdp(t)
+  const port = freeRow(1)
+  await bindUdp(t, '127.0.0.1', port)
   t.match(await findHolder({ protocol: 'udp', ip: '0.0.0.0', port }), {
     kind: 'process',
     pid: process.pid,
