@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { mkdtempSync, readlinkSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
+import { ignoresSignal } from '../../src/linux/proc/process.js'
 import { proxyFlags, READY, run, type Running, type RunOptions } from './program.js'
 import { until } from './until.js'
 
@@ -42,14 +43,16 @@ export function runFolder(t: Test): string {
 
 /** Waits until launchers are about to send a request to a docker-proxyd that they have found. */
 export async function untilAsked(launchers: readonly Running[]): Promise<void> {
-  const hasControlPipe = ({ pid }: Running): boolean => {
+  // Before a launcher ignores SIGPIPE, a signal ends it.
+  const isAsking = ({ pid }: Running): boolean => {
     try {
-      return readlinkSync(`/proc/${pid}/fd/9`).endsWith('/control')
+      const path = readlinkSync(`/proc/${pid}/fd/9`)
+      return path.endsWith('/control') && ignoresSignal(pid, [constants.signals.SIGPIPE])
     } catch {
       return false // Not yet.
     }
   }
-  await until(() => launchers.every(hasControlPipe))
+  await until(() => launchers.every(isAsking))
 }
 
 /** Starts a docker-proxyd, and waits until docker-proxies find it. */
