@@ -1,5 +1,7 @@
 import { UsageError } from './usage-error.js'
 
+export const COMMAND_MISSING = 'a command is missing'
+
 /**
  * Rewrites arguments that docker accepts and yargs does not: `help add`, `-p8080:80`, which yargs would parse as a group of
  * flags, and `--` before the last arguments, none of which can begin with a dash.
@@ -35,6 +37,10 @@ export function parserError(
   const line = message.replaceAll(/\n\s*/g, ': ')
   const [, given] = /^missing argument (\d+)\b/.exec(line) ?? []
   const [, unknown] = /^unknown argument: (.*)$/s.exec(line) ?? []
+  const [first] = args
+  if (line.startsWith(COMMAND_MISSING) && first !== undefined) {
+    return new UsageError(`unknown argument ${JSON.stringify(first)}: ${advice}`)
+  }
   if (given !== undefined && command !== undefined) {
     const missing = command.match(/<[^>]*>/g)?.[Number(given)] ?? 'an argument'
     return new UsageError(`${missing} is missing: ${advice}`)

@@ -1,5 +1,5 @@
 import yargs, { type CommandModule } from 'yargs'
-import { normalizeArguments, parserError } from './arguments.js'
+import { COMMAND_MISSING, normalizeArguments, parserError } from './arguments.js'
 import { addCommand } from './commands/add.js'
 import { checkCommand } from './commands/check.js'
 import { daemonCommand } from './commands/daemon.js'
@@ -14,6 +14,7 @@ import { runCommand } from './commands/run.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
 import { completeNames } from './completion.js'
+import { refuseUnknownVariables } from './environment.js'
 import { allPrinted, print } from './output.js'
 import { parserMessages } from './parser-messages.js'
 import { versionLine } from '../version.js'
@@ -23,6 +24,7 @@ import { UsageError } from './usage-error.js'
 const REPEATABLE: readonly string[] = ['_', 'publish', 'p', 'names', 'filter']
 
 const MAX_WIDTH = 100
+const COMPLETION_COMMAND = 'completion'
 /**
  * The shell's script starts the program with this flag and the words so far. Names come before yargs: it would run the command while it
  * waits for them.
@@ -59,15 +61,20 @@ export async function runCli(program: string, args: readonly string[]): Promise<
     if (names.length > 0) return print(names.join('\n'))
   }
   const words = normalizeArguments(args)
+  refuseUnknownCommand(words, program)
   const parser = yargs(words)
   for (const command of COMMANDS) parser.command(command as CommandModule)
   await parser
     .scriptName(program)
     .usage('Usage: $0 COMMAND\n\nPublishes ports of containers, and names the holder of a port.')
-    .completion('completion', 'Print a script that completes commands and names in bash or zsh')
-    .demandCommand(1, `a command is missing: see ${program} --help`)
+    .completion(
+      COMPLETION_COMMAND,
+      'Print a script that completes commands and names in bash or zsh',
+    )
+    .demandCommand(1, `${COMMAND_MISSING}: see ${program} --help`)
     .strict()
     .check(refuseRepetition, true)
+    .middleware(() => refuseUnknownVariables())
     .locale('en')
     .updateStrings(parserMessages())
     .version(versionLine(program))
@@ -88,8 +95,22 @@ export async function runCli(program: string, args: readonly string[]): Promise<
 }
 
 /** As `add <backend>`. */
-function commandLine({ command }: { command?: string | readonly string[] | undefined }): string {
+function commandLine({ command }: Pick<CommandModule, 'command'>): string {
   return String(command)
+}
+
+/** The name of a command, and its aliases. */
+function commandNames(module: Pick<CommandModule, 'command' | 'aliases'>): string[] {
+  return [...commandLine(module).split(' ', 1), ...[module.aliases ?? []].flat()]
+}
+
+/** yargs would print the help of all commands for `nope --help`. @throws UsageError */
+function refuseUnknownCommand([name]: readonly string[], program: string): void {
+  if (name === undefined || name.startsWith('-') || name === COMPLETION_COMMAND) return
+  const isKnown = COMMANDS.some((command) => commandNames(command).includes(name))
+  if (!isKnown) {
+    throw new UsageError(`unknown command ${JSON.stringify(name)}: see ${program} --help`)
+  }
 }
 
 function refuseRepetition(argv: Record<string, unknown>): true {

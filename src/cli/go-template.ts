@@ -18,15 +18,14 @@ export function isTemplate(format: string): boolean {
 
 /**
  * Formats rows, a line for each.
+ * @param template that `checkTemplate` has accepted
  * @param fields that the rows have
- * @throws UsageError for an action that is not supported, and for an unknown field
  */
 export function formatTemplate(
   template: string,
   rows: readonly TemplateRow[],
   fields: readonly string[],
 ): string {
-  checkTemplate(template, fields)
   const body = template.replace(TABLE, '').replaceAll('\\t', '\t').replaceAll('\\n', '\n')
   const fill = (row: TemplateRow): string =>
     body.replaceAll(ACTION, (_, json: string | undefined, field: string) => {
@@ -42,17 +41,23 @@ export function formatTemplate(
   )
 }
 
-function checkTemplate(template: string, fields: readonly string[]): void {
+/**
+ * Refuses a template that can't be filled, before anything is asked for.
+ * @param example a template that can
+ * @param fields that a template may name; any if undefined
+ * @throws UsageError for an action that is not supported, and for an unknown field
+ */
+export function checkTemplate(template: string, example: string, fields?: readonly string[]): void {
   const rest = template.replaceAll(ACTION, '')
   if (/\{\{|\}\}/.test(rest)) {
     throw new UsageError(
-      `invalid template ${JSON.stringify(template)}: expected fields, for example {{.${fields[0] ?? ''}}}, or {{json .}}`,
+      `invalid template ${JSON.stringify(template)}: expected fields, for example ${example}, or {{json .}}`,
     )
   }
   for (const [, , field = ''] of template.matchAll(ACTION)) {
-    if (field === '' || fields.includes(field)) continue
+    if (field === '' || (fields?.includes(field) ?? true)) continue
     throw new UsageError(
-      `unknown field "${field}" in the template ${JSON.stringify(template)}: expected one of ${fields.join(', ')}`,
+      `unknown field "${field}" in the template ${JSON.stringify(template)}: expected one of ${fields?.join(', ')}`,
     )
   }
 }

@@ -10,7 +10,8 @@ import { errnoCode } from '../linux/errno.js'
 import { processCommand, processIds, processStartDate } from '../linux/proc/process.js'
 import { isLoopback } from '../linux/sockets/ip-address.js'
 import { LOG_LEVELS, type LogLevel } from '../log/log.js'
-import { isTemplate } from './go-template.js'
+import { environmentSetting } from './environment.js'
+import { checkTemplate, isTemplate } from './go-template.js'
 import { LOG_FORMAT_OPTION } from './log-format-option.js'
 import { defaultClientHost } from './paths.js'
 import { UsageError } from './usage-error.js'
@@ -64,7 +65,7 @@ export function withClient<T>(yargs: Argv<T>) {
 
 /** @param args with the program's name, which yargs adds @throws UsageError, HostError */
 export function openClient(args: ClientArgs & { $0: string }): Client {
-  const { host = process.env['DOCKER_PUBLISH_HOST'], $0: program } = args
+  const { host = environmentSetting('DOCKER_PUBLISH_HOST'), $0: program } = args
   const tokenFile = tokenFileOf(args)
   const parsed = parseHost(host || defaultClientHost())
   const token = tokenFile === undefined || parsed.kind !== 'tcp' ? undefined : readToken(tokenFile)
@@ -85,7 +86,7 @@ export async function orWithoutDaemon<T>(
   try {
     return await ask()
   } catch (err) {
-    const isNamed = Boolean(args.host ?? process.env['DOCKER_PUBLISH_HOST'])
+    const isNamed = Boolean(args.host ?? environmentSetting('DOCKER_PUBLISH_HOST'))
     if (isNamed || errnoCode(err) !== 'ENODAEMON') throw err
     return without()
   }
@@ -103,12 +104,12 @@ function isDaemonStarting(program: string): boolean {
 
 /** The file that --token-file or the environment names. */
 export function tokenFileOf(args: Pick<ClientArgs, 'token-file'>): string | undefined {
-  return (args['token-file'] ?? process.env['DOCKER_PUBLISH_TOKEN_FILE']) || undefined
+  return (args['token-file'] ?? environmentSetting('DOCKER_PUBLISH_TOKEN_FILE')) || undefined
 }
 
 /** @throws UsageError if a file is missing */
 export function tlsFiles(args: Omit<ClientArgs, 'host'>): TlsFiles | undefined {
-  const folder = process.env['DOCKER_PUBLISH_CERT_PATH'] || undefined
+  const folder = environmentSetting('DOCKER_PUBLISH_CERT_PATH')
   const inFolder = (name: string): string | undefined => folder && join(folder, name)
   const { tlsverify = folder !== undefined } = args
   const ca = args.tlscacert ?? inFolder('ca.pem')
@@ -134,20 +135,36 @@ export function withFormat<T>(yargs: Argv<T>) {
   })
 }
 
-/** --format of a command that also takes templates. */
-export function withTemplate<T>(yargs: Argv<T>) {
+/**
+ * --format of a command that also takes templates.
+ * @param fields that a template may name; undefined if only the answer tells them
+ */
+export function withTemplate<T>(yargs: Argv<T>, { formats, fields, example }: TemplateOptions) {
+  const [byDefault] = formats
   return yargs.option('format', {
     type: 'string',
     requiresArg: true,
-    default: 'table',
-    describe: 'table, json, or a template as docker takes it: {{.Name}}, {{json .}}',
+    default: byDefault,
+    describe: `${formats.join(', ')}, or a template as docker takes it: ${example}, {{json .}}`,
     coerce(format: string) {
-      if (format === 'table' || format === 'json' || isTemplate(format)) return format
-      throw new UsageError(
-        `invalid --format ${JSON.stringify(format)}: expected table, json, or a template, for example '{{.Name}}'`,
-      )
+      if (formats.includes(format)) return format
+      if (!isTemplate(format)) {
+        throw new UsageError(
+          `invalid --format ${JSON.stringify(format)}: expected ${formats.join(', ')}, or a template, for example '${example}'`,
+        )
+      }
+      checkTemplate(format, example, fields)
+      return format
     },
   })
+}
+
+interface TemplateOptions {
+  /** The first one is the default. */
+  readonly formats: readonly [string, ...string[]]
+  readonly fields?: readonly string[]
+  /** A template that users may write. */
+  readonly example: string
 }
 
 export function withPublish<T>(yargs: Argv<T>) {
@@ -192,8 +209,8 @@ export function withProxy<T>(yargs: Argv<T>) {
 
 /** The level of a log without --log-level. @throws UsageError */
 export function logLevelFromEnvironment(): LogLevel {
-  const { DOCKER_PUBLISH_LOG_LEVEL: text } = process.env
-  if (!text) return 'info'
+  const text = environmentSetting('DOCKER_PUBLISH_LOG_LEVEL')
+  if (text === undefined) return 'info'
   const level = LOG_LEVELS.find((each) => each === text)
   if (level) return level
   throw new UsageError(

@@ -24,6 +24,7 @@ t.test('an error quotes what was given, and names the help of the command', asyn
       'unknown argument "--some-thing=1": see x ls --help',
     ],
     ['unknown argument: fly', 'fly', 'unknown argument "fly": see x --help'],
+    ['a command is missing: see x --help', '--bogus', 'unknown argument "--bogus": see x --help'],
     ['missing value: p', 'add -p', 'the option -p needs a value: see x add --help'],
     ['invalid value\n  --format is "y"', 'ls', 'invalid value: --format is "y"'],
   ] as const) {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { formatTemplate, isTemplate } from '../../src/cli/go-template.js'
+import { checkTemplate, formatTemplate, isTemplate } from '../../src/cli/go-template.js'
 
 const FIELDS = ['Name', 'Ports', 'Count']
 const ROWS = [
@@ -23,12 +23,12 @@ t.test('fields, JSON and tables, as docker prints them', async (t) => {
 })
 
 t.test('anything else of Go is refused, and unknown fields as well', async (t) => {
-  t.throws(() => formatTemplate('{{range .Ports}}', ROWS, FIELDS), {
+  t.throws(() => checkTemplate('{{range .Ports}}', '{{.Name}}', FIELDS), {
     code: 'EUSAGE',
     message:
       'invalid template "{{range .Ports}}": expected fields, for example {{.Name}}, or {{json .}}',
   })
-  t.throws(() => formatTemplate('{{.Nam}}', ROWS, FIELDS), {
+  t.throws(() => checkTemplate('{{.Nam}}', '{{.Name}}', FIELDS), {
     message: 'unknown field "Nam" in the template "{{.Nam}}": expected one of Name, Ports, Count',
   })
 })

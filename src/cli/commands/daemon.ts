@@ -6,6 +6,7 @@ import type { LogFormat, LogLevel } from '../../log/log.js'
 import { ignoreHangup, stopSignal } from '../../linux/signals.js'
 import { keepYoungGenerationSmall } from '../../memory/heap.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
+import { environmentSetting } from '../environment.js'
 import { groupId } from '../group-id.js'
 import { findProxyProgram } from '../find-proxy-program.js'
 import {
@@ -42,7 +43,7 @@ export const daemonCommand: CommandModule<object, Args> = {
         alias: 'H',
         type: 'string',
         requiresArg: true,
-        default: process.env['DOCKER_PUBLISH_HOST'] || defaultPaths().host,
+        default: environmentSetting('DOCKER_PUBLISH_HOST') ?? defaultPaths().host,
         defaultDescription: defaultPaths().host,
         describe:
           'where to listen: unix:///PATH, tcp://IP:PORT, fd://; may be repeated [DOCKER_PUBLISH_HOST]',

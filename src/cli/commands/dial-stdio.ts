@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import type { CommandModule } from 'yargs'
 import { formatHost, parseHost } from '../../api/host.js'
 import { errnoReason } from '../../linux/errno.js'
+import { environmentSetting } from '../environment.js'
 import { defaultClientHost } from '../paths.js'
 import { UsageError } from '../usage-error.js'
 
@@ -14,8 +15,7 @@ export const dialStdioCommand: CommandModule = {
   builder: (yargs) =>
     yargs.example('ssh web docker-publish dial-stdio', 'the command that -H ssh://web runs'),
   handler: async () => {
-    const chosen = process.env['DOCKER_PUBLISH_HOST']
-    const host = parseHost(chosen || defaultClientHost())
+    const host = parseHost(environmentSetting('DOCKER_PUBLISH_HOST') ?? defaultClientHost())
     if (host.kind !== 'unix') throw new UsageError('dial-stdio reaches a daemon on a unix socket')
     const socket = connect({ path: host.path, allowHalfOpen: true })
     await once(socket, 'connect').catch((err: unknown) => {

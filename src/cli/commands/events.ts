@@ -19,7 +19,9 @@ export const eventsCommand: CommandModule<object, Args> = {
   command: 'events',
   describe: 'Show events from now on, until Ctrl-C',
   builder: (yargs) =>
-    withTemplate(withClient(yargs))
+    withTemplate(withClient(yargs), {
+      ...{ formats: ['table', 'json'], fields: FIELDS, example: '{{.Type}}' },
+    })
       .option('filter', {
         type: 'string',
         requiresArg: true,

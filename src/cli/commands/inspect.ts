@@ -3,8 +3,8 @@ import type { Client } from '../../api/client.js'
 import type { DockerPortView, PublicationView } from '../../controller/views.js'
 import { Refusal } from '../../ports/refusal.js'
 import { formatHostPort, joinHostPort } from '../../ports/host-port.js'
-import { formatTemplate, type TemplateRow } from '../go-template.js'
-import { openClient, withClient, type ClientArgs } from '../options.js'
+import { checkTemplate, formatTemplate, type TemplateRow } from '../go-template.js'
+import { openClient, withClient, withTemplate, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 
 interface Args extends ClientArgs {
@@ -12,22 +12,18 @@ interface Args extends ClientArgs {
   format: string
 }
 
+const EXAMPLE = '{{.name}}'
+
 export const inspectCommand: CommandModule<object, Args> = {
   command: 'inspect <names..>',
   describe: 'Show the details of publications, as JSON',
   builder: (yargs) =>
-    withClient(yargs)
+    withTemplate(withClient(yargs), { formats: ['json'], example: EXAMPLE })
       .positional('names', {
         type: 'string',
         array: true,
         demandOption: true,
         describe: 'publications, or ports of dockerd as 0.0.0.0:8080/tcp',
-      })
-      .option('format', {
-        type: 'string',
-        requiresArg: true,
-        default: 'json',
-        describe: 'json, or a template: {{.name}}, {{json .ports}}',
       })
       .example('$0 inspect web_svr01', 'ports, proxies, restarts, connections')
       .example('$0 inspect 0.0.0.0:8080/tcp', 'a port of dockerd'),
@@ -37,6 +33,7 @@ export const inspectCommand: CommandModule<object, Args> = {
     if (args.format === 'json') return printJson(found)
     const rows = found.map((each): TemplateRow => ({ ...each }))
     const fields = [...new Set(rows.flatMap(Object.keys))]
+    checkTemplate(args.format, EXAMPLE, fields)
     await print(formatTemplate(args.format, rows, fields))
   },
 }

@@ -22,12 +22,26 @@ interface Args extends ClientArgs {
   format: string
 }
 
+/** Fields of a template, see docker ps. */
+const FIELDS = [
+  'Name',
+  'Backend',
+  'Ports',
+  'Status',
+  'Connections',
+  'Uptime',
+  'Created',
+  'Isolation',
+]
+
 export const lsCommand: CommandModule<object, Args> = {
   command: 'ls',
   aliases: ['list', 'ps'],
   describe: 'List all publications',
   builder: (yargs) =>
-    withTemplate(withClient(yargs))
+    withTemplate(withClient(yargs), {
+      ...{ formats: ['table', 'json'], fields: FIELDS, example: '{{.Name}}' },
+    })
       .option('all', {
         alias: 'a',
         type: 'boolean',
@@ -71,18 +85,6 @@ export const lsCommand: CommandModule<object, Args> = {
     if (dockerPorts.length === 0) complain(noDockerPorts(args.$0))
   },
 }
-
-/** Fields of a template, see docker ps. */
-const FIELDS = [
-  'Name',
-  'Backend',
-  'Ports',
-  'Status',
-  'Connections',
-  'Uptime',
-  'Created',
-  'Isolation',
-]
 
 function templateRow(publication: PublicationView): TemplateRow {
   const { name, backend, ports, created, isolation } = publication

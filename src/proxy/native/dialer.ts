@@ -3,7 +3,6 @@ import { requireFfi } from '../../linux/ffi/ffi.js'
 import { socketError } from '../../linux/ffi/system-error.js'
 import { ephemeralPorts } from '../../linux/proc/ephemeral-ports.js'
 import { localAddress, peerAddress } from '../../linux/sockets/endpoints.js'
-import { isOwnAddress } from '../../linux/sockets/own-addresses.js'
 import { SOCKET_KINDS } from '../../linux/sockets/port-socket.js'
 import {
   encodeSocketAddress,
@@ -59,8 +58,8 @@ export class Dialer {
 interface Target {
   readonly family: number
   /**
-   * Whether the kernel may pick the target's port for the socket itself, and then connect it to itself: the address is local, the port is
-   * in the range of automatic ports, and nobody listens.
+   * Whether the kernel may pick the target's port for the socket itself, and then connect it to itself: the port is in the range of
+   * automatic ports. It happens if nobody listens on an address of this host, which the target may become at any time.
    */
   readonly mayBeItself: boolean
   /** Kept, because `pointer` points into it. */
@@ -74,6 +73,6 @@ function makeTarget(address: SocketAddress | undefined): Target {
   const bytes = encodeSocketAddress(address)
   const { ip, port } = address
   const { first, last } = ephemeralPorts()
-  const mayBeItself = port >= first && port <= last && isOwnAddress(ip)
+  const mayBeItself = port >= first && port <= last
   return { family: familyOf(ip), mayBeItself, bytes, pointer: requireFfi().addressOf(bytes) }
 }

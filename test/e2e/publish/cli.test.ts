@@ -14,7 +14,9 @@ import { until } from '../../lib/until.js'
 t.test('a command line that makes no sense: one line, exit code 2', async (t) => {
   const cases: [string, string][] = [
     ['', 'docker-publish: a command is missing: see docker-publish --help'],
-    ['fly', 'docker-publish: unknown argument "fly": see docker-publish --help'],
+    ['fly', 'docker-publish: unknown command "fly": see docker-publish --help'],
+    ['help fly', 'docker-publish: unknown command "fly": see docker-publish --help'],
+    ['--fly', 'docker-publish: unknown argument "--fly": see docker-publish --help'],
     ['run 127.0.0.1', 'docker-publish: missing option --publish: at least one -p is needed'],
     ['check -p99999', 'docker-publish: invalid port "99999"'],
     ['run -p 80', 'docker-publish: <backend> is missing: see docker-publish run --help'],
@@ -43,6 +45,11 @@ t.test('a command line that makes no sense: one line, exit code 2', async (t) =>
       'docker-publish: invalid --format "xml": expected table, json, or a template',
     ],
     ['ls --format', 'docker-publish: the option --format needs a value'],
+    // Before a daemon is looked for.
+    ['ls --format {{.Nam}}', 'docker-publish: unknown field "Nam" in the template "{{.Nam}}"'],
+    ['events --format {{.Name}}', 'docker-publish: unknown field "Name"'],
+    ['inspect x --format {{range', 'docker-publish: invalid template "{{range"'],
+    ['inspect x --format xml', 'docker-publish: invalid --format "xml": expected json, or'],
     ['ls -H fd://', 'docker-publish: the host "fd://" is for the daemon only'],
     [
       'daemon -H tcp://192.0.2.1:2385',
@@ -73,6 +80,15 @@ t.test('an invalid setting of the proxies is reported once', async (t) => {
       stderr: /^docker-publish: invalid setting "warp" for DOCKER_PROXY_ENGINE: use one of .*\n$/,
     })
   }
+})
+
+t.test('an unknown setting in the environment is refused', async (t) => {
+  t.match(await publish(t, ['ls'], { DOCKER_PUBLISH_HOTS: 'unix:///nowhere' }), {
+    code: 2,
+    stdout: '',
+    stderr:
+      /^docker-publish: unknown setting DOCKER_PUBLISH_HOTS in the environment: expected DOCKER_PUBLISH_HOST, .*\n$/,
+  })
 })
 
 t.test('certificates that are none', async (t) => {
