@@ -72,6 +72,8 @@ export interface Relay {
 export interface RelayEvents {
   /** The backend could not be reached. */
   dialFailed(backend: Backend, err: Error): void
+  /** No local port is free for a dial, which waits. */
+  dialWaits(backend: Backend): void
   /** An error in this program has ended the relay. */
   relayFaulted(err: unknown): void
   /** The relay continues as another one. */
@@ -223,6 +225,10 @@ class ConnectionProxy<Client>
     this.#counters.failedDials++
     this.#failures.note(err)
     this.options.observer.dialFailed(backend.address, err)
+  }
+
+  dialWaits(backend: Backend): void {
+    this.options.observer.dialWaits(backend.address)
   }
 
   relayMoved(from: Relay, to: Relay): void {

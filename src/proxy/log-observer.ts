@@ -37,6 +37,13 @@ export class LogObserver implements ProxyObserver {
     )
   }
 
+  dialWaits(backend: SocketAddress): void {
+    const address = joinHostPort(backend.ip, backend.port)
+    this.#dialErrors.add(
+      `No local port is free for a connection to backend ${this.protocol}/${address}: the client waits`,
+    )
+  }
+
   relayClosed({ client, bytesIn, bytesOut, durationMs, ending }: ClosedRelay): void {
     const what = this.protocol === 'udp' ? 'Flow closed' : 'Connection closed'
     this.log.debug(what, { client, bytesIn, bytesOut, durationMs, ending })

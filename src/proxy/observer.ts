@@ -50,6 +50,8 @@ export interface ProxyObserver {
   accepted(): void
   /** The backend could not be reached, or the network has reported that an earlier datagram did not reach it. */
   dialFailed(backend: SocketAddress, err: Error): void
+  /** No local port is free for a dial: the client waits. */
+  dialWaits(backend: SocketAddress): void
   /** Called only if `wantsRelays` was true when the relay was opened. */
   relayClosed(relay: ClosedRelay): void
   shortage(shortage: Shortage): void

@@ -6,6 +6,7 @@ export class RecordingObserver implements ProxyObserver {
   readonly wantsRelays: boolean = true
   acceptedCount = 0
   readonly failedDials: { readonly backend: SocketAddress; readonly code: unknown }[] = []
+  readonly waitingDials: SocketAddress[] = []
   readonly closedRelays: ClosedRelay[] = []
   readonly shortages: Shortage[] = []
   readonly faults: unknown[] = []
@@ -18,6 +19,10 @@ export class RecordingObserver implements ProxyObserver {
 
   dialFailed(backend: SocketAddress, err: Error): void {
     this.failedDials.push({ backend, code: (err as NodeJS.ErrnoException).code })
+  }
+
+  dialWaits(backend: SocketAddress): void {
+    this.waitingDials.push(backend)
   }
 
   relayClosed(relay: ClosedRelay): void {

@@ -65,7 +65,6 @@ function declareCheckedSyscalls(): CheckedSyscalls {
   const syscalls = requireSyscalls()
   const { addressOf, declare, errno } = requireFfi()
   const listen = declare('int listen(int fd, int backlog)')
-  const bind = declare('int bind(int fd, uintptr_t address, uint32_t length)')
   const flock = declare('int flock(int fd, int operation)')
   const eventfd = declare('int eventfd(unsigned int start, int flags)')
   const mkfifo = declare('int mkfifo(const char *path, uint32_t mode)')
@@ -94,7 +93,8 @@ function declareCheckedSyscalls(): CheckedSyscalls {
     socket: (family, type, protocol) => check('socket', syscalls.socket(family, type, protocol)),
     reuseAddress: (fd) => enable(fd, OPTION.SO_REUSEADDR),
     ipv6Only: (fd) => enable(fd, OPTION.IPV6_V6ONLY),
-    bind: (fd, address) => void checked('bind', bind(fd, addressOf(address), address.length)),
+    bind: (fd, address) =>
+      void check('bind', syscalls.bind(fd, addressOf(address), address.length)),
     listen: (fd, backlog) => void checked('listen', listen(fd, backlog)),
     lockFile: (fd) => flock(fd, LOCK.EX | LOCK.NB) === 0,
     makeFifo: (path, mode) => void checked('mkfifo', mkfifo(path, mode)),

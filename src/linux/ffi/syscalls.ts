@@ -19,6 +19,8 @@ import { requireFfi, type Ffi } from './ffi.js'
 export interface Syscalls {
   /** socket(2). */
   socket(family: number, type: number, protocol: number): number
+  /** bind(2). */
+  bind(fd: number, address: number, length: number): number
   /** connect(2). */
   connect(fd: number, address: number, length: number): number
   /** accept4(2), without the peer's address. */
@@ -80,6 +82,7 @@ export function requireSyscalls(): Syscalls {
 function declareFunctions({ declare }: Ffi) {
   return {
     socket: declare('int socket(int family, int type, int protocol)'),
+    bind: declare('int bind(int fd, uintptr_t address, uint32_t length)'),
     connect: declare('int connect(int fd, uintptr_t address, uint32_t length)'),
     accept4: declare('int accept4(int fd, uintptr_t address, uintptr_t length, int flags)'),
     recv: declare('intptr_t recv(int fd, uintptr_t buffer, size_t length, int flags)'),
@@ -127,6 +130,7 @@ function declareSyscalls(): Syscalls {
 
   return {
     socket: (family, type, protocol) => resultOf(c.socket(family, type, protocol)),
+    bind: (fd, address, length) => resultOf(c.bind(fd, address, length)),
     connect: (fd, address, length) => resultOf(c.connect(fd, address, length)),
     accept: (fd, flags) => resultOf(c.accept4(fd, 0, 0, flags)),
     receive: (fd, address, length) => resultOf(c.recv(fd, address, length, 0)),

@@ -25,6 +25,11 @@ export function reservedPorts(): (port: number) => boolean {
   return (port) => ranges.some(([first = 0, last = first]) => port >= first && port <= last)
 }
 
+/** Whether TCP connections have timestamps, see tcp(7), tcp_timestamps. */
+export function hasTcpTimestamps(): boolean {
+  return /^[12]/.test(read('tcp_timestamps'))
+}
+
 function read(name: string): string {
   try {
     return readFileSync(`/proc/sys/net/ipv4/${name}`, 'utf8')

@@ -36,6 +36,10 @@ export class NodePoller extends Poller {
     this.#watch = watchWithLibuv(this.epoll, () => this.onDeferred())
   }
 
+  override delay(milliseconds: number, callback: () => void): void {
+    setTimeout(callback, milliseconds)
+  }
+
   /** With nothing watched, Node may end. */
   protected override onWatchedChange(some: boolean): void {
     if (some) this.#watch.start()

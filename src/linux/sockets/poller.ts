@@ -96,6 +96,9 @@ export abstract class Poller {
     this.onDeferred()
   }
 
+  /** Calls a function after this time, milliseconds. It must not throw. */
+  abstract delay(milliseconds: number, callback: () => void): void
+
   /** Called when the first descriptor is watched, and when none is left. */
   protected abstract onWatchedChange(some: boolean): void
   /** Called when a pollable was deferred, which no event reports. */

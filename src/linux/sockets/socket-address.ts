@@ -24,9 +24,14 @@ export function familyOf(ip: string): number {
 export function encodeSocketAddress({ ip, port }: SocketAddress): Buffer {
   const address = Buffer.alloc(isIpv6(ip) ? SIZE_OF_SOCKADDR_IN6 : SIZE_OF_SOCKADDR_IN)
   writeFamily(address, familyOf(ip))
-  address.writeUInt16BE(port, OFFSET.port)
+  setPort(address, port)
   ipBytes(ip).copy(address, isIpv6(ip) ? OFFSET.ipv6 : OFFSET.ipv4)
   return address
+}
+
+/** Changes the port of an encoded address. */
+export function setPort(address: Buffer, port: number): void {
+  address.writeUInt16BE(port, OFFSET.port)
 }
 
 /**

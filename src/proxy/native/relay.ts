@@ -4,6 +4,7 @@ import { socketError } from '../../linux/ffi/system-error.js'
 import { MAX_REDIALS } from '../backend.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
 import { refusedConnection } from '../listen-error.js'
+import { DIAL_WAIT_MS } from '../waiting-dials.js'
 import type { RelayEnding } from '../observer.js'
 import { Direction } from './direction.js'
 import { PendingReset } from './pending-reset.js'
@@ -23,11 +24,20 @@ export interface BackendDialer {
   dial(): number
   /** Whether the kernel has connected a socket to itself. */
   isSelfConnected(fd: number): boolean
+  /** Whether a dial has failed because no local port is free. */
+  isOutOfPorts(err: unknown): boolean
+  /** Calls `dialAgain` when a local port may be free. */
+  waitForPort(dialAgain: () => void): void
 }
 
-export interface NativeRelayEvents extends Omit<RelayEvents, 'relayMoved' | 'dialFailed'> {
+export interface NativeRelayEvents extends Omit<
+  RelayEvents,
+  'relayMoved' | 'dialFailed' | 'dialWaits'
+> {
   /** The backend could not be reached. */
   dialFailed(err: Error): void
+  /** No local port is free for a dial, which waits. */
+  dialWaits(): void
   /** Some bytes were moved. */
   progressed?(relay: Relay): void
 }
@@ -52,6 +62,8 @@ export class NativeRelay implements Relay, RelaySideOwner {
   /** Until the backend has answered. */
   #dialer: BackendDialer | undefined
   #redials = 0
+  /** No local port was free, and none is waited for after this time, by performance.now(), milliseconds. */
+  #waitsUntil: number | undefined
   #reset: PendingReset | undefined
   #dialError: Error | undefined
   /** An error of this program, not of the backend. */
@@ -82,10 +94,11 @@ export class NativeRelay implements Relay, RelaySideOwner {
         this.#down.bytes = backend.bytesOut
       } else {
         this.#dialer = backend
-        this.#backend.fd = this.#startDial(backend)
+        this.#dial(backend)
       }
-      reactor.poller.watch(this.#backend.fd, ALL_EVENTS, this.#backend)
-      if (isJoined) this.#state = 'joined'
+      if (!isJoined) return
+      reactor.poller.watch(backend.fd, ALL_EVENTS, this.#backend)
+      this.#state = 'joined'
     } catch (err) {
       // Reported from the event loop, like all other failures.
       this.#fault = this.#dialError ? undefined : err
@@ -155,13 +168,34 @@ export class NativeRelay implements Relay, RelaySideOwner {
     this.events.relayClosed(this, this.#ending)
   }
 
-  /** @throws Error; a system error is also stored in `#dialError` */
-  #startDial(dialer: BackendDialer): number {
+  /** Dials, or waits for a local port. @throws Error; a system error is also stored in `#dialError` */
+  #dial(dialer: BackendDialer): void {
+    const side = this.#backend
     try {
-      return dialer.dial()
+      side.fd = dialer.dial()
+      this.reactor.poller.watch(side.fd, ALL_EVENTS, side)
     } catch (err) {
+      if (side.fd < 0 && dialer.isOutOfPorts(err)) {
+        const now = performance.now()
+        if (this.#waitsUntil === undefined) this.events.dialWaits()
+        this.#waitsUntil ??= now + DIAL_WAIT_MS
+        if (now < this.#waitsUntil) {
+          return dialer.waitForPort(() => this.#dialAgain(dialer))
+        }
+      }
       if (errnoCode(err) !== undefined) this.#dialError = err as Error
       throw err
+    }
+  }
+
+  #dialAgain(dialer: BackendDialer): void {
+    // The client may have gone meanwhile.
+    if (this.#state !== 'dialing') return
+    try {
+      this.#dial(dialer)
+    } catch (err) {
+      if (!this.#dialError) this.#fault = err
+      this.onSideReady(this.#client, 0)
     }
   }
 
@@ -205,8 +239,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
     side.readable = side.writable = false
     try {
       if (this.#redials++ === MAX_REDIALS) throw refusedConnection()
-      side.fd = this.#startDial(dialer)
-      poller.watch(side.fd, ALL_EVENTS, side)
+      this.#dial(dialer)
     } catch (err) {
       this.#dialError = err as Error
     }

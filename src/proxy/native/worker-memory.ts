@@ -9,7 +9,7 @@ const MESSAGES_PER_PLACE = 4
 /** The kind of an order to a worker. It is sent with the relay's place in the table, or with a port's number. */
 export const ORDER = { OPEN: 0, ADOPT: 1, DESTROY: 2, STOP: 3, FORGET: 4 } as const
 /** The kind of a report from a worker. It is sent with the relay's place in the table. */
-export const REPORT = { DIAL_FAILED: 0, CLOSED: 1 } as const
+export const REPORT = { DIAL_FAILED: 0, CLOSED: 1, DIAL_WAITS: 2 } as const
 const KIND_BITS = 3
 
 export function message(kind: number, place: number): number {

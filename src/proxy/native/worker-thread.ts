@@ -116,6 +116,8 @@ class WorkerThread {
       : {
           dial: () => (table.backends[place] = dialer.dial()),
           isSelfConnected: (fd: number) => dialer.isSelfConnected(fd),
+          isOutOfPorts: (err: unknown) => dialer.isOutOfPorts(err),
+          waitForPort: (dialAgain: () => void) => dialer.waitForPort(dialAgain),
         }
     this.#relays[place] = new NativeRelay(
       this.#reactor,
@@ -138,6 +140,7 @@ class WorkerThread {
         table.errors[place] = errnoOf(err)
         this.#reports.send(message(REPORT.DIAL_FAILED, place))
       },
+      dialWaits: () => this.#reports.send(message(REPORT.DIAL_WAITS, place)),
       relayFaulted: (err) => {
         notify({ port: table.ports[place] ?? -1, fault: String(err) })
       },

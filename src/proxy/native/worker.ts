@@ -175,6 +175,8 @@ export class Worker {
     const { relays: table } = this.#memory
     if (kind === REPORT.DIAL_FAILED) {
       relay.port.events.dialFailed(relay.port.backend, socketError(table.errors[place] ?? 0))
+    } else if (kind === REPORT.DIAL_WAITS) {
+      relay.port.events.dialWaits(relay.port.backend)
     } else {
       this.#close(place, relay, endingAt(table, place))
     }

@@ -125,6 +125,7 @@ export class Workers {
     const { protocol, backend, events } = port
     const ownEvents: NativeRelayEvents = {
       dialFailed: (err) => events.dialFailed(backend, err),
+      dialWaits: () => events.dialWaits(backend),
       relayFaulted: (err) => events.relayFaulted(err),
       relayClosed: (relay, ending) => {
         this.#relays.delete(relay as OwnRelay)

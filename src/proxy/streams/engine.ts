@@ -3,6 +3,7 @@ import { joinHostPort } from '../../ports/host-port.js'
 import { listenForConnections, type Transport } from '../connection-proxy.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
 import { ListenError, type Engine } from '../engine.js'
+import { Dialer } from './dialer.js'
 import { HalfClosedSockets } from './half-closed.js'
 import { openListener } from './tcp-listener.js'
 import { openRelay } from './tcp-relay.js'
@@ -10,9 +11,13 @@ import { udpTransport } from './udp-transport.js'
 
 function tcpTransport(): Transport<Socket> {
   const halfClosed = new HalfClosedSockets()
+  let dialer: Dialer | undefined
   return {
     openListener,
-    openRelay: (client, backend, events) => openRelay(client, backend, events, halfClosed),
+    openRelay(client, backend, events) {
+      if (dialer?.backend !== backend) dialer = new Dialer(backend)
+      return openRelay(client, dialer, events, halfClosed)
+    },
     discard: (client) => client.destroy(),
     clientAddress: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
   }

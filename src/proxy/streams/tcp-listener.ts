@@ -10,8 +10,8 @@ import { bindError, invalidArgument } from '../listen-error.js'
 import { checkListenFd, listenFdError, unixSocketError } from '../listen-fd.js'
 import { listenIp, type PublishedPort } from '../published-port.js'
 import { descriptorOf } from './descriptor.js'
+import { SOCKET_OPTIONS } from './dialer.js'
 import { watchListener } from './listener-watch.js'
-import { SOCKET_OPTIONS } from './tcp-relay.js'
 
 /** Opens the port's listening socket, or takes the one that was handed over. Rejects with ListenError. */
 export async function openListener(

@@ -1,19 +1,14 @@
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { isReset } from '../../linux/errno.js'
-import { MAX_REDIALS, type Backend } from '../backend.js'
-import { KEEP_ALIVE_S, type Relay, type RelayEvents } from '../connection-proxy.js'
+import { MAX_REDIALS } from '../backend.js'
+import type { Relay, RelayEvents } from '../connection-proxy.js'
 import { refusedConnection } from '../listen-error.js'
+import { MAX_LOCAL_PORTS } from '../local-ports.js'
 import type { RelayEnding } from '../observer.js'
+import { DIAL_WAIT_MS } from '../waiting-dials.js'
+import type { Dialer } from './dialer.js'
 import type { HalfClosedSockets } from './half-closed.js'
 import { deliverUnreadData, wasReset } from './unread-data.js'
-
-/** Options of both sockets of a relay. */
-export const SOCKET_OPTIONS = {
-  allowHalfOpen: true,
-  noDelay: true,
-  keepAlive: true,
-  keepAliveInitialDelay: KEEP_ALIVE_S * 1000,
-} as const
 
 /**
  * Connects a client to the backend.
@@ -27,11 +22,11 @@ export const SOCKET_OPTIONS = {
  */
 export function openRelay(
   client: Socket,
-  backend: Backend,
+  dialer: Dialer,
   events: RelayEvents,
   halfClosed: HalfClosedSockets,
 ): Relay {
-  return new TcpRelay(client, backend, events, halfClosed)
+  return new TcpRelay(client, dialer, events, halfClosed)
 }
 
 class TcpRelay implements Relay {
@@ -39,10 +34,17 @@ class TcpRelay implements Relay {
   #isConnected = false
   #openSockets = 2
   #ending: RelayEnding = 'finished'
+  #redials = 0
+  /** The local port of the dial; undefined if the kernel chooses it. */
+  #localPort: number | undefined
+  /** Local ports that were taken. */
+  #taken = 0
+  /** No local port was free, and none is waited for after this time, by performance.now(), milliseconds. */
+  #waitsUntil: number | undefined
 
   constructor(
     private readonly client: Socket,
-    private readonly target: Backend,
+    private readonly dialer: Dialer,
     private readonly events: RelayEvents,
     private readonly halfClosed: HalfClosedSockets,
   ) {
@@ -51,7 +53,7 @@ class TcpRelay implements Relay {
       'error',
       this.#confined(() => this.#clientFailed()),
     )
-    this.#backend = this.#dial(MAX_REDIALS)
+    this.#backend = this.#dial()
   }
 
   get bytesIn(): number {
@@ -72,14 +74,9 @@ class TcpRelay implements Relay {
     this.#backend.destroy()
   }
 
-  #dial(redials: number): Socket {
-    const { dialAddress } = this.target
-    const backend = connect({
-      ...SOCKET_OPTIONS,
-      host: dialAddress?.ip ?? '127.0.0.1',
-      // A port that does not exist is refused with each connection, and the proxy goes on.
-      port: dialAddress?.port ?? 0,
-    })
+  #dial(): Socket {
+    this.#localPort = this.#taken < MAX_LOCAL_PORTS ? this.dialer.nextPort() : undefined
+    const backend = this.dialer.dial(this.#localPort)
     backend.on('close', this.#socketClosed)
     backend.on(
       'error',
@@ -88,7 +85,7 @@ class TcpRelay implements Relay {
     backend.once(
       'connect',
       this.#confined(() => {
-        if (isSelfConnected(backend)) this.#redial(backend, redials)
+        if (isSelfConnected(backend)) this.#leaveSelf(backend)
         else this.#join()
       }),
     )
@@ -96,15 +93,15 @@ class TcpRelay implements Relay {
   }
 
   /** The kernel has connected the socket to itself: nobody listens there, see Go's net package, tcpsock_posix.go. */
-  #redial(selfConnected: Socket, redials: number): void {
+  #leaveSelf(selfConnected: Socket): void {
     selfConnected.off('close', this.#socketClosed)
     selfConnected.resetAndDestroy()
-    if (redials > 0) {
-      this.#backend = this.#dial(redials - 1)
+    if (this.#redials++ < MAX_REDIALS) {
+      this.#backend = this.#dial()
       return
     }
     this.#openSockets--
-    this.#backendFailed(refusedConnection())
+    this.#dialFailed(refusedConnection())
   }
 
   #join(): void {
@@ -146,9 +143,40 @@ class TcpRelay implements Relay {
       if (this.#ending === 'finished') this.#ending = 'backend-reset'
       return reset(this.client)
     }
+    if (this.#localPort !== undefined && this.dialer.isPortTaken(err)) return this.#tryNextPort()
+    if (this.dialer.isOutOfPorts(err) && this.#waitForPort()) return
+    this.#dialFailed(err)
+  }
+
+  #dialFailed(err: Error): void {
     this.#ending = 'dial-failed'
-    this.events.dialFailed(this.target, err)
+    this.events.dialFailed(this.dialer.backend, err)
     this.client.destroy()
+  }
+
+  #tryNextPort(): void {
+    this.#taken++
+    // The end of the socket that has failed does not count.
+    this.#backend.off('close', this.#socketClosed)
+    this.#backend = this.#dial()
+  }
+
+  /** @returns false if the time is over */
+  #waitForPort(): boolean {
+    const now = performance.now()
+    if (this.#waitsUntil === undefined) this.events.dialWaits(this.dialer.backend)
+    this.#waitsUntil ??= now + DIAL_WAIT_MS
+    if (now >= this.#waitsUntil) return false
+    this.#taken = 0
+    this.#backend.off('close', this.#socketClosed)
+    this.dialer.waitForPort(
+      this.#confined(() => {
+        // The client may have gone meanwhile.
+        if (this.client.destroyed) this.#socketClosed()
+        else this.#backend = this.#dial()
+      }),
+    )
+    return true
   }
 
   readonly #socketClosed = (): void => {

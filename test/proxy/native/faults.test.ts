@@ -47,6 +47,7 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
         const dialer = new Dialer(reactor, 'tcp', backend)
         const relayEvents: NativeRelayEvents = {
           dialFailed: (err) => events.dialFailed(backend, err),
+          dialWaits: () => events.dialWaits(backend),
           relayFaulted: (err) => events.relayFaulted(err),
           relayClosed: (relay, ending) => events.relayClosed(relay, ending),
         }
