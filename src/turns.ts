@@ -1,5 +1,5 @@
 /** The longest turn, milliseconds: what else this process serves waits for so long. */
-const TURN_MS = 5
+const TURN_MS = 2
 
 /** Resolves when the turns that were requested so far have begun. */
 let queue: Promise<void> = Promise.resolve()

@@ -1,11 +1,13 @@
 import {
   closeSync,
+  opendirSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   readSync,
   statSync,
+  type Dir,
 } from 'node:fs'
 import { errnoCode } from '../errno.js'
 
@@ -22,6 +24,9 @@ const STATE = 0
 const PARENT = 1
 const START_TIME = 19
 const IGNORED_SIGNALS = 30
+
+/** Names that are read from a folder at once. */
+const NAMES_AT_ONCE = 256
 
 /** When the process began, ticks since boot. Together with the pid it identifies a process. */
 export function processStartTime(pid: number): number | undefined {
@@ -114,7 +119,7 @@ export function processSockets(pid: number): Map<number, number> {
 
 /** The same one by one, for a process that may have thousands. */
 export function* eachSocket(pid: number): Generator<[fd: number, inode: number]> {
-  for (const name of list(`/proc/${pid}/fd`)) {
+  for (const name of eachName(`/proc/${pid}/fd`)) {
     let target: string
     try {
       target = readlinkSync(`/proc/${pid}/fd/${name}`)
@@ -123,6 +128,24 @@ export function* eachSocket(pid: number): Generator<[fd: number, inode: number]>
     }
     const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1]
     if (inode) yield [Number(name), Number(inode)]
+  }
+}
+
+/** Names in a folder, read in pieces: a list of ten thousand takes 10 ms. */
+function* eachName(path: string): Generator<string> {
+  let folder: Dir
+  try {
+    folder = opendirSync(path, { bufferSize: NAMES_AT_ONCE })
+  } catch (err) {
+    if (isGoneOrPrivate(err)) return
+    throw err
+  }
+  try {
+    for (let entry = folder.readSync(); entry; entry = folder.readSync()) yield entry.name
+  } catch (err) {
+    if (!isGoneOrPrivate(err)) throw err
+  } finally {
+    folder.closeSync()
   }
 }
 
