@@ -6,7 +6,7 @@ import { execaSync } from 'execa'
 import t from 'tap'
 import { processCommand, processIds } from '../../../src/linux/proc/process.js'
 import { freeRow } from '../../lib/free-row.js'
-import { notRoot, PROGRAM, run } from '../../lib/program.js'
+import { notRoot, PROGRAM, proxyFlags, run } from '../../lib/program.js'
 import { publish, PUBLISH } from '../../lib/publish.js'
 import { dial, exchange, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
@@ -175,6 +175,26 @@ t.test(
     t.equal(await check.stdout, '0.0.0.0:8080/tcp is free\n')
     t.equal(await check.stderr, '')
     t.match(await check.exit, { code: 0 })
+  },
+)
+
+t.test(
+  'a port that needs root: the setting that decides it is named',
+  { skip: notRoot('to be another user') },
+  async (t) => {
+    // In a namespace of its own, where the setting has the kernel's default.
+    const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    for (const [command, code] of [
+      [[PUBLISH, 'check', '-p', '127.0.0.1:80:80'], 125],
+      [[PROGRAM, ...proxyFlags({ ip: '127.0.0.1', port: 80 }, { port: 80 })], 1],
+    ] as const) {
+      const script = 'ip link set lo up; exec "$@"'
+      const running = run(t, ['--net', 'sh', '-c', script, 'sh', ...asNobody, ...command], {
+        program: 'unshare',
+      })
+      t.match(await running.stderr, 'net.ipv4.ip_unprivileged_port_start')
+      t.match(await running.exit, { code })
+    }
   },
 )
 
