@@ -28,7 +28,7 @@ export interface Transport<Client> {
   /** Opens the port's listening socket, or takes the one that was handed over. Rejects with ListenError. */
   openListener(port: PublishedPort, events: ListenerEvents<Client>): Promise<Listener>
   /**
-   * Connects a client to the backend. Calls no event before it returns.
+   * Connects a client to the backend. Calls no event but `dialWaits` before it returns.
    * @param client accepted, and not read from yet: its data waits in the kernel until the backend has answered
    */
   openRelay(client: Client, backend: Backend, events: RelayEvents): Relay

@@ -18,7 +18,7 @@ export class BlockingPoller extends Poller {
   /** Handles events until one of them calls `stop`. */
   run(): void {
     while (!this.#isStopped) {
-      this.poll(this.hasDeferred ? 0 : this.#untilDue())
+      this.poll(this.hasWork ? 0 : this.#untilDue())
       if (this.#delayed.length > 0) this.#callDue()
     }
   }
@@ -50,6 +50,6 @@ export class BlockingPoller extends Poller {
   }
 
   protected override onDeferred(): void {
-    // `run` checks for deferred work before each wait.
+    // `run` checks for work before each wait.
   }
 }

@@ -63,7 +63,7 @@ export class NodePoller extends Poller {
       now = performance.now()
       // Polling again costs less than being woken by Node again.
     } while (more && now - start < MAX_TURN_MS)
-    if (this.hasDeferred) this.onDeferred()
+    if (this.hasWork) this.onDeferred()
     this.#noteWork(start, now)
   }
 

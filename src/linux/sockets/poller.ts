@@ -2,6 +2,7 @@ import { requireSyscalls, type Syscalls } from '../ffi/syscalls.js'
 import { EPOLL_CTL, O_CLOEXEC } from '../ffi/constants.js'
 import { requireFfi } from '../ffi/ffi.js'
 import { check } from '../ffi/system-error.js'
+import { EventQueue } from './event-queue.js'
 
 /** Receives the events of a descriptor. */
 export interface Pollable {
@@ -20,6 +21,12 @@ const BYTES_PER_NUMBER = 4
 
 /** Events of one epoll_wait(2). */
 const MAX_EVENTS = 256
+/** Calls of epoll_wait(2) in a row, as long as there are more events. */
+const MAX_WAITS = 16
+/** Events that are handled before new ones are looked for. */
+const EVENTS_PER_POLL = 64
+/** Deferred pollables that are handled before new events are looked for. They have much to do. */
+const DEFERRED_PER_POLL = 16
 
 /** An epoll set, see epoll(7), and the receivers of its events. Subclasses decide when to poll. */
 export abstract class Poller {
@@ -35,7 +42,13 @@ export abstract class Poller {
   #count = 0
   #handled = 0
   #serial = 0
-  #deferred: Pollable[] = []
+  readonly #deferred: Pollable[] = []
+  /** By descriptor: events that wait in its queue, bits of EPOLL. */
+  readonly #waiting: number[] = []
+  readonly #queues: (EventQueue | undefined)[] = []
+  readonly #defaultQueue = new EventQueue()
+  /** Queues that are not empty, in the order of their turns. */
+  #turns: EventQueue[] = []
 
   /** @throws Error if there is no FFI; SystemError `EMFILE` */
   constructor() {
@@ -48,13 +61,16 @@ export abstract class Poller {
 
   /**
    * @param events bits of EPOLL
+   * @param queue where the events wait for their turn
    * @throws SystemError `ENOMEM`, `ENOSPC`
    */
-  watch(fd: number, events: number, pollable: Pollable): void {
+  watch(fd: number, events: number, pollable: Pollable, queue = this.#defaultQueue): void {
     const serial = (this.#serial = (this.#serial + 1) | 0)
     this.#control(EPOLL_CTL.ADD, fd, events, serial)
     this.#watched[fd] = pollable
     this.#serials[fd] = serial
+    this.#queues[fd] = queue
+    this.#waiting[fd] = 0
     if (this.#count++ === 0) this.onWatchedChange(true)
   }
 
@@ -104,41 +120,67 @@ export abstract class Poller {
   /** Called when a pollable was deferred, which no event reports. */
   protected abstract onDeferred(): void
 
-  protected get hasDeferred(): boolean {
-    return this.#deferred.length > 0
+  /** Whether events or deferred pollables wait for their turn. */
+  protected get hasWork(): boolean {
+    return this.#deferred.length > 0 || this.#turns.length > 0
   }
 
   /**
-   * Handles the events that have occurred.
+   * Looks for events, and handles some.
    * @param milliseconds to wait for the first event; -1 for no limit
-   * @returns whether there was any event or deferred pollable
+   * @returns whether there was anything to do
    */
   protected poll(milliseconds: number): boolean {
-    const count = this.#syscalls.epollWait(
-      this.epoll,
-      this.#eventsAddress,
-      MAX_EVENTS,
-      milliseconds,
-    )
-    for (let i = 0; i < count; i++) this.#dispatch(i * EVENT.size)
-    if (count > 0) this.#handled += count
-    const deferred = this.#deferred
-    if (deferred.length === 0) return count > 0
-    this.#deferred = []
-    for (const pollable of deferred) notify(pollable, 0)
-    return true
+    this.#receive(milliseconds)
+    const hadWork = this.hasWork
+    for (let events = 0; events < EVENTS_PER_POLL && this.#turns.length > 0;) {
+      const queue = this.#turns.shift() as EventQueue
+      const end = events + queue.turn
+      for (; events < end && !queue.isEmpty; events++) this.#dispatch(queue.take())
+      if (!queue.isEmpty) this.#turns.push(queue)
+    }
+    if (this.#deferred.length > 0) {
+      for (const pollable of this.#deferred.splice(0, DEFERRED_PER_POLL)) notify(pollable, 0)
+    }
+    return hadWork
+  }
+
+  /** Receives all events of the kernel into the queues: one that comes last may belong to the queue whose turn is next. */
+  #receive(milliseconds: number): void {
+    let wait = milliseconds
+    for (let waits = 0; waits < MAX_WAITS; waits++) {
+      const count = this.#syscalls.epollWait(this.epoll, this.#eventsAddress, MAX_EVENTS, wait)
+      for (let i = 0; i < count; i++) this.#enqueue(i * EVENT.size)
+      if (count < MAX_EVENTS) return
+      wait = 0
+    }
   }
 
   #removeWatched(fd: number): void {
     this.#watched[fd] = undefined
+    this.#waiting[fd] = 0
     if (--this.#count === 0) this.onWatchedChange(false)
   }
 
-  #dispatch(at: number): void {
+  #enqueue(at: number): void {
     const fd = this.#events[at + EVENT.fd] ?? 0
+    const queue = this.#queues[fd]
+    if (queue === undefined || this.#serials[fd] !== this.#events[at + EVENT.serial]) return
+    const waiting = this.#waiting[fd] ?? 0
+    this.#waiting[fd] = waiting | (this.#events[at] ?? 0)
+    if (waiting !== 0) return
+    if (queue.isEmpty) this.#turns.push(queue)
+    queue.add(fd)
+  }
+
+  #dispatch(fd: number): void {
     const pollable = this.#watched[fd]
-    if (pollable === undefined || this.#serials[fd] !== this.#events[at + EVENT.serial]) return
-    notify(pollable, this.#events[at] ?? 0)
+    const events = this.#waiting[fd] ?? 0
+    // Closed or unwatched since the event.
+    if (pollable === undefined || events === 0) return
+    this.#waiting[fd] = 0
+    this.#handled++
+    notify(pollable, events)
   }
 
   #control(operation: number, fd: number, events: number, serial: number): void {

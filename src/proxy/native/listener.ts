@@ -42,7 +42,7 @@ export class NativeListener implements Listener, Pollable {
     syscalls.setNonBlocking(fd)
     setConnectionOptions(syscalls, fd, port.protocol)
     this.#inheritsOptions = port.listenFd === undefined
-    watchPort(reactor, port, fd, EPOLL.IN, this)
+    watchPort(reactor, port, fd, EPOLL.IN, this, reactor.accepts)
   }
 
   pause(): boolean {

@@ -2,6 +2,7 @@ import { errnoCode } from '../../linux/errno.js'
 import { requireCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
 import { OPTION } from '../../linux/ffi/constants.js'
 import { localAddress } from '../../linux/sockets/endpoints.js'
+import type { EventQueue } from '../../linux/sockets/event-queue.js'
 import type { Pollable } from '../../linux/sockets/poller.js'
 import { BACKLOG, openPortSocket, SOCKET_KINDS } from '../../linux/sockets/port-socket.js'
 import type { SocketAddress } from '../../linux/sockets/socket-address.js'
@@ -38,9 +39,10 @@ export function watchPort(
   fd: number,
   events: number,
   pollable: Pollable,
+  queue: EventQueue,
 ): void {
   try {
-    poller.watch(fd, events, pollable)
+    poller.watch(fd, events, pollable, queue)
   } catch (err) {
     if (port.listenFd === undefined) syscalls.close(fd)
     throw bindError(port, err)

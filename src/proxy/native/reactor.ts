@@ -1,5 +1,6 @@
 import { requireFfi } from '../../linux/ffi/ffi.js'
 import { requireSyscalls, type Syscalls } from '../../linux/ffi/syscalls.js'
+import { EventQueue } from '../../linux/sockets/event-queue.js'
 import type { Poller } from '../../linux/sockets/poller.js'
 import { maxPipes } from '../descriptor-shares.js'
 import { PipePool } from './pipe-pool.js'
@@ -9,11 +10,16 @@ const BUFFER_SIZE = 64 * 1024
 /** The struct layouts in `linux/` are those of 64-bit little-endian processors. */
 const ARCHITECTURES: readonly string[] = ['x64', 'arm64']
 
+/** Listeners that accept before the relays have their turn. Accepting costs much more than relaying a request. */
+const LISTENERS_PER_TURN = 2
+
 /** Parts that all native proxies of a thread share. */
 export interface Reactor<P extends Poller = Poller> {
   readonly syscalls: Syscalls
   readonly poller: P
   readonly pipes: PipePool
+  /** The events of all listeners. */
+  readonly accepts: EventQueue
   /** Small data passes through this buffer. Nothing stays in it between two calls. */
   readonly buffer: { readonly bytes: Buffer; readonly address: number }
 }
@@ -38,6 +44,7 @@ export function openReactor<P extends Poller>(
     syscalls,
     poller: openPoller(),
     pipes: new PipePool(syscalls, pipes),
+    accepts: new EventQueue(LISTENERS_PER_TURN),
     buffer: { bytes, address: requireFfi().addressOf(bytes) },
   }
 }

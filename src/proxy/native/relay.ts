@@ -1,6 +1,7 @@
 import { errnoCode, isReset } from '../../linux/errno.js'
 import { EPOLL, OPTION, SHUT_WR } from '../../linux/ffi/constants.js'
 import { socketError } from '../../linux/ffi/system-error.js'
+import type { EventQueue } from '../../linux/sockets/event-queue.js'
 import { MAX_REDIALS } from '../backend.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
 import { refusedConnection } from '../listen-error.js'
@@ -16,6 +17,14 @@ export interface JoinedBackend {
   readonly fd: number
   readonly bytesIn: number
   readonly bytesOut: number
+}
+
+/** What the relays of a port have in common. */
+export interface RelayPort {
+  /** With SCTP, a read returns at most one message, and there is no half-close. */
+  readonly isSctp: boolean
+  /** The events of the port's relays. */
+  readonly queue: EventQueue
 }
 
 /** Connects to the backend. */
@@ -73,22 +82,21 @@ export class NativeRelay implements Relay, RelaySideOwner {
   /**
    * @param client a connected socket; the relay owns it from now on
    * @param backend its dialer, or a connection that another relay has detached
-   * @param isSctp with SCTP, a read returns at most one message, and there is no half-close
    */
   constructor(
     private readonly reactor: Reactor,
     private readonly events: NativeRelayEvents,
     client: number,
     backend: BackendDialer | JoinedBackend,
-    private readonly isSctp: boolean,
+    private readonly port: RelayPort,
   ) {
     const isJoined = 'fd' in backend
-    this.#client = new RelaySide(this, isSctp, client)
-    this.#backend = new RelaySide(this, isSctp, isJoined ? backend.fd : -1)
+    this.#client = new RelaySide(this, port.isSctp, client)
+    this.#backend = new RelaySide(this, port.isSctp, isJoined ? backend.fd : -1)
     this.#up = new Direction(reactor, this.#client, this.#backend)
     this.#down = new Direction(reactor, this.#backend, this.#client)
     try {
-      reactor.poller.watch(client, ALL_EVENTS, this.#client)
+      reactor.poller.watch(client, ALL_EVENTS, this.#client, port.queue)
       if (isJoined) {
         this.#up.bytes = backend.bytesIn
         this.#down.bytes = backend.bytesOut
@@ -97,7 +105,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
         this.#dial(backend)
       }
       if (!isJoined) return
-      reactor.poller.watch(backend.fd, ALL_EVENTS, this.#backend)
+      reactor.poller.watch(backend.fd, ALL_EVENTS, this.#backend, port.queue)
       this.#state = 'joined'
     } catch (err) {
       // Reported from the event loop, like all other failures.
@@ -173,7 +181,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
     const side = this.#backend
     try {
       side.fd = dialer.dial()
-      this.reactor.poller.watch(side.fd, ALL_EVENTS, side)
+      this.reactor.poller.watch(side.fd, ALL_EVENTS, side, this.port.queue)
     } catch (err) {
       if (side.fd < 0 && dialer.isOutOfPorts(err)) {
         const now = performance.now()
@@ -299,7 +307,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
         to.readable = to.readUntilEmpty = true
         return true
       }
-    } else if (opposite.state === 'over' || this.isSctp) {
+    } else if (opposite.state === 'over' || this.port.isSctp) {
       // An SCTP association ends in both directions, after sent data has arrived. No event would report its end.
       this.#close()
     } else {

@@ -1,5 +1,6 @@
 import { EPOLL, ERRNO, OPTION } from '../../linux/ffi/constants.js'
 import { socketError } from '../../linux/ffi/system-error.js'
+import type { EventQueue } from '../../linux/sockets/event-queue.js'
 import type { Envelope, MessageBatch } from '../../linux/sockets/message-batch.js'
 import type { Pollable } from '../../linux/sockets/poller.js'
 import { isNetworkError, MAX_RETRIES, type Flow, type FlowEvents } from '../datagram-proxy.js'
@@ -19,6 +20,8 @@ export interface WaitingFlow {
 /** The socket of the port, which all flows share. */
 export interface FlowSocket {
   readonly fd: number
+  /** The events of the port. */
+  readonly queue: EventQueue
   /** While any flow waits for its backend, nothing is received. */
   waitForBackend(flow: WaitingFlow, waits: boolean): void
   /** Once the socket is writable, the flow is asked to send its replies. */
@@ -49,7 +52,7 @@ export class NativeFlow implements Flow<DatagramRun>, WaitingFlow, Pollable {
   ) {
     try {
       this.#fd = dialer.dial()
-      reactor.poller.watch(this.#fd, EPOLL.IN, this)
+      reactor.poller.watch(this.#fd, EPOLL.IN, this, socket.queue)
     } catch (err) {
       // Reported from the event loop, like all other failures.
       this.#dialError = err as Error

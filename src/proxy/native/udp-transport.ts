@@ -1,5 +1,6 @@
 import { EPOLL, ERRNO, OPTION } from '../../linux/ffi/constants.js'
 import { socketError } from '../../linux/ffi/system-error.js'
+import { EventQueue } from '../../linux/sockets/event-queue.js'
 import { isIpv6, isWildcard } from '../../linux/sockets/ip-address.js'
 import type { MessageBatch } from '../../linux/sockets/message-batch.js'
 import type { Pollable } from '../../linux/sockets/poller.js'
@@ -64,6 +65,7 @@ const SHUT_DOWN_EVENTS = EPOLL.HUP | EPOLL.RDHUP
 
 class NativePortSocket implements PortSocket, FlowSocket, Pollable {
   readonly fd: number
+  readonly queue = new EventQueue()
   readonly address: SocketAddress
   #isClosed = false
   #isPaused = false
@@ -89,7 +91,7 @@ class NativePortSocket implements PortSocket, FlowSocket, Pollable {
       const option = isIpv6(address.ip) ? OPTION.IPV6_RECVPKTINFO : OPTION.IP_PKTINFO
       syscalls.setOption(fd, option, 1)
     }
-    watchPort(reactor, port, fd, EPOLL.IN | EPOLL.RDHUP, this)
+    watchPort(reactor, port, fd, EPOLL.IN | EPOLL.RDHUP, this, this.queue)
   }
 
   waitForBackend(flow: WaitingFlow, waits: boolean): void {

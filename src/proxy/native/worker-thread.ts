@@ -3,13 +3,14 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { errnoCode } from '../../linux/errno.js'
 import { EPOLL, ERRNO } from '../../linux/ffi/constants.js'
 import { BlockingPoller } from '../../linux/sockets/blocking-poller.js'
+import { EventQueue } from '../../linux/sockets/event-queue.js'
 import type { SocketAddress } from '../../linux/sockets/socket-address.js'
 import type { Protocol } from '../../ports/host-port.js'
 import { Backend } from '../backend.js'
 import type { Relay } from '../connection-proxy.js'
 import { Dialer } from './dialer.js'
 import { closeReactor, openReactor, type Reactor } from './reactor.js'
-import { NativeRelay, type NativeRelayEvents } from './relay.js'
+import { NativeRelay, type NativeRelayEvents, type RelayPort } from './relay.js'
 import { Ring } from './ring.js'
 import {
   message,
@@ -42,8 +43,7 @@ export interface PortNotice {
 /** A worker's message: it now takes orders, or an internal error has ended a relay of this port. */
 export type WorkerNotice = 'ready' | { readonly port: number; readonly fault: string }
 
-interface KnownPort {
-  readonly protocol: Protocol
+interface KnownPort extends RelayPort {
   readonly dialer: Dialer
 }
 
@@ -106,7 +106,7 @@ class WorkerThread {
 
   #open(place: number, isJoined: boolean): void {
     const table = this.#table
-    const { protocol, dialer } = this.#port(table.ports[place] ?? -1)
+    const port = this.#port(table.ports[place] ?? -1)
     const backend = isJoined
       ? {
           fd: table.backends[place] ?? -1,
@@ -114,17 +114,17 @@ class WorkerThread {
           bytesOut: table.bytesOut[place] ?? 0,
         }
       : {
-          dial: () => (table.backends[place] = dialer.dial()),
-          isSelfConnected: (fd: number) => dialer.isSelfConnected(fd),
-          isOutOfPorts: (err: unknown) => dialer.isOutOfPorts(err),
-          waitForPort: (dialAgain: () => void) => dialer.waitForPort(dialAgain),
+          dial: () => (table.backends[place] = port.dialer.dial()),
+          isSelfConnected: (fd: number) => port.dialer.isSelfConnected(fd),
+          isOutOfPorts: (err: unknown) => port.dialer.isOutOfPorts(err),
+          waitForPort: (dialAgain: () => void) => port.dialer.waitForPort(dialAgain),
         }
     this.#relays[place] = new NativeRelay(
       this.#reactor,
       this.#eventsOf(place),
       table.clients[place] ?? -1,
       backend,
-      protocol === 'sctp',
+      port,
     )
   }
 
@@ -164,7 +164,8 @@ class WorkerThread {
       const notice = received.message as PortNotice
       const { protocol } = notice
       const dialer = new Dialer(this.#reactor, protocol, new Backend(notice.container))
-      this.#ports.set(notice.number, { protocol, dialer })
+      const isSctp = protocol === 'sctp'
+      this.#ports.set(notice.number, { isSctp, dialer, queue: new EventQueue() })
     }
   }
 }

@@ -1,4 +1,5 @@
 import { errnoReason } from '../../linux/errno.js'
+import { EventQueue } from '../../linux/sockets/event-queue.js'
 import type { NodePoller } from '../../linux/sockets/node-poller.js'
 import type { Log } from '../../log/log.js'
 import type { Protocol } from '../../ports/host-port.js'
@@ -133,10 +134,11 @@ export class Workers {
       },
     }
     const dialer = new Dialer(this.reactor, protocol, backend)
+    const relayPort = { isSctp: protocol === 'sctp', queue: new EventQueue() }
     return (client) => {
       const worker = this.#leastLoadedWorker()
       if (worker) return worker.open(port, client)
-      const relay = new NativeRelay(this.reactor, ownEvents, client, dialer, protocol === 'sctp')
+      const relay = new NativeRelay(this.reactor, ownEvents, client, dialer, relayPort)
       this.#relays.set(relay, port)
       return relay
     }

@@ -6,6 +6,7 @@ import { listenForConnections } from '../../../src/proxy/connection-proxy.js'
 import { Dialer } from '../../../src/proxy/native/dialer.js'
 import { NodePoller } from '../../../src/linux/sockets/node-poller.js'
 import { openReactor } from '../../../src/proxy/native/reactor.js'
+import { EventQueue } from '../../../src/linux/sockets/event-queue.js'
 import { NativeListener } from '../../../src/proxy/native/listener.js'
 import { NativeRelay, type NativeRelayEvents } from '../../../src/proxy/native/relay.js'
 import { LogObserver } from '../../../src/proxy/log-observer.js'
@@ -45,13 +46,14 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
         if (isBroken) throw new Error('no relay')
         last = client
         const dialer = new Dialer(reactor, 'tcp', backend)
+        const relayPort = { isSctp: false, queue: new EventQueue() }
         const relayEvents: NativeRelayEvents = {
           dialFailed: (err) => events.dialFailed(backend, err),
           dialWaits: () => events.dialWaits(backend),
           relayFaulted: (err) => events.relayFaulted(err),
           relayClosed: (relay, ending) => events.relayClosed(relay, ending),
         }
-        return new NativeRelay(reactor, relayEvents, client, dialer, false)
+        return new NativeRelay(reactor, relayEvents, client, dialer, relayPort)
       },
       discard: (client) => reactor.poller.close(client),
       clientAddress: () => '',
