@@ -23,11 +23,7 @@ export function missingBackend(backend: Backend): string | undefined {
 /** How to start each backend, and how to check it, or a proxy before it, with one request. */
 const KINDS: Record<Backend, { command(port: number): Command; check(port: number): Command }> = {
   http: {
-    command: (port) => [
-      '/usr/sbin/nginx',
-      '-c',
-      writeScratch(`http-${port}.conf`, httpServer(port)),
-    ],
+    command: (port) => httpCommand('127.0.0.1', port),
     check: (port) => checkBy('http', port),
   },
   bulk: {
@@ -44,12 +40,26 @@ const KINDS: Record<Backend, { command(port: number): Command; check(port: numbe
   },
 }
 
-function checkBy(kind: string, port: number): Command {
-  return [process.execPath, loadProgram('check'), kind, String(port)]
+function checkBy(kind: string, port: number, ...host: string[]): Command {
+  return [process.execPath, loadProgram('check'), kind, String(port), ...host]
+}
+
+function httpCommand(ip: string, port: number): Command {
+  return ['/usr/sbin/nginx', '-c', writeScratch(`http-${port}.conf`, httpServer(ip, port))]
+}
+
+/** Starts an HTTP server on an address of a site. */
+export function startHttp(site: Site, ip: string, port: number): ChildProcess {
+  return startChild(site.load(...httpCommand(ip, port)))
+}
+
+/** Waits until an HTTP server answers, or a proxy before it. */
+export async function untilHttp(site: Site, ip: string, port: number): Promise<void> {
+  await output(site.load(...checkBy('http', port, ip)))
 }
 
 /** An HTTP server with one worker that answers with one line. */
-function httpServer(port: number): string {
+function httpServer(ip: string, port: number): string {
   return `master_process off;
 daemon off;
 worker_rlimit_nofile 65536;
@@ -59,7 +69,7 @@ events { worker_connections 20000; multi_accept on; }
 http {
   access_log off;
   keepalive_requests 1000000000;
-  server { listen 127.0.0.1:${port} backlog=4096; location / { return 200 "hello world\\n"; } }
+  server { listen ${ip}:${port} backlog=4096; location / { return 200 "hello world\\n"; } }
 }
 `
 }

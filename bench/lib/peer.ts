@@ -7,7 +7,10 @@ type Protocol = 'tcp' | 'udp'
 /** The port that a proxy listens on, and its backend. */
 export interface Forward {
   readonly protocol: Protocol
+  /** By default 127.0.0.1, as `containerIp`. */
+  readonly hostIp?: string
   readonly port: number
+  readonly containerIp?: string
   readonly backendPort: number
 }
 

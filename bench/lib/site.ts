@@ -27,16 +27,23 @@ function siteAfter(prefix: readonly string[], close: () => Promise<void>): Site 
 /** The network of this machine. */
 export const MACHINE: Site = siteAfter([], () => Promise.resolve())
 
+/** A site with a network namespace of its own. */
+export interface NamespaceSite extends Site {
+  /** A process in the namespace. */
+  readonly pid: number
+}
+
 /**
  * A network namespace with nothing but a loopback interface. Closing removes it.
  * @throws Error for users other than root
  */
-export async function openNamespace(): Promise<Site> {
+export async function openNamespace(): Promise<NamespaceSite> {
   const script = 'ip link set lo up && echo ready && read -r end'
   const keeper = await startReady(
     ['unshare', '--net', 'sh', '-c', script],
     'a network namespace can not be made here: run the benchmark as root',
   )
-  const prefix = ['nsenter', `--net=/proc/${keeper.pid ?? 0}/ns/net`, '--']
-  return siteAfter(prefix, () => stopChild(keeper))
+  const { pid = 0 } = keeper
+  const prefix = ['nsenter', `--net=/proc/${pid}/ns/net`, '--']
+  return { ...siteAfter(prefix, () => stopChild(keeper)), pid }
 }

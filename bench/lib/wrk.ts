@@ -1,6 +1,6 @@
 import { expectAnswers } from './answers.js'
 import { missingBackend } from './backends.js'
-import { output } from './child.js'
+import { output, type Command } from './child.js'
 import { missingProgram } from './peer.js'
 import type { Site } from './site.js'
 
@@ -10,6 +10,14 @@ const MICROSECONDS = { us: 1, ms: 1_000, s: 1_000_000 }
 /** @returns why wrk can't be used here, and what to do about it */
 export function missingWrk(): string | undefined {
   return missingBackend('http') ?? missingProgram(WRK, 'wrk')
+}
+
+/** The command that keeps connections busy until it is stopped. */
+export function busyCommand(site: Site, port: number, connections: number): Command {
+  return site.load(
+    ...[WRK, '--threads', '1', '--connections', String(connections), '--duration', '3600s'],
+    `http://127.0.0.1:${port}/`,
+  )
 }
 
 /**

@@ -14,11 +14,14 @@ const PLACES = [
 const ORIGINAL = process.env['ORIGINAL'] || (PLACES.find(existsSync) ?? PLACES[0])
 const OURS = builtProgram('docker-proxy')
 
+const LOOPBACK = '127.0.0.1'
+
 /** Flags as dockerd passes them. */
-export function flagsOf({ protocol, port, backendPort }: Forward): string[] {
+export function flagsOf(forward: Forward): string[] {
+  const { protocol, port, backendPort, hostIp = LOOPBACK, containerIp = LOOPBACK } = forward
   return [
-    ...['-proto', protocol, '-host-ip', '127.0.0.1', '-host-port', String(port)],
-    ...['-container-ip', '127.0.0.1', '-container-port', String(backendPort)],
+    ...['-proto', protocol, '-host-ip', hostIp, '-host-port', String(port)],
+    ...['-container-ip', containerIp, '-container-port', String(backendPort)],
   ]
 }
 

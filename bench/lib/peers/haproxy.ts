@@ -14,7 +14,7 @@ export const haproxy: Peer = {
   protocols: ['tcp'],
   version: () => versionOf(PROGRAM, '-v'),
   missing: () => missingProgram(PROGRAM, 'haproxy'),
-  start({ port, backendPort }, site) {
+  start({ port, backendPort, hostIp = '127.0.0.1', containerIp = '127.0.0.1' }, site) {
     const config = `global
   nbthread ${PROXY_CORES}
   maxconn ${MOST_CONNECTIONS}
@@ -26,8 +26,8 @@ defaults
   timeout client 300s
   timeout server 300s
 listen bench
-  bind 127.0.0.1:${port} backlog 4096
-  server backend 127.0.0.1:${backendPort}
+  bind ${hostIp}:${port} backlog 4096
+  server backend ${containerIp}:${backendPort}
 `
     return startChild(site.proxy(PROGRAM, '-f', writeScratch(`haproxy-${port}.cfg`, config)))
   },

@@ -2,6 +2,7 @@ import { missingBackend } from '../backends.js'
 import { CommandError, output, type Command } from '../child.js'
 import { hasOwnEngine } from '../peer.js'
 import type { Traffic } from '../scenario.js'
+import type { Site } from '../site.js'
 import { GIB } from '../units.js'
 
 const IPERF = '/usr/bin/iperf3'
@@ -30,6 +31,11 @@ async function transfer(command: Command): Promise<{ bits_per_second: number; by
     if (performance.now() > end) throw new Error(`iperf3: ${error}`)
     await new Promise((done) => setTimeout(done, PAUSE_MS))
   }
+}
+
+/** The command that sends data until it is stopped. */
+export function endlessBulk(site: Site, port: number): Command {
+  return site.load(IPERF, '--client', '127.0.0.1', '--port', String(port), '--time', '3600')
 }
 
 /** @param isReverse whether the data flows from the container */

@@ -5,8 +5,11 @@ import { DOCKERD } from './dockerd.js'
 import { EIGHT } from './eight.js'
 import { HTTP } from './http.js'
 import { MESSAGES } from './messages.js'
+import { NEIGHBOURS } from './neighbours.js'
+import { OVERLOAD } from './overload.js'
 import { PORTS } from './ports.js'
 import { STARTS } from './start.js'
+import { SUSTAINED } from './sustained.js'
 import { WORKERS_OF_A_PORT } from './workers.js'
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -18,5 +21,8 @@ export const SCENARIOS: readonly Scenario[] = [
   ...STARTS,
   ...PORTS,
   ...API,
+  ...OVERLOAD,
+  ...NEIGHBOURS,
+  ...SUSTAINED,
   ...DOCKERD,
 ]
