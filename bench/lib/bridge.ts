@@ -24,10 +24,11 @@ export interface Bridge {
 
 /** @throws Error for users other than root */
 export async function openBridge(): Promise<Bridge> {
-  const sites = await Promise.all([openNamespace(), openNamespace(), openNamespace()])
-  const [client, host, container] = sites
+  const client = await openNamespace()
+  const host = await openNamespace()
+  const container = await openNamespace()
   const close = async (): Promise<void> => {
-    await Promise.all(sites.map((site) => site.close()))
+    await Promise.all([client, host, container].map((site) => site.close()))
   }
   const ip = async (site: Site, ...args: string[]): Promise<void> => {
     await output(site.load('ip', ...args))

@@ -1,4 +1,5 @@
 import { isLinkLocal, isMulticast, isWildcard, parseIp } from '../linux/sockets/ip-address.js'
+import { isBroadcast } from '../linux/sockets/own-addresses.js'
 import type { IsolationChoice } from './isolation.js'
 import { RequestError } from './request-error.js'
 
@@ -33,7 +34,7 @@ export function parseBackend(text: string): string {
 function whyNoBackend(ip: string): string | undefined {
   if (isWildcard(ip)) return 'it stands for all addresses of a host'
   if (isMulticast(ip)) return 'it is a multicast address'
-  if (ip === BROADCAST) return 'it is a broadcast address'
+  if (ip === BROADCAST || isBroadcast(ip)) return 'it is a broadcast address'
   if (isLinkLocal(ip)) return 'a link-local address needs an interface'
   return undefined
 }

@@ -63,10 +63,15 @@ function currentSettings(): Settings {
   const now = performance.now()
   if (settings && now - settings.readAt < MAX_AGE_MS) return settings
   const { first, last } = ephemeralPorts()
-  return (settings = {
-    ...{ first, count: last - first + 1, isReserved: reservedPorts() },
-    ...{ hasTimestamps: hasTcpTimestamps(), readAt: now },
-  })
+  const count = last - first + 1
+  const isReserved = reservedPorts()
+  return (settings = { first, count, isReserved, hasTimestamps: hasTcpTimestamps(), readAt: now })
+}
+
+/** Whether the kernel may choose the port for a connection. */
+export function isAutomaticPort(port: number): boolean {
+  const { first, count } = currentSettings()
+  return port >= first && port < first + count
 }
 
 /** Whether a dial has failed because no local port is free. The kernel has the same code for a host without any address to dial from. */

@@ -64,6 +64,7 @@ t.test('errors of invalid requests state the expected form', async (t) => {
     ['invalid backend "::": it stands for all addresses', { backend: '::' }],
     ['invalid backend "239.1.2.3": it is a multicast', { backend: '239.1.2.3' }],
     ['invalid backend "ff02::1": it is a multicast', { backend: 'ff02::1' }],
+    ['invalid backend "127.255.255.255": it is a broadcast', { backend: '127.255.255.255' }],
     ['invalid backend "255.255.255.255": it is a broadcast', { backend: '255.255.255.255' }],
     ['invalid backend "fe80::1": a link-local address', { backend: 'fe80::1' }],
     ['invalid name "-x": expected a letter or digit', { name: '-x' }],

@@ -158,6 +158,7 @@ export abstract class Poller {
 
   #removeWatched(fd: number): void {
     this.#watched[fd] = undefined
+    this.#queues[fd] = undefined
     this.#waiting[fd] = 0
     if (--this.#count === 0) this.onWatchedChange(false)
   }

@@ -1,7 +1,6 @@
 import { ERRNO, OPTION, SOCK } from '../../linux/ffi/constants.js'
 import { requireFfi } from '../../linux/ffi/ffi.js'
 import { socketError } from '../../linux/ffi/system-error.js'
-import { ephemeralPorts } from '../../linux/proc/ephemeral-ports.js'
 import { localAddress, peerAddress } from '../../linux/sockets/endpoints.js'
 import { isIpv6 } from '../../linux/sockets/ip-address.js'
 import { SOCKET_KINDS } from '../../linux/sockets/port-socket.js'
@@ -14,8 +13,8 @@ import {
 import type { Protocol } from '../../ports/host-port.js'
 import type { Backend } from '../backend.js'
 import { invalidArgument } from '../listen-error.js'
-import { isOutOfPorts, LocalPorts, MAX_LOCAL_PORTS } from '../local-ports.js'
-import { WaitingDials } from '../waiting-dials.js'
+import { isAutomaticPort, isOutOfPorts, LocalPorts, MAX_LOCAL_PORTS } from '../local-ports.js'
+import { WaitingDials, type WaitingDial } from '../waiting-dials.js'
 import { setConnectionOptions } from './connection-options.js'
 import type { Reactor } from './reactor.js'
 
@@ -69,7 +68,7 @@ export class Dialer {
       const { bytes, pointer } = target.local
       setPort(bytes, port)
       syscalls.setOption(fd, OPTION.SO_REUSEADDR, 1)
-      // A port below ip_unprivileged_port_start is as good as taken.
+      // Without the right to bind a port, it counts as taken.
       if (syscalls.bind(fd, pointer, bytes.length) < 0) result = -ERRNO.EADDRINUSE
     }
     if (result === 0)
@@ -79,13 +78,13 @@ export class Dialer {
     return result
   }
 
-  /** Calls `dialAgain` when a local port may be free. */
-  waitForPort(dialAgain: () => void): void {
+  /** Has a dial tried again when a local port may be free. */
+  waitForPort(dial: WaitingDial): void {
     const { poller } = this.reactor
     this.#waiting ??= new WaitingDials((milliseconds, callback) =>
       poller.delay(milliseconds, callback),
     )
-    this.#waiting.add(dialAgain)
+    this.#waiting.add(dial)
   }
 
   /** Whether a dial has failed because no local port is free. */
@@ -93,9 +92,12 @@ export class Dialer {
     return isOutOfPorts(err, this.backend.dialAddress?.ip ?? '')
   }
 
-  /** Whether a connected socket is its own peer, as Go's net package checks (tcpsock_posix.go, selfConnect). */
+  /**
+   * Whether a connected socket is its own peer, because nobody listens at the backend, and the kernel has picked the backend's port for the
+   * socket itself. Go's net package checks it as Go's net package checks (tcpsock_posix.go, selfConnect).
+   */
   isSelfConnected(fd: number): boolean {
-    if (this.protocol !== 'tcp' || !this.#target?.mayBeItself) return false
+    if (this.protocol !== 'tcp' || !isAutomaticPort(this.backend.address.port)) return false
     try {
       const [local, peer] = [localAddress(fd), peerAddress(fd)]
       return local !== undefined && local.port === peer?.port && local.ip === peer.ip
@@ -107,11 +109,6 @@ export class Dialer {
 
 interface Target {
   readonly family: number
-  /**
-   * Whether the kernel may pick the target's port for the socket itself, and then connect it to itself: the port is in the range of
-   * automatic ports. It happens if nobody listens on an address of this host, which the target may become at any time.
-   */
-  readonly mayBeItself: boolean
   readonly remote: Encoded
   /** All addresses of this host, with the port of the next dial. */
   readonly local: Encoded
@@ -132,9 +129,7 @@ function encode(address: SocketAddress): Encoded {
 /** @throws SystemError `EINVAL` for a port that does not exist: each connection is refused, and the proxy goes on */
 function makeTarget(address: SocketAddress | undefined): Target {
   if (!address) throw invalidArgument()
-  const { ip, port } = address
-  const { first, last } = ephemeralPorts()
-  const mayBeItself = port >= first && port <= last
+  const { ip } = address
   const local = encode({ ip: isIpv6(ip) ? '::' : '0.0.0.0', port: 0 })
-  return { family: familyOf(ip), mayBeItself, remote: encode(address), local }
+  return { family: familyOf(ip), remote: encode(address), local }
 }

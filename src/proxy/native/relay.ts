@@ -5,7 +5,7 @@ import type { EventQueue } from '../../linux/sockets/event-queue.js'
 import { MAX_REDIALS } from '../backend.js'
 import type { Relay, RelayEvents } from '../connection-proxy.js'
 import { refusedConnection } from '../listen-error.js'
-import { DIAL_WAIT_MS } from '../waiting-dials.js'
+import { DIAL_WAIT_MS, type WaitingDial } from '../waiting-dials.js'
 import type { RelayEnding } from '../observer.js'
 import { Direction } from './direction.js'
 import { PendingReset } from './pending-reset.js'
@@ -35,8 +35,8 @@ export interface BackendDialer {
   isSelfConnected(fd: number): boolean
   /** Whether a dial has failed because no local port is free. */
   isOutOfPorts(err: unknown): boolean
-  /** Calls `dialAgain` when a local port may be free. */
-  waitForPort(dialAgain: () => void): void
+  /** Has a dial tried again when a local port may be free. */
+  waitForPort(dial: WaitingDial): void
 }
 
 export interface NativeRelayEvents extends Omit<
@@ -184,27 +184,34 @@ export class NativeRelay implements Relay, RelaySideOwner {
       this.reactor.poller.watch(side.fd, ALL_EVENTS, side, this.port.queue)
     } catch (err) {
       if (side.fd < 0 && dialer.isOutOfPorts(err)) {
-        const now = performance.now()
-        if (this.#waitsUntil === undefined) this.events.dialWaits()
-        this.#waitsUntil ??= now + DIAL_WAIT_MS
-        if (now < this.#waitsUntil) {
-          return dialer.waitForPort(() => this.#dialAgain(dialer))
-        }
+        return this.#waitForPort(dialer, err as Error)
       }
       if (errnoCode(err) !== undefined) this.#dialError = err as Error
       throw err
     }
   }
 
-  #dialAgain(dialer: BackendDialer): void {
-    // The client may have gone meanwhile.
-    if (this.#state !== 'dialing') return
-    try {
-      this.#dial(dialer)
-    } catch (err) {
-      if (!this.#dialError) this.#fault = err
-      this.onSideReady(this.#client, 0)
-    }
+  /** @param err fails the dial if no port becomes free in time */
+  #waitForPort(dialer: BackendDialer, err: Error): void {
+    if (this.#waitsUntil === undefined) this.events.dialWaits()
+    const until = (this.#waitsUntil ??= performance.now() + DIAL_WAIT_MS)
+    dialer.waitForPort({
+      until,
+      dialAgain: () => {
+        // The client may have gone meanwhile.
+        if (this.#state !== 'dialing') return
+        try {
+          this.#dial(dialer)
+        } catch (failure) {
+          if (!this.#dialError) this.#fault = failure
+          this.onSideReady(this.#client, 0)
+        }
+      },
+      giveUp: () => {
+        this.#dialError = err
+        this.onSideReady(this.#client, 0)
+      },
+    })
   }
 
   #continueReset(reset: PendingReset, side: RelaySide, events: number): void {

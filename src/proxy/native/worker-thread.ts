@@ -7,6 +7,7 @@ import { EventQueue } from '../../linux/sockets/event-queue.js'
 import type { SocketAddress } from '../../linux/sockets/socket-address.js'
 import type { Protocol } from '../../ports/host-port.js'
 import { Backend } from '../backend.js'
+import type { WaitingDial } from '../waiting-dials.js'
 import type { Relay } from '../connection-proxy.js'
 import { Dialer } from './dialer.js'
 import { closeReactor, openReactor, type Reactor } from './reactor.js'
@@ -117,7 +118,7 @@ class WorkerThread {
           dial: () => (table.backends[place] = port.dialer.dial()),
           isSelfConnected: (fd: number) => port.dialer.isSelfConnected(fd),
           isOutOfPorts: (err: unknown) => port.dialer.isOutOfPorts(err),
-          waitForPort: (dialAgain: () => void) => port.dialer.waitForPort(dialAgain),
+          waitForPort: (dial: WaitingDial) => port.dialer.waitForPort(dial),
         }
     this.#relays[place] = new NativeRelay(
       this.#reactor,

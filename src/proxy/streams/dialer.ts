@@ -3,7 +3,7 @@ import { errnoCode } from '../../linux/errno.js'
 import type { Backend } from '../backend.js'
 import { KEEP_ALIVE_S } from '../connection-proxy.js'
 import { isOutOfPorts, LocalPorts } from '../local-ports.js'
-import { WaitingDials } from '../waiting-dials.js'
+import { WaitingDials, type WaitingDial } from '../waiting-dials.js'
 
 /** Options of both sockets of a relay. */
 export const SOCKET_OPTIONS = {
@@ -43,7 +43,7 @@ export class Dialer {
 
   /** Whether a dial has failed because its local port was taken: another program has it, or the pair of addresses is in use. */
   isPortTaken(err: Error): boolean {
-    // A port below ip_unprivileged_port_start is as good as taken.
+    // Without the right to bind a port, it counts as taken.
     const { syscall } = err as NodeJS.ErrnoException
     return syscall === 'bind' || ['EADDRINUSE', 'EADDRNOTAVAIL'].includes(errnoCode(err) ?? '')
   }
@@ -53,8 +53,8 @@ export class Dialer {
     return isOutOfPorts(err, this.backend.dialAddress?.ip ?? '')
   }
 
-  /** Calls `dialAgain` when a local port may be free. */
-  waitForPort(dialAgain: () => void): void {
-    this.#waiting.add(dialAgain)
+  /** Has a dial tried again when a local port may be free. */
+  waitForPort(dial: WaitingDial): void {
+    this.#waiting.add(dial)
   }
 }

@@ -38,7 +38,7 @@ class TcpRelay implements Relay {
   /** The local port of the dial; undefined if the kernel chooses it. */
   #localPort: number | undefined
   /** Local ports that were taken. */
-  #taken = 0
+  #takenPorts = 0
   /** No local port was free, and none is waited for after this time, by performance.now(), milliseconds. */
   #waitsUntil: number | undefined
 
@@ -75,7 +75,7 @@ class TcpRelay implements Relay {
   }
 
   #dial(): Socket {
-    this.#localPort = this.#taken < MAX_LOCAL_PORTS ? this.dialer.nextPort() : undefined
+    this.#localPort = this.#takenPorts < MAX_LOCAL_PORTS ? this.dialer.nextPort() : undefined
     const backend = this.dialer.dial(this.#localPort)
     backend.on('close', this.#socketClosed)
     backend.on(
@@ -144,8 +144,8 @@ class TcpRelay implements Relay {
       return reset(this.client)
     }
     if (this.#localPort !== undefined && this.dialer.isPortTaken(err)) return this.#tryNextPort()
-    if (this.dialer.isOutOfPorts(err) && this.#waitForPort()) return
-    this.#dialFailed(err)
+    if (this.dialer.isOutOfPorts(err)) this.#waitForPort(err)
+    else this.#dialFailed(err)
   }
 
   #dialFailed(err: Error): void {
@@ -155,28 +155,30 @@ class TcpRelay implements Relay {
   }
 
   #tryNextPort(): void {
-    this.#taken++
+    this.#takenPorts++
     // The end of the socket that has failed does not count.
     this.#backend.off('close', this.#socketClosed)
     this.#backend = this.#dial()
   }
 
-  /** @returns false if the time is over */
-  #waitForPort(): boolean {
-    const now = performance.now()
+  /** @param err fails the dial if no port becomes free in time */
+  #waitForPort(err: Error): void {
     if (this.#waitsUntil === undefined) this.events.dialWaits(this.dialer.backend)
-    this.#waitsUntil ??= now + DIAL_WAIT_MS
-    if (now >= this.#waitsUntil) return false
-    this.#taken = 0
+    const until = (this.#waitsUntil ??= performance.now() + DIAL_WAIT_MS)
+    this.#takenPorts = 0
     this.#backend.off('close', this.#socketClosed)
-    this.dialer.waitForPort(
-      this.#confined(() => {
+    this.dialer.waitForPort({
+      until,
+      dialAgain: this.#confined(() => {
         // The client may have gone meanwhile.
         if (this.client.destroyed) this.#socketClosed()
         else this.#backend = this.#dial()
       }),
-    )
-    return true
+      giveUp: this.#confined(() => {
+        this.#socketClosed()
+        if (!this.client.destroyed) this.#dialFailed(err)
+      }),
+    })
   }
 
   readonly #socketClosed = (): void => {

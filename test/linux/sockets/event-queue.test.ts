@@ -18,6 +18,17 @@ t.test('first in, first out, also after it was empty', async (t) => {
   }
 })
 
+t.test('a queue that is never empty does not grow', async (t) => {
+  const queue = new EventQueue()
+  for (let i = 0; i < 100; i++) queue.add(i)
+  for (let i = 0; i < 100_000; i++) {
+    const fd = queue.take()
+    if (fd !== i % 100) t.fail(`${fd} came at place ${i}`)
+    queue.add(fd)
+  }
+  t.ok(queue.places < 5_000, `${queue.places} places`)
+})
+
 t.test('an event does not wait for all events of another queue', async (t) => {
   const syscalls = requireSyscalls()
   const poller = new BlockingPoller()
