@@ -117,6 +117,8 @@ for (const program of ['docker-proxy', 'start']) {
 }
 
 const STARTED_BY_USERS = ['docker-proxyd', 'docker-publish']
+/** With fewer descriptors Node aborts without a sentence. */
+const MIN_DESCRIPTORS = 20
 // dockerd needs the path of a program without a suffix, and `ps` shows it.
 renameSync(join(NEXT, 'docker-proxy.js'), join(NEXT, 'docker-proxy-process.js'))
 for (const program of [
@@ -139,6 +141,7 @@ for (const script of [
   const text = readFileSync(script, 'utf8')
     // A copy of the launcher elsewhere finds the program by this path.
     .replace('@FOLDER@', resolve('dist'))
+    .replace('@MIN_DESCRIPTORS@', String(MIN_DESCRIPTORS))
     // A shell keeps its script in memory: comments would cost a page in each of a thousand launchers.
     .replace(/^ *#(?!!).*\n/gm, '')
   const [shebang, ...lines] = text.split('\n')
@@ -151,8 +154,8 @@ renameSync(NEXT, 'dist')
 rmSync(OLD, { recursive: true, force: true })
 
 /**
- * The first lines of a program. A script for sh, which is a string and a comment for Node, starts Node with our own NODE_OPTIONS, see
- * src/linux/node-options.ts; the parents of the other programs have set them. Then an old Node prints a
+ * The first lines of a program. A script for sh, which is a string and a comment for Node, checks the limit of descriptors, and starts
+ * Node with our own NODE_OPTIONS, see src/linux/node-options.ts; the parents of the other programs have done both. Then an old Node prints a
  * sentence instead of a stack trace. dockerd gets it over the status pipe, descriptor 3.
  * @param {string} program
  * @returns {string}
@@ -163,12 +166,22 @@ function header(program) {
   const isOld = `((version) => version[0] < ${major} || (version[0] == ${major} && version[1] < ${minor}))(process.versions.node.split("."))`
   const tellParent = `try { require("fs").writeSync(3, "1\\n" + reason) } catch {}`
   const start = STARTED_BY_USERS.includes(program)
-    ? '#!/bin/sh\n":" //; export NODE_OPTIONS=--inspect-port=192.0.2.1:9229; exec node "$0" "$@"'
+    ? `#!/bin/sh\n":" //; ${checkLimit(program)}; export NODE_OPTIONS=--inspect-port=192.0.2.1:9229; exec node "$0" "$@"`
     : '#!/usr/bin/env node'
   return `${start}
 "use strict";
 if (${isOld}) ((reason) => { ${program === 'docker-proxy-process' ? tellParent : ''} console.error(reason); process.exit(1) })(${needs});
 `
+}
+
+/**
+ * @param {string} program
+ * @returns {string} commands of sh
+ */
+function checkLimit(program) {
+  const message = `${program}: too many open files: the limit is $limit; raise it, for example with ulimit -n 1024`
+  const isEnough = `[ "$limit" = unlimited ] || [ "$limit" -ge ${MIN_DESCRIPTORS} ]`
+  return `limit=$(ulimit -n); ${isEnough} || { echo "${message}" >&2; exit 1; }`
 }
 
 /**

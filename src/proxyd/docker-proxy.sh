@@ -9,17 +9,22 @@
 # If sh is bash, the environment may set these options.
 set +eu
 
+refuse() {
+  { printf '1\n%s' "$1" >&3; } 2>/dev/null
+  echo "$1" >&2
+  exit 1
+}
+
 become() {
+  limit=$(ulimit -n)
+  [ "$limit" = unlimited ] || [ "$limit" -ge @MIN_DESCRIPTORS@ ] ||
+    refuse "docker-proxy: too many open files: the limit is $limit; raise it, for example with ulimit -n 1024"
   path=$(readlink -f "$0")
   program=${path%/*}/docker-proxy-process
   # A copy of this script has no program beside it.
   [ -e "$program" ] || program='@FOLDER@/docker-proxy-process'
-  if [ ! -e "$program" ]; then
-    reason="docker-proxy has been moved away from $program: install it again, or link to it"
-    { printf '1\n%s' "$reason" >&3; } 2>/dev/null
-    echo "$reason" >&2
-    exit 1
-  fi
+  [ -e "$program" ] ||
+    refuse "docker-proxy has been moved away from $program: install it again, or link to it"
   DOCKER_PROXY_COMMAND=$0
   export DOCKER_PROXY_COMMAND
   # Exit if a stop signal has arrived in the meantime.

@@ -7,6 +7,7 @@ import t from 'tap'
 import { processCommand, processIds } from '../../../src/linux/proc/process.js'
 import { freeRow } from '../../lib/free-row.js'
 import { notRoot, PROGRAM, proxyFlags, run } from '../../lib/program.js'
+import { PROXYD } from '../../lib/proxyd.js'
 import { publish, PUBLISH } from '../../lib/publish.js'
 import { dial, exchange, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
@@ -177,6 +178,21 @@ t.test(
     t.match(await check.exit, { code: 0 })
   },
 )
+
+t.test('with too few descriptors for Node, a program says so', async (t) => {
+  for (const command of [
+    [PUBLISH, 'ls'],
+    [PROXYD, '--run-dir', '/nowhere'],
+  ]) {
+    const script = 'ulimit -n 16; exec "$@"'
+    const running = run(t, ['-c', script, 'sh', ...command], { program: '/bin/sh' })
+    t.match(
+      await running.stderr,
+      /^docker-\w+: too many open files: the limit is 16; raise it, .*\n$/,
+    )
+    t.match(await running.exit, { code: 1 })
+  }
+})
 
 t.test(
   'a port that needs root: the setting that decides it is named',
