@@ -3,22 +3,18 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { makeFifo } from '../../lib/fifo.js'
+import { freeRow } from '../../lib/free-row.js'
 import { childrenOf, listeningPort } from '../../lib/proc.js'
 import { copyAlone, proxyFlags, READY, stop, type Running } from '../../lib/program.js'
 import type { Target } from '../../lib/target.js'
-import { dial, startEcho, type Backend } from '../../lib/sockets.js'
+import { dial } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
 /** Each connection makes a line of its own: its end, with the client's address. Equal lines would be counted. */
 const DEBUG = { DOCKER_PROXY_LOG_LEVEL: 'debug' }
 
-/** A backend that has been closed: dials fail. */
-async function deadBackend(t: Test): Promise<Backend> {
-  const backend = await startEcho(t)
-  backend.server.close()
-  await once(backend.server, 'close')
-  return backend
-}
+/** A backend that nobody listens on: dials fail. No other test gets its port. */
+const deadBackend = (): { ip: string; port: number } => ({ ip: '127.0.0.1', port: freeRow(1) })
 
 /** Connects while the backend is down. Returns when the proxy has closed the connection. */
 async function fail(t: Test, port: number): Promise<void> {
@@ -38,7 +34,7 @@ async function survives(t: Test, running: Running & { port: number }): Promise<v
 
 export function logSuite(t: Test, target: Target): void {
   t.test('start, faults and stop as JSON lines, in the words of the original', async (t) => {
-    const backend = await deadBackend(t)
+    const backend = deadBackend()
     const running = await target.startProxy(t, backend)
     await fail(t, running.port)
     await stop(running)
@@ -65,7 +61,7 @@ export function logSuite(t: Test, target: Target): void {
   t.test('a file', async (t) => {
     const path = join(t.testdir(), 'log')
     const stderr = openSync(path, 'w')
-    const running = await target.startProxy(t, await deadBackend(t), { stderr })
+    const running = await target.startProxy(t, deadBackend(), { stderr })
     closeSync(stderr)
     await survives(t, running)
     const repetitions = (): (number | undefined)[] =>
@@ -80,14 +76,14 @@ export function logSuite(t: Test, target: Target): void {
 
   t.test('a full disk', async (t) => {
     const stderr = openSync('/dev/full', 'w')
-    const running = await target.startProxy(t, await deadBackend(t), { stderr, env: DEBUG })
+    const running = await target.startProxy(t, deadBackend(), { stderr, env: DEBUG })
     closeSync(stderr)
     await survives(t, running)
   })
 
   t.test('an unread pipe', async (t) => {
     const fifo = makeFifo(t)
-    const running = await target.startProxy(t, await deadBackend(t), {
+    const running = await target.startProxy(t, deadBackend(), {
       stderr: fifo.writeFd,
       env: DEBUG,
     })
@@ -96,7 +92,7 @@ export function logSuite(t: Test, target: Target): void {
 
   t.test('a pipe that is read again receives the number of lost lines', async (t) => {
     const fifo = makeFifo(t)
-    const running = await target.startProxy(t, await deadBackend(t), {
+    const running = await target.startProxy(t, deadBackend(), {
       stderr: fifo.writeFd,
       env: DEBUG,
     })
@@ -141,7 +137,7 @@ export function logSuite(t: Test, target: Target): void {
   )
 
   t.test('the program alone, without the files beside it, logs the same lines', async (t) => {
-    const args = proxyFlags(await deadBackend(t))
+    const args = proxyFlags(deadBackend())
     const running = target.run(t, args, { program: copyAlone(t) })
     t.equal(await running.status, READY)
     await fail(t, listeningPort(running.pid))
@@ -159,7 +155,7 @@ export function logSuite(t: Test, target: Target): void {
 
   t.test('a pipe whose reader has gone', async (t) => {
     const fifo = makeFifo(t)
-    const running = await target.startProxy(t, await deadBackend(t), {
+    const running = await target.startProxy(t, deadBackend(), {
       stderr: fifo.writeFd,
       env: DEBUG,
     })
@@ -169,21 +165,21 @@ export function logSuite(t: Test, target: Target): void {
   })
 
   t.test("an unread socket, like that of systemd's journal", async (t) => {
-    const running = await target.startProxy(t, await deadBackend(t), { env: DEBUG })
+    const running = await target.startProxy(t, deadBackend(), { env: DEBUG })
     // Node's 'pipe' stdio is a socket. Nothing reads it while it is paused.
     running.child.stderr?.pause()
     await survives(t, running)
   })
 
   t.test('a socket whose reader has gone', async (t) => {
-    const running = await target.startProxy(t, await deadBackend(t), { env: DEBUG })
+    const running = await target.startProxy(t, deadBackend(), { env: DEBUG })
     running.stderr.catch(() => undefined)
     running.child.stderr?.destroy()
     await survives(t, running)
   })
 
   t.test('no stderr at all', async (t) => {
-    const backend = await deadBackend(t)
+    const backend = deadBackend()
     const args = ['-c', 'exec 2>&-; exec "$@"', 'sh', target.program, ...proxyFlags(backend)]
     const running = target.run(t, args, { program: '/bin/sh' })
     t.equal(await running.status, READY)

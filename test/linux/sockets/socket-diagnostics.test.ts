@@ -46,7 +46,8 @@ t.test('UDP and IPv6, and whether a wildcard leaves IPv4 alone', async (t) => {
   ] as const) {
     t.teardown(() => server.close())
     if (!server.listening) await once(server, 'listening')
-    t.match(readSockets('tcp', { port: (server.address() as AddressInfo).port }), [{ isIpv6Only }])
+    const { port } = server.address() as AddressInfo
+    t.match(readSockets('tcp', { port, isUnconnected: true }), [{ isIpv6Only }])
   }
   t.strictSame(readSockets('sctp'), [])
 })
