@@ -4,17 +4,18 @@ import t from 'tap'
 import { STATE } from '../../../src/linux/proc/socket-table.js'
 import { readSockets } from '../../../src/linux/sockets/socket-diagnostics.js'
 import { bindUdp } from '../../lib/datagrams.js'
+import { freeRow } from '../../lib/free-row.js'
 import { dial } from '../../lib/sockets.js'
 
 t.test('the sockets of one port: listeners and both ends of connections', async (t) => {
-  const server = createServer().listen(0, '127.0.0.1')
+  const port = freeRow(1)
+  const server = createServer().listen(port, '127.0.0.1')
   t.teardown(() => server.close())
   await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
   const accepted = once(server, 'connection')
   const client = await dial(t, port)
   await accepted
-  // Closed connections of other tests may have had the same ports.
+  // Connections of other tests may have the client's port as well.
   const open = (at: number) =>
     readSockets('tcp', { port: at }).filter(({ state }) => state !== STATE.timeWait)
   const rows = open(port)
@@ -31,7 +32,8 @@ t.test('the sockets of one port: listeners and both ends of connections', async 
     },
   )
   t.match(readSockets('tcp', { port, isUnconnected: true }), [{ state: STATE.listen }])
-  t.match(open(client.localPort ?? 0), [{ remote: { ip: '127.0.0.1', port } }])
+  const atClient = open(client.localPort ?? 0).filter(({ remote }) => remote.port === port)
+  t.match(atClient, [{ remote: { ip: '127.0.0.1', port } }])
   t.ok(readSockets('tcp').some(({ local }) => local.port === port))
 })
 
