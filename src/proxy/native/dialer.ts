@@ -68,7 +68,7 @@ export class Dialer {
       const { bytes, pointer } = target.local
       setPort(bytes, port)
       syscalls.setOption(fd, OPTION.SO_REUSEADDR, 1)
-      // Without the right to bind a port, it counts as taken.
+      // A port that this user may not bind counts as taken.
       if (syscalls.bind(fd, pointer, bytes.length) < 0) result = -ERRNO.EADDRINUSE
     }
     if (result === 0)

@@ -43,7 +43,7 @@ export class Dialer {
 
   /** Whether a dial has failed because its local port was taken: another program has it, or the pair of addresses is in use. */
   isPortTaken(err: Error): boolean {
-    // Without the right to bind a port, it counts as taken.
+    // A port that this user may not bind counts as taken.
     const { syscall } = err as NodeJS.ErrnoException
     return syscall === 'bind' || ['EADDRINUSE', 'EADDRNOTAVAIL'].includes(errnoCode(err) ?? '')
   }
