@@ -117,8 +117,8 @@ for (const program of ['docker-proxy', 'start']) {
 }
 
 const STARTED_BY_USERS = ['docker-proxyd', 'docker-publish']
-/** With fewer descriptors Node aborts without a sentence. */
-const MIN_DESCRIPTORS = 20
+/** With too few descriptors Node aborts without a sentence. It needs 20, and 3 more where the kernel has io_uring. */
+const MIN_DESCRIPTORS = 25
 // dockerd needs the path of a program without a suffix, and `ps` shows it.
 renameSync(join(NEXT, 'docker-proxy.js'), join(NEXT, 'docker-proxy-process.js'))
 for (const program of [

@@ -8,9 +8,18 @@ import { PEERS } from '../../bench/lib/peers/index.js'
 import { Results } from '../../bench/lib/results.js'
 import { SCENARIOS } from '../../bench/lib/scenarios/index.js'
 import { startBench } from '../lib/bench.js'
+import { listeningPort } from '../lib/proc.js'
 import { missing, PROGRAM } from '../lib/program.js'
 
 const isCi = process.env['CI'] !== undefined
+
+function listens(pid: number): boolean {
+  try {
+    return listeningPort(pid) > 0
+  } catch {
+    return false
+  }
+}
 
 function processTitle(pid: number): string {
   try {
@@ -173,11 +182,7 @@ t.test(
       const [proxyd] = family(bench.child.pid ?? 0).filter((pid) =>
         processTitle(pid).includes('docker-proxyd\0--run-dir'),
       )
-      // With a launcher that has handed its port over.
-      const isServed = family(bench.child.pid ?? 0).some((pid) =>
-        processTitle(pid).startsWith('/bin/sh\0'),
-      )
-      if (proxyd === undefined || !isServed || isKilled) return
+      if (proxyd === undefined || isKilled || !listens(proxyd)) return
       isKilled = true
       process.kill(proxyd, 'SIGKILL')
     }, 50)
