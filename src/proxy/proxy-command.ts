@@ -5,8 +5,8 @@ import { parseFlags, type Flags } from './flags.js'
 export const PROXY_NAME = 'docker-proxy'
 /** Programs that serve the ports of launchers. */
 const PROXYD_NAMES = ['docker-proxyd', 'docker-publish']
-/** Where the program may stand in a command line: first, behind an interpreter, or behind `busybox ash`. */
-const PLACES = [0, 1, 2]
+/** What may stand before a program that is a script. Any other program before it, as in `timeout 9 docker-proxy`, runs it as a process of its own. */
+const INTERPRETERS = ['sh', 'ash', 'dash', 'bash', 'busybox', 'node']
 
 /** The command line of a docker-proxy. */
 export interface ProxyCommand {
@@ -37,12 +37,16 @@ export function proxyFlags(command: readonly string[]): Flags | undefined {
 
 /** Whether a command line is that of a docker-proxyd, or of a daemon that may be one. */
 export function isProxydCommand(command: readonly string[]): boolean {
-  return PLACES.some((at) => PROXYD_NAMES.includes(basename(command[at] ?? '')))
+  return PROXYD_NAMES.includes(basename(command[programPlace(command)] ?? ''))
 }
 
 function findProgram(words: readonly string[]): ProxyCommand | undefined {
-  const place = PLACES.find((at) => basename(words[at] ?? '') === PROXY_NAME)
-  if (place === undefined) return undefined
-  const [path = PROXY_NAME, ...args] = words.slice(place)
-  return { path, args }
+  const [path, ...args] = words.slice(programPlace(words))
+  return path !== undefined && basename(path) === PROXY_NAME ? { path, args } : undefined
+}
+
+/** Where the program stands in a command line, behind its interpreters. */
+function programPlace(words: readonly string[]): number {
+  const place = words.findIndex((word) => !INTERPRETERS.includes(basename(word)))
+  return place === -1 ? words.length : place
 }

@@ -40,6 +40,8 @@ t.test('other processes are not', async (t) => {
     ['nginx'],
     ['/usr/bin/docker-proxyd', ...FLAGS],
     ['vi', '-c', 'x', '/usr/bin/docker-proxy'],
+    ['timeout', '9', '/usr/bin/docker-proxy', ...FLAGS],
+    ['nohup', '/usr/bin/docker-proxy', ...FLAGS],
     ['node', '/opt/docker-proxy-process', ...FLAGS],
   ]) {
     t.equal(parseProxyCommand(command), undefined, command.join(' '))

@@ -12,6 +12,8 @@ interface Args extends ClientArgs {
   format: string
 }
 
+type ListedPort = Pick<DockerPortView, 'protocol' | 'hostIp' | 'hostPort'>
+
 const EXAMPLE = '{{.name}}'
 
 export const inspectCommand: CommandModule<object, Args> = {
@@ -23,10 +25,10 @@ export const inspectCommand: CommandModule<object, Args> = {
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'publications, or ports of dockerd as 0.0.0.0:8080/tcp',
+        describe: 'publications, or ports as 0.0.0.0:8080/tcp, those of dockerd too',
       })
       .example('$0 inspect web_svr01', 'ports, proxies, restarts, connections')
-      .example('$0 inspect 0.0.0.0:8080/tcp', 'a port of dockerd'),
+      .example('$0 inspect 0.0.0.0:8080/tcp', 'the publication of a port, or a port of dockerd'),
   handler: async (args) => {
     const client = openClient(args)
     const found = await Promise.all(args.names.map((name) => find(client, name, args.$0)))
@@ -38,7 +40,7 @@ export const inspectCommand: CommandModule<object, Args> = {
   },
 }
 
-/** Finds a publication, else a port of dockerd. */
+/** Finds a publication by its name or one of its ports, else a port of dockerd. */
 async function find(
   client: Client,
   name: string,
@@ -48,12 +50,15 @@ async function find(
     return await client.get(name)
   } catch (err) {
     if (!(err instanceof Refusal && err.code === 'no-such-publication')) throw err
+    const isNamed = (port: ListedPort): boolean => [nameOf(port), addressOf(port)].includes(name)
+    const publication = (await client.list()).find(({ ports }) => ports.some(isNamed))
+    if (publication) return publication
     const ports = await client.dockerPorts().catch((noAnswer: unknown) => {
       throw noAnswer instanceof Refusal
         ? new Refusal(err.code, `${err.message}; ${noAnswer.message}`)
         : noAnswer
     })
-    const port = ports.find((each) => [nameOf(each), addressOf(each)].includes(name))
+    const port = ports.find(isNamed)
     if (port) return port
     if (ports.length === 0) throw err
     const hint = `it is not a port of dockerd either: ${program} ls --all lists them`
@@ -62,10 +67,10 @@ async function find(
 }
 
 /** Without a protocol, TCP is meant. */
-function addressOf({ hostIp, hostPort, protocol }: DockerPortView): string | undefined {
+function addressOf({ hostIp, hostPort, protocol }: ListedPort): string | undefined {
   return protocol === 'tcp' ? joinHostPort(hostIp, hostPort) : undefined
 }
 
-function nameOf({ hostIp, hostPort, protocol }: DockerPortView): string {
+function nameOf({ hostIp, hostPort, protocol }: ListedPort): string {
   return formatHostPort({ protocol, ip: hostIp, port: hostPort })
 }

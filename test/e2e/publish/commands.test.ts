@@ -97,6 +97,10 @@ t.test('valid hosts, and how they are displayed', async (t) => {
         { hostIp: '::' },
       ],
     })
+    for (const name of [`0.0.0.0:${port}`, `[::]:${port}/tcp`]) {
+      const [byPort] = JSON.parse((await daemon.cli('inspect', name)).stdout) as [object]
+      t.match(byPort, { name: 'web_svr01' }, name)
+    }
   })
 
   t.test('a second publication on the port is refused, and the holder is named', async (t) => {
