@@ -13,7 +13,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import console from 'node:console'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -134,11 +134,14 @@ for (const program of [
 }
 for (const script of [
   'src/proxyd/docker-proxy.sh',
+  'src/proxyd/docker-proxyd-start.sh',
   'src/supervisor/docker-publish-shim',
   'src/cli/docker-publish-watchdog',
 ]) {
   const path = join(NEXT, basename(script, '.sh'))
   const text = readFileSync(script, 'utf8')
+    // A script that reads another one would be slower, and a copy of it elsewhere would not find that.
+    .replace(/^\. (.*)$/m, (_, part) => readFileSync(join(dirname(script), part), 'utf8'))
     // A copy of the launcher elsewhere finds the program by this path.
     .replace('@FOLDER@', resolve('dist'))
     .replace('@MIN_DESCRIPTORS@', String(MIN_DESCRIPTORS))

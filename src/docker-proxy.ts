@@ -14,7 +14,13 @@ import { brokenListenerMessage, tooFewDescriptors } from './proxy/listen-error.j
 import { logListening, LogObserver } from './proxy/log-observer.js'
 import { PROXY_NAME } from './proxy/proxy-command.js'
 import type { PublishedPort } from './proxy/published-port.js'
-import { ISOLATION_VARIABLE, readIsolation, readSettings, SettingError } from './proxy/settings.js'
+import {
+  checkOnDemand,
+  ISOLATION_VARIABLE,
+  readIsolation,
+  readSettings,
+  SettingError,
+} from './proxy/settings.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { serveOwnStatus } from './status/own-status.js'
@@ -70,6 +76,7 @@ async function publish(flags: Flags): Promise<Published> {
   if (!requested) throw new ListenError('EPROTO', `unsupported protocol ${flags.protocol}`)
   const port = flags.useListenFd ? { ...requested, listenFd: LISTEN_FD } : requested
   const settings = readSettings(process.env)
+  checkOnDemand(process.env)
   if (readIsolation(process.env) === 'shared') throw noProxydError()
   const log = StderrLog.open(PROXY_NAME, settings.logLevel)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)

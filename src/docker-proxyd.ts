@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { writeSync } from 'node:fs'
+import { closeSync, writeSync } from 'node:fs'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
 import { LOG_FORMAT_OPTION } from './cli/log-format-option.js'
@@ -8,13 +8,15 @@ import { parserMessages } from './cli/parser-messages.js'
 import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoCode, errnoReason } from './linux/errno.js'
 import { ignoreHangup, ignoreSignals, stopSignal } from './linux/signals.js'
+import { FolderInUseError } from './linux/folder-lock.js'
 import { notifySystemd, startSystemdWatchdog } from './linux/systemd.js'
 import { type Log, type LogFormat } from './log/log.js'
 import { StderrLog } from './log/stderr-log.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { keepYoungGenerationSmall } from './memory/heap.js'
 import { MAX_THREADS } from './proxy/descriptor-shares.js'
-import { parseWorkers, readSettings, SettingError } from './proxy/settings.js'
+import { STATUS_FAILED, STATUS_FD, STATUS_READY } from './proxy/inherited-descriptors.js'
+import { parseWorkers, readIdleSeconds, readSettings, SettingError } from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
 import { versionLine } from './version.js'
@@ -29,6 +31,8 @@ interface Options {
   readonly 'run-dir': string | undefined
   readonly workers: string | undefined
   readonly replace: boolean
+  readonly 'on-demand': boolean
+  readonly after: number | undefined
   readonly 'log-format': LogFormat | undefined
 }
 
@@ -55,6 +59,13 @@ function parseOptions(): Options {
       default: false,
       describe: 'take over from the running docker-proxyd, which ends with its last connection',
     })
+    .option('on-demand', {
+      type: 'boolean',
+      default: false,
+      describe:
+        'start as docker-proxies do that find none: make way for another one, end when there is no port [DOCKER_PROXY_IDLE_SECONDS]',
+    })
+    .option('after', { type: 'number', hidden: true })
     .option('log-format', LOG_FORMAT_OPTION)
     .parserConfiguration({ 'duplicate-arguments-array': false })
     .strict()
@@ -75,8 +86,23 @@ function parseOptions(): Options {
 
 function fail(exitCode: number, reason: string): never {
   openStderrSink()?.write(`${NAME}: ${reason}\n`)
+  tellStarter(`${STATUS_FAILED}${reason}`)
   process.exit(exitCode)
 }
+
+/** Tells the launcher that has started this process, as a docker-proxy tells dockerd. */
+function tellStarter(status: string): void {
+  if (!isStartedByLauncher) return
+  isStartedByLauncher = false
+  try {
+    writeSync(STATUS_FD, status)
+    closeSync(STATUS_FD)
+  } catch {
+    // It has ended, or a predecessor has started this process.
+  }
+}
+
+let isStartedByLauncher = false
 
 async function main(): Promise<void> {
   ignoreSignals()
@@ -84,6 +110,7 @@ async function main(): Promise<void> {
   let isReady = false
   // Before this process is ready there is nothing to take over.
   process.on('SIGUSR2', () => isReady && startSuccessor(log))
+  isStartedByLauncher = process.argv.includes('--on-demand') && !process.argv.includes('--replace')
   const options = parseOptions()
   const runDir = options['run-dir']
   if (runDir === undefined) {
@@ -99,7 +126,21 @@ async function main(): Promise<void> {
   ignoreHangup(() =>
     log.info('SIGHUP is ignored: SIGUSR2 starts a successor, which reads the settings'),
   )
-  const proxyd = await openProxyd(runDir, settings, log, options)
+  const isOnDemand = options['on-demand']
+  const idleMs = readIdleSeconds(process.env) * 1000
+  const proxyd = await openProxyd(runDir, settings, log, {
+    replace: options.replace,
+    isOnDemand,
+  }).catch((err: unknown) => {
+    if (!isStartedByLauncher || !(err instanceof FolderInUseError)) throw err
+    return undefined
+  })
+  if (!proxyd) return tellStarter(STATUS_READY) // Another one serves the launcher.
+  if (isOnDemand) {
+    if (options.after === undefined) log.info('Started by a docker-proxy')
+    else log.warn(`docker-proxyd ${options.after} has ended: its ports are served again`)
+    tellStarter(STATUS_READY)
+  }
   printReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
   try {
     notifySystemd(`MAINPID=${process.pid}\nREADY=1`)
@@ -108,14 +149,15 @@ async function main(): Promise<void> {
   }
   startSystemdWatchdog(() => proxyd.isOpen)
   isReady = true
-  const signal = await Promise.race([stop, proxyd.replaced])
+  const idle = isOnDemand ? [proxyd.untilIdle(idleMs)] : []
+  const signal = await Promise.race([stop, proxyd.replaced, ...idle])
+  const ports = proxyd.ports().length
   if (signal) {
-    log.info('Stopped: its docker-proxies wait for the next docker-proxyd', {
-      signal,
-      ports: proxyd.ports().length,
-    })
-    await proxyd.close()
+    log.info('Stopped: its docker-proxies wait for the next docker-proxyd', { signal, ports })
+  } else if (proxyd.isOpen) {
+    log.info(`Ended: it had no port for ${idleMs / 1000} s`)
   }
+  if (signal ?? proxyd.isOpen) await proxyd.close()
   await log.flush()
   process.exit()
 }

@@ -10,7 +10,8 @@ import { once } from 'node:events'
 const END_MS = 10_000
 
 /** About as small as dockerd's environment under systemd: the user's own environment must not cost time or memory here. */
-const ENVIRONMENT = { PATH: process.env['PATH'] }
+/** A docker-proxyd is among the peers that are measured, or does not run. */
+const ENVIRONMENT = { PATH: process.env['PATH'], DOCKER_PROXY_ON_DEMAND: 'no' }
 
 /** The running processes, and the signal that ends each. */
 const children = new Map<ChildProcess, NodeJS.Signals>()

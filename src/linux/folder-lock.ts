@@ -5,6 +5,11 @@ import { makeFolder } from './make-folder.js'
 
 const WRITABLE_BY_OTHERS = 0o022
 
+/** Another process uses the folder. The message is a sentence for the user. */
+export class FolderInUseError extends Error {
+  override readonly name = 'FolderInUseError'
+}
+
 /** A folder that only this process uses. */
 export interface FolderLock {
   /** The descriptor that holds the lock. A process with a copy of it holds the lock as well. */
@@ -18,7 +23,7 @@ export interface FolderLock {
  *
  * @param owner the kind of process that uses such a folder, for the error message
  * @param flag the command-line option that names another folder
- * @throws Error with a sentence for the user if another process has locked it, it can't be used, or other users could replace its files
+ * @throws FolderInUseError; Error with a sentence for the user if it can't be used, or other users could replace its files
  */
 export function lockFolder(folder: string, owner: string, flag: string): FolderLock {
   let fd: number
@@ -39,7 +44,9 @@ export function lockFolder(folder: string, owner: string, flag: string): FolderL
     const reason = whyUnsafe(fd, flag)
     if (reason !== undefined) throw new Error(`can't use the folder ${folder}: ${reason}`)
     if (requireCheckedSyscalls().lockFile(fd)) return { fd, unlock: () => closeSync(fd) }
-    throw new Error(`another ${owner} uses ${folder}: stop it, or name another folder with ${flag}`)
+    throw new FolderInUseError(
+      `another ${owner} uses ${folder}: stop it, or name another folder with ${flag}`,
+    )
   } catch (err) {
     closeSync(fd)
     throw err

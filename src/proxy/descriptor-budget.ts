@@ -6,6 +6,8 @@ import { engineDescriptors } from './descriptor-shares.js'
 const RESERVED_DESCRIPTORS = 16
 /** A relay has two sockets. */
 const DESCRIPTORS_PER_RELAY = 2
+/** A port has its socket, one for its launcher, and one for the replies to it, counted in relays. */
+const RELAYS_PER_PORT = 3 / 2
 /** A flow has one socket, counted in relays. */
 const RELAYS_PER_FLOW = 1 / 2
 /** With a higher limit there is room for connections at every start, descriptors. */
@@ -98,19 +100,19 @@ export class DescriptorBudget {
   /** Whether one more port would leave room for connections. */
   get hasRoomForPort(): boolean {
     const rest = Math.max(LEAST_CONNECTIONS, this.capacity * SHARE_OF_CONNECTIONS)
-    return !this.isExhausted && this.#ports + 1 + rest <= this.capacity
+    return !this.isExhausted && (this.#ports + 1) * RELAYS_PER_PORT + rest <= this.capacity
   }
 
-  /** Counts a port in, which needs as many descriptors as a relay: its socket, and one for its launcher. */
+  /** Counts a port in. */
   acquirePort(): void {
     this.#ports++
-    this.acquire()
+    this.acquire(RELAYS_PER_PORT)
   }
 
   /** Counts a port out. */
   releasePort(): void {
     this.#ports--
-    this.release()
+    this.release(RELAYS_PER_PORT)
   }
 
   /**

@@ -11,6 +11,11 @@ type EngineChoice = (typeof ENGINES)[number]
 const ISOLATIONS = ['auto', 'process', 'shared'] as const
 type IsolationSetting = (typeof ISOLATIONS)[number]
 export const ISOLATION_VARIABLE = 'DOCKER_PROXY_ISOLATION'
+const ON_DEMAND_VARIABLE = 'DOCKER_PROXY_ON_DEMAND'
+const IDLE_VARIABLE = 'DOCKER_PROXY_IDLE_SECONDS'
+/** Time that a docker-proxyd started by launchers lives without ports, seconds. */
+const DEFAULT_IDLE = 60
+const MAX_IDLE = 1_000_000
 
 /** Settings beyond dockerd's flags, from the environment or the settings file. */
 export interface Settings {
@@ -28,6 +33,27 @@ export interface Settings {
 export function readIsolation(env: NodeJS.ProcessEnv): IsolationSetting {
   const text = env[ISOLATION_VARIABLE]
   return text ? oneOf(ISOLATIONS, text, ISOLATION_VARIABLE) : 'auto'
+}
+
+/**
+ * Checks the settings of launchers: whether they start a docker-proxyd, `yes` or `no`, and how long it then lives without ports.
+ * @throws SettingError
+ */
+export function checkOnDemand(env: NodeJS.ProcessEnv): void {
+  const text = env[ON_DEMAND_VARIABLE]
+  if (text) oneOf(['yes', 'no'], text, ON_DEMAND_VARIABLE)
+  readIdleSeconds(env)
+}
+
+/** How long a docker-proxyd that launchers have started lives without ports, seconds. @throws SettingError */
+export function readIdleSeconds(env: NodeJS.ProcessEnv): number {
+  const text = env[IDLE_VARIABLE]
+  if (!text) return DEFAULT_IDLE
+  const seconds = /^\d+$/.test(text) ? Number(text) : NaN
+  if (seconds <= MAX_IDLE) return seconds
+  throw new SettingError(
+    `invalid setting ${JSON.stringify(text)} for ${IDLE_VARIABLE}: expected seconds, 0 to ${MAX_IDLE}`,
+  )
 }
 
 /** An invalid setting. The message names the setting, its source, and what is expected. */
@@ -67,7 +93,7 @@ export const SETTING_VARIABLES = [
 const PREFIX = 'DOCKER_PROXY_'
 /** Variables for users. */
 const DOCUMENTED_VARIABLES = [
-  ISOLATION_VARIABLE,
+  ...[ISOLATION_VARIABLE, ON_DEMAND_VARIABLE, IDLE_VARIABLE],
   ...SETTING_VARIABLES,
   ...['DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_STATUS_SOCKET'],
 ]

@@ -19,10 +19,8 @@ become() {
   limit=$(ulimit -n)
   [ "$limit" = unlimited ] || [ "$limit" -ge @MIN_DESCRIPTORS@ ] ||
     refuse "docker-proxy: too many open files: the limit is $limit; raise it, for example with ulimit -n 1024"
-  path=$(readlink -f "$0")
-  program=${path%/*}/docker-proxy-process
-  # A copy of this script has no program beside it.
-  [ -e "$program" ] || program='@FOLDER@/docker-proxy-process'
+  find_folder
+  program=$folder/docker-proxy-process
   [ -e "$program" ] ||
     refuse "docker-proxy has been moved away from $program: install it again, or link to it"
   DOCKER_PROXY_COMMAND=$0
@@ -35,20 +33,54 @@ become() {
   exec "$program" "$@" 7>&- 9>&-
 }
 
-# Whether a docker-proxyd of this user has this control pipe open: the file that names it may be a leftover. Other users may have made the
-# folder, or put files into it, so the owner of each is checked. A link leads wherever its maker wants.
-is_served() {
-  [ -O "$run" ] && { [ -n "$DOCKER_PROXY_RUN_DIR" ] || [ ! -L "$run" ]; } && [ -O "$run/server" ] && [ -O "$1" ] && [ -p "$1" ] &&
-    { read -r host_pid host_fd <"$run/server"; } 2>/dev/null && [ -O "/proc/$host_pid" ] &&
-    [ "/proc/$host_pid/fd/$host_fd" -ef "$1" ]
+. is-served.sh
+
+# The folder of the programs. A copy of this script has none beside it.
+find_folder() {
+  path=$(readlink -f "$0")
+  folder=${path%/*}
+  [ -e "$folder/docker-proxy-process" ] || folder='@FOLDER@'
+}
+
+# Starts a docker-proxyd, or waits until another launcher has started it. Only a parent that reads the status, as dockerd does, gets one.
+start_proxyd() {
+  [ -z "$DOCKER_PROXY_ON_DEMAND" ] || [ "$DOCKER_PROXY_ON_DEMAND" = yes ] || return 1
+  [ -e "/proc/$$/fd/3" ] && [ "${0##*/}" = docker-proxy ] || return 1
+  find_folder
+  "$folder/docker-proxyd-start" "$run" 3>&- 4>&- && is_served "$run/control"
+}
+
+# read has ended: there was a signal, or docker-proxyd has ended and its end of the pipe is closed. The next docker-proxyd replies to all
+# launchers. If there is none yet, one launcher starts it.
+look_for_server() {
+  [ -n "$server" ] || return
+  next=
+  is_served "/proc/$$/fd/9" && next=$host_pid
+  [ "$next" != "$server" ] || return
+  # This end is a writing end as well, so that read waits.
+  exec 7<>"/proc/$$/fd/7"
+  set -C
+  [ -z "$next" ] && { echo >"$run/after.$server"; } 2>/dev/null && find_folder &&
+    ("$folder/docker-proxyd-start" "$run" "$server" 4>&- 7>&- 9>&- &)
+  set +C
+  server=
+}
+
+# docker-proxyd keeps the other end of the pipe open as long as it lives.
+watch_server() {
+  [ "$1" = watch ] && [ "$DOCKER_PROXY_ON_DEMAND" != no ] && is_served "/proc/$$/fd/9" || return
+  server=$host_pid
+  exec 7<"/proc/$$/fd/7"
 }
 
 ending=
+server=
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
 # Users other than root have their own folder.
 [ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -O "$run" ] || run=$XDG_RUNTIME_DIR/docker-proxy
 case $DOCKER_PROXY_ISOLATION in
-'' | auto | shared) is_served "$run/control" || become "$@" ;;
+'' | auto) is_served "$run/control" || start_proxyd || become "$@" ;;
+shared) is_served "$run/control" || become "$@" ;;
 # Any other value is refused by the program.
 *) become "$@" ;;
 esac
@@ -79,10 +111,14 @@ trap '' PIPE
 # The leading line feed ends a line that another writer may have left incomplete.
 printf '\nstart %s\n' $$ >&9
 while :; do
-  read -r answer code reason <&7 || continue
+  read -r answer code reason <&7 || {
+    look_for_server
+    continue
+  }
   case $answer in
   told)
     exec 3>&-
+    watch_server $code
     ${ending:+kill -TERM $$}
     ;;
   ready)
@@ -91,6 +127,7 @@ while :; do
     { echo 0 >&3; } 2>/dev/null
     trap "$stop" INT TERM
     exec 3>&-
+    watch_server $code
     ${ending:+kill -TERM $$}
     ;;
   failed)

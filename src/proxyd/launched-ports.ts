@@ -19,7 +19,16 @@ export class LaunchedPorts {
   readonly #ports = new Map<number, LaunchedPort>()
   readonly #queue = new RetryQueue((pid, wasWaiting) => this.#retry(pid, wasWaiting))
 
-  constructor(private readonly context: LaunchedPortContext) {}
+  /** @param onEmptied called when the last launcher has ended */
+  constructor(
+    private readonly context: LaunchedPortContext,
+    private readonly onEmptied: () => void,
+  ) {}
+
+  /** Whether no launcher is served, or waits. */
+  get isEmpty(): boolean {
+    return this.#ports.size === 0 && this.#queue.isEmpty
+  }
 
   /** The statuses of all published ports. */
   statuses(): PortStatus[] {
@@ -156,6 +165,7 @@ export class LaunchedPorts {
   readonly #portEnded = (port: LaunchedPort): void => {
     this.#ports.delete(port.launcher.pid)
     releaseMemorySoon()
+    if (this.isEmpty) this.onEmptied()
   }
 
   /** @param reason logged once */

@@ -57,6 +57,8 @@ export class LauncherGoneError extends NotALauncherError {
 /** A process that has handed its port over, and lives as long as the port. */
 export class Launcher {
   #wakeTimer: NodeJS.Timeout | undefined
+  /** Our end of the pipe of replies, open as long as the port is served: the launcher notices when this process ends. */
+  #replyFd: number | undefined
   #hasListenFd = false
 
   private constructor(
@@ -135,7 +137,7 @@ export class Launcher {
   tellReady(): void {
     // A shell that writes to a full pipe notices no signal. It writes only if this process can't.
     const isTold = !this.isWaitedFor || this.#writeStatus(STATUS_READY)
-    this.#reply(isTold ? 'told' : 'ready')
+    this.#reply(`${isTold ? 'told' : 'ready'}${this.#keepReplyPipe() ? ' watch' : ''}`)
     this.#wakeLater(0)
   }
 
@@ -165,6 +167,8 @@ export class Launcher {
 
   close(): void {
     clearTimeout(this.#wakeTimer)
+    if (this.#replyFd !== undefined) closeSync(this.#replyFd)
+    this.#replyFd = undefined
     closeSync(this.pidfd)
   }
 
@@ -172,7 +176,18 @@ export class Launcher {
   #reply(text: string): boolean {
     clearTimeout(this.#wakeTimer)
     try {
-      this.#write(REPLY_FD, `${text}\n`)
+      if (this.#replyFd === undefined) this.#write(REPLY_FD, `${text}\n`)
+      else writeSync(this.#replyFd, `${text}\n`)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** @returns whether the launcher may rely on the pipe's end */
+  #keepReplyPipe(): boolean {
+    try {
+      this.#replyFd ??= this.#openPipe(REPLY_FD)
       return true
     } catch {
       return false
@@ -221,13 +236,24 @@ export class Launcher {
 
   /** Writes to one of its pipes, without waiting. @throws SystemError */
   #write(pipe: number, text: string): void {
+    const fd = this.#openPipe(pipe)
+    try {
+      writeSync(fd, text)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /** Opens one of its pipes for writing. @throws SystemError */
+  #openPipe(pipe: number): number {
     const fd = openSync(descriptorPath(this.pid, pipe), constants.O_WRONLY | constants.O_NONBLOCK)
     try {
       // Throws if the process has ended: then the number may belong to another one.
       requireCheckedSyscalls().signalProcess(this.pidfd, 0)
-      writeSync(fd, text)
-    } finally {
+      return fd
+    } catch (err) {
       closeSync(fd)
+      throw err
     }
   }
 

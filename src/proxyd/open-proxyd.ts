@@ -1,4 +1,6 @@
 import { unlinkSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { FolderInUseError } from '../linux/folder-lock.js'
 import { NodePoller } from '../linux/sockets/node-poller.js'
 import type { StderrLog } from '../log/stderr-log.js'
 import { releaseMemorySoon } from '../memory/release-memory.js'
@@ -6,20 +8,32 @@ import { Engines } from '../proxy/choose-engine.js'
 import { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Settings } from '../proxy/settings.js'
 import { Proxyd } from './proxyd.js'
-import { RunFolder, statusSocketPath } from './run-folder.js'
-import { takeOver } from './takeover.js'
+import { announcedServer, RunFolder, statusSocketPath } from './run-folder.js'
+import { takeOver, type Takeover } from './takeover.js'
+
+/** Time that a docker-proxyd has from taking a folder until launchers find it, or from their last look until it ends, milliseconds. */
+const CHANGE_MS = 5_000
+/** Time between two looks at a folder that another process is about to serve or leave, milliseconds. */
+const LOOK_MS = 20
+
+export interface ProxydOptions {
+  /** The command-line option that names another folder. */
+  readonly option?: string
+  /** Whether to replace a docker-proxyd that runs there. One that launchers have started is always replaced. */
+  readonly replace?: boolean
+  /** Whether launchers have started this process. */
+  readonly isOnDemand?: boolean
+}
 
 /**
  * Serves the docker-proxies of a run folder from now on.
- * @param option the command-line option that names another folder
- * @param replace whether to replace a docker-proxyd that runs there
- * Rejects with a sentence for the user if the folder can't be used.
+ * Rejects with FolderInUseError, or with a sentence for the user if the folder can't be used.
  */
 export async function openProxyd(
   runDir: string,
   settings: Settings,
   log: StderrLog,
-  { option = '--run-dir', replace = false } = {},
+  options: ProxydOptions = {},
 ): Promise<Proxyd> {
   const engines = new Engines(log)
   // An engine that is not available is reported before anything is taken over.
@@ -30,8 +44,7 @@ export async function openProxyd(
     throw Object.assign(new Error('too many open files'), { code: 'EMFILE' })
   }
   log.debug('Room for ports and connections', { relays: descriptors.capacity })
-  const takeover = replace ? await takeOver(statusSocketPath(runDir)) : undefined
-  const folder = RunFolder.open(runDir, option, takeover?.lock)
+  const { folder, takeover } = await takeFolder(runDir, options)
   const poller = new NodePoller()
   const proxyd = new Proxyd({ settings, engines, poller, folder, descriptors, log })
   try {
@@ -45,6 +58,27 @@ export async function openProxyd(
   if (takeover) log.info('Took over from another docker-proxyd', { predecessor: takeover.pid })
   releaseMemorySoon()
   return proxyd
+}
+
+/** Rejects with FolderInUseError; with a sentence for the user. */
+async function takeFolder(
+  runDir: string,
+  { option = '--run-dir', replace = false, isOnDemand = false }: ProxydOptions,
+): Promise<{ folder: RunFolder; takeover?: Takeover }> {
+  const deadline = Date.now() + CHANGE_MS
+  for (;;) {
+    const replaces = replace || (!isOnDemand && announcedServer(runDir)?.isOnDemand === true)
+    const takeover = replaces ? await takeOver(statusSocketPath(runDir)) : undefined
+    try {
+      const folder = RunFolder.open(runDir, option, isOnDemand, takeover?.lock)
+      return { folder, ...(takeover && { takeover }) }
+    } catch (err) {
+      const server = announcedServer(runDir)
+      const isChanging = server === undefined || (server.isOnDemand && !isOnDemand)
+      if (!(err instanceof FolderInUseError && isChanging && Date.now() < deadline)) throw err
+      await delay(LOOK_MS)
+    }
+  }
 }
 
 function removeSocket(path: string): void {

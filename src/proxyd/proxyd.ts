@@ -37,9 +37,11 @@ export class Proxyd {
   #status: { readonly server: Server; readonly id: FileId } | undefined
   /** The connection of a successor that is taking over. */
   #successor: Socket | undefined
+  #idle: { readonly ms: number; readonly onIdle: () => void } | undefined
+  #idleTimer: NodeJS.Timeout | undefined
 
   constructor(private readonly context: LaunchedPortContext) {
-    this.#ports = new LaunchedPorts(context)
+    this.#ports = new LaunchedPorts(context, () => this.#startIdleTimer())
     const { poller, folder, log } = context
     this.#control = new ControlPipe(poller, folder.control, {
       request: ({ kind, pid }) => {
@@ -96,6 +98,14 @@ export class Proxyd {
     return this.#replaced.promise
   }
 
+  /** Resolves when no launcher has been here for this time. @param ms milliseconds */
+  untilIdle(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#idle = { ms, onIdle: resolve }
+      this.#startIdleTimer()
+    })
+  }
+
   /** Leaves the ports to the next docker-proxyd. Launchers without a reply serve their ports themselves. */
   async close(): Promise<void> {
     const { folder } = this.context
@@ -111,6 +121,18 @@ export class Proxyd {
     this.#turnLaunchersAway()
     await new Promise((resolve) => setTimeout(resolve, LAST_REQUESTS_MS))
     this.#turnLaunchersAway()
+  }
+
+  #startIdleTimer(): void {
+    if (!this.#idle) return
+    const { ms, onIdle } = this.#idle
+    clearTimeout(this.#idleTimer)
+    this.#idleTimer = setTimeout(() => {
+      // A launcher may just have found this process.
+      if (!this.#ports.isEmpty || !this.#isOpen) return
+      if (launchersOf(this.context.folder.controlId).length > 0) this.#startIdleTimer()
+      else onIdle()
+    }, ms)
   }
 
   /** Waits for the end of a takeover that is under way. */

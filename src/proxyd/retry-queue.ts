@@ -10,6 +10,10 @@ export class RetryQueue {
   /** @param retry called for each launcher; the launcher stays in the queue until it is removed */
   constructor(private readonly retry: (pid: number, wasWaiting: boolean) => void) {}
 
+  get isEmpty(): boolean {
+    return this.#wasWaiting.size === 0
+  }
+
   has(pid: number): boolean {
     return this.#wasWaiting.has(pid)
   }

@@ -1,4 +1,12 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
@@ -11,14 +19,31 @@ import { replaceFile } from '../linux/replace-file.js'
 export const CONTROL_NAME = 'control'
 /** The name of the file with the pid of the docker-proxyd that serves the folder. */
 const PID_NAME = 'pid'
-/** The name of the file by which launchers find that process: its pid, and its descriptor of the control pipe. */
+/** The name of the file by which launchers find that process: its pid, its descriptor of the control pipe, and how it was started. */
 const SERVER_NAME = 'server'
+/** In that file: launchers have started it, and it makes way for one that somebody else starts. */
+const ON_DEMAND = 'on-demand'
+/** The launcher that makes the file `after.PID` starts the next docker-proxyd after that one has ended. */
+const ELECTION_NAME = /^after\.\d+$/
 /** The name of the status socket. */
 const SOCKET_NAME = 'socket'
 
 /** The path of the status socket in a run folder. */
 export function statusSocketPath(folder: string): string {
   return join(folder, SOCKET_NAME)
+}
+
+/** The docker-proxyd that launchers find in a run folder. */
+interface Server {
+  readonly pid: number
+  /** Whether launchers have started it. */
+  readonly isOnDemand: boolean
+}
+
+/** @returns undefined if there is none; the file may be a leftover */
+export function announcedServer(folder: string): Server | undefined {
+  const [pid, , mode] = read(join(folder, SERVER_NAME)).trim().split(' ')
+  return pid ? { pid: Number(pid), isOnDemand: mode === ON_DEMAND } : undefined
 }
 
 /** The folder in which launchers find a docker-proxyd. */
@@ -36,29 +61,36 @@ export class RunFolder {
   readonly #lock: FolderLock
   #isClosed = false
 
-  private constructor(folder: string, lock: FolderLock, control: number) {
+  private constructor(
+    private readonly folder: string,
+    lock: FolderLock,
+    control: number,
+    isOnDemand: boolean,
+  ) {
     this.control = control
     this.controlId = fstatSync(control)
     this.socketPath = statusSocketPath(folder)
     this.#pidPath = join(folder, PID_NAME)
     this.#serverPath = join(folder, SERVER_NAME)
-    this.#announcement = `${process.pid} ${control}\n`
+    this.#announcement = `${process.pid} ${control}${isOnDemand ? ` ${ON_DEMAND}` : ''}\n`
     this.#lock = lock
   }
 
   /**
    * Takes a folder for this process alone.
    * @param option the command-line option that names another folder
+   * @param isOnDemand whether launchers have started this process
    * @param lockFd a descriptor that already locks the folder
-   * @throws Error with a sentence for the user
+   * @throws FolderInUseError; Error with a sentence for the user
    */
-  static open(folder: string, option: string, lockFd?: number): RunFolder {
+  static open(folder: string, option: string, isOnDemand: boolean, lockFd?: number): RunFolder {
     const lock: FolderLock =
       lockFd === undefined
         ? lockFolder(folder, 'docker-proxyd', option)
         : { fd: lockFd, unlock: () => closeSync(lockFd) }
     try {
-      return new RunFolder(folder, lock, openControlPipe(join(folder, CONTROL_NAME)))
+      const control = openControlPipe(join(folder, CONTROL_NAME))
+      return new RunFolder(folder, lock, control, isOnDemand)
     } catch (err) {
       lock.unlock()
       throw err
@@ -76,11 +108,13 @@ export class RunFolder {
     // Replaced as a whole, because others may read them at any time.
     write(this.#pidPath, this.#pidText)
     write(this.#serverPath, this.#announcement)
+    // Only now: a launcher that finds neither a docker-proxyd nor the file would start another one.
+    this.#removeElections()
   }
 
   /** The process that launchers find; undefined if there is none. */
   announcedPid(): number | undefined {
-    return Number(/^[1-9]\d*/.exec(read(this.#serverPath))?.[0]) || undefined
+    return announcedServer(this.folder)?.pid
   }
 
   /** Gives the folder back. Files of a successor stay, and so does the FIFO, which launchers have open. May be called again. */
@@ -93,6 +127,13 @@ export class RunFolder {
     }
     if (read(this.#pidPath) === this.#pidText) rmSync(this.#pidPath, { force: true })
     this.#lock.unlock()
+  }
+
+  /** The pid of a docker-proxyd may belong to another one later. */
+  #removeElections(): void {
+    for (const name of readdirSync(this.folder)) {
+      if (ELECTION_NAME.test(name)) rmSync(join(this.folder, name), { force: true })
+    }
   }
 
   get #isAnnounced(): boolean {

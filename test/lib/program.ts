@@ -16,6 +16,9 @@ export const ORIGINAL = '/usr/sbin/docker-proxy'
 
 export const READY = '0\n'
 
+/** A test that wants a docker-proxyd starts it, so that it ends with the test. */
+const NOT_ON_DEMAND = { DOCKER_PROXY_ON_DEMAND: 'no' }
+
 export interface RunOptions {
   program?: string
   /** Environment in addition to PATH. */
@@ -61,7 +64,7 @@ export function run(t: Test, args: readonly string[], options: RunOptions = {}):
   const { program = PROGRAM, env = {}, status = 'pipe', stdout, stderr, listenFd, uid } = options
   const stdio: StdioOptions = ['ignore', stdout ?? 'pipe', stderr ?? 'pipe', status]
   if (listenFd !== undefined) stdio.push(listenFd)
-  const child = spawn(...inCleanEnvironment(program, args, env), {
+  const child = spawn(...inCleanEnvironment(program, args, { ...NOT_ON_DEMAND, ...env }), {
     stdio,
     ...(uid === undefined ? {} : { uid }),
   })

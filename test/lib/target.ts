@@ -136,15 +136,20 @@ export function proxydEach(folder: string): Target {
 }
 
 /** Waits until a docker-proxyd has published the port of a launcher, and returns its number. */
-async function publishedPort(runFolder: string, launcher: number): Promise<number> {
+export async function publishedPort(runFolder: string, launcher: number): Promise<number> {
   let port: number | undefined
   await until(async () => {
-    const { value, connection } = await sendRequest(join(runFolder, 'socket'), 'ports')
-    connection.destroy()
-    port = (value as PortStatus[]).find(({ pid }) => pid === launcher)?.hostPort
+    // A docker-proxyd that launchers start comes later.
+    port = await findPort(runFolder, launcher).catch(() => undefined)
     return port !== undefined
   })
   return port ?? 0
+}
+
+async function findPort(runFolder: string, launcher: number): Promise<number | undefined> {
+  const { value, connection } = await sendRequest(join(runFolder, 'socket'), 'ports')
+  connection.destroy()
+  return (value as PortStatus[]).find(({ pid }) => pid === launcher)?.hostPort
 }
 
 /** The pid of the docker-proxyd with this run folder. */

@@ -1,0 +1,212 @@
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import t, { type Test } from 'tap'
+import { processCommand, processIds } from '../../../src/linux/proc/process.js'
+import { kill, listeningPort } from '../../lib/proc.js'
+import { PROGRAM, proxyFlags, READY, run, stop, type Running } from '../../lib/program.js'
+import { runFolder, startProxyd } from '../../lib/proxyd.js'
+import { assertReleased } from '../../lib/released.js'
+import {
+  dial,
+  exchange,
+  listeningDescriptor,
+  readAll,
+  startEcho,
+  type Backend,
+} from '../../lib/sockets.js'
+import { publishedPort } from '../../lib/target.js'
+import { until } from '../../lib/until.js'
+
+/*
+ * A docker-proxyd that launchers start when they find none.
+ */
+
+/** Runs launchers as dockerd does, with a run folder of their own. What they have started ends with the test. */
+function host(t: Test, settings: NodeJS.ProcessEnv = {}) {
+  const folder = runFolder(t)
+  const env = { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ON_DEMAND: 'yes', ...settings }
+  const servers = (): number[] => processIds().filter((pid) => isServer(pid, folder))
+  t.teardown(async () => {
+    await until(() => {
+      servers().forEach(kill)
+      return servers().length === 0
+    })
+  })
+  const launch = (flags: readonly string[], listenFd?: number): Running =>
+    run(t, flags, { env, ...(listenFd === undefined ? {} : { listenFd }) })
+  return {
+    folder,
+    servers,
+    launch,
+    publish: async (backend: Backend): Promise<Running & { port: number }> => {
+      const launcher = launch(proxyFlags(backend))
+      t.equal(await launcher.status, READY)
+      return { ...launcher, port: await publishedPort(folder, launcher.pid) }
+    },
+    log: (): string => readFileSync(join(folder, 'log'), 'utf8'),
+  }
+}
+
+function isServer(pid: number, folder: string): boolean {
+  const command = processCommand(pid) ?? []
+  return command.includes('--on-demand') && command.includes(folder)
+}
+
+t.test('the first docker-proxy starts it, the next ones find it, and it ends', async (t) => {
+  const echo = await startEcho(t)
+  const { publish, servers, folder, log } = host(t, { DOCKER_PROXY_IDLE_SECONDS: '1' })
+  const first = await publish(echo)
+  const [server] = servers()
+  const second = await publish(echo)
+  t.same(servers(), [server])
+  for (const { port } of [first, second]) t.equal(await exchange(t, port, 'ping'), 'ping')
+  const stat = readFileSync(`/proc/${server}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  t.equal(Number(stat[3]), server, 'it has a session of its own')
+
+  for (const launcher of [first, second]) {
+    t.match(await stop(launcher), { code: 0 })
+    await assertReleased(t, launcher.port)
+  }
+  await until(() => servers().length === 0)
+  t.match(log(), 'Started by a docker-proxy')
+  t.match(log(), 'Ended: it had no port for 1 s')
+  t.notOk(existsSync(join(folder, 'server')))
+
+  const third = await publish(echo)
+  t.equal(await exchange(t, third.port, 'again'), 'again')
+  t.match(await stop(third), { code: 0 })
+})
+
+t.test('many that come at the same moment start one', async (t) => {
+  const echo = await startEcho(t)
+  const { launch, servers, folder } = host(t)
+  const launchers = Array.from({ length: 30 }, () => launch(proxyFlags(echo)))
+  t.same(new Set(await Promise.all(launchers.map(({ status }) => status))), new Set([READY]))
+  t.equal(servers().length, 1)
+  const started = readFileSync(join(folder, 'log'), 'utf8').match(/Started by a docker-proxy/g)
+  t.equal(started?.length, 1)
+  for (const { pid } of launchers) {
+    t.equal(await exchange(t, await publishedPort(folder, pid), 'ping'), 'ping')
+  }
+})
+
+t.test('when it is killed, its launchers start the next one', async (t) => {
+  const echo = await startEcho(t)
+  const { launch, publish, servers, folder, log } = host(t)
+  const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+  const withSocket = launch([...proxyFlags(echo, { port }), '-use-listen-fd'], fd)
+  t.equal(await withSocket.status, READY)
+  const others = await Promise.all(Array.from({ length: 10 }, () => publish(echo)))
+  const [killed] = servers()
+  kill(killed)
+  // Nobody accepts, and nobody refuses.
+  const waiting = await dial(t, port)
+  waiting.end('waited')
+  t.equal(await readAll(waiting), 'waited')
+  for (const launcher of others) {
+    t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'again'), 'again')
+  }
+  t.equal(servers().length, 1)
+  t.not(servers()[0], killed)
+  t.match(log(), `docker-proxyd ${killed} has ended: its ports are served again`)
+  for (const launcher of [withSocket, ...others]) t.match(await stop(launcher), { code: 0 })
+  t.same(
+    readdirSync(folder).filter((name) => name.startsWith('after.')),
+    [],
+  )
+})
+
+t.test('when it is killed again and again, the starts are delayed', async (t) => {
+  const { publish, servers, folder } = host(t)
+  const launcher = await publish(await startEcho(t))
+  const delays: number[] = []
+  for (let i = 0; i < 3; i++) {
+    const [killed] = servers()
+    kill(killed)
+    await until(() => servers().some((pid) => pid !== killed))
+    t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'again'), 'again')
+    delays.push(Number(readFileSync(join(folder, 'restarts'), 'utf8').trim().split(' ')[1]))
+  }
+  t.same(delays, [0, 1, 2])
+  t.match(await stop(launcher), { code: 0 })
+})
+
+t.test('one that somebody starts takes over, and is followed when it ends', async (t) => {
+  const echo = await startEcho(t)
+  const { publish, servers, folder } = host(t)
+  const launcher = await publish(echo)
+  const connection = await dial(t, launcher.port)
+  const proxyd = await startProxyd(t, { folder })
+  connection.end('open before')
+  t.equal(await readAll(connection), 'open before')
+  await until(() => servers().length === 0)
+  t.equal(await exchange(t, launcher.port, 'taken over'), 'taken over')
+  const second = await publish(echo)
+  t.same(servers(), [])
+
+  t.match(await stop(proxyd), { code: 0 })
+  for (const each of [launcher, second]) {
+    t.equal(await exchange(t, await publishedPort(folder, each.pid), 'followed'), 'followed')
+  }
+  t.equal(servers().length, 1)
+})
+
+t.test('where it can not be started, docker-proxy serves its port itself', async (t) => {
+  const echo = await startEcho(t)
+  const folder = t.testdir({ node_modules: t.fixture('symlink', resolve('node_modules')) })
+  const dist = join(folder, 'dist')
+  cpSync(resolve('dist'), dist, { recursive: true })
+  const broken = join(dist, 'docker-proxyd')
+  writeFileSync(broken, '#!/bin/sh\nexit 1\n')
+  chmodSync(broken, 0o755)
+  for (const [name, program, runDir] of [
+    ['no folder can be made', PROGRAM, join(broken, 'run')],
+    ['it does not start', join(dist, 'docker-proxy'), runFolder(t)],
+  ] as const) {
+    const env = { DOCKER_PROXY_RUN_DIR: runDir, DOCKER_PROXY_ON_DEMAND: 'yes' }
+    const alone = run(t, proxyFlags(echo), { program, env })
+    t.equal(await alone.status, READY, name)
+    t.equal(await exchange(t, listeningPort(alone.pid), 'alone'), 'alone', name)
+    t.match(await stop(alone), { code: 0 }, name)
+  }
+})
+
+t.test('without a parent that waits for the status, nothing is started', async (t) => {
+  const { folder } = host(t)
+  const env = { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ON_DEMAND: 'yes' }
+  const alone = run(t, proxyFlags(await startEcho(t)), { env, status: 'ignore' })
+  await until(() => {
+    try {
+      return listeningPort(alone.pid) > 0
+    } catch {
+      return false
+    }
+  })
+  t.same(readdirSync(folder), [])
+  t.match(await stop(alone), { code: 0 })
+})
+
+t.test('settings that are invalid are refused', async (t) => {
+  const { folder } = host(t)
+  const flags = proxyFlags(await startEcho(t))
+  const sometimes = run(t, flags, {
+    env: { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ON_DEMAND: 'sometimes' },
+  })
+  t.equal(
+    await sometimes.status,
+    '1\ninvalid setting "sometimes" for DOCKER_PROXY_ON_DEMAND: use one of yes, no',
+  )
+  t.match(await sometimes.exit, { code: 2 })
+  const soon = run(t, flags, {
+    env: {
+      DOCKER_PROXY_RUN_DIR: folder,
+      DOCKER_PROXY_ON_DEMAND: 'yes',
+      DOCKER_PROXY_IDLE_SECONDS: 'soon',
+    },
+  })
+  t.equal(
+    await soon.status,
+    '1\ninvalid setting "soon" for DOCKER_PROXY_IDLE_SECONDS: expected seconds, 0 to 1000000',
+  )
+  t.match(await soon.exit, { code: 2 })
+})
