@@ -8,7 +8,7 @@ t.test(
       t.throws(() => read({ DOCKER_PROXY_ENGIN: 'native' }), {
         code: 'EBADSETTING',
         message:
-          /^unknown setting DOCKER_PROXY_ENGIN in the environment: expected DOCKER_PROXY_ISOLATION, DOCKER_PROXY_CONFIG, /,
+          /^unknown setting DOCKER_PROXY_ENGIN in the environment: expected DOCKER_PROXY_ISOLATION, DOCKER_PROXY_ON_DEMAND, /,
       })
       t.doesNotThrow(() =>
         read({

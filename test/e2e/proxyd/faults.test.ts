@@ -18,7 +18,7 @@ function limitDescriptors({ pid }: Running, limit: number): void {
 
 t.test('out of descriptors, new ports are refused and existing ones continue', async (t) => {
   const echo = await startEcho(t)
-  const proxyd = await startProxyd(t, { descriptors: 64 })
+  const proxyd = await startProxyd(t, { descriptors: 80 })
   const launchers: (Running & { port: number })[] = []
   let refusal = ''
   while (refusal === '') {
@@ -51,7 +51,7 @@ t.test('without a single descriptor left it goes on, and so do its connections',
   t.equal(await echoed('before'), 'before')
   limitDescriptors(proxyd, 3)
   withdrawn.child.kill('SIGTERM')
-  t.match(await withdrawn.exit, { signal: 'SIGKILL' }, 'the order to end did not reach it')
+  t.match(await withdrawn.exit, { code: 0 }, 'the order to end reaches it')
   t.equal(await echoed('after'), 'after')
   t.equal(proxyd.child.exitCode, null)
   await assertReleased(t, withdrawn.port)

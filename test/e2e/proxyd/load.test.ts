@@ -315,10 +315,11 @@ for (const engine of ['native', 'streams'] as const) {
 
   t.test(`out of descriptors: clients of all ports wait for their turn, ${engine}`, async (t) => {
     const CLIENTS_OF_A_PORT = 3
+    const LIMIT = 712
     const echo = await startEcho(t)
     const env = { DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_WORKERS: '1' }
-    // Two descriptors for each port, and room for some connections.
-    const proxyd = await startProxyd(t, { descriptors: 512, env })
+    // Three descriptors for each port, and room for some connections.
+    const proxyd = await startProxyd(t, { descriptors: LIMIT, env })
     const ports = await publishMany(t, proxyd.folder, echo)
     const isShort = (): boolean =>
       proxyd.lines.some(({ msg }) => String(msg).startsWith('Out of file descriptors'))
@@ -337,7 +338,7 @@ for (const engine of ['native', 'streams'] as const) {
     t.match(await status, /^1\n.*: too many open files$/, 'a new port is refused')
     letEnd()
     t.ok((await Promise.all(answers)).every(Boolean))
-    t.ok(openDescriptors(proxyd.pid) < 512)
+    t.ok(openDescriptors(proxyd.pid) < LIMIT)
     t.notOk(proxyd.lines.some(({ msg }) => String(msg).startsWith("Can't forward")))
     await isUnharmed(t, Load.start(t, ports), ports)
     await endAll(t, proxyd, ports)
