@@ -1,12 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { execaSync } from 'execa'
 import t from 'tap'
+import { processCommand, processIds } from '../../src/linux/proc/process.js'
 import {
   makeDnsImage,
   makeWebImage,
@@ -16,6 +18,7 @@ import {
 } from '../lib/dockerd.js'
 import { startBench } from '../lib/bench.js'
 import { freeRow } from '../lib/free-row.js'
+import { kill } from '../lib/proc.js'
 import { missing, notRoot, PROGRAM, stop } from '../lib/program.js'
 import { startProxyd } from '../lib/proxyd.js'
 import { publish, startDaemon } from '../lib/publish.js'
@@ -33,24 +36,28 @@ const skip =
   notRoot('for dockerd') ||
   otherDockerd()
 
+async function fetchPage(port: number, path = '/', host = '127.0.0.1'): Promise<Buffer> {
+  const request = get({ host, port, path, agent: false })
+  const [response] = (await once(request, 'response')) as [NodeJS.ReadableStream]
+  return buffer(response)
+}
+
+async function isHello(port: number, host?: string): Promise<boolean> {
+  return (await fetchPage(port, '/', host)).toString() === 'hello from a container\n'
+}
+
+/** As isHello, for a container whose server may not listen yet. */
+async function saysHello(port: number): Promise<boolean> {
+  await until(() => isHello(port).catch(() => false))
+  return true
+}
+
 t.test('under a real dockerd', { skip }, async (t) => {
-  const dockerd = await startDockerd(t)
+  const dockerd = await startDockerd(t, { DOCKER_PROXY_ON_DEMAND: 'no' })
   const { docker } = dockerd
   const big = randomBytes(50 * MB)
   await makeWebImage(dockerd, IMAGE, big)
 
-  const fetchPage = async (port: number, path = '/', host = '127.0.0.1'): Promise<Buffer> => {
-    const request = get({ host, port, path, agent: false })
-    const [response] = (await once(request, 'response')) as [NodeJS.ReadableStream]
-    return buffer(response)
-  }
-  const isHello = async (port: number, host?: string): Promise<boolean> =>
-    (await fetchPage(port, '/', host)).toString() === 'hello from a container\n'
-  /** As isHello, for a container whose server may not listen yet. */
-  const saysHello = async (port: number): Promise<boolean> => {
-    await until(() => isHello(port).catch(() => false))
-    return true
-  }
   const refusal = async (...args: string[]): Promise<DockerError> =>
     docker(...args).then(
       () => Promise.reject(new Error('not refused')),
@@ -247,6 +254,33 @@ t.test('under a real dockerd', { skip }, async (t) => {
     const ip = await docker(...['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'web_svr02'])
     await testImage(t, dockerd, { ip, port: 80 }, saysHello)
   })
+})
+
+t.test('under a dockerd with one line in daemon.json', { skip }, async (t) => {
+  const dockerd = await startDockerd(t, { DOCKER_PROXY_IDLE_SECONDS: '1' })
+  const { docker, proxydFolder } = dockerd
+  await makeWebImage(dockerd, IMAGE, Buffer.alloc(0))
+  const servers = (): number[] =>
+    processIds().filter((pid) => {
+      const command = processCommand(pid)
+      return command?.includes('--on-demand') && command.includes(proxydFolder)
+    })
+  const first = freeRow(20)
+  const publish = ['-p', `${first}-${first + 19}:80-99`]
+  await docker('run', '-d', '--name', 'wide', ...publish, IMAGE, ...HTTPD)
+  t.ok(await saysHello(first))
+  const [killed, ...others] = servers()
+  t.same(others, [], 'one docker-proxyd for 40 docker-proxies')
+
+  kill(killed)
+  t.ok(await saysHello(first), 'the next one serves its ports')
+  t.ok(await isHello(first, '::1'))
+  t.equal(servers().length, 1)
+
+  await docker('rm', '-f', 'wide')
+  await t.rejects(isHello(first), { code: 'ECONNREFUSED' })
+  await until(() => servers().length === 0)
+  t.match(readFileSync(join(proxydFolder, 'log'), 'utf8'), 'it had no port for 1 s')
 })
 
 t.test('the benchmark measures docker run', { skip, timeout: 120_000 }, async (t) => {

@@ -44,8 +44,11 @@ export function otherDockerd(): string | false {
   return running !== undefined && `a dockerd runs here (pid ${running}), which this would disturb`
 }
 
-/** Starts dockerd. When the test ends, it is stopped, and its containers, rules and bridge are removed. */
-export async function startDockerd(t: Test): Promise<Dockerd> {
+/**
+ * Starts dockerd. When the test ends, it is stopped, and its containers, rules and bridge are removed.
+ * @param settings environment that dockerd passes on to its proxies
+ */
+export async function startDockerd(t: Test, settings: NodeJS.ProcessEnv): Promise<Dockerd> {
   const prefix = join(tmpdir(), 'dockerd-')
   // A killed test leaves namespaces of containers, which still answer for their addresses.
   unmountAll(prefix)
@@ -68,8 +71,7 @@ export async function startDockerd(t: Test): Promise<Dockerd> {
         ...['-H', `unix://${socket}`, '--pidfile', join(root, 'pid')],
         ...['--config-file', config, '--log-level', 'warn'],
       ],
-      // dockerd passes its environment on to its proxies.
-      { DOCKER_PROXY_RUN_DIR: proxydFolder },
+      { DOCKER_PROXY_RUN_DIR: proxydFolder, ...settings },
     ),
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
