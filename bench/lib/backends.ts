@@ -21,41 +21,30 @@ export function missingBackend(backend: Backend): string | undefined {
 }
 
 /** How to start each backend, and how to check it, or a proxy before it, with one request. */
-const KINDS: Record<Backend, { command(port: number): Command; check(port: number): Command }> = {
+const KINDS: Record<Backend, { command(ip: string, port: number): Command; check: string }> = {
   http: {
-    command: (port) => httpCommand('127.0.0.1', port),
-    check: (port) => checkBy('http', port),
+    command: (ip, port) => [
+      ...(['/usr/sbin/nginx', '-c'] as const),
+      writeScratch(`http-${port}.conf`, httpServer(ip, port)),
+    ],
+    check: 'http',
   },
   bulk: {
-    command: (port) => ['/usr/bin/iperf3', '-s', '-B', '127.0.0.1', '-p', String(port)],
-    check: (port) => checkBy('iperf3', port),
+    command: (ip, port) => ['/usr/bin/iperf3', '-s', '-B', ip, '-p', String(port)],
+    check: 'iperf3',
   },
   udp: {
-    command: (port) => [process.execPath, loadProgram('udp'), 'echo', String(port)],
-    check: (port) => checkBy('udp', port),
+    command: (_, port) => [process.execPath, loadProgram('udp'), 'echo', String(port)],
+    check: 'udp',
   },
   echo: {
-    command: (port) => [process.execPath, loadProgram('fair'), 'backend', String(port)],
-    check: (port) => checkBy('echo', port),
+    command: (_, port) => [process.execPath, loadProgram('fair'), 'backend', String(port)],
+    check: 'echo',
   },
 }
 
-function checkBy(kind: string, port: number, ...host: string[]): Command {
-  return [process.execPath, loadProgram('check'), kind, String(port), ...host]
-}
-
-function httpCommand(ip: string, port: number): Command {
-  return ['/usr/sbin/nginx', '-c', writeScratch(`http-${port}.conf`, httpServer(ip, port))]
-}
-
-/** Starts an HTTP server on an address of a site. */
-export function startHttp(site: Site, ip: string, port: number): ChildProcess {
-  return startChild(site.load(...httpCommand(ip, port)))
-}
-
-/** Waits until an HTTP server answers, or a proxy before it. */
-export async function untilHttp(site: Site, ip: string, port: number): Promise<void> {
-  await output(site.load(...checkBy('http', port, ip)))
+function checkCommand(backend: Backend, ip: string, port: number): Command {
+  return [process.execPath, loadProgram('check'), KINDS[backend].check, String(port), ip]
 }
 
 /** An HTTP server with one worker that answers with one line. */
@@ -104,7 +93,10 @@ export class Backends {
     const abort = (): void => inVain.abort()
     child?.once('exit', abort)
     try {
-      await output(this.site.load(...KINDS[backend].check(port)), { signal: inVain.signal })
+      const { hostIp } = this.site
+      await output(this.site.load(...checkCommand(backend, hostIp, port)), {
+        signal: inVain.signal,
+      })
     } finally {
       child?.off('exit', abort)
     }
@@ -131,9 +123,11 @@ export class Backends {
   }
 
   async #start(backend: Backend, port: number): Promise<{ port: number; child: ChildProcess }> {
-    const child = startChild(this.site.load(...KINDS[backend].command(port)))
+    const { site } = this
+    const child = startChild(site.backend(...KINDS[backend].command(site.containerIp, port)))
     try {
-      await this.check(backend, port, child)
+      // As a proxy connects to it.
+      await output(site.proxy(...checkCommand(backend, site.containerIp, port)))
     } catch (err) {
       const reason = howItEnded(child) ?? (err as Error).message
       await stopChild(child)

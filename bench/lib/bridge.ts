@@ -1,81 +1,98 @@
-import { startHttp, untilHttp } from './backends.js'
-import { output, stopChild, whileRunning } from './child.js'
-import type { Peer } from './peer.js'
-import { openNamespace, type Site } from './site.js'
+import { output, type Command } from './child.js'
+import { openNamespace, siteOf, type Namespace, type Site } from './site.js'
 
 const HOST = '10.9.0.1'
 const CLIENT = '10.9.0.2'
 const GATEWAY = '10.8.0.1'
 const CONTAINER = '10.8.0.2'
-const HTTP_PORT = 80
-const PUBLISHED_PORT = 8080
+
+/** As dockerd's: they also make the kernel track all connections. */
+const RULES = `table ip bench-docker {
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    ip saddr 10.8.0.0/24 oifname != "bridge0" masquerade
+  }
+  chain forward {
+    type filter hook forward priority filter;
+    oifname "bridge0" ct state related,established accept
+    oifname "bridge0" iifname != "bridge0" accept
+    iifname "bridge0" accept
+  }
+}
+`
+
+/** Where the load is: outside, in a network of its own, or on the host itself. */
+export type ClientPlace = 'outside' | 'host'
 
 /**
- * A host with a container behind a bridge, and a client outside:
+ * Makes a host with a container behind a bridge, and a client outside, each in a network namespace:
  *
  *     client ──veth── host ── bridge ──veth── container
+ *
+ * @param congestion the congestion control of all of them; by default the machine's
+ * @throws Error for users other than root
  */
-export interface Bridge {
-  readonly client: Site
-  /** Publishes the container's HTTP server through a peer on the host, as long as the work takes. */
-  publish<T>(peer: Peer, work: (address: { ip: string; port: number }) => Promise<T>): Promise<T>
-  close(): Promise<void>
-}
-
-/** @throws Error for users other than root */
-export async function openBridge(): Promise<Bridge> {
-  const client = await openNamespace()
-  const host = await openNamespace()
-  const container = await openNamespace()
+export async function openBridge(client: ClientPlace, congestion?: string): Promise<Site> {
+  const opened: Namespace[] = []
   const close = async (): Promise<void> => {
-    await Promise.all([client, host, container].map((site) => site.close()))
+    await Promise.all(opened.map((namespace) => namespace.close()))
   }
-  const ip = async (site: Site, ...args: string[]): Promise<void> => {
-    await output(site.load('ip', ...args))
-  }
-  const connect = async (other: typeof host, own: string, theirs: string): Promise<void> => {
-    const netns = String(other.pid)
-    await ip(host, 'link', 'add', own, 'type', 'veth', 'peer', 'name', theirs, 'netns', netns)
-    await ip(host, 'link', 'set', own, 'up')
-    await ip(other, 'link', 'set', theirs, 'up')
+  const open = async (): Promise<Namespace> => {
+    const namespace = await openNamespace()
+    opened.push(namespace)
+    return namespace
   }
   try {
-    await connect(client, 'outside', 'eth0')
-    await connect(container, 'veth0', 'eth0')
+    const [outside, host, container] = [await open(), await open(), await open()]
+    await connect(host, outside, 'outside')
+    await connect(host, container, 'veth0')
     await ip(host, 'link', 'add', 'bridge0', 'type', 'bridge')
     await ip(host, 'link', 'set', 'veth0', 'master', 'bridge0')
     await ip(host, 'link', 'set', 'bridge0', 'up')
     await ip(host, 'addr', 'add', `${HOST}/24`, 'dev', 'outside')
     await ip(host, 'addr', 'add', `${GATEWAY}/24`, 'dev', 'bridge0')
-    await ip(client, 'addr', 'add', `${CLIENT}/24`, 'dev', 'eth0')
+    await ip(outside, 'addr', 'add', `${CLIENT}/24`, 'dev', 'eth0')
     await ip(container, 'addr', 'add', `${CONTAINER}/24`, 'dev', 'eth0')
+    await ip(outside, 'route', 'add', 'default', 'via', HOST)
+    await ip(container, 'route', 'add', 'default', 'via', GATEWAY)
+    await set(host, 'net/ipv4/ip_forward', '1')
+    await output(within(host, 'sh', '-ec', 'printf %s "$1" | /usr/sbin/nft -f -', 'sh', RULES))
+    // Each has its own table of tracked connections, which ended ones must not fill.
+    await set(host, 'net/netfilter/nf_conntrack_tcp_timeout_time_wait', '1')
     // The client must not run out of its own ports.
-    const ports = 'echo "1024 65535" >ip_local_port_range; echo 1 >tcp_tw_reuse'
-    await output(client.load('sh', '-ec', `cd /proc/sys/net/ipv4; ${ports}`))
+    await set(outside, 'net/ipv4/ip_local_port_range', '1024 65535')
+    await set(outside, 'net/ipv4/tcp_tw_reuse', '1')
+    for (const each of congestion === undefined ? [] : opened) {
+      await set(each, 'net/ipv4/tcp_congestion_control', congestion ?? '')
+    }
+    const load = client === 'outside' ? outside : host
+    const before = { proxy: host.prefix, load: load.prefix, backend: container.prefix }
+    return siteOf(before, HOST, CONTAINER, close)
   } catch (err) {
     await close()
     throw err
   }
-  return {
-    client,
-    async publish(peer, work) {
-      const server = startHttp(container, CONTAINER, HTTP_PORT)
-      try {
-        await untilHttp(host, CONTAINER, HTTP_PORT)
-        const forward = { hostIp: HOST, port: PUBLISHED_PORT, containerIp: CONTAINER } as const
-        const proxy = peer.start({ ...forward, protocol: 'tcp', backendPort: HTTP_PORT }, host)
-        try {
-          return await whileRunning(proxy ? [server, proxy] : [server], async () => {
-            await untilHttp(client, HOST, PUBLISHED_PORT)
-            return work({ ip: HOST, port: PUBLISHED_PORT })
-          })
-        } finally {
-          if (proxy) await stopChild(proxy)
-        }
-      } finally {
-        await stopChild(server)
-      }
-    },
-    close,
-  }
+}
+
+function within({ prefix }: Namespace, ...command: Command): Command {
+  const [first = '', ...rest] = [...prefix, ...command]
+  return [first, ...rest]
+}
+
+async function ip(namespace: Namespace, ...args: string[]): Promise<void> {
+  await output(within(namespace, 'ip', ...args))
+}
+
+/** @param setting as its path in /proc/sys */
+async function set(namespace: Namespace, setting: string, value: string): Promise<void> {
+  const script = 'printf %s "$2" >"/proc/sys/$1"'
+  await output(within(namespace, 'sh', '-ec', script, 'sh', setting, value))
+}
+
+/** @param own the host's end of the pair */
+async function connect(host: Namespace, other: Namespace, own: string): Promise<void> {
+  const netns = String(other.pid)
+  await ip(host, 'link', 'add', own, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns)
+  await ip(host, 'link', 'set', own, 'up')
+  await ip(other, 'link', 'set', 'eth0', 'up')
 }

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import yargs from 'yargs'
+import { bridgePath, LOOPBACK, missingBridge, type NetworkPath } from './network-path.js'
 import type { Peer } from './peer.js'
 import { PEERS } from './peers/index.js'
 import { ROOT } from './places.js'
@@ -13,6 +15,9 @@ const MAX_ROUNDS = 1_000
 const MIN_SECONDS = 0.5
 const MAX_SECONDS = 3_600
 
+const PATHS = ['bridge', 'loopback']
+const CLIENTS = ['outside', 'host']
+
 export interface Options {
   readonly scenarios: readonly Scenario[]
   readonly peers: readonly Peer[]
@@ -24,6 +29,7 @@ export interface Options {
   readonly seconds: number
   /** Whether slow scenarios are left out. */
   readonly isQuick: boolean
+  readonly path: NetworkPath
   /** Folder of the results. */
   readonly out: string
 }
@@ -72,13 +78,31 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       coerce: last<string>,
       describe: `of a round of traffic [${THOROUGH.seconds}]`,
     })
+    .option('path', {
+      type: 'string',
+      requiresArg: true,
+      coerce: last<string>,
+      describe: `of the traffic: ${PATHS.join(' or ')} [bridge, where root makes one]`,
+    })
+    .option('client', {
+      type: 'string',
+      requiresArg: true,
+      coerce: last<string>,
+      describe: `where the load is on a bridge: ${CLIENTS.join(' or ')} [outside]`,
+    })
+    .option('congestion', {
+      type: 'string',
+      requiresArg: true,
+      coerce: last<string>,
+      describe: "congestion control on a bridge, for example cubic [this machine's]",
+    })
     .option('out', {
       type: 'string',
       requiresArg: true,
       coerce: last<string>,
       describe: 'folder for results.json and report.html [bench-results]',
     })
-    .check(({ only, peers: chosen, rounds, seconds, out }) => {
+    .check(({ only, peers: chosen, rounds, seconds, path, client, congestion, out }) => {
       // yargs would take any word there for `false`.
       const quick = args.find((arg) => /^--(no-)?quick=(?!true$|false$)/.test(arg))
       if (quick !== undefined) throw new Error(`${quick}: use --quick, or leave it out`)
@@ -86,6 +110,15 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       expectSome('--peers', chosen, peers)
       expectNumber('--rounds', rounds, Number.isInteger, 1, MAX_ROUNDS)
       expectNumber('--seconds', seconds, Number.isFinite, MIN_SECONDS, MAX_SECONDS)
+      expectSome('--path', path === undefined ? path : [path], PATHS)
+      expectSome('--client', client === undefined ? client : [client], CLIENTS)
+      const isBridge = (path ?? defaultPath()) === 'bridge'
+      const needsBridge = client === undefined ? congestion && '--congestion' : '--client'
+      if (needsBridge && !isBridge) throw new Error(`${needsBridge}: it is for --path bridge`)
+      const available = congestionControls()
+      expectSome('--congestion', congestion === undefined ? congestion : [congestion], available)
+      const missing = missingBridge()
+      if (isBridge && missing) throw new Error(`--path bridge: ${missing}`)
       if (out === '') throw new Error('--out "": name a folder')
       return true
     })
@@ -97,6 +130,7 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     .fail((message, err) => refuse(plain(message || err.message)))
     .parseSync()
   const { rounds, seconds } = values.quick ? QUICK : THOROUGH
+  const client = values.client === 'host' ? 'host' : 'outside'
   return {
     scenarios: SCENARIOS.filter(
       ({ name, group }) => values.only?.some((each) => each === name || each === group) ?? true,
@@ -106,12 +140,26 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     insists: values.rounds !== undefined,
     seconds: Number(values.seconds ?? seconds),
     isQuick: values.quick,
+    path:
+      (values.path ?? defaultPath()) === 'bridge'
+        ? bridgePath(client, values.congestion)
+        : LOOPBACK,
     // npm changes to the project's folder first.
     out:
       values.out === undefined
         ? resolve(ROOT, 'bench-results')
         : resolve(process.env['INIT_CWD'] ?? process.cwd(), values.out),
   }
+}
+
+function defaultPath(): string {
+  return missingBridge() === undefined ? 'bridge' : 'loopback'
+}
+
+/** Those that the kernel has loaded. */
+function congestionControls(): string[] {
+  const path = '/proc/sys/net/ipv4/tcp_available_congestion_control'
+  return readFileSync(path, 'utf8').trim().split(' ')
 }
 
 /** If an option is given twice, the last one counts, as in other programs. */

@@ -1,5 +1,6 @@
 import { spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import type { NetworkPath } from './network-path.js'
 import type { Site } from './site.js'
 
 type Protocol = 'tcp' | 'udp'
@@ -7,10 +8,7 @@ type Protocol = 'tcp' | 'udp'
 /** The port that a proxy listens on, and its backend. */
 export interface Forward {
   readonly protocol: Protocol
-  /** By default 127.0.0.1, as `containerIp`. */
-  readonly hostIp?: string
   readonly port: number
-  readonly containerIp?: string
   readonly backendPort: number
 }
 
@@ -42,8 +40,8 @@ export interface Peer {
   readonly serverEnded?: () => string | undefined
   /** Why it can't be measured here, and what to do about it. */
   readonly missing: () => string | undefined
-  /** Where it forwards: this machine, unless it needs a network of its own. */
-  readonly openSite?: () => Promise<Site>
+  /** Where it forwards, if it needs something of its own. @param shared the site of all others, which stays open longer */
+  readonly openSite?: (path: NetworkPath, shared: Site) => Promise<Site>
   /**
    * Starts forwarding.
    * @returns the process; undefined if the kernel forwards

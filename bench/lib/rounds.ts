@@ -2,12 +2,12 @@ import { Backends } from './backends.js'
 import { fullTable } from './connection-tracking.js'
 import { startForTraffic, type Candidate } from './candidate.js'
 import { endAll, howItEnded, stopChild, withinSeconds } from './child.js'
+import { LOOPBACK, type NetworkPath } from './network-path.js'
 import type { Peer } from './peer.js'
 import type { Progress } from './progress.js'
 import type { LeftOut, ScenarioResult } from './results.js'
 import { scenarioResult } from './scenario-result.js'
 import type { Bed, Figures, Scenario } from './scenario.js'
-import { MACHINE } from './site.js'
 
 /** Length of the warm-up relative to a round; at least half a second. */
 const WARM_UP = 0.3
@@ -26,12 +26,19 @@ export interface RoundOptions {
   /** Length of a round, seconds. */
   readonly seconds: number
   readonly isQuick: boolean
+  /** The way of the traffic. */
+  readonly path: NetworkPath
+}
+
+/** What all peers share on a path, and the bed of each. */
+interface Ground {
+  readonly shared: Promise<Pick<Bed, 'site' | 'backends'>>
+  readonly beds: Map<Peer, Promise<Bed>>
 }
 
 /** Measures scenarios, in each round one peer after the other, so that other work on the machine affects all peers. */
 export class Rounds {
-  readonly #beds = new Map<Peer, Promise<Bed>>()
-  readonly #machine = { site: MACHINE, backends: new Backends(MACHINE) }
+  readonly #grounds = new Map<NetworkPath, Ground>()
   #isInterrupted = false
 
   /** @param leftOut receives what could not be measured */
@@ -85,15 +92,15 @@ export class Rounds {
 
   /** Stops the backends, and removes the networks of peers. */
   async close(): Promise<void> {
-    await this.#machine.backends.stop()
-    for (const bed of this.#beds.values()) {
-      await bed.then(closeBed).catch(() => undefined)
+    for (const { shared, beds } of this.#grounds.values()) {
+      const open = [...beds.values(), shared]
+      for (const bed of open) await bed.then(closeBed).catch(() => undefined)
     }
   }
 
   async #prepare(scenario: Scenario, candidate: Candidate): Promise<void> {
     await this.#renewServer(scenario, candidate.peer)
-    const bed = await this.#bedOf(candidate.peer)
+    const bed = await this.#bedOf(scenario, candidate.peer)
     if (scenario.kind === 'traffic') await startForTraffic(scenario, bed, candidate)
     else candidate.run = () => scenario.measure(bed)
   }
@@ -146,31 +153,53 @@ export class Rounds {
   /** Replaces a process before start-up is measured, because it has served others, and one that has ended. */
   async #renewServer(scenario: Scenario, peer: Peer): Promise<void> {
     if (!peer.server || !(scenario.kind === 'start' || peer.serverEnded?.())) return
-    const bed = this.#beds.get(peer)
-    this.#beds.delete(peer)
+    const { beds } = this.#groundOf(scenario)
+    const bed = beds.get(peer)
+    beds.delete(peer)
     if (bed) await closeBed(await bed)
   }
 
   async #renewBackend(scenario: Scenario, { peer }: Candidate): Promise<void> {
     if (scenario.kind !== 'traffic' || this.#isInterrupted) return
-    const { backends } = await this.#bedOf(peer)
+    const { backends } = await this.#bedOf(scenario, peer)
     await backends.renew(scenario.backend)
   }
 
-  /** Each peer keeps its network and backends for all scenarios. */
-  #bedOf(peer: Peer): Promise<Bed> {
+  #groundOf({ isLocal }: Scenario): Ground & { readonly path: NetworkPath } {
+    const path = isLocal ? LOOPBACK : this.options.path
+    let ground = this.#grounds.get(path)
+    if (!ground) {
+      const shared = path.open().then((site) => ({ site, backends: new Backends(site) }))
+      ground = { shared, beds: new Map() }
+      this.#grounds.set(path, ground)
+    }
+    return { ...ground, path }
+  }
+
+  /** Each peer keeps its network and backends for all scenarios on the same path. */
+  #bedOf(scenario: Scenario, peer: Peer): Promise<Bed> {
+    const { path, shared, beds } = this.#groundOf(scenario)
+    let bed = beds.get(peer)
+    if (!bed) {
+      bed = this.#openBed(peer, path, shared)
+      beds.set(peer, bed)
+    }
+    return bed
+  }
+
+  async #openBed(peer: Peer, path: NetworkPath, shared: Ground['shared']): Promise<Bed> {
     const { isQuick, seconds } = this.options
     const leaveOut = (name: string, reason: string): void =>
       void this.leftOut.push({ name, reason })
     const common = { peer, isQuick, seconds, leaveOut }
-    let bed = this.#beds.get(peer)
-    if (!bed) {
-      bed = peer.openSite
-        ? peer.openSite().then((site) => ({ ...common, site, backends: new Backends(site) }))
-        : Promise.resolve({ ...common, ...this.#machine })
-      this.#beds.set(peer, bed)
+    const ground = await shared
+    if (!peer.openSite) {
+      // It is closed with the ground.
+      const site = { ...ground.site, close: () => Promise.resolve() }
+      return { ...common, site, backends: ground.backends }
     }
-    return bed
+    const site = await peer.openSite(path, ground.site)
+    return { ...common, site, backends: new Backends(site) }
   }
 
   /** A process that is started for each round has nothing to warm up, and a short run has no time for it. */
@@ -195,7 +224,7 @@ export class Rounds {
   }
 }
 
-async function closeBed({ backends, site }: Bed): Promise<void> {
+async function closeBed({ backends, site }: Pick<Bed, 'backends' | 'site'>): Promise<void> {
   await backends.stop()
   await site.close()
 }

@@ -39,6 +39,8 @@ interface Common {
   readonly curve?: Curve
   /** Why it can't be run here, and what to do about it. */
   readonly missing: () => string | undefined
+  /** Whether the network makes no difference: it runs on this machine's loopback interface. */
+  readonly isLocal?: true
   /** The peers that it compares, if not all. */
   readonly suits?: (peer: Peer) => boolean
 }

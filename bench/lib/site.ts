@@ -1,49 +1,99 @@
 import { startReady, stopChild, type Command } from './child.js'
 import { allowedCores, divideCores, onCores } from './cores.js'
 
-/** A network in which proxy, load and backends share a loopback interface, and the cores of each. */
+/** The networks of load, proxy and backend, and the cores of each. */
 export interface Site {
-  /** The command that runs a proxy in it. */
+  /** Where a proxy listens, and the load connects. */
+  readonly hostIp: string
+  /** Where a backend listens. */
+  readonly containerIp: string
+  /** The command that runs a proxy. */
   proxy(...command: Command): Command
-  /** The command that runs a backend or a load generator in it. */
+  /** The command that runs a load generator. */
   load(...command: Command): Command
+  /** The command that runs a backend. */
+  backend(...command: Command): Command
   close(): Promise<void>
 }
 
-const cores = divideCores(allowedCores())
+/** What stands before each command. */
+interface Prefixes {
+  readonly proxy: readonly string[]
+  readonly load: readonly string[]
+  readonly backend: readonly string[]
+}
 
-function siteAfter(prefix: readonly string[], close: () => Promise<void>): Site {
-  const within = (own: readonly number[] | undefined, command: Command): Command => {
-    const [first = '', ...rest] = [...prefix, ...onCores(own), ...command]
-    return [first, ...rest]
-  }
+const cores = divideCores(allowedCores())
+const LOOPBACK = '127.0.0.1'
+
+/** By this variable, programs of bench/load learn the address that they connect to, or listen on. */
+export const HOST_VARIABLE = 'BENCH_HOST'
+
+/** A site of several networks. */
+export function siteOf(
+  before: Prefixes,
+  hostIp: string,
+  containerIp: string,
+  close: () => Promise<void>,
+): Site {
   return {
-    proxy: (...command) => within(cores?.proxy, command),
-    load: (...command) => within(cores?.load, command),
+    hostIp,
+    containerIp,
+    proxy: (...command) => after([...before.proxy, ...onCores(cores?.proxy)], command),
+    load: (...command) =>
+      after([...before.load, ...onCores(cores?.load), ...host(hostIp)], command),
+    backend: (...command) =>
+      after([...before.backend, ...onCores(cores?.load), ...host(containerIp)], command),
     close,
   }
 }
 
-/** The network of this machine. */
-export const MACHINE: Site = siteAfter([], () => Promise.resolve())
+function host(ip: string): string[] {
+  return ip === LOOPBACK ? [] : ['env', `${HOST_VARIABLE}=${ip}`]
+}
 
-/** A site with a network namespace of its own. */
-export interface NamespaceSite extends Site {
-  /** A process in the namespace. */
+function after(prefix: readonly string[], command: Command): Command {
+  const [first = '', ...rest] = [...prefix, ...command]
+  return [first, ...rest]
+}
+
+function everywhere(prefix: readonly string[], close: () => Promise<void>): Site {
+  return siteOf({ proxy: prefix, load: prefix, backend: prefix }, LOOPBACK, LOOPBACK, close)
+}
+
+/** The loopback interface of this machine. */
+export const MACHINE: Site = everywhere([], () => Promise.resolve())
+
+/** A network namespace. */
+export interface Namespace {
+  /** A process in it. */
   readonly pid: number
+  /** What stands before a command that runs in it. */
+  readonly prefix: readonly string[]
+  /** Removes it. */
+  readonly close: () => Promise<void>
 }
 
 /**
- * A network namespace with nothing but a loopback interface. Closing removes it.
+ * Makes a network namespace with nothing but a loopback interface.
  * @throws Error for users other than root
  */
-export async function openNamespace(): Promise<NamespaceSite> {
+export async function openNamespace(): Promise<Namespace> {
   const script = 'ip link set lo up && echo ready && read -r end'
   const keeper = await startReady(
     ['unshare', '--net', 'sh', '-c', script],
     'a network namespace can not be made here: run the benchmark as root',
   )
   const { pid = 0 } = keeper
-  const prefix = ['nsenter', `--net=/proc/${pid}/ns/net`, '--']
-  return { ...siteAfter(prefix, () => stopChild(keeper)), pid }
+  return {
+    pid,
+    prefix: ['nsenter', `--net=/proc/${pid}/ns/net`, '--'],
+    close: () => stopChild(keeper),
+  }
+}
+
+/** A loopback interface of its own. @throws Error for users other than root */
+export async function openLoopback(): Promise<Site> {
+  const { prefix, close } = await openNamespace()
+  return everywhere(prefix, close)
 }

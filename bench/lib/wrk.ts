@@ -16,7 +16,7 @@ export function missingWrk(): string | undefined {
 export function busyCommand(site: Site, port: number, connections: number): Command {
   return site.load(
     ...[WRK, '--threads', '1', '--connections', String(connections), '--duration', '3600s'],
-    `http://127.0.0.1:${port}/`,
+    `http://${site.hostIp}:${port}/`,
   )
 }
 
@@ -37,7 +37,7 @@ export async function runWrk(
     // It accepts whole seconds only, and reports what it has done when it is interrupted.
     ...['--duration', `${Math.ceil(seconds) + 1}s`],
     ...(isEach ? ['--header', 'Connection: close'] : []),
-    `http://127.0.0.1:${port}/`,
+    `http://${site.hostIp}:${port}/`,
   )
   const text = await output(command, { interruptAfter: seconds })
   const [, p99 = '', unit = 'us'] = /99%\s+([\d.]+)(us|ms|s)/.exec(text) ?? []

@@ -4,7 +4,7 @@ import { loadMain } from '../lib/load-main.js'
 /*
  * Opens connections without a pause. Each sends a request, and ends first when it has the answer.
  *
- *     client-first HOST PORT SECONDS AT_ONCE     prints {"first": connections/s, "last": …, "failed": connections}
+ *     client-first PORT SECONDS AT_ONCE     prints {"first": connections/s, "last": …, "failed": connections}
  *
  * `first` and `last` are the rates of the first and the last sixth of the time.
  */
@@ -14,8 +14,8 @@ const PARTS = 6
 /** A proxy without a free local port drops connections as fast as they come. */
 const PAUSE_AFTER_FAILURE_MS = 10
 
-const [host = '', ...numbers] = process.argv.slice(2)
-const [port = 0, seconds = 1, atOnce = 1] = numbers.map(Number)
+const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
+const [port = 0, seconds = 1, atOnce = 1] = process.argv.slice(2).map(Number)
 const answered = Array<number>(PARTS).fill(0)
 let failed = 0
 
@@ -23,7 +23,7 @@ let failed = 0
 function exchange(): Promise<boolean> {
   return new Promise((resolve) => {
     let isAnswered = false
-    const socket = connect({ port, host, noDelay: true }, () => socket.write(REQUEST))
+    const socket = connect({ port, host: HOST, noDelay: true }, () => socket.write(REQUEST))
     socket.once('data', () => {
       isAnswered = true
       socket.end()

@@ -12,7 +12,7 @@ import { percentile } from '../lib/statistics.js'
  *     fair client PORT SECONDS     prints {"p50": µs, "p99": µs, "count": messages} of the small messages
  */
 
-const HOST = '127.0.0.1'
+const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const SMALL_CONNECTIONS = 8
 
 const BLOCK = Buffer.alloc(128 * 1024)

@@ -11,7 +11,7 @@ import { loadMain } from '../lib/load-main.js'
  * Each line on stdin is the number of connections to have. The line is printed when they are open.
  */
 
-const HOST = '127.0.0.1'
+const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const WORD = 'x'
 const AT_A_TIME = 100
 /** A message without an answer after this time was not forwarded, milliseconds. */

@@ -8,7 +8,7 @@ import { loadMain } from '../lib/load-main.js'
  *     touch FIRST LAST TIMES
  */
 
-const HOST = '127.0.0.1'
+const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const AT_A_TIME = 50
 const [first = 0, last = 0, times = 1] = process.argv.slice(2).map(Number)
 

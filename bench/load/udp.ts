@@ -13,6 +13,7 @@ import { loadMain } from '../lib/load-main.js'
  *     udp load PORT SECONDS SOCKETS WINDOW     prints {"rate": datagrams/s, "received": …, "lost": …}
  */
 
+const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const SIZE = 512
 const RECEIVE_BUFFER = 4 * 1024 * 1024
 /** If a socket receives nothing for this long, its datagrams under way count as lost, milliseconds. */
@@ -43,7 +44,7 @@ function poller(fds: readonly number[]): (ready: (index: number) => void) => voi
 }
 
 function echo(port: number): never {
-  const fd = openPortSocket({ protocol: 'udp', ip: '127.0.0.1', port })
+  const fd = openPortSocket({ protocol: 'udp', ip: HOST, port })
   calls.setOption(fd, OPTION.SO_RCVBUF, RECEIVE_BUFFER)
   const wait = poller([fd])
   for (;;) {
@@ -60,7 +61,7 @@ function echo(port: number): never {
 
 /** Each socket keeps `window` datagrams under way. */
 function load(port: number, seconds: number, sockets: number, window: number): void {
-  const to = encodeSocketAddress({ ip: '127.0.0.1', port })
+  const to = encodeSocketAddress({ ip: HOST, port })
   const data = Buffer.alloc(SIZE, 'x')
   const dataAddress = addressOf(data)
   const fds = Array.from({ length: sockets }, () => {

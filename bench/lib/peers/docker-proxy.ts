@@ -4,6 +4,7 @@ import { BASES } from '../bases.js'
 import { startChild } from '../child.js'
 import { missingProgram, versionOf, type Forward, type Peer } from '../peer.js'
 import { builtProgram } from '../places.js'
+import type { Site } from '../site.js'
 
 /** Where the packages of Debian, Docker and others install it. */
 const PLACES = [
@@ -14,14 +15,11 @@ const PLACES = [
 const ORIGINAL = process.env['ORIGINAL'] || (PLACES.find(existsSync) ?? PLACES[0])
 const OURS = builtProgram('docker-proxy')
 
-const LOOPBACK = '127.0.0.1'
-
 /** Flags as dockerd passes them. */
-export function flagsOf(forward: Forward): string[] {
-  const { protocol, port, backendPort, hostIp = LOOPBACK, containerIp = LOOPBACK } = forward
+export function flagsOf({ protocol, port, backendPort }: Forward, site: Site): string[] {
   return [
-    ...['-proto', protocol, '-host-ip', hostIp, '-host-port', String(port)],
-    ...['-container-ip', containerIp, '-container-port', String(backendPort)],
+    ...['-proto', protocol, '-host-ip', site.hostIp, '-host-port', String(port)],
+    ...['-container-ip', site.containerIp, '-container-port', String(backendPort)],
   ]
 }
 
@@ -41,7 +39,7 @@ export const original: Peer = {
   version: () => versionOf('dpkg-query', '-W', '-f', '${Version}', packageOf(ORIGINAL)),
   missing: () => missingProgram(ORIGINAL, 'docker.io'),
   underDockerd: () => ({ path: ORIGINAL, env: {} }),
-  start: (forward, site) => startChild(site.proxy(ORIGINAL, ...flagsOf(forward))),
+  start: (forward, site) => startChild(site.proxy(ORIGINAL, ...flagsOf(forward, site))),
 }
 
 function ours(engine: 'native' | 'streams'): Peer {
@@ -54,7 +52,7 @@ function ours(engine: 'native' | 'streams'): Peer {
     version: () => versionOf(OURS, '-version'),
     missing: () => undefined,
     start: (forward, site) =>
-      startChild(site.proxy(OURS, ...flagsOf(forward)), { DOCKER_PROXY_ENGINE: engine }),
+      startChild(site.proxy(OURS, ...flagsOf(forward, site)), { DOCKER_PROXY_ENGINE: engine }),
   }
 }
 

@@ -4,7 +4,8 @@ import { howItEnded, startChild, startReady, stopChild } from '../child.js'
 import { missingProgram, versionOf, type Peer } from '../peer.js'
 import { builtProgram } from '../places.js'
 import { scratchPath } from '../scratch.js'
-import { MACHINE, type Site } from '../site.js'
+import type { NetworkPath } from '../network-path.js'
+import type { Site } from '../site.js'
 import { flagsOf } from './docker-proxy.js'
 
 const PROGRAM = builtProgram('docker-proxyd')
@@ -14,12 +15,12 @@ const LAUNCHER = builtProgram('docker-proxy')
 let server: ChildProcess | undefined
 let folder = ''
 
-/** This machine, with a docker-proxyd. */
-async function openSite(): Promise<Site> {
+/** The site of the others, with a docker-proxyd. */
+async function openSite(_: NetworkPath, shared: Site): Promise<Site> {
   folder = mkdtempSync(scratchPath('proxyd-'))
-  const command = MACHINE.proxy(PROGRAM, '--run-dir', folder)
+  const command = shared.proxy(PROGRAM, '--run-dir', folder)
   const started = (server = await startReady(command, 'docker-proxyd does not start'))
-  return { ...MACHINE, close: () => stopChild(started) }
+  return { ...shared, close: () => stopChild(started) }
 }
 
 /** Without a docker-proxyd a launcher refuses, instead of becoming the program that is measured elsewhere. */
@@ -40,5 +41,6 @@ export const proxyd: Peer = {
   underDockerd: () => ({ path: LAUNCHER, env: environment() }),
   server: () => server?.pid,
   serverEnded: () => server && howItEnded(server),
-  start: (forward, site) => startChild(site.proxy(LAUNCHER, ...flagsOf(forward)), environment()),
+  start: (forward, site) =>
+    startChild(site.proxy(LAUNCHER, ...flagsOf(forward, site)), environment()),
 }

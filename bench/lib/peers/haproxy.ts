@@ -14,7 +14,8 @@ export const haproxy: Peer = {
   protocols: ['tcp'],
   version: () => versionOf(PROGRAM, '-v'),
   missing: () => missingProgram(PROGRAM, 'haproxy'),
-  start({ port, backendPort, hostIp = '127.0.0.1', containerIp = '127.0.0.1' }, site) {
+  start({ port, backendPort }, site) {
+    const { hostIp, containerIp } = site
     const config = `global
   nbthread ${PROXY_CORES}
   maxconn ${MOST_CONNECTIONS}

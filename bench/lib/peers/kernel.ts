@@ -2,7 +2,7 @@ import { release } from 'node:os'
 import { execaSync } from 'execa'
 import { BASES } from '../bases.js'
 import { missingProgram, versionOf, type Peer } from '../peer.js'
-import { openNamespace } from '../site.js'
+import { HOST_VARIABLE, type Site } from '../site.js'
 
 const NFT = '/usr/sbin/nft'
 
@@ -15,13 +15,25 @@ export const direct: Peer = {
   protocols: ['tcp', 'udp'],
   version: () => release(),
   missing: () => undefined,
+  openSite: (_, shared) => Promise.resolve(directSite(shared)),
   start: () => undefined,
+}
+
+/** The load connects to the backend, which the host routes to. */
+function directSite(shared: Site): Site {
+  const { containerIp } = shared
+  return {
+    ...shared,
+    hostIp: containerIp,
+    load: (...command) => shared.load('env', `${HOST_VARIABLE}=${containerIp}`, ...command),
+    close: () => Promise.resolve(),
+  }
 }
 
 /** Forwarding by the kernel, with a rule of nftables, in a network namespace of its own. */
 export const dnat: Peer = {
   name: 'dnat',
-  how: 'a rule of nftables, in a network namespace',
+  how: 'a rule of nftables, as of dockerd, in networks of its own',
   isKernel: true,
   protocols: ['tcp', 'udp'],
   version: () => `${release()}, nftables ${versionOf(NFT, '-v')}`,
@@ -29,13 +41,12 @@ export const dnat: Peer = {
     process.getuid?.() === 0
       ? missingProgram(NFT, 'nftables')
       : 'a network namespace is for root: run the benchmark as root',
-  openSite: openNamespace,
+  openSite: (path) => path.openOwn(),
   start({ protocol, port, backendPort }, site) {
+    const rule = `ip daddr ${site.hostIp} ${protocol} dport ${port} dnat to ${site.containerIp}:${backendPort}`
     const rules = `table ip bench {
-  chain output {
-    type nat hook output priority -100;
-    ip daddr 127.0.0.1 ${protocol} dport ${port} dnat to 127.0.0.1:${backendPort}
-  }
+  chain output { type nat hook output priority -100; ${rule}; }
+  chain prerouting { type nat hook prerouting priority dstnat; ${rule}; }
 }
 `
     const [program, ...args] = site.proxy(NFT, '-f', '-')

@@ -16,10 +16,11 @@ export const nginx: Peer = {
   missing: () =>
     missingProgram(PROGRAM, 'nginx-light') ?? missingProgram(STREAM_MODULE, 'libnginx-mod-stream'),
   start({ protocol, port, backendPort }, site) {
+    const { hostIp, containerIp } = site
     const [listen, perSession] =
       protocol === 'udp'
-        ? [`listen 127.0.0.1:${port} udp reuseport;`, 'proxy_timeout 90s;']
-        : [`listen 127.0.0.1:${port} backlog=4096;`, 'tcp_nodelay on;']
+        ? [`listen ${hostIp}:${port} udp reuseport;`, 'proxy_timeout 90s;']
+        : [`listen ${hostIp}:${port} backlog=4096;`, 'tcp_nodelay on;']
     const config = `${existsSync(STREAM_MODULE) ? `load_module ${STREAM_MODULE};` : ''}
 worker_processes ${PROXY_CORES};
 worker_rlimit_nofile 65536;
@@ -27,7 +28,7 @@ daemon off;
 pid ${scratchPath(`nginx-${port}.pid`)};
 error_log /dev/null;
 events { worker_connections 20000; }
-stream { server { ${listen} ${perSession} proxy_pass 127.0.0.1:${backendPort}; } }
+stream { server { ${listen} ${perSession} proxy_pass ${containerIp}:${backendPort}; } }
 `
     return startChild(site.proxy(PROGRAM, '-c', writeScratch(`nginx-${port}.conf`, config)))
   },

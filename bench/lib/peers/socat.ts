@@ -15,8 +15,8 @@ export const socat: Peer = {
     startChild(
       site.proxy(
         PROGRAM,
-        `TCP4-LISTEN:${port},bind=127.0.0.1,fork,reuseaddr,nodelay,backlog=4096`,
-        `TCP4:127.0.0.1:${backendPort},nodelay`,
+        `TCP4-LISTEN:${port},bind=${site.hostIp},fork,reuseaddr,nodelay,backlog=4096`,
+        `TCP4:${site.containerIp}:${backendPort},nodelay`,
       ),
     ),
 }

@@ -19,6 +19,7 @@ const CONNECTIONS = 4
 const besideApi: Start = {
   kind: 'start',
   name: 'api',
+  isLocal: true,
   title: 'requests through a port of docker-publish daemon --proxyd, beside its API',
   load: `${RATE} HTTP requests a second, alone, and while 4 clients list all ports, check all ports and ask for a holder, without a pause; ${OPEN} connections are open`,
   figures: [
@@ -38,7 +39,10 @@ const besideApi: Start = {
     const port = await freePort()
     const backendPort = await backends.port('http')
     const launcher = startChild(
-      site.proxy(builtProgram('docker-proxy'), ...flagsOf({ protocol: 'tcp', port, backendPort })),
+      site.proxy(
+        builtProgram('docker-proxy'),
+        ...flagsOf({ protocol: 'tcp', port, backendPort }, site),
+      ),
       { DOCKER_PROXY_RUN_DIR: runFolder(daemon.folder), DOCKER_PROXY_ISOLATION: 'shared' },
     )
     try {

@@ -35,7 +35,7 @@ async function transfer(command: Command): Promise<{ bits_per_second: number; by
 
 /** The command that sends data until it is stopped. */
 export function endlessBulk(site: Site, port: number): Command {
-  return site.load(IPERF, '--client', '127.0.0.1', '--port', String(port), '--time', '3600')
+  return site.load(IPERF, '--client', site.hostIp, '--port', String(port), '--time', '3600')
 }
 
 /** @param isReverse whether the data flows from the container */
@@ -54,7 +54,7 @@ function bulk(name: string, streams: number, isReverse: boolean): Traffic {
     suits: hasOwnEngine,
     async measure(port, { site }, seconds) {
       const command = site.load(
-        ...[IPERF, '--json', '--client', '127.0.0.1', '--port', String(port)],
+        ...[IPERF, '--json', '--client', site.hostIp, '--port', String(port)],
         ...['--time', String(Math.ceil(seconds)), '--parallel', String(streams)],
         ...(isReverse ? ['--reverse'] : []),
       )

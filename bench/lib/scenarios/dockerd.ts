@@ -9,6 +9,7 @@ const PORTS = 201
 const dockerRun: Start = {
   kind: 'start',
   name: 'dockerd',
+  isLocal: true,
   title: `docker run with ${PORTS} published ports, and docker rm -f`,
   load: 'one round by default; its own dockerd, most of whose time goes into rules of iptables',
   figures: [

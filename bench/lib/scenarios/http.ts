@@ -33,7 +33,7 @@ function autocannon(isEach: boolean): Load {
       ...['--duration', String(seconds), '--sampleInt', String(Math.min(1, seconds) * 1000)],
       // Its option --reconnectRate does not count the answers after which it reconnects.
       ...(isEach ? ['--headers', 'Connection=close'] : []),
-      `http://127.0.0.1:${port}/`,
+      `http://${site.hostIp}:${port}/`,
     )
     const result = JSON.parse(await output(command)) as {
       requests: { total: number }

@@ -98,6 +98,7 @@ const usedOf = (count: number): string => `used${count}`
 const ports: Start = {
   kind: 'start',
   name: 'ports',
+  isLocal: true,
   title: 'wide ranges of ports',
   load: `one round by default; a process for each port, one after the other, until the last is ready; native by docker-publish; memory of all processes (PSS), also after ${USES} connections through each port`,
   figures: COUNTS.toReversed().flatMap((count) => [

@@ -61,6 +61,7 @@ const STARTS_IN_A_ROUND = 9
 const startUp: Start = {
   kind: 'start',
   name: 'start-up',
+  isLocal: true,
   title: 'a proxy starts',
   load: `from exec until it forwards, the median of ${STARTS_IN_A_ROUND} starts; and what it holds then`,
   figures: [
@@ -101,6 +102,7 @@ const keyOf = (count: number): string => `at${count}`
 const idle: Start = {
   kind: 'start',
   name: 'idle',
+  isLocal: true,
   title: 'idle connections',
   load: `private memory in all, with up to ${CONNECTIONS.at(-1) ?? 0} connections that were used once`,
   figures: [

@@ -1,7 +1,8 @@
 import { missingBackend } from '../backends.js'
-import { openBridge } from '../bridge.js'
+import { stopChild, whileRunning } from '../child.js'
 import { native, original, streams } from '../peers/docker-proxy.js'
 import { haproxy } from '../peers/haproxy.js'
+import { freePorts } from '../ports.js'
 import type { Start } from '../scenario.js'
 import { runLoad } from './messages.js'
 
@@ -13,35 +14,37 @@ const AT_ONCE = 64
 const sustained: Start = {
   kind: 'start',
   name: 'sustained',
-  title: 'new connections to a container over a network, the client ends first',
-  load: `${AT_ONCE} at once for ${SECONDS} s, from another network namespace: the rates of the first and the last 10 s`,
+  title: 'new connections, the client ends first',
+  load: `${AT_ONCE} at once for ${SECONDS} s: the rates of the first and the last 10 s`,
   figures: [
     { key: 'last', title: 'last 10 s', unit: '/s', better: 'more' },
     { key: 'first', title: 'first 10 s', unit: '/s', better: 'more' },
   ],
   isLong: true,
   seconds: (_load, isQuick) => (isQuick ? QUICK_SECONDS : SECONDS) + 2,
-  missing: () =>
-    process.getuid?.() === 0
-      ? missingBackend('http')
-      : 'it makes network namespaces: run it as root',
+  missing: () => missingBackend('http'),
   suits: (peer) => [original, native, streams, haproxy].includes(peer),
-  async measure({ peer, isQuick }) {
-    const bridge = await openBridge()
+  async measure(bed) {
+    const { site, backends, isQuick } = bed
+    const [port = 0] = await freePorts(1)
+    const backendPort = await backends.port('http')
+    const child = bed.peer.start({ protocol: 'tcp', port, backendPort }, site)
+    const children = child ? [child] : []
     try {
-      const { first = NaN, last = NaN } = await bridge.publish(peer, ({ ip, port }) =>
-        runLoad(
-          bridge.client,
+      return await whileRunning(children, async () => {
+        await backends.check('http', port, child)
+        const seconds = isQuick ? QUICK_SECONDS : SECONDS
+        const { first = NaN, last = NaN } = await runLoad(
+          site,
           'client-first',
-          ip,
           port,
-          isQuick ? QUICK_SECONDS : SECONDS,
+          seconds,
           AT_ONCE,
-        ),
-      )
-      return { first, last }
+        )
+        return { first, last }
+      })
     } finally {
-      await bridge.close()
+      await Promise.all(children.map(stopChild))
     }
   },
 }

@@ -28,7 +28,7 @@ async function requestsPerSecond(bed: Bed, workers: number, isEach: boolean): Pr
   )
   const server = await startReady(command, 'docker-proxyd does not start')
   try {
-    const flags = flagsOf({ protocol: 'tcp', port, backendPort })
+    const flags = flagsOf({ protocol: 'tcp', port, backendPort }, site)
     const launcher = startChild(site.proxy(builtProgram('docker-proxy'), ...flags), {
       DOCKER_PROXY_RUN_DIR: folder,
       DOCKER_PROXY_ISOLATION: 'shared',
