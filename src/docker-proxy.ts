@@ -18,12 +18,14 @@ import {
   checkOnDemand,
   ISOLATION_VARIABLE,
   readIsolation,
+  readLogFormat,
   readSettings,
   SettingError,
 } from './proxy/settings.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { serveOwnStatus } from './status/own-status.js'
+import { STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
 import { versionLine } from './version.js'
 
 /*
@@ -49,7 +51,7 @@ async function main(): Promise<void> {
       log.warn(`Can't tell the parent that the port is ready: ${errnoReason(err)}`),
     )
   setProcessName(PROXY_NAME, [path, ...args])
-  logListening(log, port, proxy.address)
+  logListening(log, port, proxy.address, { isReported: STATUS_SOCKET_VARIABLE in process.env })
 
   try {
     await proxy.closed
@@ -78,7 +80,7 @@ async function publish(flags: Flags): Promise<Published> {
   const settings = readSettings(process.env)
   checkOnDemand(process.env)
   if (readIsolation(process.env) === 'shared') throw noProxydError()
-  const log = StderrLog.open(PROXY_NAME, settings.logLevel)
+  const log = StderrLog.open(PROXY_NAME, settings.logLevel, readLogFormat(process.env))
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   if (descriptors.isTooSmall) throw tooFewDescriptors(port)
   const observer = new LogObserver(log, port.protocol)

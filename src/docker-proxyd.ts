@@ -16,7 +16,13 @@ import { openStderrSink } from './log/stderr-sink.js'
 import { keepYoungGenerationSmall } from './memory/heap.js'
 import { MAX_THREADS } from './proxy/descriptor-shares.js'
 import { STATUS_FAILED, STATUS_FD, STATUS_READY } from './proxy/inherited-descriptors.js'
-import { parseWorkers, readIdleSeconds, readSettings, SettingError } from './proxy/settings.js'
+import {
+  parseWorkers,
+  readIdleSeconds,
+  readLogFormat,
+  readSettings,
+  SettingError,
+} from './proxy/settings.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
 import { versionLine } from './version.js'
@@ -122,7 +128,11 @@ async function main(): Promise<void> {
   const settings = readSettings(
     workers === undefined ? process.env : { ...process.env, DOCKER_PROXY_WORKERS: workers },
   )
-  const log = StderrLog.open(NAME, settings.logLevel, options['log-format'])
+  const log = StderrLog.open(
+    NAME,
+    settings.logLevel,
+    options['log-format'] ?? readLogFormat(process.env),
+  )
   ignoreHangup(() =>
     log.info('SIGHUP is ignored: SIGUSR2 starts a successor, which reads the settings'),
   )

@@ -15,7 +15,7 @@ import {
 } from './proxy/inherited-descriptors.js'
 import { brokenListenerMessage, tooFewDescriptors } from './proxy/listen-error.js'
 import { LogObserver } from './proxy/log-observer.js'
-import { readSettings } from './proxy/settings.js'
+import { readLogFormat, readSettings } from './proxy/settings.js'
 import { serveOwnStatus, type OwnPort } from './status/own-status.js'
 import { SHARED_PROGRAM_NAME, type SharedTask } from './supervisor/shared-task.js'
 
@@ -32,7 +32,7 @@ async function main(): Promise<void> {
   void stopSignal().then(() => stop.resolve())
   const { ports } = JSON.parse(readFileSync(0, 'utf8')) as SharedTask
   const settings = readSettings(process.env)
-  const log = StderrLog.open(SHARED_PROGRAM_NAME, settings.logLevel)
+  const log = StderrLog.open(SHARED_PROGRAM_NAME, settings.logLevel, readLogFormat(process.env))
   const engine = openEngine(settings, log)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   const [first] = ports

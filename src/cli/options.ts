@@ -9,7 +9,9 @@ import { PORT_GRAMMAR } from '../ports/port-spec.js'
 import { errnoCode } from '../linux/errno.js'
 import { processCommand, processIds, processStartDate } from '../linux/proc/process.js'
 import { isLoopback } from '../linux/sockets/ip-address.js'
-import { LOG_LEVELS, type LogLevel } from '../log/log.js'
+import { LOG_LEVELS, type LogFormat, type LogLevel } from '../log/log.js'
+import { StderrLog } from '../log/stderr-log.js'
+import { LOG_FORMAT_VARIABLE } from '../proxy/settings.js'
 import { environmentSetting } from './environment.js'
 import { checkTemplate, isTemplate } from './go-template.js'
 import { LOG_FORMAT_OPTION } from './log-format-option.js'
@@ -207,8 +209,21 @@ export function withProxy<T>(yargs: Argv<T>) {
     })
 }
 
+/** Opens the log of a command that starts proxies, which log in the same form. @throws UsageError */
+export function openLog(
+  program: string,
+  args: {
+    readonly 'log-level': LogLevel | undefined
+    readonly 'log-format': LogFormat | undefined
+  },
+): StderrLog {
+  const format = args['log-format']
+  if (format) process.env[LOG_FORMAT_VARIABLE] = format
+  return StderrLog.open(program, args['log-level'] ?? logLevelFromEnvironment(), format)
+}
+
 /** The level of a log without --log-level. @throws UsageError */
-export function logLevelFromEnvironment(): LogLevel {
+function logLevelFromEnvironment(): LogLevel {
   const text = environmentSetting('DOCKER_PUBLISH_LOG_LEVEL')
   if (text === undefined) return 'info'
   const level = LOG_LEVELS.find((each) => each === text)

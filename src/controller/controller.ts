@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { makeFolder } from '../linux/make-folder.js'
 import type { Log } from '../log/log.js'
+import { loopMessage } from '../proxy/loop.js'
 import { Allocator, releasePort, type BoundPort } from '../ports/allocator.js'
 import { checkPorts } from '../ports/check-ports.js'
 import type { Claim, Claims } from '../ports/claims/claims.js'
@@ -172,6 +173,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     )
     const publication = await this.#register(description, bound)
     try {
+      refuseLoops(bound, backend)
       await publication.start(bound)
       this.#complete.add(publication)
       this.#save()
@@ -281,4 +283,12 @@ function hasChoice({ hostPorts }: PortRequest): boolean {
 function lostPort(err: unknown): boolean {
   if (!(err instanceof Refusal && err.cause instanceof ProxyStartError)) return false
   return err.cause.systemCode === 'EADDRINUSE'
+}
+
+/** A docker-proxy that is not ours does not refuse it. @throws RequestError for a port that would forward to itself */
+function refuseLoops(bound: readonly BoundPort[], backend: string): void {
+  for (const { protocol, ip, port, containerPort } of bound) {
+    const message = loopMessage(protocol, { ip, port }, { ip: backend, port: containerPort })
+    if (message !== undefined) throw new RequestError(message)
+  }
 }

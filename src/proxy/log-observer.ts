@@ -88,9 +88,17 @@ export class LogObserver implements ProxyObserver {
 /**
  * Logs that a port is published. Also warns if its container port does not exist.
  * @param address the actual address
+ * @param isReported whether the parent logs it as well
  */
-export function logListening(log: Log, port: PublishedPort, address: SocketAddress): void {
-  log.info(`Proxy listening on ${formatRoute(port, address)}`)
+export function logListening(
+  log: Log,
+  port: PublishedPort,
+  address: SocketAddress,
+  { isReported = false } = {},
+): void {
+  const message = `Proxy listening on ${formatRoute(port, address)}`
+  if (isReported) log.debug(message)
+  else log.info(message)
   const { port: containerPort } = port.container
   if (isPort(containerPort) && containerPort !== 0) return
   log.warn(

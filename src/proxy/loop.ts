@@ -1,7 +1,7 @@
 import { isIpv6, isWildcard } from '../linux/sockets/ip-address.js'
 import { isOwnAddress } from '../linux/sockets/own-addresses.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
-import { joinHostPort } from '../ports/host-port.js'
+import { joinHostPort, type Protocol } from '../ports/host-port.js'
 import { Backend } from './backend.js'
 import { ListenError } from './engine.js'
 import type { PublishedPort } from './published-port.js'
@@ -14,6 +14,18 @@ export function receives(listening: SocketAddress, { ip, port }: SocketAddress):
   return isSameFamily && isWildcard(listening.ip) && isOwnAddress(ip)
 }
 
+/** @returns why traffic can't be forwarded: the backend is the listening socket itself; undefined if it is another one */
+export function loopMessage(
+  protocol: Protocol,
+  listening: SocketAddress,
+  container: SocketAddress,
+): string | undefined {
+  const { dialAddress } = new Backend(container)
+  if (!dialAddress || !receives(listening, dialAddress)) return undefined
+  const [from, to] = [listening, dialAddress].map(({ ip, port }) => joinHostPort(ip, port))
+  return `can't forward ${protocol}/${from} to ${protocol}/${to}: that is this proxy itself; choose another host port or container port`
+}
+
 /**
  * Closes the listening socket of a port whose backend is that socket: each connection would open another one, without end.
  * @throws ListenError `ELOOP`
@@ -22,12 +34,8 @@ export function refuseLoop(
   { protocol, container }: PublishedPort,
   listening: { readonly address: SocketAddress; close(): void },
 ): void {
-  const { dialAddress } = new Backend(container)
-  if (!dialAddress || !receives(listening.address, dialAddress)) return
+  const message = loopMessage(protocol, listening.address, container)
+  if (message === undefined) return
   listening.close()
-  const [from, to] = [listening.address, dialAddress].map(({ ip, port }) => joinHostPort(ip, port))
-  throw new ListenError(
-    'ELOOP',
-    `can't forward ${protocol}/${from} to ${protocol}/${to}: that is this proxy itself; choose another host port or container port`,
-  )
+  throw new ListenError('ELOOP', message)
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { MAX_THREADS } from './descriptor-shares.js'
-import { LOG_LEVELS, type LogLevel } from '../log/log.js'
+import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../log/log.js'
 import { printable } from '../printable.js'
 
 const ENGINES = ['auto', 'streams', 'native'] as const
@@ -11,6 +11,7 @@ type EngineChoice = (typeof ENGINES)[number]
 const ISOLATIONS = ['auto', 'process', 'shared'] as const
 type IsolationSetting = (typeof ISOLATIONS)[number]
 export const ISOLATION_VARIABLE = 'DOCKER_PROXY_ISOLATION'
+export const LOG_FORMAT_VARIABLE = 'DOCKER_PROXY_LOG_FORMAT'
 const ON_DEMAND_VARIABLE = 'DOCKER_PROXY_ON_DEMAND'
 const IDLE_VARIABLE = 'DOCKER_PROXY_IDLE_SECONDS'
 /** Time that a docker-proxyd started by launchers lives without ports, seconds. */
@@ -56,6 +57,12 @@ export function readIdleSeconds(env: NodeJS.ProcessEnv): number {
   )
 }
 
+/** The form of log lines; undefined for text on a terminal, and else JSON. @throws SettingError */
+export function readLogFormat(env: NodeJS.ProcessEnv): LogFormat | undefined {
+  const text = env[LOG_FORMAT_VARIABLE]
+  return text ? oneOf(LOG_FORMATS, text, LOG_FORMAT_VARIABLE) : undefined
+}
+
 /** An invalid setting. The message names the setting, its source, and what is expected. */
 export class SettingError extends Error {
   override readonly name = 'SettingError'
@@ -90,10 +97,11 @@ export const SETTING_VARIABLES = [
   ...Object.values(SETTINGS).map(({ variable }) => variable),
 ]
 
-const PREFIX = 'DOCKER_PROXY_'
+/** All variables of this project's docker-proxy begin with it. */
+export const SETTING_PREFIX = 'DOCKER_PROXY_'
 /** Variables for users. */
 const DOCUMENTED_VARIABLES = [
-  ...[ISOLATION_VARIABLE, ON_DEMAND_VARIABLE, IDLE_VARIABLE],
+  ...[ISOLATION_VARIABLE, ON_DEMAND_VARIABLE, IDLE_VARIABLE, LOG_FORMAT_VARIABLE],
   ...SETTING_VARIABLES,
   ...['DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_STATUS_SOCKET'],
 ]
@@ -106,21 +114,19 @@ const VARIABLES = [...DOCUMENTED_VARIABLES, 'DOCKER_PROXY_COMMAND']
  * @throws SettingError
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
-  refuseUnknownVariables(env)
+  refuseUnknownVariables(Object.keys(env))
   return chooseSettings(env, readSettingsFile(env[FILE_VARIABLE]), defaultSettings())
 }
 
 /** Checks the settings of the environment alone: reading the file may block, for example if it is a FIFO. @throws SettingError */
 export function checkEnvironment(env: NodeJS.ProcessEnv): void {
-  refuseUnknownVariables(env)
+  refuseUnknownVariables(Object.keys(env))
   chooseSettings(env, undefined, defaultSettings())
 }
 
 /** A mistyped variable would have no effect, and nobody would notice. @throws SettingError */
-function refuseUnknownVariables(env: NodeJS.ProcessEnv): void {
-  const unknown = Object.keys(env).find(
-    (name) => name.startsWith(PREFIX) && !VARIABLES.includes(name),
-  )
+export function refuseUnknownVariables(names: readonly string[]): void {
+  const unknown = names.find((name) => name.startsWith(SETTING_PREFIX) && !VARIABLES.includes(name))
   if (unknown === undefined) return
   throw new SettingError(
     `unknown setting ${unknown} in the environment: expected ${DOCUMENTED_VARIABLES.join(', ')}`,

@@ -21,13 +21,19 @@ import {
   processCommand,
   processIds,
   processUserId,
+  processVariableNames,
   processVariables,
 } from '../linux/proc/process.js'
 import { parseFlags, publishedPortOf } from '../proxy/flags.js'
 import { LISTEN_FD, STATUS_FD, STATUS_READY } from '../proxy/inherited-descriptors.js'
 import { parseProxyCommand, PROXY_NAME } from '../proxy/proxy-command.js'
 import type { PublishedPort } from '../proxy/published-port.js'
-import { SETTING_VARIABLES, type Settings } from '../proxy/settings.js'
+import {
+  refuseUnknownVariables,
+  SETTING_PREFIX,
+  SETTING_VARIABLES,
+  type Settings,
+} from '../proxy/settings.js'
 import { CONTROL_FD, REPLY_FD } from './launcher-descriptors.js'
 import { readLauncherSettings } from './launcher-settings.js'
 import { CONTROL_NAME } from './run-folder.js'
@@ -108,6 +114,7 @@ export class Launcher {
    * @throws SettingError
    */
   settings(ours: Settings): Settings {
+    refuseUnknownVariables(processVariableNames(this.pid, SETTING_PREFIX))
     const own = processVariables(this.pid, SETTING_VARIABLES)
     return readLauncherSettings(own, this.pid, ours)
   }

@@ -1,7 +1,6 @@
 import type { CommandModule } from 'yargs'
 import { parseHost } from '../../api/host.js'
 import { openToken } from '../../api/token.js'
-import { StderrLog } from '../../log/stderr-log.js'
 import type { LogFormat, LogLevel } from '../../log/log.js'
 import { ignoreHangup, stopSignal } from '../../linux/signals.js'
 import { keepYoungGenerationSmall } from '../../memory/heap.js'
@@ -10,7 +9,7 @@ import { environmentSetting } from '../environment.js'
 import { groupId } from '../group-id.js'
 import { findProxyProgram } from '../find-proxy-program.js'
 import {
-  logLevelFromEnvironment,
+  openLog,
   tlsFiles,
   tokenFileOf,
   withAuthentication,
@@ -95,11 +94,7 @@ export const daemonCommand: CommandModule<object, Args> = {
   handler: async (args) => {
     keepYoungGenerationSmall()
     const stop = stopSignal()
-    const log = StderrLog.open(
-      args.$0,
-      args['log-level'] ?? logLevelFromEnvironment(),
-      args['log-format'],
-    )
+    const log = openLog(args.$0, args)
     ignoreHangup(() => log.info('SIGHUP is ignored: to change settings, restart the daemon'))
     const hosts = args.host.map(parseHost)
     const tokenFile = tokenFileOf(args)

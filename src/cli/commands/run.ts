@@ -2,8 +2,7 @@ import type { CommandModule } from 'yargs'
 import { Controller } from '../../controller/controller.js'
 import type { IsolationChoice } from '../../controller/isolation.js'
 import type { LogFormat, LogLevel } from '../../log/log.js'
-import { StderrLog } from '../../log/stderr-log.js'
-import { logLevelFromEnvironment, withFormat, withProxy, withPublication } from '../options.js'
+import { openLog, withFormat, withProxy, withPublication } from '../options.js'
 import { print, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
@@ -31,11 +30,7 @@ export const runCommand: CommandModule<object, Args> = {
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
   handler: async (args) => {
     const stop = stopSignal({ isForeground: true })
-    const log = StderrLog.open(
-      args.$0,
-      args['log-level'] ?? logLevelFromEnvironment(),
-      args['log-format'],
-    )
+    const log = openLog(args.$0, args)
     const program = await findProxyProgram(args['proxy-path'])
     const controller = new Controller({ program, log, runFolder: makePrivateFolder() })
     const publication = await Promise.race([controller.add(publicationRequest(args)), stop])

@@ -105,6 +105,16 @@ export function processVariables<Name extends string>(
   return found
 }
 
+/** The names of all variables of that environment that begin with a prefix. */
+export function processVariableNames(pid: number, prefix: string): string[] {
+  const environment = readBytes(`/proc/${pid}/environ`)
+  const names: string[] = []
+  for (let at = -1; (at = environment.indexOf(`\0${prefix}`, at + 1, 'latin1')) >= 0;) {
+    names.push(environment.toString('utf8', at + 1, environment.indexOf('=', at)))
+  }
+  return names
+}
+
 /** The id of the container that the process runs in, 64 hex digits, from the names that Docker and podman give cgroups. */
 export function processContainer(pid: number): string | undefined {
   return /\b(?:docker|libpod|cri-containerd)[-/]([0-9a-f]{64})/.exec(
