@@ -78,6 +78,19 @@ t.test('errors of invalid requests state the expected form', async (t) => {
   t.strictSame(fake.starts(), [])
 })
 
+t.test('a port that would forward to itself is refused, whichever docker-proxy runs', async (t) => {
+  const { controller, fake } = startController(t)
+  const port = freeRow(1)
+  for (const protocol of ['tcp', 'udp']) {
+    const request = { backend: '127.0.0.1', ports: [`${port}:${port}/${protocol}`] }
+    await t.rejects(controller.add(request), {
+      name: 'RequestError',
+      message: /that is this proxy itself; choose another host port or container port$/,
+    })
+  }
+  t.strictSame(fake.starts(), [])
+})
+
 t.test('a name is given once, also to requests at the same moment', async (t) => {
   const { controller } = startController(t)
   const port = freeRow(2)

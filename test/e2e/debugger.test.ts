@@ -79,6 +79,18 @@ t.test('docker-proxy', async (t) => {
   t.strictSame(listeningPorts(running.pid), [running.port])
 })
 
+t.test('options of Node that it does not know end no program', async (t) => {
+  const bogus = { NODE_OPTIONS: '--bogus' }
+  const echo = await startEcho(t)
+  const alone = await ownProcess.startProxy(t, echo, { env: bogus })
+  t.equal(await exchange(t, alone.port, 'alone'), 'alone')
+  const proxyd = await startProxyd(t, { env: bogus })
+  const { port } = await proxyd.publish(echo, { env: bogus })
+  t.equal(await exchange(t, port, 'shared'), 'shared')
+  const daemon = await startDaemon(t, { env: bogus })
+  t.same(await daemon.client.list(), [])
+})
+
 t.test('docker-proxyd', async (t) => {
   const proxyd = await startProxyd(t, { env })
   process.kill(proxyd.pid, 'SIGUSR1')

@@ -141,6 +141,23 @@ t.test('a connection holds its own port, and a listener comes before a connectio
   })
 })
 
+t.test('an accepted connection holds the port when its listener is gone', async (t) => {
+  const port = freeRow(1)
+  const server = createServer((socket) => socket.on('error', () => undefined))
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  const accepted = once(server, 'connection')
+  const client = await dial(t, port)
+  await accepted
+  server.close()
+  t.match(await findHolder({ protocol: 'tcp', ip: '0.0.0.0', port }), {
+    pid: process.pid,
+    address: `127.0.0.1:${port}`,
+    remote: `127.0.0.1:${client.localPort}`,
+  })
+  client.destroy()
+})
+
 t.test('a socket that is bound and does not listen', async (t) => {
   const port = freeRow(1)
   const fd = boundSocket({ protocol: 'tcp', ip: '127.0.0.1', port })

@@ -187,6 +187,14 @@ t.test('an isolation that is none is refused where a docker-proxyd runs as well'
   t.match(await running.exit, { code: 2 })
 })
 
+t.test('a variable that is no setting is refused where a docker-proxyd runs as well', async (t) => {
+  const proxyd = await startProxyd(t)
+  const env = { DOCKER_PROXY_RUN_DIR: proxyd.folder, DOCKER_PROXY_ENGIN: 'streams' }
+  const running = run(t, proxyFlags(await startEcho(t)), { env })
+  t.match(await running.status, '1\nunknown setting DOCKER_PROXY_ENGIN in the environment')
+  t.match(await running.exit, { code: 2 })
+})
+
 t.test(
   'a port of another network is served there, by the program',
   { skip: notRoot('namespaces') },

@@ -8,11 +8,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { once } from 'node:events'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { execaSync } from 'execa'
 import t, { type Test } from 'tap'
 import { missing, notRoot, PROGRAM, proxyFlags, READY, run, stop } from '../../lib/program.js'
-import { runFolder, startProxyd, untilAsked } from '../../lib/proxyd.js'
+import { PROXYD, runFolder, startProxyd, untilAsked } from '../../lib/proxyd.js'
 import { ownProcess } from '../../lib/target.js'
 import { exchange, startEcho } from '../../lib/sockets.js'
 
@@ -212,6 +214,26 @@ t.test('a launcher whose program was moved away says so', async (t) => {
   t.equal(await running.stderr, `${reason}\n`)
   t.match(await running.exit, { code: 1 })
 })
+
+t.test(
+  'a link in XDG_RUNTIME_DIR is not followed',
+  { skip: notRoot('to be another user') },
+  async (t) => {
+    const NOBODY = 65_534
+    const runtime = runFolder(t)
+    const elsewhere = runFolder(t)
+    symlinkSync(elsewhere, join(runtime, 'docker-proxy'))
+    for (const folder of [runtime, elsewhere]) chownSync(folder, NOBODY, NOBODY)
+    const server = run(t, ['--run-dir', elsewhere], { program: PROXYD, uid: NOBODY })
+    await once(server.child.stdout as Readable, 'data')
+    const env = { XDG_RUNTIME_DIR: runtime }
+    const alone = run(t, proxyFlags(await startEcho(t)), { env, uid: NOBODY })
+    t.equal(await alone.status, READY)
+    t.notMatch(commandOf(alone.pid), /^\/bin\/sh/, 'it serves its port itself')
+    t.match(await stop(alone), { code: 0 })
+    t.match(await stop(server), { code: 0 })
+  },
+)
 
 t.test(
   'a docker-proxyd that another user has planted is ignored',

@@ -1,4 +1,4 @@
-import { appendFileSync, chmodSync, chownSync, readdirSync } from 'node:fs'
+import { appendFileSync, chmodSync, chownSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { notRoot, run, stop } from '../../lib/program.js'
@@ -17,6 +17,11 @@ t.test('there is one docker-proxyd for a folder', async (t) => {
     await second.stderr,
     `docker-proxyd: another docker-proxyd uses ${proxyd.folder}: stop it, or name another folder with --run-dir\n`,
   )
+})
+
+t.test('the pid file holds one pid', async (t) => {
+  const proxyd = await startProxyd(t)
+  t.equal(readFileSync(join(proxyd.folder, 'pid'), 'utf8'), `${proxyd.pid}\n`)
 })
 
 t.test('a folder that others may write to is not used', async (t) => {

@@ -26,6 +26,7 @@ import { dial, listeningDescriptor, readAll } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
 const HEADER = /^NAME +BACKEND/
+const notRootReason = notRoot('to be another user')
 
 /** Sends a request with these headers. @returns the status */
 async function statusOf(port: number, headers: Record<string, string>): Promise<number> {
@@ -143,6 +144,16 @@ t.test('a file that is no socket is named as such', async (t) => {
     code: 1,
     stderr: `docker-publish: can't reach the daemon at unix://${file}: ${file} is not a socket; name another one with -H\n`,
   })
+})
+
+t.test('silent connections do not lock others out with TLS', async (t) => {
+  const port = freeRow(1)
+  const { server, client } = makeCertificates(t.testdir())
+  const host = ['-H', `tcp://127.0.0.1:${port}`]
+  const daemon = await startDaemon(t, {}, ...host, ...server)
+  await Promise.all(Array.from({ length: 300 }, () => dial(t, port)))
+  t.match(await publish(t, ['ls', ...host, ...client]), { code: 0, stdout: HEADER })
+  await until(() => openDescriptors(daemon.running.pid) < 100)
 })
 
 t.test('silent connections do not lock others out', async (t) => {
@@ -354,4 +365,17 @@ t.test('ssh:// reaches the daemon over there', { skip: noSshd }, async (t) => {
     code: 1,
     stderr: /can't reach the daemon at ssh:\/\//,
   })
+})
+
+t.test('a daemon that hangs, and one that the user may not ask', async (t) => {
+  const daemon = await startDaemon(t)
+  if (!notRootReason) {
+    const other = run(t, ['ls', '-H', daemon.host], { program: PUBLISH, uid: 65_534 })
+    t.match(await other.exit, { code: 1 })
+    t.match(await other.stderr, /permission denied/)
+  }
+  process.kill(daemon.running.pid, 'SIGSTOP')
+  const hung = await daemon.cli('ls')
+  process.kill(daemon.running.pid, 'SIGCONT')
+  t.match(hung, { code: 1, stderr: /does not answer: it may hang, or something else listens/ })
 })

@@ -209,3 +209,28 @@ t.test(
     t.match(await running.exit, { code: 0 })
   },
 )
+
+t.test('a restart is one line in the log, in the form that was chosen', async (t) => {
+  const echo = await startEcho(t)
+  const daemon = await startDaemon(t, {}, '--log-format', 'text')
+  const port = freeRow(1)
+  const { ports } = await daemon.client.add({
+    name: 'a',
+    backend: '127.0.0.1',
+    ports: [`127.0.0.1:${port}:${echo.port}`],
+    isolation: 'process',
+  })
+  kill(ports[0]?.pid)
+  await until(async () => {
+    const [status] = (await daemon.client.get('a')).ports
+    return status?.restarts === 1 && status.state === 'up'
+  })
+  t.equal(await exchange(t, port, 'again'), 'again')
+  await daemon.end('SIGTERM')
+  const lines = (await daemon.running.stderr).split('\n')
+  t.equal(lines.filter((line) => line.includes('signal 9')).length, 1)
+  t.same(
+    lines.filter((line) => line.startsWith('{') || line.includes('Proxy listening')),
+    [],
+  )
+})
