@@ -65,6 +65,11 @@ async function main(): Promise<void> {
     version: 1,
     date: new Date().toISOString(),
     machine: describeMachine(),
+    path: {
+      name: options.path.name,
+      how: options.path.how,
+      congestionControl: options.path.congestionControl,
+    },
     tools: describeTools(),
     rounds: options.rounds,
     seconds: options.seconds,

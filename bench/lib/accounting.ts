@@ -27,7 +27,7 @@ function families(pids: readonly number[]): number[] {
 }
 
 /** Processor time that they have used, including that of children that have ended, seconds. */
-function processorSeconds(pids: readonly number[]): number {
+export function processorSeconds(pids: readonly number[]): number {
   const ticks = families(pids).map((member) => {
     // utime, stime, cutime and cstime of proc(5), `/proc/PID/stat`, counted from behind the name.
     const fields = read(`/proc/${member}/stat`).split(') ')[1]?.split(' ').slice(11, 15) ?? []

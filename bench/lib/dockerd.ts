@@ -15,7 +15,7 @@ import { missingProgram } from './peer.js'
 import { keepRules } from './rules.js'
 import { scratchPath } from './scratch.js'
 
-const DOCKERD = '/usr/sbin/dockerd'
+const DOCKERD = process.env['DOCKERD'] || '/usr/sbin/dockerd'
 const BUSYBOX = '/bin/busybox'
 const IPTABLES = '/usr/sbin/iptables'
 const START_TRIES = 200
@@ -101,7 +101,7 @@ async function importBusybox(folder: string, docker: Dockerd['docker']): Promise
   const root = join(folder, 'image')
   mkdirSync(join(root, 'bin'), { recursive: true })
   copyFileSync(BUSYBOX, join(root, 'bin/busybox'))
-  symlinkSync('busybox', join(root, 'bin/sleep'))
+  for (const tool of ['sleep', 'httpd']) symlinkSync('busybox', join(root, 'bin', tool))
   const archive = join(folder, 'image.tar')
   await output(['tar', '-C', root, '-cf', archive, '.'])
   await docker('import', archive, 'bench:local')

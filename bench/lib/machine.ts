@@ -17,7 +17,7 @@ export function describeMachine(): Results['machine'] {
     memory: Math.round(totalmem() / MIB),
     kernel: release(),
     connectionTracking: describeTracking(),
-    congestionControl: readSetting('/proc/sys/net/ipv4/tcp_congestion_control'),
+    congestionControl: machinesCongestionControl(),
     pinning: divided
       ? `proxy on cores ${divided.proxy.join(', ')}, load and backend on ${divided.load.join(', ')}`
       : `proxy, load and backend share ${cores.length} cores`,
@@ -36,6 +36,11 @@ export function describeTools(): Record<string, string> {
     iperf3: versionOf('/usr/bin/iperf3', '-v'),
     nginx: versionOf('/usr/sbin/nginx', '-v'),
   }
+}
+
+/** For connections that do not choose another one. */
+export function machinesCongestionControl(): string {
+  return readSetting('/proc/sys/net/ipv4/tcp_congestion_control')
 }
 
 function readSetting(path: string): string {

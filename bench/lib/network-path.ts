@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { openBridge, type ClientPlace } from './bridge.js'
+import { machinesCongestionControl } from './machine.js'
 import { missingProgram } from './peer.js'
 import { MACHINE, openLoopback, type Site } from './site.js'
 
@@ -8,6 +9,7 @@ export interface NetworkPath {
   readonly name: 'bridge' | 'loopback'
   /** In a few words. */
   readonly how: string
+  readonly congestionControl: string
   /** Opens the networks. Loopback is that of this machine. */
   open(): Promise<Site>
   /** Opens networks whose rules nobody else uses. @throws Error for users other than root */
@@ -18,6 +20,7 @@ export interface NetworkPath {
 export const LOOPBACK: NetworkPath = {
   name: 'loopback',
   how: 'load, proxy and backend on one loopback interface',
+  congestionControl: machinesCongestionControl(),
   open: () => Promise.resolve({ ...MACHINE, close: () => Promise.resolve() }),
   openOwn: openLoopback,
 }
@@ -28,6 +31,7 @@ export function bridgePath(client: ClientPlace, congestion: string | undefined):
   const place = client === 'outside' ? 'behind a veth pair of its own' : 'on the host'
   return {
     name: 'bridge',
+    congestionControl: congestion ?? machinesCongestionControl(),
     how: `the backend behind a bridge and a veth pair, the load ${place}, connections tracked`,
     open,
     openOwn: open,

@@ -52,6 +52,16 @@ const ScenarioResult = Type.Object({
   figures: Type.Array(Figure),
   curve: Type.Optional(Curve),
   rows: Type.Array(Row),
+  loadAverages: Type.Optional(
+    Type.Array(Type.Number(), {
+      description: 'of the machine over one minute, at the start of each round, warm-ups included',
+    }),
+  ),
+  repeated: Type.Optional(
+    Type.Number({
+      description: 'measurements that were repeated, because other work disturbed them',
+    }),
+  ),
 })
 
 const LeftOut = Type.Object({
@@ -74,6 +84,12 @@ export const Results = Type.Object(
       ),
       pinning: Type.String(),
     }),
+    path: Type.Optional(
+      Type.Object(
+        { name: Type.String(), how: Type.String(), congestionControl: Type.String() },
+        { description: 'of the traffic' },
+      ),
+    ),
     tools: Type.Record(Type.String(), Type.String(), {
       description: 'versions of Node and the load',
     }),

@@ -1,7 +1,9 @@
+import { loadavg } from 'node:os'
 import { Backends } from './backends.js'
 import { fullTable } from './connection-tracking.js'
 import { startForTraffic, type Candidate } from './candidate.js'
 import { endAll, howItEnded, stopChild, withinSeconds } from './child.js'
+import { watchForeignWork } from './foreign-work.js'
 import { LOOPBACK, type NetworkPath } from './network-path.js'
 import type { Peer } from './peer.js'
 import type { Progress } from './progress.js'
@@ -12,6 +14,9 @@ import type { Bed, Figures, Scenario } from './scenario.js'
 /** Length of the warm-up relative to a round; at least half a second. */
 const WARM_UP = 0.3
 const MIN_WARM_UP = 0.5
+/** A measurement is repeated if others had more of all cores meanwhile. */
+const MAX_FOREIGN_SHARE = 0.2
+const MAX_REPEATS = 2
 /** Time that a round takes besides the load, seconds. */
 const OVERHEAD = 0.4
 
@@ -40,6 +45,8 @@ interface Ground {
 export class Rounds {
   readonly #grounds = new Map<NetworkPath, Ground>()
   #isInterrupted = false
+  /** Measurements of the scenario that were repeated. */
+  #repeated = 0
 
   /** @param leftOut receives what could not be measured */
   constructor(
@@ -71,6 +78,8 @@ export class Rounds {
     const candidates: Candidate[] = peers
       .filter((peer) => suits(scenario, peer))
       .map((peer) => ({ peer, rounds: [] }))
+    const loadAverages: number[] = []
+    this.#repeated = 0
     try {
       for (const candidate of candidates) {
         if (this.isInterrupted) break
@@ -79,6 +88,7 @@ export class Rounds {
         )
       }
       for (let round = 0; round < this.#roundsOf(scenario) && !this.#isInterrupted; round++) {
+        loadAverages.push(loadavg()[0] ?? 0)
         const brought = await this.#round(scenario, round, candidates, progress)
         // An incomplete round does not count, or some peers would have one more; nor does the first, which warms up.
         if (this.isInterrupted || round < this.#warmUps(scenario)) continue
@@ -87,7 +97,8 @@ export class Rounds {
     } finally {
       for (const { child } of candidates) if (child) await stopChild(child)
     }
-    return scenarioResult(scenario, candidates)
+    const machine = { loadAverages, repeated: this.#repeated }
+    return { ...scenarioResult(scenario, candidates), ...machine }
   }
 
   /** Stops the backends, and removes the networks of peers. */
@@ -122,7 +133,9 @@ export class Rounds {
       const length = isWarmUp ? Math.max(MIN_WARM_UP, seconds * WARM_UP) : seconds
       if (run && !candidate.failure) {
         await this.#attempt(candidate, async () => {
-          const figures = await withinSeconds(this.#limitOf(scenario), () => run(length))
+          const figures = await this.#undisturbed(scenario, () =>
+            withinSeconds(this.#limitOf(scenario), () => run(length)),
+          )
           const ended = endOf(candidate)
           if (ended) throw new Error(ended)
           brought.set(candidate, figures)
@@ -136,6 +149,17 @@ export class Rounds {
       progress.advance(this.#secondsOf(scenario))
     }
     return brought
+  }
+
+  /** Repeats a measurement that other work on the machine has spoiled. */
+  async #undisturbed(scenario: Scenario, measure: () => Promise<Figures>): Promise<Figures> {
+    for (let repeated = 0; ; repeated++) {
+      const foreignShare = watchForeignWork()
+      const figures = await measure()
+      const isSpoiled = scenario.kind === 'traffic' && foreignShare() > MAX_FOREIGN_SHARE
+      if (!isSpoiled || repeated >= MAX_REPEATS || this.isInterrupted) return figures
+      this.#repeated++
+    }
   }
 
   /** Excludes a peer that has failed. Its earlier rounds do not count. */

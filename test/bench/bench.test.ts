@@ -60,6 +60,22 @@ t.test('each scenario runs, and brings every figure', { timeout: 200_000 }, asyn
   t.same(bench.leftOvers(), [])
 })
 
+t.test('each path is measured, and named', async (t) => {
+  for (const [args, path] of [
+    [['--path', 'loopback'], { name: 'loopback' }],
+    [['--client', 'host', '--congestion', 'reno'], { name: 'bridge', congestionControl: 'reno' }],
+  ] as const) {
+    const scenarios = ['--only', 'keepalive,bulk1,udp', '--peers', 'direct,native,dnat']
+    const bench = startBench(t, ['--quick', ...scenarios, ...args])
+    t.equal(await bench.exit, 0)
+    const results = bench.results()
+    t.match(results.path, path)
+    for (const { name, rows } of results.scenarios) {
+      for (const { peer, failure } of rows) t.equal(failure, undefined, `${name}, ${peer}`)
+    }
+  }
+})
+
 t.test('ports of docker-proxyd are measured with the process that they share', async (t) => {
   const only = 'start-up,idle,keepalive-8-ports,workers,ports,api'
   const bench = startBench(t, ['--quick', '--only', only, '--peers', 'docker-proxyd'])
@@ -283,6 +299,10 @@ t.test('options that can not be followed are refused with one line', async (t) =
     [['--quick=maybe'], '--quick=maybe: use --quick, or leave it out'],
     [['--only'], '--only needs a value: see --help'],
     [['--fast'], 'Unknown argument: fast'],
+    [['--path', 'wan'], '--path "wan": use some of bridge, loopback'],
+    [['--path', 'loopback', '--client', 'host'], '--client: it is for --path bridge'],
+    [['--path', 'bridge', '--client', 'moon'], '--client "moon": use some of outside, host'],
+    [['--path', 'bridge', '--congestion', 'x'], '--congestion "x": use some of '],
   ] as const) {
     const bench = startBench(t, args)
     t.equal(await bench.exit, 2)

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync } from 'node:fs'
 import { BASES } from '../bases.js'
 import { startChild } from '../child.js'
 import { missingProgram, versionOf, type Forward, type Peer } from '../peer.js'
 import { builtProgram } from '../places.js'
+import { scratchPath } from '../scratch.js'
 import type { Site } from '../site.js'
 
 /** Where the packages of Debian, Docker and others install it. */
@@ -42,6 +43,16 @@ export const original: Peer = {
   start: (forward, site) => startChild(site.proxy(ORIGINAL, ...flagsOf(forward, site))),
 }
 
+/** As with one line in daemon.json: the first port starts a docker-proxyd, which ends soon after the last one. */
+function asInstalled(): { path: string; env: NodeJS.ProcessEnv } {
+  const env = {
+    DOCKER_PROXY_RUN_DIR: mkdtempSync(scratchPath('on-demand-')),
+    DOCKER_PROXY_ON_DEMAND: 'yes',
+    DOCKER_PROXY_IDLE_SECONDS: '1',
+  }
+  return { path: OURS, env }
+}
+
 function ours(engine: 'native' | 'streams'): Peer {
   return {
     name: engine,
@@ -51,6 +62,7 @@ function ours(engine: 'native' | 'streams'): Peer {
     hasStatusPipe: true,
     version: () => versionOf(OURS, '-version'),
     missing: () => undefined,
+    ...(engine === 'native' ? { underDockerd: asInstalled } : {}),
     start: (forward, site) =>
       startChild(site.proxy(OURS, ...flagsOf(forward, site)), { DOCKER_PROXY_ENGINE: engine }),
   }

@@ -6,7 +6,7 @@ import { writeScratch } from '../scratch.js'
 
 /** HAProxy's own default would use a fifth of the descriptors for pipes. Ours has as many. */
 const MAX_PIPES = 64
-const PROGRAM = '/usr/sbin/haproxy'
+const PROGRAM = process.env['HAPROXY'] || '/usr/sbin/haproxy'
 
 export const haproxy: Peer = {
   name: 'haproxy',

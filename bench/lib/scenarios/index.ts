@@ -1,6 +1,7 @@
 import type { Scenario } from '../scenario.js'
 import { API } from './api.js'
 import { BULK } from './bulk.js'
+import { CLI } from './cli.js'
 import { DOCKERD } from './dockerd.js'
 import { EIGHT } from './eight.js'
 import { HTTP } from './http.js'
@@ -21,6 +22,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...STARTS,
   ...PORTS,
   ...API,
+  ...CLI,
   ...OVERLOAD,
   ...NEIGHBOURS,
   ...SUSTAINED,
