@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import { processCommand, processIds } from '../../../src/linux/proc/process.js'
 import { kill, listeningPort } from '../../lib/proc.js'
-import { PROGRAM, proxyFlags, READY, run, stop, type Running } from '../../lib/program.js'
+import { missing, PROGRAM, proxyFlags, READY, run, stop, type Running } from '../../lib/program.js'
 import { runFolder, startProxyd } from '../../lib/proxyd.js'
 import { assertReleased } from '../../lib/released.js'
 import {
@@ -35,6 +35,7 @@ function host(t: Test, settings: NodeJS.ProcessEnv = {}) {
   const launch = (flags: readonly string[], listenFd?: number): Running =>
     run(t, flags, { env, ...(listenFd === undefined ? {} : { listenFd }) })
   return {
+    env,
     folder,
     servers,
     launch,
@@ -130,6 +131,23 @@ t.test('when it is killed again and again, the starts are delayed', async (t) =>
   t.same(delays, [0, 1, 2])
   t.match(await stop(launcher), { code: 0 })
 })
+
+for (const [shell, ...applet] of [['bash'], ['busybox', 'ash']] as const) {
+  const skip = shell === 'busybox' && missing('/bin/busybox', 'busybox-static')
+  t.test(`it is started, and started again, by ${shell}`, { skip }, async (t) => {
+    const echo = await startEcho(t)
+    const { env, folder, servers } = host(t)
+    const args = [...applet, PROGRAM, ...proxyFlags(echo)]
+    const launcher = run(t, args, { program: shell, env })
+    t.equal(await launcher.status, READY)
+    t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'first'), 'first')
+    const [killed] = servers()
+    kill(killed)
+    await until(() => servers().some((pid) => pid !== killed))
+    t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'again'), 'again')
+    t.match(await stop(launcher), { code: 0 })
+  })
+}
 
 t.test('one that somebody starts takes over, and is followed when it ends', async (t) => {
   const echo = await startEcho(t)
