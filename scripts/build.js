@@ -141,7 +141,9 @@ for (const script of [
   const path = join(NEXT, basename(script, '.sh'))
   const text = readFileSync(script, 'utf8')
     // A script that reads another one would be slower, and a copy of it elsewhere would not find that.
-    .replace(/^\. (.*)$/m, (_, part) => readFileSync(join(dirname(script), part), 'utf8'))
+    .replace(/^\. (.*)$/m, (_, /** @type {string} */ part) =>
+      readFileSync(join(dirname(script), part), 'utf8'),
+    )
     // A copy of the launcher elsewhere finds the program by this path.
     .replace('@FOLDER@', resolve('dist'))
     .replace('@MIN_DESCRIPTORS@', String(MIN_DESCRIPTORS))
