@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { closeSync, writeSync } from 'node:fs'
+import { writeSync } from 'node:fs'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
 import { LOG_FORMAT_OPTION } from './cli/log-format-option.js'
@@ -15,7 +15,6 @@ import { StderrLog } from './log/stderr-log.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { keepYoungGenerationSmall } from './memory/heap.js'
 import { MAX_THREADS } from './proxy/descriptor-shares.js'
-import { STATUS_FAILED, STATUS_FD, STATUS_READY } from './proxy/inherited-descriptors.js'
 import {
   parseWorkers,
   readIdleSeconds,
@@ -23,6 +22,7 @@ import {
   readSettings,
   SettingError,
 } from './proxy/settings.js'
+import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
 import { versionLine } from './version.js'
@@ -92,23 +92,13 @@ function parseOptions(): Options {
 
 function fail(exitCode: number, reason: string): never {
   openStderrSink()?.write(`${NAME}: ${reason}\n`)
-  tellStarter(`${STATUS_FAILED}${reason}`)
+  // It writes at once.
+  void starter?.fail(reason)
   process.exit(exitCode)
 }
 
-/** Tells the launcher that has started this process, as a docker-proxy tells dockerd. */
-function tellStarter(status: string): void {
-  if (!isStartedByLauncher) return
-  isStartedByLauncher = false
-  try {
-    writeSync(STATUS_FD, status)
-    closeSync(STATUS_FD)
-  } catch {
-    // It has ended, or a predecessor has started this process.
-  }
-}
-
-let isStartedByLauncher = false
+/** Waits for this process, if a launcher has started it. */
+let starter: StatusPipe | undefined
 
 async function main(): Promise<void> {
   ignoreSignals()
@@ -116,7 +106,8 @@ async function main(): Promise<void> {
   let isReady = false
   // Before this process is ready there is nothing to take over.
   process.on('SIGUSR2', () => isReady && startSuccessor(log))
-  isStartedByLauncher = process.argv.includes('--on-demand') && !process.argv.includes('--replace')
+  // A successor inherits no pipe.
+  if (process.argv.includes('--on-demand')) starter = openStatusPipe()
   const options = parseOptions()
   const runDir = options['run-dir']
   if (runDir === undefined) {
@@ -142,14 +133,15 @@ async function main(): Promise<void> {
     replace: options.replace,
     isOnDemand,
   }).catch((err: unknown) => {
-    if (!isStartedByLauncher || !(err instanceof FolderInUseError)) throw err
+    if (!starter || !(err instanceof FolderInUseError)) throw err
     return undefined
   })
-  if (!proxyd) return tellStarter(STATUS_READY) // Another one serves the launcher.
-  if (isOnDemand) {
+  const tellStarter = (): Promise<void> | undefined => starter?.ready().catch(() => undefined)
+  if (!proxyd) return tellStarter() // Another one serves the launcher.
+  if (isOnDemand && !options.replace) {
     if (options.after === undefined) log.info('Started by a docker-proxy')
     else log.warn(`docker-proxyd ${options.after} has ended: its ports are served again`)
-    tellStarter(STATUS_READY)
+    void tellStarter()
   }
   printReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
   try {

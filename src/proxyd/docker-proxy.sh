@@ -60,7 +60,7 @@ look_for_server() {
   # This end is a writing end as well, so that read waits.
   exec 7<>"/proc/$$/fd/7"
   set -C
-  [ -z "$next" ] && { echo >"$run/after.$server"; } 2>/dev/null && find_folder &&
+  [ -z "$next" ] && { true >"$run/after.$server"; } 2>/dev/null && find_folder &&
     ("$folder/docker-proxyd-start" "$run" "$server" 4>&- 7>&- 9>&- &)
   set +C
   server=

@@ -11,6 +11,8 @@ run=$1
 ended=$2
 folder=${0%/*}
 umask 077
+# Those of dockerd's unit are not for docker-proxyd.
+unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
 . is-served.sh
 
 # Seconds between two starts within which a docker-proxyd counts as one that crashes.

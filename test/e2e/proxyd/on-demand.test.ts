@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { processCommand, processIds } from '../../../src/linux/proc/process.js'
 import { kill, listeningPort } from '../../lib/proc.js'
 import { missing, PROGRAM, proxyFlags, READY, run, stop, type Running } from '../../lib/program.js'
-import { runFolder, startProxyd } from '../../lib/proxyd.js'
+import { PROXYD, runFolder, startProxyd } from '../../lib/proxyd.js'
 import { assertReleased } from '../../lib/released.js'
 import {
   dial,
@@ -202,6 +202,15 @@ t.test('without a parent that waits for the status, nothing is started', async (
   })
   t.same(readdirSync(folder), [])
   t.match(await stop(alone), { code: 0 })
+})
+
+t.test('by hand it needs no parent that waits', async (t) => {
+  const folder = runFolder(t)
+  const env = { DOCKER_PROXY_IDLE_SECONDS: '0' }
+  const args = ['--on-demand', '--run-dir', folder]
+  const running = run(t, args, { program: PROXYD, env, status: 'ignore' })
+  t.match(await running.exit, { code: 0 })
+  t.match(await running.stderr, 'it had no port for 0 s')
 })
 
 t.test('settings that are invalid are refused', async (t) => {
