@@ -47,7 +47,13 @@ start_proxyd() {
   [ -z "$DOCKER_PROXY_ON_DEMAND" ] || [ "$DOCKER_PROXY_ON_DEMAND" = yes ] || return 1
   [ -e "/proc/$$/fd/3" ] && [ "${0##*/}" = docker-proxy ] || return 1
   find_folder
-  "$folder/docker-proxyd-start" "$run" 3>&- 4>&- && is_served "$run/control"
+  "$folder/docker-proxyd-start" "$run" 3>&- 4>&- && is_served "$run/control" || return 1
+  # It may end before it replies, and nobody else may have a port. read ends with the signal, and this launcher looks for the next one.
+  server=$host_pid
+  (for delay in 1 4 10; do
+    sleep $delay
+    [ "/proc/$$/fd/9" -ef "$run/control" ] && kill -USR1 $$ || exit
+  done 3>&- 4>&- &)
 }
 
 # read has ended: there was a signal, or docker-proxyd has ended and its end of the pipe is closed. The next docker-proxyd replies to all
@@ -59,25 +65,39 @@ look_for_server() {
   [ "$next" != "$server" ] || return
   # This end is a writing end as well, so that read waits.
   exec 7<>"/proc/$$/fd/7"
+  # A launcher that ends between its election and the start would leave the others without one.
+  trap 'ending=yes' INT TERM
   set -C
-  [ -z "$next" ] && { true >"$run/after.$server"; } 2>/dev/null && find_folder &&
+  # On a full disk there is no such file, and all launchers try.
+  [ -z "$next" ] && { { true >"$run/after.$server"; } 2>/dev/null || [ ! -e "$run/after.$server" ]; } && find_folder &&
     ("$folder/docker-proxyd-start" "$run" "$server" 4>&- 7>&- 9>&- &)
   set +C
   server=
+  trap "$stop" INT TERM
+  ${ending:+kill -TERM $$}
 }
 
-# docker-proxyd keeps the other end of the pipe open as long as it lives.
+# From a reply on, docker-proxyd keeps the other end of the pipe open as long as it lives: read ends with it.
+#   $1  watch, if it does so      $2  its pid
 watch_server() {
-  [ "$1" = watch ] && [ "$DOCKER_PROXY_ON_DEMAND" != no ] && is_served "/proc/$$/fd/9" || return
-  server=$host_pid
+  [ "$1" = watch ] && [ "$DOCKER_PROXY_ON_DEMAND" != no ] || return
+  server=$2
   exec 7<"/proc/$$/fd/7"
+}
+
+# Whether this user is root, without a fork. Only the first port of a run folder asks.
+is_root() {
+  while read -r key _ user _; do
+    [ "$key" != Uid: ] || break
+  done <"/proc/$$/status"
+  [ "$user" = 0 ]
 }
 
 ending=
 server=
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
 # Users other than root have their own folder.
-[ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -O "$run" ] || run=$XDG_RUNTIME_DIR/docker-proxy
+[ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -O "$run" ] || is_root || run=$XDG_RUNTIME_DIR/docker-proxy
 case $DOCKER_PROXY_ISOLATION in
 '' | auto) is_served "$run/control" || start_proxyd || become "$@" ;;
 shared) is_served "$run/control" || become "$@" ;;
@@ -118,7 +138,7 @@ while :; do
   case $answer in
   told)
     exec 3>&-
-    watch_server $code
+    watch_server $code $reason
     ${ending:+kill -TERM $$}
     ;;
   ready)
@@ -127,7 +147,7 @@ while :; do
     { echo 0 >&3; } 2>/dev/null
     trap "$stop" INT TERM
     exec 3>&-
-    watch_server $code
+    watch_server $code $reason
     ${ending:+kill -TERM $$}
     ;;
   failed)

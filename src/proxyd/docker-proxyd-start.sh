@@ -8,6 +8,7 @@
 # If sh is bash, the environment may set these options.
 set +eu
 run=$1
+case $run in /*) ;; *) run=$PWD/$run ;; esac
 ended=$2
 folder=${0%/*}
 umask 077
@@ -35,6 +36,7 @@ start() {
   [ -d "$run" ] || mkdir -p "$run" 2>/dev/null
   # In a folder of another user, the file could be a link.
   [ -O "$run" ] || return 1
+  [ -f "$run/starting" ] || [ ! -e "$run/starting" ] || return 1
   command exec 8>>"$run/starting" || return 1
   flock 8 || return 1
   is_served "$run/control" && return
@@ -44,11 +46,12 @@ start() {
   [ "$status" = 0 ]
 }
 
-# Waits before a start if the last one was not long ago.
+# Waits before a start if the last one was not long ago. The file keeps the time and the delay for the next docker-proxyd-start.
+last=0
+delay=0
 back_off() {
-  last=0
-  delay=0
   [ ! -f "$run/restarts" ] || read -r last delay <"$run/restarts"
+  case $last$delay in *[!0-9]* | '') last=0 delay=0 ;; esac
   now=$(date +%s)
   if [ $((now - last)) -lt $CRASH_SECONDS ]; then
     delay=$((delay == 0 ? 1 : delay * 2))
@@ -56,7 +59,8 @@ back_off() {
   else
     delay=0
   fi
-  echo "$((now + delay)) $delay" >"$run/restarts"
+  # On a full disk docker-proxyd can't start.
+  { echo "$((now + delay)) $delay" >"$run/restarts"; } 2>/dev/null || delay=$MAX_DELAY
   [ $delay = 0 ] || sleep $delay
 }
 

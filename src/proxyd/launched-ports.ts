@@ -115,7 +115,10 @@ export class LaunchedPorts {
   async drain(successor: number | undefined): Promise<void> {
     this.#queue.close()
     const ports = [...this.#ports.values()]
-    for (const port of ports) port.stopProxy({ drainMs: Infinity })
+    for (const port of ports) {
+      port.stopProxy({ drainMs: Infinity })
+      port.launcher.leave()
+    }
     const stopWatching = successor === undefined ? undefined : this.#freeUdpPortsAfter(successor)
     await Promise.allSettled(ports.flatMap(({ proxy }) => proxy?.closed ?? []))
     stopWatching?.()

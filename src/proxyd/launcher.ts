@@ -144,7 +144,7 @@ export class Launcher {
   tellReady(): void {
     // A shell that writes to a full pipe notices no signal. It writes only if this process can't.
     const isTold = !this.isWaitedFor || this.#writeStatus(STATUS_READY)
-    this.#reply(`${isTold ? 'told' : 'ready'}${this.#keepReplyPipe() ? ' watch' : ''}`)
+    this.#reply(`${isTold ? 'told' : 'ready'}${this.#keepReplyPipe() ? ` watch ${process.pid}` : ''}`)
     this.#wakeLater(0)
   }
 
@@ -172,10 +172,15 @@ export class Launcher {
     this.#reply('become')
   }
 
-  close(): void {
+  /** Leaves the launcher to another docker-proxyd, which keeps the pipe of replies open as well. */
+  leave(): void {
     clearTimeout(this.#wakeTimer)
     if (this.#replyFd !== undefined) closeSync(this.#replyFd)
     this.#replyFd = undefined
+  }
+
+  close(): void {
+    this.leave()
     closeSync(this.pidfd)
   }
 

@@ -26,7 +26,7 @@ const RETRY_MS = 1_000
  *
  *     dockerd ──starts──▶ launcher ──`start PID`──▶ control pipe ──▶ here: flags and socket from /proc, bind, forward
  *        ▲                   ▲                                         │
- *        └──`0\n` or reason──┴───`ready`, `failed …`, `exit 0`─────────┘
+ *        └──`0\n` or reason──┴───`told`, `failed …`, `exit 0`──────────┘
  */
 export class Proxyd {
   readonly #ports: LaunchedPorts

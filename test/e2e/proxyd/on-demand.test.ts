@@ -3,7 +3,16 @@ import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import { processCommand, processIds } from '../../../src/linux/proc/process.js'
 import { kill, listeningPort } from '../../lib/proc.js'
-import { missing, PROGRAM, proxyFlags, READY, run, stop, type Running } from '../../lib/program.js'
+import {
+  missing,
+  notRoot,
+  PROGRAM,
+  proxyFlags,
+  READY,
+  run,
+  stop,
+  type Running,
+} from '../../lib/program.js'
 import { PROXYD, runFolder, startProxyd } from '../../lib/proxyd.js'
 import { assertReleased } from '../../lib/released.js'
 import {
@@ -116,6 +125,87 @@ t.test('when it is killed, its launchers start the next one', async (t) => {
     [],
   )
 })
+
+t.test('when it is killed as soon as its first port is ready, there is a next one', async (t) => {
+  const echo = await startEcho(t)
+  for (let i = 0; i < 5; i++) {
+    const { folder, launch, servers } = host(t)
+    const launcher = launch(proxyFlags(echo))
+    t.equal(await launcher.status, READY)
+    const [killed] = servers()
+    kill(killed)
+    await until(() => servers().some((pid) => pid !== killed))
+    t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'again'), 'again')
+    t.match(await stop(launcher), { code: 0 })
+  }
+})
+
+t.test('when it is killed before its first port is ready, there is a next one', async (t) => {
+  const { folder, launch, servers } = host(t)
+  const launcher = launch(proxyFlags(await startEcho(t)))
+  await until(() => existsSync(join(folder, 'server')))
+  servers().forEach(kill)
+  t.equal(await launcher.status, READY)
+  t.match(await stop(launcher), { code: 0 })
+})
+
+t.test(
+  'a launcher that ends while it starts the next one does not leave the others alone',
+  async (t) => {
+    const echo = await startEcho(t)
+    for (let i = 0; i < 5; i++) {
+      const { folder, publish, servers } = host(t)
+      const [first, second, third] = [await publish(echo), await publish(echo), await publish(echo)]
+      servers().forEach(kill)
+      for (const each of [first, second]) each.child.kill('SIGINT')
+      for (const { exit } of [first, second]) t.match(await exit, { code: 0 })
+      t.equal(await exchange(t, await publishedPort(folder, third.pid), 'third'), 'third')
+      t.match(await stop(third), { code: 0 })
+    }
+  },
+)
+
+t.test(
+  'a successor that is killed is followed, though its predecessor has a connection',
+  async (t) => {
+    const echo = await startEcho(t)
+    const { folder, publish, servers } = host(t)
+    const launcher = await publish(echo)
+    const lasting = await dial(t, launcher.port)
+    const proxyd = await startProxyd(t, { folder })
+    proxyd.child.kill('SIGKILL')
+    await proxyd.exit
+    t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'followed'), 'followed')
+    t.equal(servers().length, 2)
+    lasting.end('open before')
+    t.equal(await readAll(lasting), 'open before')
+  },
+)
+
+t.test(
+  "root's first port after boot uses root's run folder",
+  { skip: notRoot('mounts') },
+  async (t) => {
+    const script = 'mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/log && exec "$@"'
+    const command = [
+      '--mount',
+      'sh',
+      '-c',
+      script,
+      'sh',
+      PROGRAM,
+      ...proxyFlags(await startEcho(t)),
+    ]
+    const env = { DOCKER_PROXY_ON_DEMAND: 'yes', DOCKER_PROXY_IDLE_SECONDS: '1' }
+    const launcher = run(t, command, { program: 'unshare', env })
+    t.equal(await launcher.status, READY)
+    const inside = join('/proc', String(launcher.pid), 'root/run/docker-proxy')
+    const pid = Number(readFileSync(join(inside, 'pid'), 'utf8'))
+    t.ok(isServer(pid, '/run/docker-proxy'))
+    t.match(await stop(launcher), { code: 0 })
+    await until(() => processCommand(pid) === undefined)
+  },
+)
 
 t.test('when it is killed again and again, the starts are delayed', async (t) => {
   const { publish, servers, folder } = host(t)
