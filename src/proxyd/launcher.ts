@@ -144,7 +144,9 @@ export class Launcher {
   tellReady(): void {
     // A shell that writes to a full pipe notices no signal. It writes only if this process can't.
     const isTold = !this.isWaitedFor || this.#writeStatus(STATUS_READY)
-    this.#reply(`${isTold ? 'told' : 'ready'}${this.#keepReplyPipe() ? ` watch ${process.pid}` : ''}`)
+    this.#reply(
+      `${isTold ? 'told' : 'ready'}${this.#keepReplyPipe() ? ` watch ${process.pid}` : ''}`,
+    )
     this.#wakeLater(0)
   }
 
