@@ -97,7 +97,7 @@ export async function breakage(socket: Socket): Promise<string | undefined> {
  */
 export async function listeningDescriptor(
   t: Test,
-  options: { host: string; ipv6Only?: boolean; backlog?: number },
+  options: { host: string; port?: number; ipv6Only?: boolean; backlog?: number },
 ): Promise<{ fd: number; port: number }> {
   const server = createServer()
   server.listen({ port: 0, ...options })

@@ -503,7 +503,9 @@ export function tcpSuite(engine: Engine): void {
 
   t.test('a dial that began before the backend changed fails with the old address', async (t) => {
     const observer = new RecordingObserver()
-    const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
+    // Once it is closed, no other test gets this port.
+    const address = { host: '127.0.0.1', port: freeRow(1) }
+    const silent = await listeningDescriptor(t, { ...address, backlog: 1 })
     await Promise.all([dial(t, silent.port), dial(t, silent.port)])
     const { proxy, port } = await publish(t, { ip: '127.0.0.1', port: silent.port }, { observer })
     await dial(t, port)
