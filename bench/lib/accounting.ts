@@ -6,7 +6,7 @@ import { KIB } from './units.js'
  */
 
 /** Ticks of processor time in /proc per second: 100 on every Linux, see sysconf(3). */
-const TICKS_PER_SECOND = 100
+export const TICKS_PER_SECOND = 100
 /** Fewer ticks are inexact: each process may have used up to one more. */
 const MIN_TICKS = 5
 const SAMPLE_MS = 200

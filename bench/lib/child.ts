@@ -9,8 +9,10 @@ import { once } from 'node:events'
 /** Time that a process has to end, milliseconds. */
 const END_MS = 10_000
 
-/** About as small as dockerd's environment under systemd: the user's own environment must not cost time or memory here. */
-/** A docker-proxyd is among the peers that are measured, or does not run. */
+/**
+ * About as small as dockerd's environment under systemd: the user's own environment must not cost time or memory here. No proxy starts a
+ * docker-proxyd, unless the scenario wants it.
+ */
 const ENVIRONMENT = { PATH: process.env['PATH'], DOCKER_PROXY_ON_DEMAND: 'no' }
 
 /** The running processes, and the signal that ends each. */

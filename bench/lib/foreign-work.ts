@@ -1,9 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { processorSeconds } from './accounting.js'
-
-/** Ticks of processor time in /proc per second: 100 on every Linux, see sysconf(3). */
-const TICKS_PER_SECOND = 100
+import { processorSeconds, TICKS_PER_SECOND } from './accounting.js'
 
 /**
  * Watches how much of the machine other programs use, and a hypervisor that gives its processors to others.

@@ -1,5 +1,6 @@
 import { startReady, stopChild, type Command } from './child.js'
 import { allowedCores, divideCores, onCores } from './cores.js'
+import { HOST_VARIABLE } from './load-host.js'
 
 /** The networks of load, proxy and backend, and the cores of each. */
 export interface Site {
@@ -25,9 +26,6 @@ interface Prefixes {
 
 const cores = divideCores(allowedCores())
 const LOOPBACK = '127.0.0.1'
-
-/** By this variable, programs of bench/load learn the address that they connect to, or listen on. */
-export const HOST_VARIABLE = 'BENCH_HOST'
 
 /** A site of several networks. */
 export function siteOf(

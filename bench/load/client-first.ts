@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { HOST } from '../lib/load-host.js'
 import { loadMain } from '../lib/load-main.js'
 
 /*
@@ -14,7 +15,6 @@ const PARTS = 6
 /** A proxy without a free local port drops connections as fast as they come. */
 const PAUSE_AFTER_FAILURE_MS = 10
 
-const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const [port = 0, seconds = 1, atOnce = 1] = process.argv.slice(2).map(Number)
 const answered = Array<number>(PARTS).fill(0)
 let failed = 0

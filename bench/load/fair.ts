@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { HOST } from '../lib/load-host.js'
 import { loadMain } from '../lib/load-main.js'
 import { percentile } from '../lib/statistics.js'
 
@@ -12,7 +13,6 @@ import { percentile } from '../lib/statistics.js'
  *     fair client PORT SECONDS     prints {"p50": µs, "p99": µs, "count": messages} of the small messages
  */
 
-const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const SMALL_CONNECTIONS = 8
 
 const BLOCK = Buffer.alloc(128 * 1024)

@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { HOST } from '../lib/load-host.js'
 import { loadMain } from '../lib/load-main.js'
 import { percentile } from '../lib/statistics.js'
 
@@ -8,7 +9,6 @@ import { percentile } from '../lib/statistics.js'
  *     first-answer PORT CONNECTIONS     prints {"p50": µs, "p99": µs}
  */
 
-const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n'
 const [port = 0, connections = 1] = process.argv.slice(2).map(Number)
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
+import { HOST } from '../lib/load-host.js'
 import { loadMain } from '../lib/load-main.js'
 
 /*
@@ -11,7 +12,6 @@ import { loadMain } from '../lib/load-main.js'
  * Each line on stdin is the number of connections to have. The line is printed when they are open.
  */
 
-const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const WORD = 'x'
 const AT_A_TIME = 100
 /** A message without an answer after this time was not forwarded, milliseconds. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { HOST } from '../lib/load-host.js'
 import { loadMain } from '../lib/load-main.js'
 import { percentile } from '../lib/statistics.js'
 
@@ -9,7 +10,6 @@ import { percentile } from '../lib/statistics.js'
  *     rate PORT SECONDS REQUESTS_PER_SECOND CONNECTIONS     prints {"p50": µs, "p90": …, "p99": …, "p99.9": …, "answered": …}
  */
 
-const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n'
 const PERCENTS = [50, 90, 99, 99.9]
 /** A request without an answer counts with this time. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { HOST } from '../lib/load-host.js'
 import { loadMain } from '../lib/load-main.js'
 
 /*
@@ -8,7 +9,6 @@ import { loadMain } from '../lib/load-main.js'
  *     touch FIRST LAST TIMES
  */
 
-const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const AT_A_TIME = 50
 const [first = 0, last = 0, times = 1] = process.argv.slice(2).map(Number)
 

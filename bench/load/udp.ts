@@ -4,6 +4,7 @@ import { requireFfi } from '../../src/linux/ffi/ffi.js'
 import { MessageBatch } from '../../src/linux/sockets/message-batch.js'
 import { openPortSocket } from '../../src/linux/sockets/port-socket.js'
 import { encodeSocketAddress } from '../../src/linux/sockets/socket-address.js'
+import { HOST } from '../lib/load-host.js'
 import { loadMain } from '../lib/load-main.js'
 
 /*
@@ -13,7 +14,6 @@ import { loadMain } from '../lib/load-main.js'
  *     udp load PORT SECONDS SOCKETS WINDOW     prints {"rate": datagrams/s, "received": …, "lost": …}
  */
 
-const HOST = process.env['BENCH_HOST'] ?? '127.0.0.1'
 const SIZE = 512
 const RECEIVE_BUFFER = 4 * 1024 * 1024
 /** If a socket receives nothing for this long, its datagrams under way count as lost, milliseconds. */

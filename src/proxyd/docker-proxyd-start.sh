@@ -12,7 +12,7 @@ case $run in /*) ;; *) run=$PWD/$run ;; esac
 ended=$2
 folder=${0%/*}
 umask 077
-# Those of dockerd's unit are not for docker-proxyd.
+# dockerd passes these on, but systemd sets them for dockerd alone.
 unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
 . is-served.sh
 
@@ -64,7 +64,7 @@ back_off() {
   [ $delay = 0 ] || sleep $delay
 }
 
-# Whether a launcher waits, which has the control pipe open.
+# Whether any launcher has the control pipe open.
 is_wanted() {
   for fd in /proc/[0-9]*/fd/9; do
     [ "$fd" -ef "$run/control" ] && return

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { fetchPortStatuses } from '../../src/status/port-status.js'
-import { connectNamespaces, startNamespace } from '../lib/namespace.js'
+import { connectNamespaces, startNamespace, type Namespace } from '../lib/namespace.js'
 import { notRoot } from '../lib/program.js'
 import { PUBLISH } from '../lib/publish.js'
 import { until } from '../lib/until.js'
@@ -69,6 +69,14 @@ const look = () => {
   require('node:child_process').execFileSync('ip', ['link', 'set', 'v1', 'down'])
 }
 look()`
+
+/** Connects two namespaces, 10.9.0.1 and 10.9.0.2, by a link that is slow towards the second one. */
+async function connectSlowly(a: Namespace, b: Namespace): Promise<void> {
+  await connectNamespaces(a, b, 'v')
+  await a.sh('ip addr add 10.9.0.1/24 dev v0')
+  await b.sh('ip addr add 10.9.0.2/24 dev v1')
+  await a.sh('tc qdisc add dev v0 root tbf rate 1mbit burst 4kb limit 10mb')
+}
 
 /** Whether a port has dropped datagrams, because its queue was full, and has counted them. */
 async function hasDropped(status: string): Promise<boolean> {
@@ -162,10 +170,7 @@ t.test('a slow client does not fill the memory of the streams engine', { skip },
   const COUNT = 3_000
   const SIZE = 1_400
   const [host, client] = [await startNamespace(t), await startNamespace(t)]
-  await connectNamespaces(host, client, 'v')
-  await host.sh('ip addr add 10.9.0.1/24 dev v0')
-  await client.sh('ip addr add 10.9.0.2/24 dev v1')
-  await host.sh('tc qdisc add dev v0 root tbf rate 1mbit burst 4kb limit 10mb')
+  await connectSlowly(host, client)
   const flood = `
     const socket = require('node:dgram').createSocket('udp4')
     socket.once('message', (_, { port, address }) => {
@@ -191,10 +196,7 @@ t.test('a slow link does not fill the memory of the streams engine', { skip }, a
   const COUNT = 3_000
   const SIZE = 1_400
   const [host, container] = [await startNamespace(t), await startNamespace(t)]
-  await connectNamespaces(host, container, 'v')
-  await host.sh('ip addr add 10.9.0.1/24 dev v0')
-  await container.sh('ip addr add 10.9.0.2/24 dev v1')
-  await host.sh('tc qdisc add dev v0 root tbf rate 1mbit burst 4kb limit 10mb')
+  await connectSlowly(host, container)
   const status = statusPath(t)
   const env = { DOCKER_PROXY_ENGINE: 'streams', DOCKER_PROXY_STATUS_SOCKET: status }
   const options = { env, protocol: 'udp' }

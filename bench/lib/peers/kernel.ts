@@ -2,7 +2,8 @@ import { release } from 'node:os'
 import { execaSync } from 'execa'
 import { BASES } from '../bases.js'
 import { missingProgram, versionOf, type Peer } from '../peer.js'
-import { HOST_VARIABLE, type Site } from '../site.js'
+import { HOST_VARIABLE } from '../load-host.js'
+import type { Site } from '../site.js'
 
 const NFT = '/usr/sbin/nft'
 
