@@ -53,6 +53,12 @@ function host(t: Test, settings: NodeJS.ProcessEnv = {}) {
       t.equal(await launcher.status, READY)
       return { ...launcher, port: await publishedPort(folder, launcher.pid) }
     },
+    /** Kills the docker-proxyd, and waits until there is another one. */
+    killServer: async (): Promise<void> => {
+      const [killed] = servers()
+      kill(killed)
+      await until(() => servers().some((pid) => pid !== killed))
+    },
     log: (): string => readFileSync(join(folder, 'log'), 'utf8'),
   }
 }
@@ -129,12 +135,10 @@ t.test('when it is killed, its launchers start the next one', async (t) => {
 t.test('when it is killed as soon as its first port is ready, there is a next one', async (t) => {
   const echo = await startEcho(t)
   for (let i = 0; i < 5; i++) {
-    const { folder, launch, servers } = host(t)
+    const { folder, launch, killServer } = host(t)
     const launcher = launch(proxyFlags(echo))
     t.equal(await launcher.status, READY)
-    const [killed] = servers()
-    kill(killed)
-    await until(() => servers().some((pid) => pid !== killed))
+    await killServer()
     t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'again'), 'again')
     t.match(await stop(launcher), { code: 0 })
   }
@@ -208,13 +212,11 @@ t.test(
 )
 
 t.test('when it is killed again and again, the starts are delayed', async (t) => {
-  const { publish, servers, folder } = host(t)
+  const { publish, folder, killServer } = host(t)
   const launcher = await publish(await startEcho(t))
   const delays: number[] = []
   for (let i = 0; i < 3; i++) {
-    const [killed] = servers()
-    kill(killed)
-    await until(() => servers().some((pid) => pid !== killed))
+    await killServer()
     t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'again'), 'again')
     delays.push(Number(readFileSync(join(folder, 'restarts'), 'utf8').trim().split(' ')[1]))
   }
@@ -226,14 +228,12 @@ for (const [shell, ...applet] of [['bash'], ['busybox', 'ash']] as const) {
   const skip = shell === 'busybox' && missing('/bin/busybox', 'busybox-static')
   t.test(`it is started, and started again, by ${shell}`, { skip }, async (t) => {
     const echo = await startEcho(t)
-    const { env, folder, servers } = host(t)
+    const { env, folder, killServer } = host(t)
     const args = [...applet, PROGRAM, ...proxyFlags(echo)]
     const launcher = run(t, args, { program: shell, env })
     t.equal(await launcher.status, READY)
     t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'first'), 'first')
-    const [killed] = servers()
-    kill(killed)
-    await until(() => servers().some((pid) => pid !== killed))
+    await killServer()
     t.equal(await exchange(t, await publishedPort(folder, launcher.pid), 'again'), 'again')
     t.match(await stop(launcher), { code: 0 })
   })
