@@ -56,8 +56,10 @@ async function main(): Promise<void> {
 
   const estimates = scenarios.map((scenario) => rounds.estimate(scenario, peers))
   const total = estimates.reduce((sum, seconds) => sum + seconds, 0)
-  const isTerminal = process.stderr.isTTY
-  const progress = new Progress(total, isTerminal, (text) => process.stderr.write(text))
+  const style = process.stderr.isTTY ? 'bar' : 'scenarios'
+  const progress = new Progress(total, options.isVerbose ? 'measurements' : style, (text) =>
+    process.stderr.write(text),
+  )
   console.error(
     `This takes about ${formatSeconds(total)}; Ctrl-C ends it and keeps what was measured.`,
   )

@@ -29,6 +29,8 @@ export interface Options {
   readonly seconds: number
   /** Whether slow scenarios are left out. */
   readonly isQuick: boolean
+  /** Whether each measurement is a line of the progress, on a terminal as well. */
+  readonly isVerbose: boolean
   readonly path: NetworkPath
   /** Folder of the results. */
   readonly out: string
@@ -52,6 +54,11 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       type: 'boolean',
       default: false,
       describe: 'one round of each without a warm-up, and no 1,000 ports',
+    })
+    .option('verbose', {
+      type: 'boolean',
+      default: false,
+      describe: 'a line for each measurement instead of a bar',
     })
     .option('only', {
       type: 'string',
@@ -103,9 +110,12 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       describe: 'folder for results.json and report.html [bench-results]',
     })
     .check(({ only, peers: chosen, rounds, seconds, path, client, congestion, out }) => {
-      // yargs would take any word there for `false`.
-      const quick = args.find((arg) => /^--(no-)?quick=(?!true$|false$)/.test(arg))
-      if (quick !== undefined) throw new Error(`${quick}: use --quick, or leave it out`)
+      for (const flag of ['--quick', '--verbose']) {
+        const given = args.find((arg) => arg.startsWith(`${flag}=`))
+        // yargs would take any word there for `false`.
+        if (given !== undefined && !/=(true|false)$/.test(given))
+          throw new Error(`${given}: use ${flag}, or leave it out`)
+      }
       expectSome('--only', only, known)
       expectSome('--peers', chosen, peers)
       expectNumber('--rounds', rounds, Number.isInteger, 1, MAX_ROUNDS)
@@ -140,6 +150,7 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     insists: values.rounds !== undefined,
     seconds: Number(values.seconds ?? seconds),
     isQuick: values.quick,
+    isVerbose: values.verbose,
     path:
       (values.path ?? defaultPath()) === 'bridge'
         ? bridgePath(client, values.congestion)

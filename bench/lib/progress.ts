@@ -1,6 +1,9 @@
 const WIDTH = 24
 
-/** Shows progress and the remaining time: a bar on a terminal, otherwise a line for each scenario. */
+/** How progress is shown: as a bar that moves, as a line for each scenario, or also one for each measurement. */
+export type ProgressStyle = 'bar' | 'scenarios' | 'measurements'
+
+/** Shows progress and the remaining time. */
 export class Progress {
   readonly #started = performance.now()
   #done = 0
@@ -12,19 +15,20 @@ export class Progress {
    */
   constructor(
     private readonly total: number,
-    private readonly isTerminal: boolean,
+    private readonly style: ProgressStyle,
     private readonly write: (text: string) => void,
   ) {}
 
   /** Shows the next step. */
   start(what: string, index: number, count: number): void {
     this.#what = `${index} of ${count}: ${what}`
-    if (!this.isTerminal) this.write(`${this.#what}${this.#timeLeft()}\n`)
+    if (this.style !== 'bar') this.write(`${this.#what}${this.#timeLeft()}\n`)
   }
 
   /** @param detail in a few words */
   tell(detail: string): void {
-    if (!this.isTerminal) return
+    if (this.style === 'measurements') this.write(`${this.#what}, ${detail}\n`)
+    if (this.style !== 'bar') return
     const filled = Math.min(WIDTH, Math.round((this.#done / this.total) * WIDTH))
     const bar = '█'.repeat(filled) + '░'.repeat(WIDTH - filled)
     const columns = process.stderr.columns || 80
@@ -40,7 +44,7 @@ export class Progress {
 
   /** Clears the terminal's line for other output. */
   clear(): void {
-    if (this.isTerminal) this.write('\r\x1b[K')
+    if (this.style === 'bar') this.write('\r\x1b[K')
   }
 
   #timeLeft(): string {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { family } from '../../bench/lib/accounting.js'
 import { native } from '../../bench/lib/peers/docker-proxy.js'
 import { PEERS } from '../../bench/lib/peers/index.js'
@@ -118,37 +118,26 @@ t.test(
   },
 )
 
-/** Sends a signal to the docker-proxy of a benchmark once a program of bench/load has been started this many times. */
-function signalAtLoad(
-  t: Test,
-  bench: Bench,
-  load: { program: string; starts: number },
-  signal: NodeJS.Signals,
-): void {
-  const started = new Set<number>()
-  let isSent = false
-  const look = setInterval(() => {
-    const members = family(bench.child.pid ?? 0)
-    const titleOf = new Map(members.map((pid) => [pid, processTitle(pid)]))
-    for (const [pid, title] of titleOf) if (title.includes(load.program)) started.add(pid)
-    if (isSent || started.size < load.starts) return
-    for (const [pid, title] of titleOf) {
-      if (!title.includes('-host-port')) continue
-      process.kill(pid, signal)
-      isSent = true
-    }
-  }, 20)
-  t.teardown(() => clearInterval(look))
+/** Sends a signal to the docker-proxy of a benchmark when a measurement begins, of which `--verbose` tells. */
+function signalAt(bench: Bench, measurement: string, signal: NodeJS.Signals): void {
+  let told = ''
+  const look = (chunk: Buffer): void => {
+    told += chunk.toString()
+    if (!told.includes(`: ${measurement}\n`)) return
+    bench.child.stderr?.off('data', look)
+    for (const pid of family(bench.child.pid ?? 0))
+      if (processTitle(pid).includes('-host-port')) process.kill(pid, signal)
+  }
+  bench.child.stderr?.on('data', look)
 }
 
 t.test('a peer that dies is reported, and not averaged in', async (t) => {
   const bench = startBench(
     t,
-    ['--rounds', '3', '--only', 'latency', '--peers', 'direct,docker-proxy'],
+    ['--verbose', '--rounds', '3', '--only', 'latency', '--peers', 'direct,docker-proxy'],
     { ORIGINAL: PROGRAM },
   )
-  // Both are warmed up, and direct has had its first round.
-  signalAtLoad(t, bench, { program: '/rate.js', starts: 4 }, 'SIGKILL')
+  signalAt(bench, 'latency, docker-proxy, round 1', 'SIGKILL')
   t.equal(await bench.exit, 0)
   const [direct, dead] = bench.results().scenarios[0]?.rows ?? []
   t.equal(direct?.values['p50']?.rounds.length, 3)
@@ -187,12 +176,12 @@ t.test('one that never says that it is ready, or stalls, is waited for no longer
   ] as const) {
     const bench = startBench(
       t,
-      ['--rounds', '9', '--only', only, '--peers', 'docker-proxy'],
+      ['--verbose', '--rounds', '9', '--only', only, '--peers', 'docker-proxy'],
       { ORIGINAL: program, BENCH_PATIENCE: '5' },
       folder,
     )
     // It works during the check and the warm-up, and stops answering in a round.
-    signalAtLoad(t, bench, { program: '/fair.js\0client', starts: 2 }, 'SIGSTOP')
+    signalAt(bench, 'fair, docker-proxy, round 1', 'SIGSTOP')
     t.equal(await bench.exit, 0)
     const [row] = bench.results().scenarios[0]?.rows ?? []
     t.match(row, { values: {}, failure: /^it was not over after \d+ s, in round \d$/ }, name)
@@ -315,6 +304,7 @@ t.test('options that can not be followed are refused with one line', async (t) =
     [['--seconds', '1e9'], '--seconds 1e9: use a number from 0.5 to 3600'],
     [['--out='], '--out "": name a folder'],
     [['--quick=maybe'], '--quick=maybe: use --quick, or leave it out'],
+    [['--verbose=maybe'], '--verbose=maybe: use --verbose, or leave it out'],
     [['--only'], '--only needs a value: see --help'],
     [['--fast'], 'Unknown argument: fast'],
     [['--path', 'wan'], '--path "wan": use some of bridge, loopback'],
