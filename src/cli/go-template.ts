@@ -1,3 +1,4 @@
+import { printable } from '../printable.js'
 import { formatTable } from './table.js'
 import { UsageError } from './usage-error.js'
 
@@ -30,7 +31,7 @@ export function formatTemplate(
   const fill = (row: TemplateRow): string =>
     body.replaceAll(ACTION, (_, json: string | undefined, field: string) => {
       const value = field === '' ? row : row[field]
-      if (json === undefined && typeof value === 'string') return value
+      if (json === undefined && typeof value === 'string') return printable(value)
       return value === undefined ? '' : JSON.stringify(value)
     })
   if (!TABLE.test(template)) return rows.map(fill).join('\n')

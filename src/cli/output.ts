@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { printableJson, printableLines } from '../printable.js'
+import { printable, printableJson, printableLines } from '../printable.js'
 
 const STDERR_FD = 2
 
@@ -12,6 +12,11 @@ process.stdout.on('error', (err: Error) => (failure ??= stdoutError(err)))
 /** Prints a result on stdout. Rejects if it can't be written: a result that nobody gets is a failure. */
 export function print(text: string): Promise<void> {
   return write(printableLines(text))
+}
+
+/** Prints results of a line each. Foreign text in them adds no line. Nothing is printed if there are none. */
+export async function printEach(lines: readonly string[]): Promise<void> {
+  if (lines.length > 0) await print(lines.map(printable).join('\n'))
 }
 
 export function printJson(value: unknown): Promise<void> {

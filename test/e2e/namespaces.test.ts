@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { fetchPortStatuses } from '../../src/status/port-status.js'
 import { connectNamespaces, startNamespace, type Namespace } from '../lib/namespace.js'
-import { notRoot } from '../lib/program.js'
+import { notRoot, PROGRAM, proxyFlags } from '../lib/program.js'
 import { PUBLISH } from '../lib/publish.js'
 import { until } from '../lib/until.js'
 
@@ -39,9 +39,24 @@ const [, from, to, port] = process.argv
 const socket = require('node:dgram').createSocket(to.includes(':') ? 'udp6' : 'udp4')
 socket.on('message', (data) => { console.log(String(data)); process.exit() })
 socket.bind(from.includes(',') ? Number(from.split(',')[1]) : 0, from.split(',')[0], () => {
+  socket.setBroadcast(true)
   const send = () => socket.send('x', Number(port), to)
   send()
   setInterval(send, 500)
+})`
+
+/** Becomes the parent of a docker-proxy that gets a bound UDP socket of both families. @param engine argument 1 @param command the others */
+const HAND_OVER = `
+const [, engine, program, ...args] = process.argv
+const socket = require('node:dgram').createSocket({ type: 'udp6', ipv6Only: false })
+socket.bind(${PORT}, '::', () => {
+  const handle = socket[Object.getOwnPropertySymbols(socket).find((s) => s.description === 'state symbol')].handle
+  handle.recvStop() // The datagrams are for the program.
+  const stdio = ['ignore', 'inherit', 'inherit', 'ignore', handle.fd]
+  const env = { ...process.env, DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_ON_DEMAND: 'no' }
+  // It ends with this parent.
+  const command = ['--pdeathsig', 'KILL', program, ...args]
+  require('node:child_process').spawn('setpriv', command, { stdio, env })
 })`
 
 /** Where a docker-proxy reports its connections. A test's own folder may have too long a path for a socket. */
@@ -166,20 +181,19 @@ t.test('a half-closed client that vanishes is given up, streams', { skip }, asyn
   await until(() => hasConnections(0))
 })
 
+/** Sends datagrams without end: how many of a number would get as far as a queue depends on the machine. */
+const FLOOD = `
+const flood = (socket, port, address) => {
+  const send = () => socket.send(Buffer.alloc(1_400), port, address, () => setImmediate(send))
+  send()
+}`
+
 t.test('a slow client does not fill the memory of the streams engine', { skip }, async (t) => {
-  const COUNT = 3_000
-  const SIZE = 1_400
   const [host, client] = [await startNamespace(t), await startNamespace(t)]
   await connectSlowly(host, client)
-  const flood = `
+  const flood = `${FLOOD}
     const socket = require('node:dgram').createSocket('udp4')
-    socket.once('message', (_, { port, address }) => {
-      let left = ${COUNT}
-      const send = () => {
-        if (left-- > 0) socket.send(Buffer.alloc(${SIZE}), port, address, () => setImmediate(send))
-      }
-      send()
-    })
+    socket.once('message', (_, { port, address }) => flood(socket, port, address))
     socket.bind(53, '127.0.0.1')`
   host.node(flood).catch(() => undefined)
   await host.untilUdpBound(53)
@@ -188,27 +202,19 @@ t.test('a slow client does not fill the memory of the streams engine', { skip },
   const proxy = { ip: '10.9.0.1', port: PORT }
   await host.startProxy({ ip: '127.0.0.1', port: 53 }, proxy, { env, protocol: 'udp' })
   await client.node(UDP_ASK, '10.9.0.2', proxy.ip, String(PORT))
-  // How many get as far as the queue depends on the machine.
   await until(() => hasDropped(status))
 })
 
 t.test('a slow link does not fill the memory of the streams engine', { skip }, async (t) => {
-  const COUNT = 3_000
-  const SIZE = 1_400
   const [host, container] = [await startNamespace(t), await startNamespace(t)]
   await connectSlowly(host, container)
   const status = statusPath(t)
   const env = { DOCKER_PROXY_ENGINE: 'streams', DOCKER_PROXY_STATUS_SOCKET: status }
   const options = { env, protocol: 'udp' }
   await host.startProxy({ ip: '10.9.0.2', port: 53 }, { port: PORT }, options)
-  await host.node(`
-    const socket = require('node:dgram').createSocket('udp4')
-    let left = ${COUNT}
-    const send = () => {
-      if (left-- === 0) return socket.close()
-      socket.send(Buffer.alloc(${SIZE}), ${PORT}, '127.0.0.1', () => setImmediate(send))
-    }
-    send()`)
+  const flood = `${FLOOD}
+    flood(require('node:dgram').createSocket('udp4'), ${PORT}, '127.0.0.1')`
+  host.node(flood).catch(() => undefined)
   await until(() => hasDropped(status))
 })
 
@@ -230,6 +236,27 @@ t.test('a client whose path changes keeps its flow', { skip }, async (t) => {
   await client.sh('ip route replace 10.8.8.8 dev w1')
   t.equal(await ask(), before, 'the backend sees the same client')
 })
+
+t.test(
+  'a broadcast over IPv4 reaches a socket of both families, and is answered',
+  { skip },
+  async (t) => {
+    for (const engine of ['native', 'streams']) {
+      const [host, client] = [await startNamespace(t), await startNamespace(t)]
+      await connectNamespaces(host, client, 'v')
+      await host.sh('ip addr add 10.9.0.1/24 brd + dev v0')
+      await client.sh('ip addr add 10.9.0.2/24 brd + dev v1')
+      host.node(UDP_MIRROR, '127.0.0.1', '53').catch(() => undefined)
+      await host.untilUdpBound(53)
+      const flags = proxyFlags({ ip: '127.0.0.1', port: 53 }, { ip: '::', port: PORT })
+      const args = [...flags, '-proto', 'udp', '-use-listen-fd']
+      host.node(HAND_OVER, engine, PROGRAM, ...args).catch(() => undefined)
+      await host.untilUdpBound(PORT)
+      const reply = await client.node(UDP_ASK, '10.9.0.2', '10.9.0.255', String(PORT))
+      t.match(reply, /^\d+$/, engine)
+    }
+  },
+)
 
 t.test('suggestions leave out ports that the kernel reserves', { skip }, async (t) => {
   const host = await startNamespace(t)

@@ -53,6 +53,8 @@ export async function startDaemon(
     descriptors?: number
     env?: NodeJS.ProcessEnv
     nodeOptions?: readonly string[]
+    /** A command that becomes the program. */
+    through?: readonly string[]
   } = {},
   ...args: string[]
 ): Promise<TestDaemon> {
@@ -62,12 +64,12 @@ export async function startDaemon(
     await until(() => leftovers(folder).length === 0)
     rmSync(folder, { recursive: true, force: true })
   })
-  const { hasOneRoot = false, descriptors, env = {}, nodeOptions } = options
+  const { hasOneRoot = false, descriptors, env = {}, nodeOptions, through = [] } = options
   const { dataRoot = join(folder, hasOneRoot ? 'exec' : 'data') } = options
   const program =
     nodeOptions === undefined ? [PUBLISH] : [process.execPath, ...nodeOptions, PUBLISH]
   const command = descriptors === undefined ? program : limited(descriptors)
-  return startDaemonIn(t, folder, command, env, ['--data-root', dataRoot, ...args])
+  return startDaemonIn(t, folder, [...through, ...command], env, ['--data-root', dataRoot, ...args])
 }
 
 async function startDaemonIn(

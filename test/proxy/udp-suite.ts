@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { openPortSocket } from '../../src/linux/sockets/port-socket.js'
 import type { SocketAddress } from '../../src/linux/sockets/socket-address.js'
 import type { Engine } from '../../src/proxy/engine.js'
+import { backwards, HOUR_MS } from '../lib/clock.js'
 import {
   ask,
   bindUdp,
@@ -248,6 +249,7 @@ export function udpSuite(engine: Engine): void {
   })
 
   t.test('UDP: an observer learns of each flow, and how it ended', async (t) => {
+    t.intercept(Date, 'now', { value: backwards() })
     const observer = new RecordingObserver()
     const options = { observer, udpIdleMs: 40, capacity: 1 }
     const { proxy, port } = await publish(t, await startUdpEcho(t), options)
@@ -262,6 +264,7 @@ export function udpSuite(engine: Engine): void {
     for (const each of clients) await ask(each, port, 'x')
     proxy.stop()
     await until(() => observer.closedRelays.length === 4)
+    t.ok(observer.closedRelays.every(({ durationMs }) => durationMs >= 0 && durationMs < HOUR_MS))
     const endings = observer.closedRelays.map(({ ending }) => ending)
     t.ok(endings.includes('stopped'))
     t.ok(endings.every((ending) => ['idle', 'evicted', 'stopped'].includes(ending)))

@@ -2,7 +2,7 @@ import type { CommandModule } from 'yargs'
 import type { IsolationChoice } from '../../controller/isolation.js'
 import type { PublicationRequest } from '../../controller/publication-request.js'
 import { openClient, withClient, withFormat, withPublication, type ClientArgs } from '../options.js'
-import { print, printJson } from '../output.js'
+import { printEach, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 
 interface Args extends ClientArgs {
@@ -23,7 +23,7 @@ export const addCommand: CommandModule<object, Args> = {
   handler: async (args) => {
     const publication = await openClient(args).add(publicationRequest(args))
     if (args.format === 'json') await printJson(publication)
-    else await print(`${publication.name}: ${formatPorts(publication.ports)}`)
+    else await printEach([`${publication.name}: ${formatPorts(publication.ports)}`])
   },
 }
 

@@ -9,7 +9,7 @@ import {
   withPublish,
   type ClientArgs,
 } from '../options.js'
-import { print, printJson } from '../output.js'
+import { printEach, printJson } from '../output.js'
 
 interface Args extends ClientArgs {
   publish: string[]
@@ -26,7 +26,7 @@ export const checkCommand: CommandModule<object, Args> = {
   handler: async (args) => {
     const ports = await check(args)
     if (args.format === 'json') await printJson(ports)
-    else await print(ports.map((port) => `${formatHostPort(port)} is free`).join('\n'))
+    else await printEach(ports.map((port) => `${formatHostPort(port)} is free`))
   },
 }
 

@@ -14,7 +14,7 @@ import {
   withTemplate,
   type ClientArgs,
 } from '../options.js'
-import { complain, print, printJson } from '../output.js'
+import { complain, print, printEach, printJson } from '../output.js'
 
 interface Args extends ClientArgs {
   all: boolean
@@ -59,7 +59,7 @@ export const lsCommand: CommandModule<object, Args> = {
   handler: async (args) => {
     const client = openClient(args)
     const publications = await list(args, client)
-    if (args.quiet) return printLines(publications.map(({ name }) => name).join('\n'))
+    if (args.quiet) return printEach(publications.map(({ name }) => name))
     if (isTemplate(args.format)) {
       return printLines(formatTemplate(args.format, publications.map(templateRow), FIELDS))
     }

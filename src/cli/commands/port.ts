@@ -4,7 +4,7 @@ import { Refusal } from '../../ports/refusal.js'
 import { joinHostPort } from '../../ports/host-port.js'
 import { compareNaturally } from '../natural-order.js'
 import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
-import { print, printJson } from '../output.js'
+import { printEach, printJson } from '../output.js'
 import { UsageError } from '../usage-error.js'
 
 interface Args extends ClientArgs {
@@ -40,7 +40,7 @@ export const portCommand: CommandModule<object, Args> = {
       (args.port === undefined ? `${containerPort}/${protocol} -> ` : '') +
       joinHostPort(hostIp, hostPort)
     const lines = wanted.map(line)
-    await print((args.port === undefined ? lines.sort(compareNaturally) : lines).join('\n'))
+    await printEach(args.port === undefined ? lines.sort(compareNaturally) : lines)
   },
 }
 

@@ -3,7 +3,7 @@ import { Controller } from '../../controller/controller.js'
 import type { IsolationChoice } from '../../controller/isolation.js'
 import type { LogFormat, LogLevel } from '../../log/log.js'
 import { openLog, withFormat, withProxy, withPublication } from '../options.js'
-import { print, printJson } from '../output.js'
+import { printEach, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
 import { makePrivateFolder } from '../private-folder.js'
 import { findProxyProgram } from '../find-proxy-program.js'
@@ -38,7 +38,7 @@ export const runCommand: CommandModule<object, Args> = {
     if (typeof publication === 'string') throw new Error(`stopped by ${publication}`)
     try {
       if (args.format === 'json') await printJson(publication)
-      else await print(`${publication.name}: ${formatPorts(publication.ports)}`)
+      else await printEach([`${publication.name}: ${formatPorts(publication.ports)}`])
       await stop
     } finally {
       await controller.close()

@@ -60,8 +60,12 @@ export interface Envelope {
   controlLength: number
 }
 
-/** Errors of a send whose source can't be used: a multicast or broadcast address, or an address that this host no longer has. */
+/**
+ * Errors of a send whose source can't be used: a multicast or broadcast address, for which IPv4 on an IPv6 socket finds no route, or an
+ * address that this host no longer has.
+ */
 const SOURCE_REFUSALS: readonly number[] = [
+  -ERRNO.ENETUNREACH,
   -ERRNO.EINVAL,
   -ERRNO.EADDRNOTAVAIL,
   -ERRNO.ENODEV,
@@ -240,6 +244,7 @@ export class MessageBatch {
     const end = first + count
     this.#address(first, end, envelope)
     let left = retries
+    let source = 0
     for (let place = first; place < end;) {
       const headers = this.#outgoing.address + place * HEADER.size
       const result = this.#syscalls.sendMessages(fd, headers, end - place, MSG.DONTWAIT)
@@ -247,10 +252,13 @@ export class MessageBatch {
       // The kernel reports the refusal of an earlier datagram, and has not sent this one, see udp(7).
       if (result === -ERRNO.ECONNREFUSED && left-- > 0) continue
       if (envelope && envelope.controlLength > 0 && SOURCE_REFUSALS.includes(result)) {
+        source = envelope.controlLength
         envelope.controlLength = 0
         this.#address(place, end, envelope)
         continue
       }
+      // It was not for its source.
+      if (envelope && result < 0 && source > 0) envelope.controlLength = source
       place += Math.max(1, result)
       left = retries
     }

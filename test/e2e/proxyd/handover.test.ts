@@ -10,6 +10,7 @@ import { openDescriptors } from '../../lib/proc.js'
 import { notRoot, PROGRAM, proxyFlags, READY, run, stop } from '../../lib/program.js'
 import { startProxyd } from '../../lib/proxyd.js'
 import { assertReleased } from '../../lib/released.js'
+import { inSandboxOf } from '../../lib/sandbox.js'
 import { exchange, listeningDescriptor, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
@@ -129,19 +130,7 @@ t.test(
   'it works in the sandbox of its unit',
   { skip: notRoot('to give up capabilities, and to mount') },
   async (t) => {
-    const capabilities = /^CapabilityBoundingSet=(.*)$/m.exec(unitFile([]))?.[1] ?? ''
-    const bounding = capabilities
-      .toLowerCase()
-      .replaceAll(/\bcap_/g, '+')
-      .replaceAll(' ', ',')
-    // As with ProtectSystem, it gets a mount namespace of its own, with folders that it can't write to.
-    const readOnly = 'mount --bind /usr /usr; mount -o remount,bind,ro /usr; exec "$@"'
-    const proxyd = await startProxyd(t, {
-      through: [
-        ...['unshare', '--mount', 'sh', '-ec', readOnly, 'sh'],
-        ...['setpriv', '--no-new-privs', '--inh-caps=-all', `--bounding-set=-all,${bounding}`],
-      ],
-    })
+    const proxyd = await startProxyd(t, { through: inSandboxOf(unitFile([])) })
     const status = readFileSync(`/proc/${proxyd.pid}/status`, 'utf8')
     t.equal(/^CapEff:\t(\w+)$/m.exec(status)?.[1], '0000000000080404', 'it has those, and no other')
     const echo = await startEcho(t)

@@ -4,11 +4,13 @@ import type { Test } from 'tap'
 import { memoryFigure } from '../../lib/proc.js'
 import { stop } from '../../lib/program.js'
 import type { Target } from '../../lib/target.js'
-import { dial, listeningDescriptor, startBackend, writeRandom } from '../../lib/sockets.js'
+import { dial, listeningDescriptor, readAll, startBackend, writeRandom } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
 const MIB = 1024 * 1024
 const BOUND = 150 * MIB
+/** Connections at a time. */
+const BURST = 1_000
 
 /** Writes without waiting for the other side. The sender's memory is not measured. */
 function push(socket: Socket, size: number): void {
@@ -44,6 +46,28 @@ export function memorySuite(t: Test, target: Target): void {
       await stop(running)
     },
   )
+
+  for (const engine of target.engines) {
+    t.test(`memory returns after bursts, ${engine}`, async (t) => {
+      const backend = await startBackend(t, (socket) => socket.pipe(socket))
+      const env = { DOCKER_PROXY_ENGINE: engine }
+      const running = await target.startProxy(t, backend, { env })
+      const burst = async (): Promise<void> => {
+        const clients = await Promise.all(
+          Array.from({ length: BURST }, () => dial(t, running.port)),
+        )
+        for (const client of clients) client.end('x')
+        await Promise.all(clients.map(readAll))
+      }
+      const memory = (): number => memoryFigure(target.serverOf(running.pid), 'RssAnon')
+      // What is compiled and kept for reuse comes first.
+      await burst()
+      const used = memory()
+      for (let i = 0; i < 4; i++) await burst()
+      await until(() => memory() < used + 8 * MIB)
+      await stop(running)
+    })
+  }
 
   t.test('a client that sends before the backend answers is not read ahead', async (t) => {
     const silent = await listeningDescriptor(t, { host: '127.0.0.1', backlog: 1 })
