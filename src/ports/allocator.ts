@@ -138,7 +138,7 @@ export class Allocator {
     }
     const inOrder: Reserved[] = []
     for (const request of requests) {
-      inOrder.push(...(reserved.get(request) ?? []))
+      for (const port of reserved.get(request) ?? []) inOrder.push(port)
       if (turns.isOver) await turns.next()
     }
     return inOrder

@@ -1,12 +1,13 @@
 import { addressesOverlap } from '../linux/sockets/ip-address.js'
+import type { PortRange } from '../linux/proc/ephemeral-ports.js'
 import type { Turns } from '../turns.js'
+import { MAX_PORT, PROTOCOLS } from './host-port.js'
 import type { PortRequest } from './port-spec.js'
 
 /** Requests that differ only in their addresses. They get the same host port, as in dockerd. */
-export interface RequestGroup extends Pick<
-  PortRequest,
-  'protocol' | 'hostPorts' | 'containerPort'
-> {
+export interface RequestGroup extends Pick<PortRequest, 'protocol' | 'containerPort'> {
+  /** The host ports to choose from; undefined for any. */
+  readonly hostPorts: PortRange | undefined
   /** The addresses, and the request that each one comes from. */
   readonly addresses: { readonly ip: string; readonly request: PortRequest }[]
 }
@@ -23,28 +24,42 @@ export async function groupRequests(
   allAddresses: readonly string[],
   turns: Turns,
 ): Promise<RequestGroup[]> {
-  const groups = new Map<string, RequestGroup[]>()
+  const groups = new Map<number, RequestGroup[]>()
+  const exact: RequestGroup[] = []
+  const ranges: RequestGroup[] = []
   for (const request of requests) {
     if (turns.isOver) await turns.next()
     const { protocol, hostPorts, containerPort } = request
-    const key = `${hostPorts?.first ?? ''}-${hostPorts?.last ?? ''}:${containerPort}/${protocol}`
-    const similar = groups.get(key) ?? []
-    groups.set(key, similar)
+    const key = keyOf(request)
+    let similar = groups.get(key)
+    if (!similar) groups.set(key, (similar = []))
     if (isExact(request) && similar.some((group) => hasAddress(group, request))) continue
     const ips = request.ip === undefined ? allAddresses : [request.ip]
     const addresses = ips.map((ip) => ({ ip, request }))
     const group = isExact(request) ? undefined : similar.find((each) => fits(each, ips))
     if (group) group.addresses.push(...addresses)
-    else similar.push({ protocol, containerPort, ...(hostPorts ? { hostPorts } : {}), addresses })
+    else {
+      const fresh = { protocol, hostPorts, containerPort, addresses }
+      similar.push(fresh)
+      // Most groups of a wide range are exact, and need no sorting.
+      if (isExact(fresh)) exact.push(fresh)
+      else ranges.push(fresh)
+    }
   }
-  // Most groups of a wide range are exact, and need no sorting.
-  const all = [...groups.values()].flat()
-  const ranges = all.filter((group) => !isExact(group))
-  return [...all.filter(isExact), ...ranges.sort((a, b) => freedom(a) - freedom(b))]
+  return [...exact, ...ranges.sort((a, b) => freedom(a) - freedom(b))]
+}
+
+/** Numbers of ports, and 0. */
+const PORTS = MAX_PORT + 1
+
+/** What requests of a group have in common, as one number: a request may have thousands, and making a string for each takes longer. */
+function keyOf({ protocol, hostPorts, containerPort }: PortRequest): number {
+  const { first = 0, last = 0 } = hostPorts ?? {}
+  return ((PROTOCOLS.indexOf(protocol) * PORTS + first) * PORTS + last) * PORTS + containerPort
 }
 
 /** Whether a request names one host port. */
-export function isExact({ hostPorts }: Pick<PortRequest, 'hostPorts'>): boolean {
+export function isExact({ hostPorts }: { readonly hostPorts?: PortRange | undefined }): boolean {
   return hostPorts !== undefined && hostPorts.first === hostPorts.last
 }
 
