@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { connectNamespaces, startNamespace, type Namespace } from '../lib/namespace.js'
 import { notRoot } from '../lib/program.js'
+import { until } from '../lib/until.js'
 
 /* The local ports of connections to a container over a network: loopback hides how they run out. */
 
@@ -58,6 +59,39 @@ const next = () => {
   socket.on('close', () => isServed || (dropped++ >= 0 && next()))
 }
 next()`
+
+/** Answers, and ends soon after that, unless a client sends `busy`. @param address argument 1 @param port argument 2 */
+const END_SOON = `
+const [, host, port] = process.argv
+require('node:net').createServer((socket) => {
+  socket.on('error', () => undefined)
+  socket.on('data', (data) => {
+    socket.write(data)
+    if (String(data) !== 'busy') setTimeout(() => socket.end(), 300)
+  })
+}).listen(Number(port), host)`
+
+/** Opens connections at the same time, and prints how many were answered. @param address argument 1 @param port argument 2 @param count argument 3 */
+const OPEN_AT_ONCE = `
+const [, host, port, count] = process.argv
+let served = 0
+let left = Number(count)
+for (let i = left; i > 0; i--) {
+  const socket = require('node:net').connect(Number(port), host, () => socket.write('x'))
+  socket.once('data', () => served++)
+  socket.on('error', () => undefined)
+  socket.on('close', () => --left === 0 && console.log(served))
+}`
+
+/** Sends small messages until somebody connects to port 82. @param address argument 1 @param port argument 2 */
+const KEEP_BUSY = `
+const [, host, port] = process.argv
+const { connect, createServer } = require('node:net')
+for (let i = 0; i < 64; i++) {
+  const socket = connect(Number(port), host, () => socket.write('busy'))
+  socket.on('data', () => socket.write('busy'))
+}
+createServer(() => process.exit()).listen(82, '127.0.0.1')`
 
 interface Network {
   readonly client: Namespace
@@ -120,3 +154,26 @@ for (const engine of ['native', 'streams'] as const) {
     t.equal(await clients, '9 served, 1 dropped')
   })
 }
+
+t.test('clients of all threads wait while no local port is free', { skip }, async (t) => {
+  const { client, host, container } = await network(t)
+  // Then the kernel chooses the ports, and none can be used again soon.
+  await host.sh('echo 0 >/proc/sys/net/ipv4/tcp_timestamps')
+  container.node(END_SOON, CONTAINER, '80').catch(() => undefined)
+  await container.untilListening(80)
+  const proxy = await host.startProxy(
+    { ip: CONTAINER, port: 80 },
+    { ip: HOST, port: PORT },
+    { env: { DOCKER_PROXY_ENGINE: 'native', DOCKER_PROXY_WORKERS: '2' } },
+  )
+  let log = ''
+  proxy.child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()))
+  const busy = client.node(KEEP_BUSY, HOST, String(PORT))
+  await until(() => log.includes('Busy: one more thread'))
+  await client.node(`require('node:net').connect(82, '127.0.0.1').on('error', () => 0)`)
+  await busy
+  await host.sh('echo "41000 41007" >/proc/sys/net/ipv4/ip_local_port_range')
+  // With eight ports, some of these wait in each thread.
+  t.equal(await client.node(OPEN_AT_ONCE, HOST, String(PORT), '16'), '16')
+  t.match(log, 'No local port is free')
+})

@@ -13,7 +13,8 @@ const PLACES = [
   '/usr/bin/docker-proxy',
   '/usr/libexec/docker/docker-proxy',
 ] as const
-const ORIGINAL = process.env['ORIGINAL'] || (PLACES.find(existsSync) ?? PLACES[0])
+const INSTALLED = PLACES.find(existsSync) ?? PLACES[0]
+const ORIGINAL = process.env['ORIGINAL'] || INSTALLED
 const OURS = builtProgram('docker-proxy')
 
 /** Flags as dockerd passes them. */
@@ -24,24 +25,39 @@ export function flagsOf({ protocol, port, backendPort }: Forward, site: Site): s
   ]
 }
 
-/** The Debian package that contains a file. */
-function packageOf(path: string): string {
-  return spawnSync('dpkg-query', ['-S', path], { encoding: 'utf8' }).stdout.split(':')[0] ?? ''
+/** The version that it tells, which those before 28 do not, or that of the Debian package that contains it. */
+function versionOfOriginal(path: string): string {
+  const { stdout } = spawnSync('dpkg-query', ['-S', path], { encoding: 'utf8' })
+  const [packageName] = stdout.split(':')
+  return packageName
+    ? versionOf('dpkg-query', '-W', '-f', '${Version}', packageName)
+    : versionOf(path, '-version')
 }
 
 /** Docker's own docker-proxy. */
-export const original: Peer = {
-  name: BASES[0],
-  how: 'the original',
-  protocols: ['tcp', 'udp'],
-  // Its pipes use descriptors as well, and it ends when none is left.
-  maxConnections: 3_000,
-  hasStatusPipe: true,
-  version: () => versionOf('dpkg-query', '-W', '-f', '${Version}', packageOf(ORIGINAL)),
-  missing: () => missingProgram(ORIGINAL, 'docker.io'),
-  underDockerd: () => ({ path: ORIGINAL, env: {} }),
-  start: (forward, site) => startChild(site.proxy(ORIGINAL, ...flagsOf(forward, site))),
+function dockersOwn(name: string, how: string, path: string): Peer {
+  return {
+    name,
+    how,
+    protocols: ['tcp', 'udp'],
+    // Its pipes use descriptors as well, and it ends when none is left.
+    maxConnections: 3_000,
+    hasStatusPipe: true,
+    version: () => versionOfOriginal(path),
+    missing: () => missingProgram(path, 'docker.io'),
+    underDockerd: () => ({ path, env: {} }),
+    start: (forward, site) => startChild(site.proxy(path, ...flagsOf(forward, site))),
+  }
 }
+
+/** The one that the others are compared with. */
+export const original = dockersOwn(BASES[0], 'the original', ORIGINAL)
+/** This machine's own, beside the one that ORIGINAL names. */
+export const installedOriginal = dockersOwn(
+  'docker-proxy-installed',
+  `the original, ${INSTALLED}`,
+  INSTALLED,
+)
 
 /** As with one line in daemon.json: the first port starts a docker-proxyd, which ends soon after the last one. */
 function asInstalled(): { path: string; env: NodeJS.ProcessEnv } {

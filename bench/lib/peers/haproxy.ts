@@ -6,17 +6,24 @@ import { writeScratch } from '../scratch.js'
 
 /** HAProxy's own default would use a fifth of the descriptors for pipes. Ours has as many. */
 const MAX_PIPES = 64
-const PROGRAM = process.env['HAPROXY'] || '/usr/sbin/haproxy'
+const INSTALLED = '/usr/sbin/haproxy'
+const PROGRAM = process.env['HAPROXY'] || INSTALLED
 
-export const haproxy: Peer = {
-  name: 'haproxy',
-  how: `mode tcp, nbthread ${PROXY_CORES}, option splice-auto, maxpipes ${MAX_PIPES}`,
-  protocols: ['tcp'],
-  version: () => versionOf(PROGRAM, '-v'),
-  missing: () => missingProgram(PROGRAM, 'haproxy'),
-  start({ port, backendPort }, site) {
-    const { hostIp, containerIp } = site
-    const config = `global
+/** The one that the others are compared with. */
+export const haproxy = haproxyOf('haproxy', PROGRAM)
+/** This machine's own, beside the one that HAPROXY names. */
+export const installedHaproxy = haproxyOf('haproxy-installed', INSTALLED)
+
+function haproxyOf(name: string, program: string): Peer {
+  return {
+    name,
+    how: `mode tcp, nbthread ${PROXY_CORES}, option splice-auto, maxpipes ${MAX_PIPES}`,
+    protocols: ['tcp'],
+    version: () => versionOf(program, '-v'),
+    missing: () => missingProgram(program, 'haproxy'),
+    start({ port, backendPort }, site) {
+      const { hostIp, containerIp } = site
+      const config = `global
   nbthread ${PROXY_CORES}
   maxconn ${MOST_CONNECTIONS}
   maxpipes ${MAX_PIPES}
@@ -30,6 +37,7 @@ listen bench
   bind ${hostIp}:${port} backlog 4096
   server backend ${containerIp}:${backendPort}
 `
-    return startChild(site.proxy(PROGRAM, '-f', writeScratch(`haproxy-${port}.cfg`, config)))
-  },
+      return startChild(site.proxy(program, '-f', writeScratch(`haproxy-${port}.cfg`, config)))
+    },
+  }
 }

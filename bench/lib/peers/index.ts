@@ -1,7 +1,7 @@
 import type { Peer } from '../peer.js'
-import { native, original, streams } from './docker-proxy.js'
+import { installedOriginal, native, original, streams } from './docker-proxy.js'
 import { proxyd } from './docker-proxyd.js'
-import { haproxy } from './haproxy.js'
+import { haproxy, installedHaproxy } from './haproxy.js'
 import { direct, dnat } from './kernel.js'
 import { nginx } from './nginx.js'
 import { socat } from './socat.js'
@@ -10,10 +10,12 @@ import { socat } from './socat.js'
 export const PEERS: readonly Peer[] = [
   direct,
   original,
+  ...(process.env['ORIGINAL'] ? [installedOriginal] : []),
   native,
   streams,
   proxyd,
   haproxy,
+  ...(process.env['HAPROXY'] ? [installedHaproxy] : []),
   nginx,
   socat,
   dnat,

@@ -10,11 +10,15 @@ const SECONDS = 60
 const QUICK_SECONDS = 3
 const AT_ONCE = 64
 
-/** Whether new connections go on when a proxy has used each local port once. */
-const sustained: Start = {
+/**
+ * Whether new connections go on when a proxy has used each local port once.
+ * @param endsFirst whose end keeps its port for a minute afterwards, in TIME_WAIT
+ */
+const sustained = (endsFirst: 'client' | 'server'): Start => ({
   kind: 'start',
-  name: 'sustained',
-  title: 'new connections, the client ends first',
+  name: `sustained-${endsFirst}`,
+  group: 'sustained',
+  title: `new connections, the ${endsFirst} ends first`,
   load: `${AT_ONCE} at once for ${SECONDS} s: the rates of the first and the last 10 s`,
   figures: [
     { key: 'last', title: 'last 10 s', unit: '/s', better: 'more' },
@@ -34,19 +38,14 @@ const sustained: Start = {
       return await whileRunning(children, async () => {
         await backends.check('http', port, child)
         const seconds = isQuick ? QUICK_SECONDS : SECONDS
-        const { first = NaN, last = NaN } = await runLoad(
-          site,
-          'client-first',
-          port,
-          seconds,
-          AT_ONCE,
-        )
+        const load = [endsFirst, port, seconds, AT_ONCE] as const
+        const { first = NaN, last = NaN } = await runLoad(site, 'sustained', ...load)
         return { first, last }
       })
     } finally {
       await Promise.all(children.map(stopChild))
     }
   },
-}
+})
 
-export const SUSTAINED: readonly Start[] = [sustained]
+export const SUSTAINED: readonly Start[] = [sustained('client'), sustained('server')]

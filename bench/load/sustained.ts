@@ -3,19 +3,21 @@ import { HOST } from '../lib/load-host.js'
 import { loadMain } from '../lib/load-main.js'
 
 /*
- * Opens connections without a pause. Each sends a request, and ends first when it has the answer.
+ * Opens connections without a pause. Each sends a request. The client ends first when it has the answer, or the server does so.
  *
- *     client-first PORT SECONDS AT_ONCE     prints {"first": connections/s, "last": …, "failed": connections}
+ *     sustained client|server PORT SECONDS AT_ONCE     prints {"first": connections/s, "last": …, "failed": connections}
  *
  * `first` and `last` are the rates of the first and the last sixth of the time.
  */
 
-const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n'
 const PARTS = 6
 /** A proxy without a free local port drops connections as fast as they come. */
 const PAUSE_AFTER_FAILURE_MS = 10
 
-const [port = 0, seconds = 1, atOnce = 1] = process.argv.slice(2).map(Number)
+const [endsFirst, ...numbers] = process.argv.slice(2)
+const [port = 0, seconds = 1, atOnce = 1] = numbers.map(Number)
+const clientEnds = endsFirst === 'client'
+const request = `GET / HTTP/1.1\r\nHost: bench\r\nConnection: ${clientEnds ? 'keep-alive' : 'close'}\r\n\r\n`
 const answered = Array<number>(PARTS).fill(0)
 let failed = 0
 
@@ -23,10 +25,10 @@ let failed = 0
 function exchange(): Promise<boolean> {
   return new Promise((resolve) => {
     let isAnswered = false
-    const socket = connect({ port, host: HOST, noDelay: true }, () => socket.write(REQUEST))
+    const socket = connect({ port, host: HOST, noDelay: true }, () => socket.write(request))
     socket.once('data', () => {
       isAnswered = true
-      socket.end()
+      if (clientEnds) socket.end()
     })
     socket.on('error', () => undefined)
     socket.once('close', () => resolve(isAnswered))
