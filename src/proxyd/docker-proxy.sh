@@ -16,6 +16,7 @@ refuse() {
 }
 
 become() {
+  stop_reminder
   limit=$(ulimit -n)
   [ "$limit" = unlimited ] || [ "$limit" -ge @MIN_DESCRIPTORS@ ] ||
     refuse "docker-proxy: too many open files: the limit is $limit; raise it, for example with ulimit -n 1024"
@@ -50,10 +51,23 @@ start_proxyd() {
   "$folder/docker-proxyd-start" "$run" 3>&- 4>&- && is_served "$run/control" || return 1
   # It may end before it replies, and nobody else may have a port. read ends with the signal, and this launcher looks for the next one.
   server=$host_pid
-  (for delay in 1 4 10; do
-    sleep $delay
-    [ "/proc/$$/fd/9" -ef "$run/control" ] && kill -USR1 $$ || exit
-  done 3>&- 4>&- &)
+  (
+    trap 'kill $!; exit' TERM
+    for delay in 1 4 10; do
+      sleep $delay &
+      wait $!
+      [ "/proc/$$/fd/9" -ef "$run/control" ] && kill -USR1 $$ || exit
+    done
+  ) 3>&- 4>&- &
+  reminder=$!
+}
+
+# A reply has come.
+stop_reminder() {
+  [ -n "$reminder" ] || return
+  kill "$reminder" 2>/dev/null
+  wait "$reminder"
+  reminder=
 }
 
 # read has ended: there was a signal, or docker-proxyd has ended and its end of the pipe is closed. The next docker-proxyd replies to all
@@ -80,6 +94,7 @@ look_for_server() {
 # From a reply on, docker-proxyd keeps the other end of the pipe open as long as it lives: read ends with it.
 #   $1  watch, if it does so      $2  its pid
 watch_server() {
+  stop_reminder
   [ "$1" = watch ] && [ "$DOCKER_PROXY_ON_DEMAND" != no ] || return
   server=$2
   exec 7<"/proc/$$/fd/7"
@@ -95,6 +110,7 @@ is_root() {
 
 ending=
 server=
+reminder=
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
 # Users other than root have their own folder.
 [ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -O "$run" ] || is_root || run=$XDG_RUNTIME_DIR/docker-proxy
@@ -152,6 +168,7 @@ while :; do
     ;;
   failed)
     trap - INT TERM
+    stop_reminder
     read -r complaint <&7
     { printf '1\n%s' "$reason" >&3; } 2>/dev/null
     # docker-proxyd may have written it already.

@@ -1,6 +1,6 @@
 import { startChild, stopChild, whileRunning } from '../child.js'
 import { MOST_CONNECTIONS } from '../most-connections.js'
-import { native, original } from '../peers/docker-proxy.js'
+import { native, original, streams } from '../peers/docker-proxy.js'
 import { proxyd } from '../peers/docker-proxyd.js'
 import { freePorts } from '../ports.js'
 import type { Start } from '../scenario.js'
@@ -27,7 +27,7 @@ const overload: Start = {
   ],
   seconds: (load) => 2 * load + SETTLE + 3,
   missing: missingWrk,
-  suits: (peer) => [original, native, proxyd].includes(peer),
+  suits: (peer) => [original, native, streams, proxyd].includes(peer),
   async measure(bed) {
     const { site, backends, seconds } = bed
     const backendPort = await backends.port('http')

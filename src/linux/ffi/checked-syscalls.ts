@@ -1,5 +1,5 @@
 import { requireSyscalls } from './syscalls.js'
-import { EFD, F, LOCK, OPTION, SYS, type SocketOption } from './constants.js'
+import { EFD, F, LOCK, OPTION, SOCK, SYS, type SocketOption } from './constants.js'
 import { requireFfi } from './ffi.js'
 import { check } from './system-error.js'
 
@@ -26,6 +26,8 @@ export interface CheckedSyscalls {
   ipv6Only(fd: number): void
   bind(fd: number, address: Buffer): void
   listen(fd: number, backlog: number): void
+  /** accept4(2) of a socket that does not block. @returns undefined if it fails, for example because no connection waits */
+  accept(fd: number): number | undefined
   /** flock(2), without waiting. The lock ends with the descriptor. @returns whether it succeeded */
   lockFile(fd: number): boolean
   /** Makes a FIFO, see mkfifo(3). */
@@ -96,6 +98,10 @@ function declareCheckedSyscalls(): CheckedSyscalls {
     bind: (fd, address) =>
       void check('bind', syscalls.bind(fd, addressOf(address), address.length)),
     listen: (fd, backlog) => void checked('listen', listen(fd, backlog)),
+    accept(fd) {
+      const accepted = syscalls.accept(fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
+      return accepted < 0 ? undefined : accepted
+    },
     lockFile: (fd) => flock(fd, LOCK.EX | LOCK.NB) === 0,
     makeFifo: (path, mode) => void checked('mkfifo', mkfifo(path, mode)),
     openEventFd: () => checked('eventfd', eventfd(0, EFD.NONBLOCK | EFD.CLOEXEC)),

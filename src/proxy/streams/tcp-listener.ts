@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, Socket, type Server } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
 import { loadCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
 import { BACKLOG } from '../../linux/sockets/port-socket.js'
@@ -12,6 +12,12 @@ import { listenIp, type PublishedPort } from '../published-port.js'
 import { descriptorOf } from './descriptor.js'
 import { SOCKET_OPTIONS } from './dialer.js'
 import { watchListener } from './listener-watch.js'
+import { mayTurnBeLong } from './long-turns.js'
+
+/** Connections that are accepted in a turn at most. */
+const MOST_AT_ONCE = 64
+/** An undocumented option of Node's: nothing is read until somebody asks for it. */
+const UNREAD = { readable: true, writable: true, manualStart: true }
 
 /** Opens the port's listening socket, or takes the one that was handed over. Rejects with ListenError. */
 export async function openListener(
@@ -20,13 +26,17 @@ export async function openListener(
 ): Promise<Listener> {
   const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true })
   let accepted = 0
-  server.on('connection', (client) => {
+  const accept = (client: Socket): void => {
     accepted++
     try {
       events.accepted(client)
     } catch (err) {
       events.listenerFaulted(err) // Only this client is affected.
     }
+  }
+  server.on('connection', (client) => {
+    accept(client)
+    if (mayTurnBeLong()) acceptWaiting(() => descriptorOf(server), accept)
   })
   await (port.listenFd === undefined ? bind(server, port) : adopt(server, port.listenFd))
   server.on('error', (err) => events.listenerBroke(err))
@@ -38,6 +48,24 @@ export async function openListener(
     () => events.listenerBroke(invalidArgument()),
   )
   return new StreamsListener(server, { ip: address, port: boundPort }, stopWatch)
+}
+
+/**
+ * Accepts the connections that wait: libuv accepts one in a turn. Without FFI they wait for their turns.
+ * @param listener returns the listening socket, or undefined once accepting is paused
+ */
+function acceptWaiting(listener: () => number | undefined, accept: (client: Socket) => void): void {
+  const syscalls = loadCheckedSyscalls()
+  for (let i = 0; i < MOST_AT_ONCE; i++) {
+    const fd = listener()
+    const accepted = fd === undefined ? undefined : syscalls?.accept(fd)
+    if (accepted === undefined) return
+    // As Node makes those that it accepts: paused, with the options of the server.
+    const client = new Socket({ fd: accepted, allowHalfOpen: true, ...UNREAD })
+    client.setNoDelay(SOCKET_OPTIONS.noDelay)
+    client.setKeepAlive(SOCKET_OPTIONS.keepAlive, SOCKET_OPTIONS.keepAliveInitialDelay)
+    accept(client)
+  }
 }
 
 class StreamsListener implements Listener {

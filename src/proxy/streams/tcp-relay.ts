@@ -8,6 +8,7 @@ import type { RelayEnding } from '../observer.js'
 import { DIAL_WAIT_MS } from '../waiting-dials.js'
 import type { Dialer } from './dialer.js'
 import type { HalfClosedSockets } from './half-closed.js'
+import { endLongTurn, relayEnded, relayOpened } from './long-turns.js'
 import { deliverUnreadData, wasReset } from './unread-data.js'
 
 /**
@@ -48,6 +49,7 @@ class TcpRelay implements Relay {
     private readonly events: RelayEvents,
     private readonly halfClosed: HalfClosedSockets,
   ) {
+    relayOpened()
     client.on('close', this.#socketClosed)
     client.on(
       'error',
@@ -128,6 +130,7 @@ class TcpRelay implements Relay {
         reset(to)
       }),
     )
+    from.on('data', endLongTurn)
     from.pipe(to, { end: false })
   }
 
@@ -182,7 +185,9 @@ class TcpRelay implements Relay {
   }
 
   readonly #socketClosed = (): void => {
-    if (--this.#openSockets === 0) this.events.relayClosed(this, this.#ending)
+    if (--this.#openSockets > 0) return
+    relayEnded()
+    this.events.relayClosed(this, this.#ending)
   }
 
   /** A handler whose exceptions end this relay, and not the process. */
