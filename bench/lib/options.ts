@@ -125,8 +125,8 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
       const isBridge = (path ?? defaultPath()) === 'bridge'
       const needsBridge = client === undefined ? congestion && '--congestion' : '--client'
       if (needsBridge && !isBridge) throw new Error(`${needsBridge}: it is for --path bridge`)
-      const available = congestionControls()
-      expectSome('--congestion', congestion === undefined ? congestion : [congestion], available)
+      const allowed = congestionControls()
+      expectSome('--congestion', congestion === undefined ? congestion : [congestion], allowed)
       const missing = missingBridge()
       if (isBridge && missing) throw new Error(`--path bridge: ${missing}`)
       if (out === '') throw new Error('--out "": name a folder')
@@ -167,9 +167,10 @@ function defaultPath(): string {
   return missingBridge() === undefined ? 'bridge' : 'loopback'
 }
 
-/** Those that the kernel has loaded. */
+/** Those that a network of the benchmark can have. */
 function congestionControls(): string[] {
-  const path = '/proc/sys/net/ipv4/tcp_available_congestion_control'
+  // A network namespace may have no other, see tcp_set_default_congestion_control in the kernel.
+  const path = '/proc/sys/net/ipv4/tcp_allowed_congestion_control'
   return readFileSync(path, 'utf8').trim().split(' ')
 }
 

@@ -15,7 +15,7 @@ import { watchListener } from './listener-watch.js'
 import { mayTurnBeLong } from './long-turns.js'
 
 /** Connections that are accepted in a turn at most. */
-const MOST_AT_ONCE = 64
+const MOST_AT_ONCE = 256
 /** An undocumented option of Node's: nothing is read until somebody asks for it. */
 const UNREAD = { readable: true, writable: true, manualStart: true }
 
