@@ -111,10 +111,9 @@ export function parseOptions(args: readonly string[], refuse: (message: string) 
     })
     .check(({ only, peers: chosen, rounds, seconds, path, client, congestion, out }) => {
       for (const flag of ['--quick', '--verbose']) {
-        const given = args.find((arg) => arg.startsWith(`${flag}=`))
         // yargs would take any word there for `false`.
-        if (given !== undefined && !/=(true|false)$/.test(given))
-          throw new Error(`${given}: use ${flag}, or leave it out`)
+        const given = args.find((arg) => arg.startsWith(`${flag}=`) && !/=(true|false)$/.test(arg))
+        if (given !== undefined) throw new Error(`${given}: use ${flag}, or leave it out`)
       }
       expectSome('--only', only, known)
       expectSome('--peers', chosen, peers)
@@ -167,7 +166,7 @@ function defaultPath(): string {
   return missingBridge() === undefined ? 'bridge' : 'loopback'
 }
 
-/** Those that a network of the benchmark can have. */
+/** Congestion controls that a network of the benchmark can have. */
 function congestionControls(): string[] {
   // A network namespace may have no other, see tcp_set_default_congestion_control in the kernel.
   const path = '/proc/sys/net/ipv4/tcp_allowed_congestion_control'

@@ -1,4 +1,4 @@
-import { printable } from '../printable.js'
+import { printable, printableJson } from '../printable.js'
 import { formatTable } from './table.js'
 import { UsageError } from './usage-error.js'
 
@@ -32,7 +32,7 @@ export function formatTemplate(
     body.replaceAll(ACTION, (_, json: string | undefined, field: string) => {
       const value = field === '' ? row : row[field]
       if (json === undefined && typeof value === 'string') return printable(value)
-      return value === undefined ? '' : JSON.stringify(value)
+      return value === undefined ? '' : printableJson(JSON.stringify(value))
     })
   if (!TABLE.test(template)) return rows.map(fill).join('\n')
   const header = Object.fromEntries(fields.map((field) => [field, field.toUpperCase()]))

@@ -25,8 +25,6 @@ export async function groupRequests(
   turns: Turns,
 ): Promise<RequestGroup[]> {
   const groups = new Map<number, RequestGroup[]>()
-  const exact: RequestGroup[] = []
-  const ranges: RequestGroup[] = []
   for (const request of requests) {
     if (turns.isOver) await turns.next()
     const { protocol, hostPorts, containerPort } = request
@@ -38,14 +36,13 @@ export async function groupRequests(
     const addresses = ips.map((ip) => ({ ip, request }))
     const group = isExact(request) ? undefined : similar.find((each) => fits(each, ips))
     if (group) group.addresses.push(...addresses)
-    else {
-      const fresh = { protocol, hostPorts, containerPort, addresses }
-      similar.push(fresh)
-      // Most groups of a wide range are exact, and need no sorting.
-      if (isExact(fresh)) exact.push(fresh)
-      else ranges.push(fresh)
-    }
+    else similar.push({ protocol, hostPorts, containerPort, addresses })
   }
+  // Most groups of a wide range are exact, and need no sorting.
+  const exact: RequestGroup[] = []
+  const ranges: RequestGroup[] = []
+  for (const similar of groups.values())
+    for (const group of similar) (isExact(group) ? exact : ranges).push(group)
   return [...exact, ...ranges.sort((a, b) => freedom(a) - freedom(b))]
 }
 

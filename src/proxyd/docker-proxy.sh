@@ -52,7 +52,8 @@ start_proxyd() {
   # It may end before it replies, and nobody else may have a port. read ends with the signal, and this launcher looks for the next one.
   server=$host_pid
   (
-    trap 'kill $!; exit' TERM
+    # Not TERM: a shell that was started with a signal ignored can't trap it.
+    trap 'kill -KILL $! 2>/dev/null; exit' USR1
     for delay in 1 4 10; do
       sleep $delay &
       wait $!
@@ -65,8 +66,9 @@ start_proxyd() {
 # A reply has come.
 stop_reminder() {
   [ -n "$reminder" ] || return
-  kill "$reminder" 2>/dev/null
-  wait "$reminder"
+  # It may have ended long ago, and its number may belong to another process by now.
+  { read -r _ _ _ parent _ <"/proc/$reminder/stat"; } 2>/dev/null && [ "$parent" = $$ ] &&
+    { kill -USR1 "$reminder"; wait "$reminder"; } 2>/dev/null
   reminder=
 }
 
@@ -175,7 +177,10 @@ while :; do
     [ -z "$complaint" ] || echo "$complaint" >&2
     exit "$code"
     ;;
-  exit) exit "$code" ;;
+  exit)
+    stop_reminder
+    exit "$code"
+    ;;
   become) become "$@" ;;
   esac
 done

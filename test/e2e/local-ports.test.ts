@@ -155,25 +155,29 @@ for (const engine of ['native', 'streams'] as const) {
   })
 }
 
-t.test('clients of all threads wait while no local port is free', { skip }, async (t) => {
-  const { client, host, container } = await network(t)
-  // Then the kernel chooses the ports, and none can be used again soon.
-  await host.sh('echo 0 >/proc/sys/net/ipv4/tcp_timestamps')
-  container.node(END_SOON, CONTAINER, '80').catch(() => undefined)
-  await container.untilListening(80)
-  const proxy = await host.startProxy(
-    { ip: CONTAINER, port: 80 },
-    { ip: HOST, port: PORT },
-    { env: { DOCKER_PROXY_ENGINE: 'native', DOCKER_PROXY_WORKERS: '2' } },
-  )
-  let log = ''
-  proxy.child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()))
-  const busy = client.node(KEEP_BUSY, HOST, String(PORT))
-  await until(() => log.includes('Busy: one more thread'))
-  await client.node(`require('node:net').connect(82, '127.0.0.1').on('error', () => 0)`)
-  await busy
-  await host.sh('echo "41000 41007" >/proc/sys/net/ipv4/ip_local_port_range')
-  // With eight ports, some of these wait in each thread.
-  t.equal(await client.node(OPEN_AT_ONCE, HOST, String(PORT), '16'), '16')
-  t.match(log, 'No local port is free')
-})
+t.test(
+  'clients of a proxy with two threads wait while no local port is free',
+  { skip },
+  async (t) => {
+    const { client, host, container } = await network(t)
+    // Then the kernel chooses the ports, and none can be used again soon.
+    await host.sh('echo 0 >/proc/sys/net/ipv4/tcp_timestamps')
+    container.node(END_SOON, CONTAINER, '80').catch(() => undefined)
+    await container.untilListening(80)
+    const proxy = await host.startProxy(
+      { ip: CONTAINER, port: 80 },
+      { ip: HOST, port: PORT },
+      { env: { DOCKER_PROXY_ENGINE: 'native', DOCKER_PROXY_WORKERS: '2' } },
+    )
+    let log = ''
+    proxy.child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()))
+    const busy = client.node(KEEP_BUSY, HOST, String(PORT))
+    await until(() => log.includes('Busy: one more thread'))
+    await client.node(`require('node:net').connect(82, '127.0.0.1').on('error', () => 0)`)
+    await busy
+    await host.sh('echo "41000 41007" >/proc/sys/net/ipv4/ip_local_port_range')
+    // With eight ports, most of these wait.
+    t.equal(await client.node(OPEN_AT_ONCE, HOST, String(PORT), '16'), '16')
+    t.match(log, 'No local port is free')
+  },
+)

@@ -25,10 +25,10 @@ export function flagsOf({ protocol, port, backendPort }: Forward, site: Site): s
   ]
 }
 
-/** The version that it tells, which those before 28 do not, or that of the Debian package that contains it. */
+/** The version of the Debian package that contains it, or else its own answer, which releases before 28 do not give. */
 function versionOfOriginal(path: string): string {
-  const { stdout } = spawnSync('dpkg-query', ['-S', path], { encoding: 'utf8' })
-  const [packageName] = stdout.split(':')
+  const { status, stdout } = spawnSync('dpkg-query', ['-S', path], { encoding: 'utf8' })
+  const packageName = status === 0 && stdout.split(':')[0]
   return packageName
     ? versionOf('dpkg-query', '-W', '-f', '${Version}', packageName)
     : versionOf(path, '-version')

@@ -248,7 +248,10 @@ export class MessageBatch {
     for (let place = first; place < end;) {
       const headers = this.#outgoing.address + place * HEADER.size
       const result = this.#syscalls.sendMessages(fd, headers, end - place, MSG.DONTWAIT)
-      if (result === -ERRNO.EAGAIN) return place - first
+      if (result === -ERRNO.EAGAIN) {
+        if (envelope && source > 0) envelope.controlLength = source
+        return place - first
+      }
       // The kernel reports the refusal of an earlier datagram, and has not sent this one, see udp(7).
       if (result === -ERRNO.ECONNREFUSED && left-- > 0) continue
       if (envelope && envelope.controlLength > 0 && SOURCE_REFUSALS.includes(result)) {
@@ -257,8 +260,9 @@ export class MessageBatch {
         this.#address(place, end, envelope)
         continue
       }
-      // It was not for its source.
+      // If it fails without the source too, the source was not the reason.
       if (envelope && result < 0 && source > 0) envelope.controlLength = source
+      source = 0
       place += Math.max(1, result)
       left = retries
     }

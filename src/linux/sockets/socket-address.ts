@@ -21,11 +21,11 @@ export function familyOf(ip: string): number {
 }
 
 /** The last address that was encoded, with port 0: thousands of ports of one address may follow each other. */
-let last: { readonly ip: string; readonly encoded: Buffer } = { ip: '', encoded: Buffer.alloc(0) }
+let last: { readonly ip: string; readonly encoded: Buffer } | undefined
 
 /** Encodes an address as struct sockaddr_in or sockaddr_in6. */
 export function encodeSocketAddress({ ip, port }: SocketAddress): Buffer {
-  if (last.ip !== ip) last = { ip, encoded: encodeIp(ip) }
+  if (last?.ip !== ip) last = { ip, encoded: encodeIp(ip) }
   const address = Buffer.from(last.encoded)
   setPort(address, port)
   return address

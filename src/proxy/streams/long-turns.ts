@@ -5,12 +5,12 @@
  */
 const EVENTS_AT_ONCE = 1_024
 const SOCKETS_OF_RELAY = 2
-/** Open relays that may fill a turn. */
+/** Relays that may fill a turn. Idle ones count as well: then the signal is one system call too many in each turn. */
 const MANY = EVENTS_AT_ONCE / SOCKETS_OF_RELAY
-/** Means nothing here: the kernel sends it to processes that have asked for urgent data of a socket, see signal(7). */
+/** It has no other use in this process: the kernel sends it to those that have asked for urgent data of a socket, see signal(7). */
 const SIGNAL = 'SIGURG'
 
-/** Open relays of this process. */
+/** Open relays. The count belongs to the process, because all its ports share one event loop. */
 let relays = 0
 /** Whether the signal is on its way. */
 let isEnding = false
@@ -18,7 +18,8 @@ const ended = (): void => void (isEnding = false)
 
 /** Notes that a relay was opened. */
 export function relayOpened(): void {
-  if (++relays === MANY) process.on(SIGNAL, ended)
+  if (relays + 1 === MANY) process.on(SIGNAL, ended)
+  relays++
 }
 
 /** Notes that a relay has ended. */
@@ -33,7 +34,7 @@ export function mayTurnBeLong(): boolean {
   return relays >= MANY
 }
 
-/** Has the event loop go on when each socket had its turn, if that may be late. Call it at each event: libuv goes on after a signal. */
+/** Ends the current turn of the event loop after each ready socket was served once, if it may be a long one. Call it at each event. */
 export function endLongTurn(): void {
   if (isEnding || !mayTurnBeLong()) return
   isEnding = true

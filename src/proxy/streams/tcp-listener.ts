@@ -16,7 +16,7 @@ import { mayTurnBeLong } from './long-turns.js'
 
 /** Connections that are accepted in a turn at most. */
 const MOST_AT_ONCE = 256
-/** An undocumented option of Node's: nothing is read until somebody asks for it. */
+/** `manualStart` is an undocumented option of Node's: nothing is read until `read` or `resume` is called. */
 const UNREAD = { readable: true, writable: true, manualStart: true }
 
 /** Opens the port's listening socket, or takes the one that was handed over. Rejects with ListenError. */
@@ -36,7 +36,7 @@ export async function openListener(
   }
   server.on('connection', (client) => {
     accept(client)
-    if (mayTurnBeLong()) acceptWaiting(() => descriptorOf(server), accept)
+    if (mayTurnBeLong()) acceptWaiting(() => descriptorOf(server), accept, events)
   })
   await (port.listenFd === undefined ? bind(server, port) : adopt(server, port.listenFd))
   server.on('error', (err) => events.listenerBroke(err))
@@ -54,18 +54,31 @@ export async function openListener(
  * Accepts the connections that wait: libuv accepts one in a turn. Without FFI they wait for their turns.
  * @param listener returns the listening socket, or undefined once accepting is paused
  */
-function acceptWaiting(listener: () => number | undefined, accept: (client: Socket) => void): void {
+function acceptWaiting(
+  listener: () => number | undefined,
+  accept: (client: Socket) => void,
+  events: ListenerEvents<Socket>,
+): void {
   const syscalls = loadCheckedSyscalls()
   for (let i = 0; i < MOST_AT_ONCE; i++) {
     const fd = listener()
     const accepted = fd === undefined ? undefined : syscalls?.accept(fd)
     if (accepted === undefined) return
-    // As Node makes those that it accepts: paused, with the options of the server.
-    const client = new Socket({ fd: accepted, allowHalfOpen: true, ...UNREAD })
-    client.setNoDelay(SOCKET_OPTIONS.noDelay)
-    client.setKeepAlive(SOCKET_OPTIONS.keepAlive, SOCKET_OPTIONS.keepAliveInitialDelay)
-    accept(client)
+    try {
+      accept(socketOf(accepted))
+    } catch (err) {
+      closeSync(accepted)
+      return events.listenerFaulted(err)
+    }
   }
+}
+
+/** Makes what Node makes of a connection that it accepts: a paused socket with the options of the server. */
+function socketOf(fd: number): Socket {
+  const socket = new Socket({ fd, allowHalfOpen: true, ...UNREAD })
+  socket.setNoDelay(SOCKET_OPTIONS.noDelay)
+  socket.setKeepAlive(SOCKET_OPTIONS.keepAlive, SOCKET_OPTIONS.keepAliveInitialDelay)
+  return socket
 }
 
 class StreamsListener implements Listener {

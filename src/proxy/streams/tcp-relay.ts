@@ -49,13 +49,13 @@ class TcpRelay implements Relay {
     private readonly events: RelayEvents,
     private readonly halfClosed: HalfClosedSockets,
   ) {
-    relayOpened()
     client.on('close', this.#socketClosed)
     client.on(
       'error',
       this.#confined(() => this.#clientFailed()),
     )
     this.#backend = this.#dial()
+    relayOpened()
   }
 
   get bytesIn(): number {
@@ -185,7 +185,7 @@ class TcpRelay implements Relay {
   }
 
   readonly #socketClosed = (): void => {
-    if (--this.#openSockets > 0) return
+    if (--this.#openSockets !== 0) return
     relayEnded()
     this.events.relayClosed(this, this.#ending)
   }

@@ -1,7 +1,7 @@
 import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
-import { processCommand, processIds } from '../../../src/linux/proc/process.js'
+import { processCommand, processIds, processVariables } from '../../../src/linux/proc/process.js'
 import { kill, listeningPort } from '../../lib/proc.js'
 import {
   missing,
@@ -91,6 +91,35 @@ t.test('the first docker-proxy starts it, the next ones find it, and it ends', a
   const third = await publish(echo)
   t.equal(await exchange(t, third.port, 'again'), 'again')
   t.match(await stop(third), { code: 0 })
+})
+
+/** Shells that run a launcher of this run folder. */
+function launcherShells(folder: string): number[] {
+  return processIds().filter(
+    (pid) =>
+      processVariables(pid, ['DOCKER_PROXY_RUN_DIR']).DOCKER_PROXY_RUN_DIR === folder &&
+      processCommand(pid)?.[1] === PROGRAM,
+  )
+}
+
+t.test('the docker-proxy that has started it leaves no process behind', async (t) => {
+  const { publish, folder } = host(t)
+  const launcher = await publish(await startEcho(t))
+  t.match(await stop(launcher), { code: 0 })
+  t.same(launcherShells(folder), [])
+})
+
+t.test('nor one that ignores SIGTERM, which serves its port itself', async (t) => {
+  const { env, folder } = host(t)
+  const flags = proxyFlags(await startEcho(t))
+  const running = run(t, ['-c', `trap '' TERM; exec "$@"`, 'sh', PROGRAM, ...flags], {
+    program: 'sh',
+    env,
+  })
+  t.equal(await running.status, READY)
+  t.same(launcherShells(folder), [])
+  running.child.kill('SIGINT')
+  t.match(await running.exit, { code: 0 })
 })
 
 t.test('many that come at the same moment start one', async (t) => {

@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
-
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -11,7 +10,7 @@ import { publish, startDaemon } from '../../lib/publish.js'
 /* Text of others must not act on a terminal: it can't move the cursor, and adds no line. */
 
 /** Clears the line, and claims what is not so. */
-const ESCAPE = '\x1b[2K\r\u202e8080 is free\x07'
+const ESCAPE = '\x1b[2K\x9b2K\r\u202e8080 is free\x07'
 const LINE = '\ninjected'
 /** What no output may contain, apart from the ends of its own lines. */
 const UNSAFE = /[^\n\P{Cc}]|\p{Bidi_Control}/u
@@ -77,6 +76,7 @@ t.test('the answers of a remote daemon', async (t) => {
     const output = stdout + stderr
     t.match(output, /8080 is free/, `${args.join(' ')} prints it`)
     t.notMatch(output, UNSAFE, args.join(' '))
+    if (args.includes('{{json .}}')) t.ok(JSON.parse(stdout), 'it is JSON')
     // A refusal has lines of its own.
     if (args[0] !== 'add') t.notMatch(output, /^injected/m, args.join(' '))
   }
@@ -98,7 +98,7 @@ t.test('the command line of a holder, in a report and in the log', async (t) => 
   ]) {
     const { code, stdout, stderr } = await daemon.cli(...args)
     t.equal(code, 125)
-    t.match(stderr, '\\x1b[2K \\u202e8080 is free\\x07', 'a return is a space')
+    t.match(stderr, '\\x1b[2K\\x9b2K \\u202e8080 is free\\x07', 'a return is a space')
     t.notMatch(stdout + stderr, UNSAFE)
   }
   await daemon.end('SIGTERM')
