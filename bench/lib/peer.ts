@@ -56,9 +56,12 @@ export function missingProgram(program: string, packageName: string): string | u
     : `${program} is missing: install ${packageName} (apt-get install ${packageName})`
 }
 
+/** Time that a program has to tell its version, milliseconds. */
+const VERSION_MS = 2_000
+
 /** The first version number in what a program prints about itself, on stdout or stderr, with any status. */
 export function versionOf(program: string, ...args: string[]): string {
-  const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' })
+  const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', timeout: VERSION_MS })
   return /\d+\.\d+(\.\d+)*[\w.+~-]*/.exec(`${stdout}${stderr}`)?.[0] ?? 'of unknown version'
 }
 
