@@ -291,7 +291,10 @@ t.test('Ctrl-C keeps the results so far, and leaves no process', async (t) => {
 
 t.test('options that can not be followed are refused with one line', async (t) => {
   for (const [args, message] of [
-    [['--only', 'speed'], '--only "speed": use some of keepalive, close, bulk, keepalive-wrk, '],
+    [
+      ['--only', 'speed'],
+      '--only "speed": use some of keepalive, close, bulk, sustained, keepalive-wrk, ',
+    ],
     [
       ['--peers', 'docker-proxy,squid'],
       '--peers "squid": use some of direct, docker-proxy, native, ',
