@@ -3,7 +3,7 @@ import { HOST } from '../lib/load-host.js'
 import { loadMain } from '../lib/load-main.js'
 
 /*
- * Opens connections without a pause. Each sends a request. The client ends first when it has the answer, or the server does so.
+ * Opens connections without a pause. Each sends a request. After the answer, either the client or the server ends first.
  *
  *     sustained client|server PORT SECONDS AT_ONCE     prints {"first": connections/s, "last": …, "failed": connections}
  *

@@ -14,7 +14,7 @@ export function print(text: string): Promise<void> {
   return write(printableLines(text))
 }
 
-/** Prints results of a line each. Foreign text in them adds no line. Nothing is printed if there are none. */
+/** Prints one line for each result. Foreign text adds no line. Without results, nothing is printed. */
 export async function printEach(lines: readonly string[]): Promise<void> {
   if (lines.length > 0) await print(lines.map(printable).join('\n'))
 }

@@ -49,7 +49,7 @@ export async function groupRequests(
 /** Numbers of ports, and 0. */
 const PORTS = MAX_PORT + 1
 
-/** What requests of a group have in common, as one number: a request may have thousands, and making a string for each takes longer. */
+/** The common part of a group's requests, as one number. A string for each of thousands of requests takes longer. */
 function keyOf({ protocol, hostPorts, containerPort }: PortRequest): number {
   const { first = 0, last = 0 } = hostPorts ?? {}
   return ((PROTOCOLS.indexOf(protocol) * PORTS + first) * PORTS + last) * PORTS + containerPort

@@ -63,10 +63,10 @@ start_proxyd() {
   reminder=$!
 }
 
-# A reply has come.
+# Ends the reminder, because a reply has come.
 stop_reminder() {
   [ -n "$reminder" ] || return
-  # It may have ended long ago, and its number may belong to another process by now.
+  # The reminder may have ended, and its number may belong to another process by now.
   { read -r _ _ _ parent _ <"/proc/$reminder/stat"; } 2>/dev/null && [ "$parent" = $$ ] &&
     { kill -USR1 "$reminder"; wait "$reminder"; } 2>/dev/null
   reminder=

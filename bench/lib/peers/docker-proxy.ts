@@ -25,7 +25,7 @@ export function flagsOf({ protocol, port, backendPort }: Forward, site: Site): s
   ]
 }
 
-/** The version of the Debian package that contains it, or else its own answer, which releases before 28 do not give. */
+/** The version of the program's Debian package. Without a package, the answer to `-version`, which releases before 28 refuse. */
 function versionOfOriginal(path: string): string {
   const { status, stdout } = spawnSync('dpkg-query', ['-S', path], { encoding: 'utf8' })
   const packageName = status === 0 && stdout.split(':')[0]
@@ -50,9 +50,9 @@ function dockersOwn(name: string, how: string, path: string): Peer {
   }
 }
 
-/** The one that the others are compared with. */
+/** The docker-proxy that all ratios refer to. */
 export const original = dockersOwn(BASES[0], 'the original', ORIGINAL)
-/** This machine's own, beside the one that ORIGINAL names. */
+/** The installed docker-proxy, measured beside the program in ORIGINAL. */
 export const installedOriginal = dockersOwn(
   'docker-proxy-installed',
   `the original, ${INSTALLED}`,

@@ -9,9 +9,9 @@ const MAX_PIPES = 64
 const INSTALLED = '/usr/sbin/haproxy'
 const PROGRAM = process.env['HAPROXY'] || INSTALLED
 
-/** The one that the others are compared with. */
+/** The program in HAPROXY, or the installed one. */
 export const haproxy = haproxyOf('haproxy', PROGRAM)
-/** This machine's own, beside the one that HAPROXY names. */
+/** The installed HAProxy, measured beside the program in HAPROXY. */
 export const installedHaproxy = haproxyOf('haproxy-installed', INSTALLED)
 
 function haproxyOf(name: string, program: string): Peer {

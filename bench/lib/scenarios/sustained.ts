@@ -12,7 +12,7 @@ const AT_ONCE = 64
 
 /**
  * Whether new connections go on when a proxy has used each local port once.
- * @param endsFirst whose end keeps its port for a minute afterwards, in TIME_WAIT
+ * @param endsFirst the side that ends first. Its port stays in TIME_WAIT for a minute
  */
 const sustained = (endsFirst: 'client' | 'server'): Start => ({
   kind: 'start',

@@ -61,8 +61,8 @@ export interface Envelope {
 }
 
 /**
- * Errors of a send whose source can't be used: a multicast or broadcast address, for which IPv4 on an IPv6 socket finds no route, or an
- * address that this host no longer has.
+ * Errors of a send with an unusable source: a multicast or broadcast address, or an address that this host no longer has. ENETUNREACH is
+ * the error of a broadcast address over IPv4 on an IPv6 socket.
  */
 const SOURCE_REFUSALS: readonly number[] = [
   -ERRNO.ENETUNREACH,
@@ -260,7 +260,7 @@ export class MessageBatch {
         this.#address(place, end, envelope)
         continue
       }
-      // If it fails without the source too, the source was not the reason.
+      // A send that fails without the source too did not fail because of the source.
       if (envelope && result < 0 && source > 0) envelope.controlLength = source
       source = 0
       place += Math.max(1, result)

@@ -1,13 +1,13 @@
 /*
- * libuv handles up to 1,024 events, then looks for new ones, up to 48 times as long as each time brings as many, and accepts one connection
- * each time. Only when its loop goes on it watches new sockets. So beside thousands of busy connections a new client would wait for tens of
- * seconds. Source: uv__io_poll and uv__server_io.
+ * A turn of libuv's loop asks the kernel for 1,024 events up to 48 times, as long as there are as many. Each time, a listener accepts one
+ * connection. A new socket is watched from the next turn on. A new client would therefore wait for tens of seconds beside thousands of busy
+ * connections. Source: uv__io_poll and uv__server_io.
  */
 const EVENTS_AT_ONCE = 1_024
 const SOCKETS_OF_RELAY = 2
 /** Relays that may fill a turn. Idle ones count as well: then the signal is one system call too many in each turn. */
 const MANY = EVENTS_AT_ONCE / SOCKETS_OF_RELAY
-/** It has no other use in this process: the kernel sends it to those that have asked for urgent data of a socket, see signal(7). */
+/** SIGURG has no other use in this process. The kernel sends it to processes that have asked for urgent data, see signal(7). */
 const SIGNAL = 'SIGURG'
 
 /** Open relays. The count belongs to the process, because all its ports share one event loop. */
@@ -29,7 +29,7 @@ export function relayEnded(): void {
   isEnding = false
 }
 
-/** Whether the turns of the event loop may be long: then each should do what it can for new clients. */
+/** Whether the turns of the event loop may be long. */
 export function mayTurnBeLong(): boolean {
   return relays >= MANY
 }

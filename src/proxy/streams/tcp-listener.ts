@@ -51,7 +51,7 @@ export async function openListener(
 }
 
 /**
- * Accepts the connections that wait: libuv accepts one in a turn. Without FFI they wait for their turns.
+ * Accepts the waiting connections. libuv alone accepts one in each turn, and without FFI that remains so.
  * @param listener returns the listening socket, or undefined once accepting is paused
  */
 function acceptWaiting(
@@ -73,7 +73,7 @@ function acceptWaiting(
   }
 }
 
-/** Makes what Node makes of a connection that it accepts: a paused socket with the options of the server. */
+/** Makes a socket like those that Node accepts: paused, and with the options of the server. */
 function socketOf(fd: number): Socket {
   const socket = new Socket({ fd, allowHalfOpen: true, ...UNREAD })
   socket.setNoDelay(SOCKET_OPTIONS.noDelay)

@@ -1,9 +1,6 @@
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type RequestListener } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import type { RequestListener } from 'node:http'
+import t from 'tap'
+import { serveHttp } from '../../lib/http-socket.js'
 import { startNamespace } from '../../lib/namespace.js'
 import { notRoot, run } from '../../lib/program.js'
 import { PUBLISH } from '../../lib/publish.js'
@@ -13,21 +10,6 @@ import { PUBLISH } from '../../lib/publish.js'
 const skip = notRoot('to make network namespaces')
 const OWN_PROCESS = { DOCKER_PROXY_ISOLATION: 'process' }
 const CONTAINER = '127.0.0.2'
-
-/** Serves dockerd's API. @returns DOCKER_HOST */
-async function startEngine(t: Test, listener: RequestListener): Promise<string> {
-  // A test's own folder may have too long a path for a socket.
-  const folder = mkdtempSync(join(tmpdir(), 'engine-'))
-  const path = join(folder, 'docker.sock')
-  const server = createServer(listener).listen(path)
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.close()
-    server.closeAllConnections()
-    rmSync(folder, { recursive: true })
-  })
-  return `unix://${path}`
-}
 
 const network = (ip: string, ipv6 = ''): object => ({ IPAddress: ip, GlobalIPv6Address: ipv6 })
 
@@ -49,7 +31,7 @@ t.test('docker-proxies are listed, with the names of their containers', { skip }
     ])
     return { code, stdout, stderr }
   }
-  const engine = await startEngine(t, (request, response) => {
+  const engine = await serveHttp(t, (request, response) => {
     t.equal(request.url, '/containers/json')
     const networks = { bridge: network(CONTAINER), other: network('', 'fd00::2') }
     const containers = [{ Names: ['/web_svr01'], NetworkSettings: { Networks: networks } }]
@@ -83,7 +65,7 @@ t.test('docker-proxies are listed, with the names of their containers', { skip }
   }
   for (const [what, listener] of Object.entries(answers)) {
     await t.test(what, async (t) => {
-      t.match((await list(await startEngine(t, listener))).stdout, nameless)
+      t.match((await list(await serveHttp(t, listener))).stdout, nameless)
     })
   }
   t.match((await list('unix:///proc/none')).stdout, nameless, 'no dockerd')

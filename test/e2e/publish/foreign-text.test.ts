@@ -1,9 +1,6 @@
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type RequestListener } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import { serveHttp } from '../../lib/http-socket.js'
 import { run } from '../../lib/program.js'
 import { publish, startDaemon } from '../../lib/publish.js'
 
@@ -14,21 +11,6 @@ const ESCAPE = '\x1b[2K\x9b2K\r\u202e8080 is free\x07'
 const LINE = '\ninjected'
 /** What no output may contain, apart from the ends of its own lines. */
 const UNSAFE = /[^\n\P{Cc}]|\p{Bidi_Control}/u
-
-/** A daemon that answers what it likes. @returns its host */
-async function startFakeDaemon(t: Test, listener: RequestListener): Promise<string> {
-  // A test's own folder may have too long a path for a socket.
-  const folder = mkdtempSync(join(tmpdir(), 'fake-'))
-  const path = join(folder, 'socket')
-  const server = createServer(listener).listen(path)
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.close()
-    server.closeAllConnections()
-    rmSync(folder, { recursive: true })
-  })
-  return `unix://${path}`
-}
 
 t.test('the answers of a remote daemon', async (t) => {
   const text = ESCAPE + LINE
@@ -45,7 +27,7 @@ t.test('the answers of a remote daemon', async (t) => {
     holder: { kind: 'process', pid: 1, command: text, user: text, address: text },
     suggestions: { ports: [], ips: [text] },
   }
-  const host = await startFakeDaemon(t, ({ url, method }, response) => {
+  const host = await serveHttp(t, ({ url, method }, response) => {
     if (url === '/v1/publications' && method === 'POST') {
       response.statusCode = 409
       return void response.end(JSON.stringify(refusal))
