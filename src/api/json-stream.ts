@@ -27,8 +27,12 @@ function* parts(value: unknown): Generator<string> {
   if (Array.isArray(value)) {
     let before = '['
     for (const each of value) {
-      yield before
-      yield* parts(each)
+      if (isObjectWithArrays(each)) {
+        yield before
+        yield* parts(each)
+      } else {
+        yield before + JSON.stringify(each)
+      }
       before = ','
     }
     yield value.length === 0 ? '[]' : ']'

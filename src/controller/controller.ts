@@ -84,7 +84,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
    * Rejects with PortSpecError, RequestError, or Refusal.
    */
   async add(request: PublicationRequest): Promise<PublicationView> {
-    const requests = parsePortSpecs(request.ports)
+    const requests = await parsePortSpecs(request.ports)
     const backend = parseBackend(request.backend)
     const name = parseName(request.name)
     const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)

@@ -43,8 +43,6 @@ const HINTS: Readonly<Record<string, string>> = {
 class PortTakenError extends Error {
   constructor(
     readonly port: HostPort,
-    /** The port on all requested addresses. */
-    readonly requested: readonly HostPort[],
     /** Our own publication that has it; undefined if the kernel refused it. */
     readonly heldBy: Holder | undefined,
   ) {
@@ -56,11 +54,7 @@ class PortTakenError extends Error {
 type HolderOf = (port: HostPort, containerPort: number) => Holder
 
 /** Takes one port. Rejects with PortTakenError if it is taken, or with the error of the system call. */
-type Reserve<Reserved> = (
-  port: HostPort,
-  request: PortRequest,
-  requested: readonly HostPort[],
-) => Promise<Reserved>
+type Reserve<Reserved> = (port: HostPort, request: PortRequest) => Promise<Reserved>
 
 /** Finds and binds the ports of a publication. Binding is the check, so no other process can come between. */
 export class Allocator {
@@ -77,16 +71,16 @@ export class Allocator {
    * Rejects with Refusal.
    */
   async allocate(requests: readonly PortRequest[], holderOf: HolderOf): Promise<BoundPort[]> {
-    const bind: Reserve<BoundPort> = async (port, { containerPort, hostPorts }, requested) => {
+    const bind: Reserve<BoundPort> = async (port, { containerPort, hostPorts }) => {
       const { claim, heldBy } = await this.claims.claim(port, holderOf(port, containerPort))
-      if (heldBy) throw new PortTakenError(port, requested, heldBy)
+      if (heldBy) throw new PortTakenError(port, heldBy)
       try {
         const bound = { ...port, containerPort, socket: openPortSocket(port), claim }
         if (!hostPorts) this.#last = port.port
         return bound
       } catch (err) {
         await claim.release()
-        if (errnoCode(err) === 'EADDRINUSE') throw new PortTakenError(port, requested, undefined)
+        if (errnoCode(err) === 'EADDRINUSE') throw new PortTakenError(port, undefined)
         throw err
       }
     }
@@ -100,10 +94,10 @@ export class Allocator {
   async check(requests: readonly PortRequest[], holderOf: HolderOf): Promise<HostPort[]> {
     // Two ports of the same request exclude each other as well.
     const own = new PortIndex<HostPort>()
-    const look: Reserve<HostPort> = async (port, { containerPort }, requested) => {
+    const look: Reserve<HostPort> = async (port, { containerPort }) => {
       const taken = own.find(port)
       const heldBy = taken ? holderOf(taken, containerPort) : await this.claims.holderOf(port)
-      if (heldBy ?? !isPortFree(port)) throw new PortTakenError(port, requested, heldBy)
+      if (heldBy ?? !isPortFree(port)) throw new PortTakenError(port, heldBy)
       own.add(port)
       return port
     }
@@ -174,7 +168,7 @@ export class Allocator {
     { group, taken }: NoneFreeError,
     requests: readonly PortRequest[],
   ): Promise<Refusal> {
-    const details = taken ? await this.#details(taken, requests) : {}
+    const details = taken ? await this.#details(taken, group, requests) : {}
     if (taken && isExact(group)) {
       return taken.heldBy
         ? new Refusal('port-allocated', allocatedMessage(taken.port), details)
@@ -193,7 +187,8 @@ export class Allocator {
   }
 
   async #details(
-    { port, requested, heldBy }: PortTakenError,
+    { port, heldBy }: PortTakenError,
+    group: RequestGroup,
     requests: readonly PortRequest[],
   ): Promise<RefusalDetails> {
     const holder = heldBy ?? (await findHolderIfPossible(port))
@@ -204,6 +199,8 @@ export class Allocator {
       (each.port === port.port || !isNeeded(each.port)) &&
       !(await this.claims.holderOf(each)) &&
       isFreeNow(each)
+    const { protocol, addresses } = group
+    const requested = addresses.map(({ ip }): HostPort => ({ protocol, ip, port: port.port }))
     const suggestions = await suggest(requested, port, isFree)
     return { ...(holder ? { holder } : {}), suggestions }
   }
@@ -226,13 +223,12 @@ async function reserveOnAllAddresses<Reserved>(
   reserve: Reserve<Reserved>,
   undo: (reserved: Reserved) => Promise<void>,
 ): Promise<Reserved[]> {
-  const requested = addresses.map(({ ip }): HostPort => ({ protocol, ip, port }))
   const reserved: Reserved[] = []
   try {
-    for (const [i, { request }] of addresses.entries()) {
-      const hostPort = requested[i] as HostPort
+    for (const { ip, request } of addresses) {
+      const hostPort = { protocol, ip, port }
       try {
-        reserved.push(await reserve(hostPort, request, requested))
+        reserved.push(await reserve(hostPort, request))
       } catch (err) {
         if (err instanceof PortTakenError) throw err
         const hint = HINTS[errnoCode(err) ?? '']

@@ -24,5 +24,5 @@ export async function checkPorts(
     ...{ kind: 'publication', name: UNNAMED, backend: '', since },
     address: joinHostPort(ip, port),
   })
-  return allocator.check(parsePortSpecs(specs), holderOf)
+  return allocator.check(await parsePortSpecs(specs), holderOf)
 }

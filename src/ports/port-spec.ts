@@ -1,5 +1,6 @@
 import type { PortRange } from '../linux/proc/ephemeral-ports.js'
 import { isIpv6, parseIp } from '../linux/sockets/ip-address.js'
+import { Turns } from '../turns.js'
 import { isProtocol, MAX_PORT, type HostPort } from './host-port.js'
 
 /*
@@ -7,9 +8,11 @@ import { isProtocol, MAX_PORT, type HostPort } from './host-port.js'
  */
 
 /** A request to publish one container port. */
-export interface PortRequest extends Pick<HostPort, 'protocol'>, Partial<Pick<HostPort, 'ip'>> {
-  /** One of these host ports; undefined for any free port. An undefined `ip` stands for all addresses of both families. */
-  readonly hostPorts?: PortRange
+export interface PortRequest extends Pick<HostPort, 'protocol'> {
+  /** Undefined for all addresses of both families. */
+  readonly ip: string | undefined
+  /** One of these host ports; undefined for any free port. */
+  readonly hostPorts: PortRange | undefined
   readonly containerPort: number
 }
 
@@ -33,6 +36,37 @@ const FORM = `expected ${PORT_GRAMMAR}, for example 8080:80`
  * @throws PortSpecError
  */
 export function parsePortSpec(spec: string): PortRequest[] {
+  return [...parseEach(spec)]
+}
+
+/** Ports that one request may name: as many as a protocol has. */
+const MAX_PORTS = MAX_PORT
+
+/**
+ * Parses several `-p`, in turns of the event loop, because a short range may stand for thousands of ports.
+ * @returns a request for each container port, MAX_PORTS at most
+ * Rejects with PortSpecError.
+ */
+export async function parsePortSpecs(specs: readonly string[]): Promise<PortRequest[]> {
+  const turns = new Turns()
+  const requests: PortRequest[] = []
+  for (const spec of specs) {
+    for (const request of parseEach(spec)) {
+      if (turns.isOver) await turns.next()
+      if (requests.length === MAX_PORTS) {
+        throw new PortSpecError(
+          spec,
+          `at most ${MAX_PORTS} ports fit into one request: divide them`,
+        )
+      }
+      requests.push(request)
+    }
+  }
+  return requests
+}
+
+/** @throws PortSpecError before the first request */
+function* parseEach(spec: string): Generator<PortRequest> {
   const fields = /^[a-z_]+=/.test(spec) ? longForm(spec) : shortForm(spec)
   const fail = (reason: string): never => {
     throw new PortSpecError(spec, reason)
@@ -56,32 +90,14 @@ export function parsePortSpec(spec: string): PortRequest[] {
       `${size(host)} host port${size(host) > 1 ? 's' : ''} for ${count} container ports: both ranges must have the same length`,
     )
   }
-  return Array.from({ length: count }, (_, i) => ({
-    protocol,
-    ...(ip === undefined ? {} : { ip }),
-    ...(hostPorts === undefined ? {} : { hostPorts: count > 1 ? nth(hostPorts, i) : hostPorts }),
-    containerPort: container.first + i,
-  }))
-}
-
-/** Ports that one request may name: as many as a protocol has. */
-const MAX_PORTS = MAX_PORT
-
-/**
- * Parses several `-p`.
- * @returns a request for each container port, MAX_PORTS at most
- * @throws PortSpecError
- */
-export function parsePortSpecs(specs: readonly string[]): PortRequest[] {
-  const requests: PortRequest[] = []
-  for (const spec of specs) {
-    const more = parsePortSpec(spec)
-    if (requests.length + more.length > MAX_PORTS) {
-      throw new PortSpecError(spec, `at most ${MAX_PORTS} ports fit into one request: divide them`)
+  for (let i = 0; i < count; i++) {
+    yield {
+      protocol,
+      ip,
+      hostPorts: hostPorts && count > 1 ? nth(hostPorts, i) : hostPorts,
+      containerPort: container.first + i,
     }
-    for (const request of more) requests.push(request)
   }
-  return requests
 }
 
 /** Formats a request in the short form. `parsePortSpec` parses the result into the same request. */

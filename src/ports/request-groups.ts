@@ -41,8 +41,10 @@ export async function groupRequests(
   // Most groups of a wide range are exact, and need no sorting.
   const exact: RequestGroup[] = []
   const ranges: RequestGroup[] = []
-  for (const similar of groups.values())
+  for (const similar of groups.values()) {
+    if (turns.isOver) await turns.next()
     for (const group of similar) (isExact(group) ? exact : ranges).push(group)
+  }
   return [...exact, ...ranges.sort((a, b) => freedom(a) - freedom(b))]
 }
 

@@ -33,10 +33,15 @@ const ANY_PORT = 0
  *   the family or protocol, `EMFILE`
  */
 export function openPortSocket(address: BindAddress): number {
-  return withBoundSocket(address, (fd) => {
-    if (address.protocol !== 'udp') requireCheckedSyscalls().listen(fd, BACKLOG)
+  const fd = openBoundSocket(address, setOptions)
+  if (address.protocol === 'udp') return fd
+  try {
+    requireCheckedSyscalls().listen(fd, BACKLOG)
     return fd
-  })
+  } catch (err) {
+    closeSync(fd)
+    throw err
+  }
 }
 
 /**
@@ -44,13 +49,8 @@ export function openPortSocket(address: BindAddress): number {
  * @throws SystemError as openPortSocket, except `EADDRINUSE`
  */
 export function isPortFree(address: BindAddress): boolean {
-  try {
-    withBoundSocket(address, closeSync)
-    return true
-  } catch (err) {
-    if (errnoCode(err) === 'EADDRINUSE') return false
-    throw err
-  }
+  // The options only allow more. Most ports are free without them, and each option is a system call.
+  return canBind(address, () => undefined) || canBind(address, setOptions)
 }
 
 /** Whether this host has IPv6. dockerd uses the same test: a kernel with IPv6 disabled can still bind `::`. */
@@ -62,17 +62,34 @@ export function hasIpv6(): boolean {
   }
 }
 
-function withBoundSocket<T>(address: BindAddress, use: (fd: number) => T): T {
-  const { ip, protocol } = address
-  const syscalls = requireCheckedSyscalls()
-  const { type, number } = SOCKET_KINDS[protocol]
-  const fd = syscalls.socket(familyOf(ip), type | SOCK.CLOEXEC, number)
+function canBind(address: BindAddress, prepare: Prepare): boolean {
   try {
-    if (isIpv6(ip)) syscalls.ipv6Only(fd)
-    // On UDP, SO_REUSEADDR would let two processes bind the same port, see socket(7).
-    if (protocol !== 'udp') syscalls.reuseAddress(fd)
+    closeSync(openBoundSocket(address, prepare))
+    return true
+  } catch (err) {
+    if (errnoCode(err) === 'EADDRINUSE') return false
+    throw err
+  }
+}
+
+/** Prepares a socket for its bind(2). */
+type Prepare = (fd: number, address: BindAddress) => void
+
+function setOptions(fd: number, { ip, protocol }: BindAddress): void {
+  const syscalls = requireCheckedSyscalls()
+  if (isIpv6(ip)) syscalls.ipv6Only(fd)
+  // On UDP, SO_REUSEADDR would let two processes bind the same port, see socket(7).
+  if (protocol !== 'udp') syscalls.reuseAddress(fd)
+}
+
+function openBoundSocket(address: BindAddress, prepare: Prepare): number {
+  const syscalls = requireCheckedSyscalls()
+  const { type, number } = SOCKET_KINDS[address.protocol]
+  const fd = syscalls.socket(familyOf(address.ip), type | SOCK.CLOEXEC, number)
+  try {
+    prepare(fd, address)
     syscalls.bind(fd, encodeSocketAddress(address))
-    return use(fd)
+    return fd
   } catch (err) {
     closeSync(fd)
     throw err
