@@ -24,6 +24,7 @@ import {
 } from './proxy/settings.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
+import { BACKENDS_VARIABLE, backendsOf, parseBackendList } from './status/backend-list.js'
 import { serveOwnStatus } from './status/own-status.js'
 import { STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
 import { versionLine } from './version.js'
@@ -84,7 +85,14 @@ async function publish(flags: Flags): Promise<Published> {
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   if (descriptors.isTooSmall) throw tooFewDescriptors(port)
   const observer = new LogObserver(log, port.protocol)
-  const proxy = await openEngine(settings, log).listen(port, { observer }, { descriptors })
+  const list = process.env[BACKENDS_VARIABLE]
+  const backends =
+    list === undefined ? {} : { backends: backendsOf(parseBackendList(list), port.container.port) }
+  const proxy = await openEngine(settings, log).listen(
+    port,
+    { observer, ...backends },
+    { descriptors },
+  )
   return { port, proxy, descriptors, log }
 }
 

@@ -16,6 +16,7 @@ import {
 import { brokenListenerMessage, tooFewDescriptors } from './proxy/listen-error.js'
 import { LogObserver } from './proxy/log-observer.js'
 import { readLogFormat, readSettings } from './proxy/settings.js'
+import { backendsOf } from './status/backend-list.js'
 import { serveOwnStatus, type OwnPort } from './status/own-status.js'
 import { SHARED_PROGRAM_NAME, type SharedTask } from './supervisor/shared-task.js'
 
@@ -30,7 +31,7 @@ async function main(): Promise<void> {
   keepYoungGenerationSmall()
   const stop = deferred()
   void stopSignal().then(() => stop.resolve())
-  const { ports } = JSON.parse(readFileSync(0, 'utf8')) as SharedTask
+  const { ports, backends } = JSON.parse(readFileSync(0, 'utf8')) as SharedTask
   const settings = readSettings(process.env)
   const log = StderrLog.open(SHARED_PROGRAM_NAME, settings.logLevel, readLogFormat(process.env))
   const engine = openEngine(settings, log)
@@ -41,7 +42,8 @@ async function main(): Promise<void> {
     ports.map(async (port, i): Promise<OwnPort> => {
       const inherited = { ...port, listenFd: SHARED_FIRST_LISTEN_FD + i }
       const observer = new LogObserver(log, port.protocol)
-      const proxy = await engine.listen(inherited, { observer }, { descriptors })
+      const options = { observer, backends: backendsOf(backends, port.container.port) }
+      const proxy = await engine.listen(inherited, options, { descriptors })
       // The daemon has all sockets, and starts another process that listens on them.
       proxy.closed.catch((err: unknown) => {
         log.error(brokenListenerMessage(port, proxy.address, err))

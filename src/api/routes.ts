@@ -96,7 +96,8 @@ export function addOtherRoutes(
         response: { 200: { type: 'array', items: ref('DockerPort') }, ...ERRORS },
       },
     },
-    async (_request, reply) => sendJson(reply, await listDockerPorts(proxydDir)),
+    async (_request, reply) =>
+      sendJson(reply, await listDockerPorts(proxydDir, controller.containers)),
   )
   app.post<{ Body: CheckRequest }>(
     '/check',

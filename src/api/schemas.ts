@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { WHEN_STOPPED } from '../controller/following.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import type { Holder } from '../ports/holder.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
@@ -40,6 +41,7 @@ const PortViewSchema = Type.Object(
       Type.Literal('starting'),
       Type.Literal('up'),
       Type.Literal('restarting'),
+      Type.Literal('closed'),
       Type.Literal('stopped'),
     ]),
     pid: Type.Optional(Type.Integer({ description: 'The process that serves the port' })),
@@ -57,7 +59,31 @@ const PortViewSchema = Type.Object(
 const PublicationViewSchema = Type.Object(
   {
     name: Type.String(),
-    backend: Type.String({ description: "The container's address" }),
+    backend: Type.String({
+      description:
+        "The container's address. Several are separated by commas, and it is empty while no container runs",
+    }),
+    container: Type.Optional(
+      Type.String({
+        description:
+          'The container or compose service that is followed; left out if the address is kept',
+      }),
+    ),
+    containerState: Type.Optional(
+      Type.Enum(['running', 'stopped', 'missing', 'unreachable', 'unknown'], {
+        description: 'unknown: the Docker Engine was not asked yet',
+      }),
+    ),
+    why: Type.Optional(Type.String({ description: 'Why no client gets through' })),
+    network: Type.Optional(
+      Type.String({
+        description: 'The network in which the container is reached, if it was named',
+      }),
+    ),
+    whenStopped: Type.Optional(Type.Enum([...WHEN_STOPPED])),
+    keep: Type.Optional(
+      Type.Boolean({ description: 'Whether the publication outlives its container' }),
+    ),
     created: Type.String({ format: 'date-time' }),
     isolation: IsolationSchema,
     ports: Type.Array(Type.Ref('Port')),
@@ -91,7 +117,38 @@ const DockerPortSchema = Type.Object(
 const PublicationRequestSchema = Type.Object(
   {
     name: Type.Optional(Type.String()),
-    backend: Type.String({ description: "The container's IP address" }),
+    backend: Type.Optional(
+      Type.String({
+        description:
+          "The container's IP address, unless container names it. If it belongs to a container, the publication follows the container",
+      }),
+    ),
+    container: Type.Optional(
+      Type.String({
+        description: 'Name or id of a container, or a compose service as PROJECT/SERVICE',
+      }),
+    ),
+    addressOnly: Type.Optional(
+      Type.Boolean({ description: 'Keep the address of backend, whoever has it' }),
+    ),
+    network: Type.Optional(
+      Type.String({
+        description:
+          'The network in which the container is reached; by default the first one that this host reaches',
+      }),
+    ),
+    whenStopped: Type.Optional(
+      Type.Enum([...WHEN_STOPPED], {
+        description:
+          'While the container is stopped: disconnect clients at once (the default), let them wait for half a minute, or close the port',
+      }),
+    ),
+    keep: Type.Optional(
+      Type.Boolean({
+        description:
+          'Whether the publication outlives its container, and takes up the next one of its name',
+      }),
+    ),
     ports: Type.Array(Type.String(), {
       minItems: 1,
       description: 'As docker run -p accepts them: 8080:80, 127.0.0.1::53/udp, 8000-8009:9000-9009',
@@ -176,6 +233,7 @@ const EventSchema = Type.Object(
     type: Type.Union([
       Type.Literal('published'),
       Type.Literal('withdrawn'),
+      Type.Literal('moved'),
       Type.Literal('adopted'),
       Type.Literal('proxy-exited'),
       Type.Literal('proxy-restarted'),
@@ -183,6 +241,9 @@ const EventSchema = Type.Object(
     publication: Type.String(),
     port: Type.Optional(Type.String({ description: 'As 0.0.0.0:8080/tcp' })),
     reason: Type.Optional(Type.String()),
+    backend: Type.Optional(
+      Type.String({ description: 'Where a publication that has moved forwards to now' }),
+    ),
   },
   { $id: 'Event' },
 )

@@ -19,7 +19,9 @@ export function reportRefusal({ message, details }: Refusal): string {
 function describeHolder(holder: Holder): string {
   switch (holder.kind) {
     case 'publication': {
-      const backend = holder.backend === '' ? '' : ` -> ${holder.backend}`
+      const { container, backend: address } = holder
+      const where = [container, address].filter((part) => part !== undefined && part !== '')
+      const backend = where.length > 0 ? ` -> ${where.join(' ')}` : ''
       return `the publication ${holder.name} (${holder.address}${backend}), since ${formatTime(holder.since)}`
     }
     case 'process': {

@@ -4,6 +4,7 @@ import { Client } from '../api/client.js'
 import { parseHost } from '../api/host.js'
 import { readToken } from '../api/token.js'
 import type { TlsFiles } from '../api/tls.js'
+import { WHEN_STOPPED } from '../controller/following.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import { PORT_GRAMMAR } from '../ports/port-spec.js'
 import { errnoCode } from '../linux/errno.js'
@@ -190,7 +191,33 @@ export function withPublication<T>(yargs: Argv<T>) {
       default: 'auto' as const,
       describe: `process: one for each port; shared: one for all ports; auto: shared for more than ${MAX_PORTS_WITH_PROCESSES} ports`,
     })
-    .positional('backend', { type: 'string', demandOption: true, describe: "the container's IP" })
+    .option('network', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'network in which the container is reached; by default the first one that works',
+    })
+    .option('when-stopped', {
+      choices: WHEN_STOPPED,
+      requiresArg: true,
+      default: 'refuse' as const,
+      describe:
+        'while the container is stopped: refuse clients, hold them for up to half a minute, or close-port',
+    })
+    .option('keep', {
+      type: 'boolean',
+      default: false,
+      describe: 'outlive the container, and take up the next one of its name',
+    })
+    .option('address-only', {
+      type: 'boolean',
+      default: false,
+      describe: 'keep an IP address, whoever has it, and follow no container',
+    })
+    .positional('container', {
+      type: 'string',
+      demandOption: true,
+      describe: 'name or id, PROJECT/SERVICE of compose, or IP address',
+    })
 }
 
 export function withProxy<T>(yargs: Argv<T>) {

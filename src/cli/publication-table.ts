@@ -51,9 +51,19 @@ export function formatAll(
   return formatTable(HEADER_OF_ALL, [...ours, ...dockers])
 }
 
-function describe({ name, backend, ports }: PublicationView): string[] {
+function describe(publication: PublicationView): string[] {
+  const { name, ports, containerState } = publication
   const connections = sum(ports.map((port) => port.connections))
-  return [name, backend, formatPorts(ports), formatStatus(ports), String(connections)]
+  return [
+    ...[name, formatBackend(publication), formatPorts(ports)],
+    ...[formatStatus(ports, containerState), String(connections)],
+  ]
+}
+
+/** `172.17.0.2`, or `web_svr01 (172.17.0.2)` if a container is followed. */
+export function formatBackend({ backend, container }: PublicationView): string {
+  if (container === undefined) return backend
+  return backend === '' ? container : `${container} (${backend})`
 }
 
 /** Bytes from and to clients, as `1.2kB / 3.4MB`; `-` unless all proxies report them. */
@@ -82,8 +92,13 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
 }
 
-/** `up`, `up, backend refuses (312 in 5 m)`, or the state of the ports that are not up. */
-export function formatStatus(ports: readonly PortView[]): string {
+/** `up`, `up, backend refuses (312 in 5 m)`, `container stopped`, or the state of the ports that are not up. */
+export function formatStatus(
+  ports: readonly PortView[],
+  containerState: PublicationView['containerState'] = 'running',
+): string {
+  if (containerState !== 'running' && ports.every(({ state }) => ['up', 'closed'].includes(state)))
+    return `container ${containerState}`
   const [worst, ...others] = ports.filter(({ state }) => state !== 'up')
   if (!worst) return formatUp(ports)
   const what = worst.state + (worst.restarts > 0 ? ` (${worst.restarts})` : '')

@@ -3,6 +3,7 @@ import { realpathSync } from 'node:fs'
 import { makeFolder } from '../linux/make-folder.js'
 import type { Log } from '../log/log.js'
 import { loopMessage } from '../proxy/loop.js'
+import type { Containers } from '../docker/containers.js'
 import { Allocator, releasePort, type BoundPort } from '../ports/allocator.js'
 import { checkPorts } from '../ports/check-ports.js'
 import type { Claim, Claims } from '../ports/claims/claims.js'
@@ -15,14 +16,16 @@ import type { StopOptions } from '../proxy/engine.js'
 import { killProcess } from '../supervisor/process-end.js'
 import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
-import { newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.js'
+import { isAlive, newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.js'
 import { MAX_PORTS_WITH_PROCESSES, type IsolationChoice } from './isolation.js'
+import { Follower, type FollowerActions } from './follower.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
-import { parseBackend, parseName, type PublicationRequest } from './publication-request.js'
+import { parseName, type PublicationRequest } from './publication-request.js'
 import { Publication, type PublicationDescription } from './publication.js'
+import { findBackend, type RequestedBackend } from './requested-backend.js'
 import { RequestError } from './request-error.js'
-import type { SavedPort } from './saved-publication.js'
+import type { SavedPort, SavedPublication } from './saved-publication.js'
 import type { StateFile } from './state-file.js'
 import type { PublicationView } from './views.js'
 
@@ -35,6 +38,8 @@ export interface ControllerOptions {
   readonly log: Log
   /** Where claims of ports are kept; by default in memory. */
   readonly claims?: Claims
+  /** The containers of this host; without them, publications keep their addresses. */
+  readonly containers?: Containers
 }
 
 /** Attempts to find a port for which a proxy can start; the same as in dockerd. */
@@ -49,6 +54,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   /** Includes publications that are still starting, so that a name is given only once. */
   readonly #publications = new Map<string, Publication>()
   readonly #complete = new Set<Publication>()
+  readonly #follower: Follower | undefined
 
   constructor(options: ControllerOptions) {
     super()
@@ -59,6 +65,13 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     this.#options = { ...options, runFolder: realpathSync(options.runFolder) }
     this.#claims = options.claims ?? new MemoryClaims()
     this.#allocator = new Allocator(this.#claims)
+    const { containers, log } = options
+    if (containers) this.#follower = new Follower(containers, this.#followerActions(), log)
+  }
+
+  /** The containers of this host; undefined if no engine is followed. */
+  get containers(): Containers | undefined {
+    return this.#options.containers
   }
 
   /** Continues the publications of an earlier daemon, and ends processes that belong to none. */
@@ -72,10 +85,11 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     await Promise.all(strays.map((id) => endLeftovers(runFolder, id)))
     // They would hold their ports against their own successors.
     await Promise.all(orphans(runFolder).map(killProcess))
-    for (const { ports, ...description } of saved) {
+    for (const { ports, ...description } of saved.map(withoutEndedContainers)) {
       const publication = this.#create(description)
       await publication.restore(ports, (port) => this.#claimSaved(publication, port))
       this.#complete.add(publication)
+      if (publication.follows) await publication.orderBackends()
     }
   }
 
@@ -85,8 +99,8 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
    */
   async add(request: PublicationRequest): Promise<PublicationView> {
     const requests = await parsePortSpecs(request.ports)
-    const backend = parseBackend(request.backend)
     const name = parseName(request.name)
+    const backend = await findBackend(request, this.#options.containers)
     const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
     for (let tries = 1; ; tries++) {
       try {
@@ -112,16 +126,6 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   /** Rejects with Refusal if there is no publication of this name. */
   async get(name: string): Promise<PublicationView> {
     return this.#find(name).view(connectionCounter())
-  }
-
-  /**
-   * Forwards new connections of a publication to another address of its container.
-   * Rejects with RequestError, or with Refusal if there is no such publication, or the state can't be saved.
-   */
-  async changeBackend(name: string, backend: string): Promise<void> {
-    const publication = this.#find(name)
-    await publication.changeBackend(parseBackend(backend))
-    this.#save()
   }
 
   /** Withdraws a publication. Rejects with Refusal; the publication then still exists. */
@@ -160,12 +164,12 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async #publish(
     requests: readonly PortRequest[],
     name: string,
-    backend: string,
+    backend: RequestedBackend,
     isShared: boolean,
   ): Promise<PublicationView> {
     this.#refuseTakenName(name)
     const description: PublicationDescription = {
-      ...{ name, backend, created: new Date().toISOString() },
+      ...{ name, ...backend, created: new Date().toISOString() },
       ...(isShared ? { shared: newProcessId() } : {}),
     }
     const bound = await this.#allocator.allocate(requests, (port, containerPort) =>
@@ -173,9 +177,11 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     )
     const publication = await this.#register(description, bound)
     try {
-      refuseLoops(bound, backend)
+      for (const { ip } of backend.backends) refuseLoops(bound, ip)
       await publication.start(bound)
       this.#complete.add(publication)
+      // The container may have moved since it was looked up.
+      await this.#follower?.compare(publication)
       this.#save()
     } catch (err) {
       // Before anything is awaited, so that another publication's save does not keep it.
@@ -230,10 +236,26 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async #claimSaved(publication: Publication, saved: SavedPort): Promise<Claim> {
     const { protocol, ip, port } = saved
     const hostPort = { protocol, ip, port }
-    const holder = publicationHolder(publication, hostPort, saved.containerPort)
+    const holder = publicationHolder(publication.description, hostPort, saved.containerPort)
     const { claim } = await this.#claims.claim(hostPort, holder)
     if (claim) return claim
     throw new Error(`the state has ${formatHostPort(hostPort)} more than once`)
+  }
+
+  #followerActions(): FollowerActions {
+    return {
+      publications: () => [...this.#complete],
+      changed: (publication, hasMoved) => {
+        const { name, description } = publication
+        const backend = description.backends.map(({ ip }) => ip).join(', ')
+        if (hasMoved) this.#emit({ type: 'moved', publication: name, backend })
+        if (this.#complete.has(publication)) this.#save()
+      },
+      lost: async ({ name }) => {
+        await this.remove(name)
+        this.#options.log.info(`${name} is withdrawn, because its container was removed`)
+      },
+    }
   }
 
   #save(): void {
@@ -258,7 +280,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     if (!taken) return
     throw new Refusal(
       'name-in-use',
-      `the name ${name} is in use by the publication of ${taken.backend}: withdraw it, or choose another name`,
+      `the name ${name} is in use by the publication of ${taken.destination}: withdraw it, or choose another name`,
     )
   }
 
@@ -272,6 +294,13 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   #emit(event: Omit<PublicationEvent, 'time'>): void {
     this.emit('event', { time: new Date().toISOString(), ...event })
   }
+}
+
+/** The address of a container that has ended while no daemon was running may belong to another one. */
+function withoutEndedContainers(saved: SavedPublication): SavedPublication {
+  if (!saved.follows) return saved
+  const backends = saved.backends.filter(({ process }) => process && isAlive(process))
+  return { ...saved, backends }
 }
 
 /** Whether another port may work as well. */

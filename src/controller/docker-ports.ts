@@ -1,4 +1,4 @@
-import { containerNames } from '../docker/container-names.js'
+import type { Containers } from '../docker/containers.js'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { Refusal } from '../ports/refusal.js'
 import { statusSocketPath } from '../proxyd/run-folder.js'
@@ -14,15 +14,17 @@ const NO_PROXYD = ['ENOENT', 'ENOTDIR', 'EACCES']
  * Lists the ports that dockerd has published: through a docker-proxyd, or with a process each. Containers have their names if dockerd can
  * be asked.
  * @param runDir of docker-proxyd
+ * @param containers undefined if no engine is followed
  * Rejects with Refusal if a docker-proxyd was started and does not answer, or ports wait for one.
  */
-export async function listDockerPorts(runDir: string | undefined): Promise<DockerPortView[]> {
+export async function listDockerPorts(
+  runDir: string | undefined,
+  containers: Pick<Containers, 'runningOn'> | undefined,
+): Promise<DockerPortView[]> {
   const served = runDir === undefined ? [] : await portsIn(runDir)
   const others = await listDockerProxies(new Set(served.map(({ pid }) => pid)))
-  const ports = [...served, ...others]
-  const names = ports.length === 0 ? new Map<string, string>() : await containerNames()
-  return ports.map((port) => {
-    const container = names.get(port.containerIp)
+  return [...served, ...others].map((port) => {
+    const container = containers?.runningOn(port.containerIp)?.name
     return container === undefined ? port : { ...port, container }
   })
 }

@@ -2,9 +2,11 @@
 export interface PublicationEvent {
   /** ISO 8601. */
   time: string
-  type: 'published' | 'withdrawn' | 'adopted' | 'proxy-exited' | 'proxy-restarted'
+  type: 'published' | 'withdrawn' | 'moved' | 'adopted' | 'proxy-exited' | 'proxy-restarted'
   publication: string
   /** As `0.0.0.0:8080/tcp`. */
   port?: string
   reason?: string
+  /** Where a publication that has moved forwards to now; empty while its container does not run. */
+  backend?: string
 }

@@ -1,5 +1,6 @@
 import { isLinkLocal, isMulticast, isWildcard, parseIp } from '../linux/sockets/ip-address.js'
 import { isBroadcast } from '../linux/sockets/own-addresses.js'
+import type { WhenStopped } from './following.js'
 import type { IsolationChoice } from './isolation.js'
 import { RequestError } from './request-error.js'
 
@@ -7,8 +8,18 @@ import { RequestError } from './request-error.js'
 export interface PublicationRequest {
   /** Without a name, the publication is named after its first port. */
   readonly name?: string
-  /** The container's IP address. */
-  readonly backend: string
+  /** The container's IP address, unless `container` names it. If it belongs to a container, the publication follows the container. */
+  readonly backend?: string
+  /** Name or id of a container, or a compose service as `PROJECT/SERVICE`. */
+  readonly container?: string
+  /** Whether the publication keeps the address `backend`, whoever has it. */
+  readonly addressOnly?: boolean
+  /** Name of the network in which the container is reached; by default the first one that this host reaches. */
+  readonly network?: string
+  /** By default `refuse`. */
+  readonly whenStopped?: WhenStopped
+  /** Whether the publication outlives its container, and takes up the next one of its name. */
+  readonly keep?: boolean
   /** As `docker run -p` accepts them. */
   readonly ports: string[]
   /** `auto`, the default, shares one process among many ports. */

@@ -1,19 +1,24 @@
 import { errnoReason } from '../linux/errno.js'
+import { processContainer } from '../linux/proc/process.js'
 import type { Log } from '../log/log.js'
 import type { BoundPort } from '../ports/allocator.js'
 import type { Claim } from '../ports/claims/claims.js'
 import type { CountConnections } from '../ports/connections.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
+import { formatTarget, targetOf } from '../docker/container-target.js'
+import type { TargetState } from '../docker/target-backends.js'
+import type { BackendList } from '../status/backend-list.js'
 import type { PortStatus } from '../status/port-status.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import { PortServer, type ServedPort, type ServerContext } from '../supervisor/port-server.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
-import { newProcessId } from '../supervisor/runtime-record.js'
+import { identify, newProcessId } from '../supervisor/runtime-record.js'
+import { HOLD_MS, type Following } from './following.js'
 import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
-import type { SavedPort, SavedPublication } from './saved-publication.js'
+import type { SavedBackend, SavedPort, SavedPublication } from './saved-publication.js'
 import type { PortView, PublicationView } from './views.js'
 
 /** Processes of a publication that start at the same time. On few cores, more would only wait for each other. */
@@ -40,33 +45,64 @@ export class Publication {
   readonly #context: PublicationContext
   /** Names the files of the one process that serves all ports. */
   readonly #shared: string | undefined
-  #backend: string
+  #backends: readonly SavedBackend[]
+  #follows: Following | undefined
+  /** What is known of the followed container. */
+  #target: TargetState | undefined
   #servers: readonly PortServer[] = []
 
   constructor(
-    { name, backend, created, shared }: PublicationDescription,
+    { name, backends, follows, created, shared }: PublicationDescription,
     context: PublicationContext,
   ) {
     this.name = name
     this.created = created
-    this.#backend = backend
+    this.#backends = backends
+    this.#follows = follows
     this.#shared = shared
     this.#context = context
   }
 
-  /** The container's address. */
-  get backend(): string {
-    return this.#backend
+  /** Where the publication forwards to, for people: the container that it follows, or an address. */
+  get destination(): string {
+    return this.#follows ? formatTarget(this.#follows.target) : this.#ips.join(', ')
   }
 
-  /** Forwards new connections to another address of the container; open ones stay with the old one. The caller saves the state. */
-  async changeBackend(ip: string): Promise<void> {
-    this.#backend = ip
-    await describeClaims(
-      this,
-      this.#servers.flatMap(({ ports }) => ports),
-    )
-    await inParallel(REQUESTS_AT_ONCE, this.#servers, (server) => server.changeBackend())
+  /** Undefined if the publication keeps its address. */
+  get follows(): Following | undefined {
+    return this.#follows
+  }
+
+  /**
+   * Takes over where the followed container is now. The caller saves the state.
+   * @returns `moved`: the caller orders the proxies to forward there
+   */
+  follow(target: TargetState): 'same' | 'changed' | 'moved' {
+    const follows = this.#follows
+    if (!follows) return 'same'
+    const [ips, before] = [this.#ips.join(), JSON.stringify(this.description)]
+    this.#target = target
+    if (target.container) this.#follows = { ...follows, target: targetOf(target.container) }
+    this.#backends = target.backends.map(({ ip, container }): SavedBackend => {
+      const { id, pid } = container
+      // In another process namespace, the number belongs to some other process.
+      const isHere = pid !== undefined && processContainer(pid) === id
+      const process = isHere ? identify(pid) : undefined
+      return process ? { ip, process } : { ip }
+    })
+    if (this.#ips.join() !== ips) return 'moved'
+    return JSON.stringify(this.description) === before ? 'same' : 'changed'
+  }
+
+  /** Orders the proxies to forward to the current addresses. */
+  async orderBackends(): Promise<void> {
+    await Promise.all([
+      inParallel(REQUESTS_AT_ONCE, this.#servers, (server) => server.changeBackends()),
+      describeClaims(
+        this,
+        this.#servers.flatMap(({ ports }) => ports),
+      ),
+    ])
   }
 
   /**
@@ -80,7 +116,7 @@ export class Publication {
     )
     await describeClaims(this, ports)
     try {
-      await inParallel(STARTS_AT_ONCE, this.#servers, ({ supervisor }) => supervisor.start())
+      await inParallel(STARTS_AT_ONCE, this.#servers, (server) => server.start())
     } catch (err) {
       const message = `can't start the proxy: ${errnoReason(err)}`
       throw new Refusal('proxy-failed', message, {}, { cause: err })
@@ -115,22 +151,25 @@ export class Publication {
 
   /** The form in which the state file keeps it. */
   get saved(): SavedPublication {
-    const { name, backend, created } = this
     const shared = this.#shared === undefined ? {} : { shared: this.#shared }
     const ports = this.#servers.flatMap((server) =>
       server.ports.map(({ id, protocol, ip, port, containerPort }) => ({
         ...{ id, protocol, ip, port, containerPort },
       })),
     )
-    return { name, backend, created, ...shared, ports }
+    return { ...this.description, ...shared, ports }
   }
 
   async view(countConnections: CountConnections): Promise<PublicationView> {
     const views = await inParallel(REQUESTS_AT_ONCE, this.#servers, (server) =>
       viewPorts(server, countConnections),
     )
-    const { name, backend, created, isolation } = this
-    return { name, backend, created, isolation, ports: views.flat() }
+    const { name, created, isolation } = this
+    return {
+      ...{ name, backend: this.#ips.join(', '), created, isolation },
+      ...this.#followingView(),
+      ports: views.flat(),
+    }
   }
 
   /** Withdraws all ports. Each is free when this resolves. */
@@ -147,7 +186,37 @@ export class Publication {
 
   get #serverContext(): ServerContext {
     const { program, runFolder, log } = this.#context
-    return { program, runFolder, log, publication: this.name, backend: () => this.#backend }
+    return {
+      ...{ program, runFolder, log, publication: this.name },
+      backends: () => this.#backendList,
+      closesPorts: this.#follows?.whenStopped === 'close-port',
+    }
+  }
+
+  get #ips(): string[] {
+    return this.#backends.map(({ ip }) => ip)
+  }
+
+  get #backendList(): BackendList {
+    return { ips: this.#ips, holdMs: this.#follows?.whenStopped === 'hold' ? HOLD_MS : 0 }
+  }
+
+  /** Without the ports, of which there may be thousands. */
+  get description(): Omit<PublicationDescription, 'shared'> {
+    const follows = this.#follows ? { follows: this.#follows } : {}
+    return { name: this.name, backends: this.#backends, created: this.created, ...follows }
+  }
+
+  #followingView(): Partial<PublicationView> {
+    if (!this.#follows) return {}
+    const { target, network, whenStopped, keep } = this.#follows
+    const { state = 'unknown', why } = this.#target ?? {}
+    return {
+      container: formatTarget(target),
+      ...{ containerState: state, whenStopped, keep },
+      ...(network === undefined ? {} : { network }),
+      ...(why === undefined ? {} : { why }),
+    }
   }
 
   /** Divides the ports among processes. `id` names the process's files. */
@@ -174,7 +243,7 @@ async function describeClaims(
   ports: readonly ServedPort[],
 ): Promise<void> {
   for (const port of ports) {
-    await port.claim.describe(publicationHolder(publication, port, port.containerPort))
+    await port.claim.describe(publicationHolder(publication.description, port, port.containerPort))
   }
 }
 

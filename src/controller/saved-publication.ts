@@ -1,4 +1,6 @@
 import type { HostPort } from '../ports/host-port.js'
+import type { ProcessIdentity } from '../supervisor/runtime-record.js'
+import type { Following } from './following.js'
 
 /** A port of a publication, as the state file keeps it. */
 export interface SavedPort extends HostPort {
@@ -7,11 +9,20 @@ export interface SavedPort extends HostPort {
   readonly containerPort: number
 }
 
+/** An address that a publication forwards to. */
+export interface SavedBackend {
+  readonly ip: string
+  /** The first process of the container that has the address. When it ends, the address may go to another container. */
+  readonly process?: ProcessIdentity
+}
+
 /** A publication, as the state file keeps it. */
 export interface SavedPublication {
   readonly name: string
-  /** The container's address. */
-  readonly backend: string
+  /** Empty while the followed container does not run. New connections are shared among several. */
+  readonly backends: readonly SavedBackend[]
+  /** Left out if the publication keeps its address. */
+  readonly follows?: Following
   /** ISO 8601. */
   readonly created: string
   /** Names the files of the one process that serves all ports; left out if each port has a process of its own. */

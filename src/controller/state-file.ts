@@ -13,6 +13,7 @@ import { Refusal } from '../ports/refusal.js'
 import { printable } from '../printable.js'
 import { PROCESS_ID_PATTERN } from '../supervisor/runtime-record.js'
 import { parseBackend } from './publication-request.js'
+import { WHEN_STOPPED } from './following.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 
 const PortNumber = Type.Integer({ minimum: 1, maximum: MAX_PORT })
@@ -27,9 +28,36 @@ const PortSchema = Type.Object({
   containerPort: PortNumber,
 })
 
+const TargetSchema = Type.Union([
+  Type.Object({
+    kind: Type.Literal('container'),
+    id: Type.String(),
+    name: Type.String(),
+    compose: Type.Optional(
+      Type.Object({ project: Type.String(), service: Type.String(), number: Type.Integer() }),
+    ),
+  }),
+  Type.Object({ kind: Type.Literal('service'), project: Type.String(), service: Type.String() }),
+])
+
+const FollowingSchema = Type.Object({
+  target: TargetSchema,
+  network: Type.Optional(Type.String()),
+  whenStopped: Type.Enum([...WHEN_STOPPED]),
+  keep: Type.Boolean(),
+})
+
+const BackendSchema = Type.Object({
+  ip: Type.String(),
+  process: Type.Optional(Type.Object({ pid: Type.Integer(), startTime: Type.Integer() })),
+})
+
 const PublicationSchema = Type.Object({
   name: Type.String({ minLength: 1 }),
-  backend: Type.String(),
+  /** The address of a publication that keeps it; the others have the next two. */
+  backend: Type.Optional(Type.String()),
+  backends: Type.Optional(Type.Array(BackendSchema)),
+  follows: Type.Optional(FollowingSchema),
   created: Type.String(),
   shared: Type.Optional(ProcessId),
   ports: Type.Array(PortSchema),
@@ -175,6 +203,8 @@ function findRepeated(what: string, values: readonly string[]): string | undefin
 function whyInvalid({
   name,
   backend,
+  backends = [],
+  follows,
   created,
   ports,
 }: State['publications'][number]): string | undefined {
@@ -182,26 +212,46 @@ function whyInvalid({
   if (Number.isNaN(Date.parse(created))) return `${where} has the date ${JSON.stringify(created)}`
   const wrong = ports.find(({ hostIp }) => parseIp(hostIp) === undefined)?.hostIp
   if (wrong !== undefined) return `${where} has the address ${JSON.stringify(wrong)}`
+  if ((backend === undefined) !== (follows !== undefined)) {
+    return `${where} needs either a backend, or a container that it follows`
+  }
   try {
-    parseBackend(backend)
+    for (const ip of backend === undefined ? backends.map((each) => each.ip) : [backend]) {
+      parseBackend(ip)
+    }
     return undefined
   } catch (err) {
     return `${where} has an ${(err as Error).message}`
   }
 }
 
-function fromFile({ ports, ...publication }: Static<typeof PublicationSchema>): SavedPublication {
+function fromFile({
+  ports,
+  backend,
+  backends = [],
+  ...publication
+}: Static<typeof PublicationSchema>): SavedPublication {
   const saved = ports.map(({ id, protocol, hostIp, hostPort, containerPort }): SavedPort => ({
     ...{ id, protocol, ip: hostIp, port: hostPort, containerPort },
   }))
-  return { ...publication, ports: saved }
+  return {
+    ...publication,
+    backends: backend === undefined ? backends : [{ ip: backend }],
+    ports: saved,
+  }
 }
 
-function toFile({ ports, ...publication }: SavedPublication): Static<typeof PublicationSchema> {
+function toFile({
+  ports,
+  backends,
+  ...publication
+}: SavedPublication): Static<typeof PublicationSchema> {
   const saved = ports.map(({ id, protocol, ip, port, containerPort }) => ({
     ...{ id, protocol, hostIp: ip, hostPort: port, containerPort },
   }))
-  return { ...publication, ports: saved }
+  const [{ ip } = { ip: '' }] = backends
+  const where = publication.follows ? { backends: [...backends] } : { backend: ip }
+  return { ...publication, ...where, ports: saved }
 }
 
 /** A rename is on disk only after its folder is synced, see fsync(2). */

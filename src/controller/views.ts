@@ -1,6 +1,8 @@
 import type { Protocol } from '../ports/host-port.js'
 import type { DialFailureReport } from '../proxy/dial-failures.js'
 import type { SupervisorState } from '../supervisor/supervisor.js'
+import type { TargetState } from '../docker/target-backends.js'
+import type { WhenStopped } from './following.js'
 import type { Isolation } from './isolation.js'
 
 /*
@@ -39,8 +41,19 @@ export interface PortView extends ProxyReport {
 
 export interface PublicationView {
   name: string
-  /** The container's address. */
+  /** The container's address. Several are separated by commas, and it is empty while no container runs. */
   backend: string
+  /** The name of the container or service that the publication follows; left out if it keeps its address. */
+  container?: string
+  /** `unknown`: the Docker Engine was not asked yet. */
+  containerState?: TargetState['state'] | 'unknown'
+  /** Why no client gets through. */
+  why?: string
+  /** The network in which the container is reached, if it was named. */
+  network?: string
+  whenStopped?: WhenStopped
+  /** Whether the publication outlives its container. */
+  keep?: boolean
   /** ISO 8601. */
   created: string
   isolation: Isolation

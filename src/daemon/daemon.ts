@@ -5,6 +5,8 @@ import { createApi } from '../api/server.js'
 import { Controller } from '../controller/controller.js'
 import { StateFile } from '../controller/state-file.js'
 import { deferred } from '../deferred.js'
+import { Containers } from '../docker/containers.js'
+import { findEngineHost } from '../docker/engine-host.js'
 import { lockFolder } from '../linux/folder-lock.js'
 import type { Log } from '../log/log.js'
 import type { StderrLog } from '../log/stderr-log.js'
@@ -49,7 +51,8 @@ export async function runDaemon(
     lockFolder(execRoot, `${name} daemon`, '--exec-root')
   }
   const proxyd = options.servesDockerPorts ? await startProxyd(proxydRunDir, log) : undefined
-  const controller = new Controller({ program, log, state, runFolder: execRoot })
+  const containers = new Containers(() => findEngineHost(process.env), log)
+  const controller = new Controller({ program, log, state, runFolder: execRoot, containers })
   logEvents(controller, log)
 
   const api = await createApi(controller, log, proxydRunDir)
@@ -66,12 +69,14 @@ export async function runDaemon(
     options.groupId,
   )
   await controller.restore()
+  containers.start()
   restored.resolve()
   tidyUpAfterEvents(controller, proxyd)
   warnOfOpenHosts(options)
   log.info(`Daemon listens on ${hosts.map(formatHost).join(', ')}`)
 
   const signal = await stop
+  containers.close()
   for (const server of servers) {
     server.close()
     server.closeAllConnections()
@@ -109,10 +114,10 @@ function warnOfOpenHosts({ hosts, authentication, log }: DaemonOptions): void {
 }
 
 function logEvents(controller: Controller, log: Log): void {
-  controller.on('event', ({ type, publication, port, reason }) => {
+  controller.on('event', ({ type, publication, port, reason, backend }) => {
     // The supervisor has a line for the end of a proxy.
     if (type === 'proxy-exited' || type === 'proxy-restarted') return
-    log.info(type, { publication, port, reason })
+    log.info(type, { publication, port, reason, backend })
   })
 }
 

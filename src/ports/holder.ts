@@ -21,8 +21,10 @@ interface PublicationHolder {
   readonly name: string
   /** The host's side, `0.0.0.0:8080`. */
   readonly address: string
-  /** The container's side, `172.17.0.2:80`. */
+  /** The container's side, `172.17.0.2:80`; empty while no container runs. */
   readonly backend: string
+  /** The name of the container or service that the publication follows. */
+  readonly container?: string
   /** ISO 8601. */
   readonly since: string
 }

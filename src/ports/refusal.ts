@@ -15,6 +15,9 @@ export type RefusalCode =
   | 'state-not-saved'
   | 'busy'
   | 'no-answer'
+  | 'no-engine'
+  | 'no-such-container'
+  | 'container-unreachable'
 
 /** Details of a conflict. */
 export interface RefusalDetails {

@@ -2,7 +2,8 @@ import { deferred } from '../deferred.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { keepYoungGenerationSmall } from '../memory/heap.js'
 import { releaseMemorySoon } from '../memory/release-memory.js'
-import { Backend } from './backend.js'
+import type { Backend } from './backend.js'
+import { BackendTurns, type Backends } from './backends.js'
 import type { PausableListener } from './descriptor-budget.js'
 import { DialFailures, type DialFailureReport } from './dial-failures.js'
 import {
@@ -13,6 +14,7 @@ import {
   type ProxyOptions,
   type StopOptions,
 } from './engine.js'
+import { HeldClients } from './held-clients.js'
 import { refuseLoop } from './loop.js'
 import type { RelayEnding } from './observer.js'
 import type { PublishedPort } from './published-port.js'
@@ -82,6 +84,8 @@ export interface RelayEvents {
   relayClosed(relay: Relay, ending: RelayEnding): void
 }
 
+/** Why a client was refused, as `ls` shows it. */
+const NO_BACKEND = 'no container to forward to'
 /** After this many connections, memory is released as soon as none is open. */
 const BURST = 1_000
 /** A port with this many open connections is likely to get many more. */
@@ -107,7 +111,9 @@ class ConnectionProxy<Client>
   readonly #counters = zeroCounters()
   readonly #relays = new Map<Relay, TrackedClient | undefined>()
   readonly #failures = new DialFailures()
-  #backend: Backend
+  readonly #backends: BackendTurns
+  #holdMs: number
+  readonly #held = new HeldClients<Client>((client) => this.#refuse(client))
   readonly #closed = deferred()
   #listener!: Listener
   #unregister!: () => void
@@ -122,7 +128,9 @@ class ConnectionProxy<Client>
     private readonly options: ProxyOptions,
     private readonly context: ProxyContext,
   ) {
-    this.#backend = new Backend(port.container)
+    const { addresses, holdMs } = options.backends ?? { addresses: [port.container], holdMs: 0 }
+    this.#backends = new BackendTurns(addresses)
+    this.#holdMs = holdMs
   }
 
   /** Rejects with ListenError. */
@@ -157,8 +165,10 @@ class ConnectionProxy<Client>
     return this.#closed.promise
   }
 
-  changeBackend(address: SocketAddress): void {
-    this.#backend = new Backend(address)
+  changeBackends({ addresses, holdMs }: Backends): void {
+    this.#backends.replace(addresses)
+    this.#holdMs = holdMs
+    for (const client of this.#held.takeAll()) this.#serve(client)
   }
 
   stop({ drainMs = 0 }: StopOptions = {}): void {
@@ -188,17 +198,7 @@ class ConnectionProxy<Client>
     if (counters.active === MANY_CONNECTIONS) keepYoungGenerationSmall()
     descriptors.acquire()
     observer.accepted()
-    const tracked = observer.wantsRelays
-      ? { address: this.transport.clientAddress(client), acceptedAt: performance.now() }
-      : undefined
-    try {
-      this.#relays.set(this.transport.openRelay(client, this.#backend, this), tracked)
-    } catch (err) {
-      counters.active--
-      descriptors.release()
-      this.transport.discard(client)
-      throw err
-    }
+    this.#serve(client)
   }
 
   outOfResources(): void {
@@ -254,10 +254,49 @@ class ConnectionProxy<Client>
       this.#acceptedAtRelease = counters.accepted
       releaseMemorySoon()
     }
-    if (this.#isDraining && counters.active === 0) this.stop()
+    this.#afterDisconnect()
+  }
+
+  #afterDisconnect(): void {
+    if (this.#isDraining && this.#counters.active === 0) this.stop()
+  }
+
+  /** Joins an accepted client with a backend. While there is none, the client waits or is refused. */
+  #serve(client: Client): void {
+    const backend = this.#backends.next()
+    if (backend) this.#openRelay(client, backend)
+    else if (this.#holdMs > 0) this.#held.add(client, this.#holdMs)
+    else this.#refuse(client)
+  }
+
+  #openRelay(client: Client, backend: Backend): void {
+    const tracked = this.options.observer.wantsRelays
+      ? { address: this.transport.clientAddress(client), acceptedAt: performance.now() }
+      : undefined
+    try {
+      this.#relays.set(this.transport.openRelay(client, backend, this), tracked)
+    } catch (err) {
+      this.#discard(client)
+      throw err
+    }
+  }
+
+  #refuse(client: Client): void {
+    this.#counters.failedDials++
+    this.#failures.note(new Error(NO_BACKEND))
+    this.#discard(client)
+  }
+
+  /** Closes a client that was accepted and has no relay. */
+  #discard(client: Client): void {
+    this.#counters.active--
+    this.context.descriptors.release()
+    this.transport.discard(client)
+    this.#afterDisconnect()
   }
 
   #destroyRelays(): void {
+    for (const client of this.#held.takeAll()) this.#discard(client)
     for (const relay of this.#relays.keys()) relay.destroy()
   }
 

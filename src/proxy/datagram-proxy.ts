@@ -2,7 +2,8 @@ import { deferred } from '../deferred.js'
 import { errnoCode } from '../linux/errno.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { joinHostPort } from '../ports/host-port.js'
-import { Backend } from './backend.js'
+import type { Backend } from './backend.js'
+import { BackendTurns, type Backends } from './backends.js'
 import type { FlowOwner } from './descriptor-budget.js'
 import { DialFailures, type DialFailureReport } from './dial-failures.js'
 import {
@@ -117,7 +118,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   readonly #counters = zeroCounters()
   readonly #flows = new FlowTable<Flow<Datagram>>()
   readonly #failures = new DialFailures()
-  #backend: Backend
+  readonly #backends: BackendTurns
   readonly #closed = deferred()
   /** Clients whose end the observer wants to know, and when their flows began, by performance.now(). */
   readonly #tracked = new Map<FlowEntry<Flow<Datagram>>, { client: string; openedAt: number }>()
@@ -135,7 +136,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     private readonly options: ProxyOptions,
     private readonly context: ProxyContext,
   ) {
-    this.#backend = new Backend(port.container)
+    this.#backends = new BackendTurns(options.backends?.addresses ?? [port.container])
     this.#idleMs = options.udpIdleMs ?? IDLE_MS
   }
 
@@ -167,10 +168,12 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     return this.#closed.promise
   }
 
-  changeBackend(address: SocketAddress): void {
-    this.#backend = new Backend(address)
+  /** Without an address, datagrams are dropped, whatever `holdMs` is: clients of UDP send again. */
+  changeBackends({ addresses }: Backends): void {
+    this.#backends.replace(addresses)
     // A flow's socket is connected: each client gets a new one with its next datagram.
-    while (this.#flows.oldest) this.#endFlow(this.#flows.oldest, 'backend-changed')
+    const ended = [...this.#flows].filter(({ backend }) => !this.#backends.has(backend))
+    for (const flow of ended) this.#endFlow(flow, 'backend-changed')
   }
 
   stop({ drainMs = 0 }: StopOptions = {}): void {
@@ -185,12 +188,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
 
   received(key: string, datagram: Datagram, bytes: number): void {
     this.#counters.bytesIn += bytes
-    // The log has warned of this when the port was published.
-    if (!this.#backend.isReachable) {
-      this.#counters.failedDials++
-      return
-    }
-    const entry = this.#flows.get(key) ?? this.#openFlowUnlessLoop(key, datagram)
+    const entry = this.#flows.get(key) ?? this.#openFlowIfPossible(key, datagram)
     if (!entry) return
     entry.bytesIn += bytes
     this.#flows.touch(entry, performance.now())
@@ -214,20 +212,24 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   }
 
   /**
-   * Drops a datagram that claims to come from this port itself: the reply would come back as a request, without end. Only a forger
+   * Drops a datagram while there is no backend, and one that claims to come from this port itself: the reply would come back as a request, without end. Only a forger
    * sends it, see CVE-2024-2169.
    */
-  #openFlowUnlessLoop(key: string, first: Datagram): FlowEntry<Flow<Datagram>> | undefined {
+  #openFlowIfPossible(key: string, first: Datagram): FlowEntry<Flow<Datagram>> | undefined {
     const client = this.transport.clientAddress(first)
     // A reply to port 0 can't be sent.
     if (client.port === 0 || receives(this.address, client)) return undefined
-    return this.#openFlow(key, first)
+    const backend = this.#backends.next()
+    // The log has warned of an unreachable one when the port was published.
+    if (backend?.isReachable) return this.#openFlow(key, first, backend)
+    this.#counters.failedDials++
+    return undefined
   }
 
-  #openFlow(key: string, first: Datagram): FlowEntry<Flow<Datagram>> {
+  #openFlow(key: string, first: Datagram, backend: Backend): FlowEntry<Flow<Datagram>> {
     const { observer } = this.options
     this.#makeRoom()
-    const flow = this.#openTransportFlow(first, {
+    const flow = this.#openTransportFlow(first, backend, {
       replied: (bytes) => {
         this.#counters.bytesOut += bytes
         entry.bytesOut += bytes
@@ -243,7 +245,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
       },
     })
     const entry: FlowEntry<Flow<Datagram>> = {
-      ...{ key, flow, backend: this.#backend.address, bytesIn: 0, bytesOut: 0 },
+      ...{ key, flow, backend, bytesIn: 0, bytesOut: 0 },
       ...{ usedAt: 0, older: undefined, newer: undefined },
     }
     this.#flows.add(entry)
@@ -258,9 +260,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     return entry
   }
 
-  #openTransportFlow(first: Datagram, events: FlowEvents): Flow<Datagram> {
+  #openTransportFlow(first: Datagram, backend: Backend, events: FlowEvents): Flow<Datagram> {
     try {
-      return this.transport.openFlow(first, this.#backend, events)
+      return this.transport.openFlow(first, backend, events)
     } catch (err) {
       this.context.descriptors.releaseFlow()
       throw err
@@ -279,7 +281,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   #dialFailed(entry: FlowEntry<Flow<Datagram>>, err: Error): void {
     this.#counters.failedDials++
     this.#failures.note(err)
-    this.options.observer.dialFailed(entry.backend, err)
+    this.options.observer.dialFailed(entry.backend.address, err)
   }
 
   #endFlow(entry: FlowEntry<Flow<Datagram>>, ending: RelayEnding): void {

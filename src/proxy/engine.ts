@@ -1,4 +1,5 @@
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import type { Backends } from './backends.js'
 import type { DescriptorBudget } from './descriptor-budget.js'
 import type { DialFailureReport } from './dial-failures.js'
 import type { ProxyObserver } from './observer.js'
@@ -19,6 +20,8 @@ export interface ProxyOptions {
   readonly observer: ProxyObserver
   /** How long a UDP flow may be idle, milliseconds; by default 90,000, as in the original. */
   readonly udpIdleMs?: number
+  /** What the proxy forwards to from the start; by default the container of the port. */
+  readonly backends?: Backends
 }
 
 /** Parts that all ports of a process share. */
@@ -44,8 +47,8 @@ export interface Proxy {
   readonly counters: Readonly<Counters>
   /** Failed dials. */
   readonly dialFailures: DialFailureReport
-  /** Forwards to another address: new connections, and each further datagram. Open connections stay with the old one. */
-  changeBackend(address: SocketAddress): void
+  /** Forwards new connections, and each further datagram, to other addresses. Open connections stay with the old ones. */
+  changeBackends(backends: Backends): void
   /** Stops listening, and ends all relays after `drainMs`. May be called again, for example with a shorter time. */
   stop(options?: StopOptions): void
   /** Resolves when the proxy has stopped and its relays have ended. Rejects with the reason if the listener breaks. */

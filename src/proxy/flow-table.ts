@@ -1,12 +1,11 @@
-import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import type { Backend } from './backend.js'
 
 /** A UDP flow in the table. */
 export interface FlowEntry<Flow> {
   /** Identifies the client. */
   readonly key: string
   readonly flow: Flow
-  /** The backend when the flow was opened. */
-  readonly backend: SocketAddress
+  readonly backend: Backend
   /** Bytes from the client so far. */
   bytesIn: number
   /** Bytes to the client so far. */
@@ -36,6 +35,11 @@ export class FlowTable<Flow> {
   /** The flow that was idle longest. */
   get oldest(): FlowEntry<Flow> | undefined {
     return this.#oldest
+  }
+
+  /** All flows, those first that were opened first. */
+  [Symbol.iterator](): Iterator<FlowEntry<Flow>> {
+    return this.#byKey.values()
   }
 
   get(key: string): FlowEntry<Flow> | undefined {

@@ -105,8 +105,8 @@ const DOCUMENTED_VARIABLES = [
   ...SETTING_VARIABLES,
   ...['DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_STATUS_SOCKET'],
 ]
-/** The launcher sets the last one for the program that it becomes. */
-const VARIABLES = [...DOCUMENTED_VARIABLES, 'DOCKER_PROXY_COMMAND']
+/** The launcher sets the first one for the program that it becomes, and docker-publish the other for its proxies. */
+const VARIABLES = [...DOCUMENTED_VARIABLES, 'DOCKER_PROXY_COMMAND', 'DOCKER_PROXY_BACKENDS']
 
 /**
  * Reads the settings: the environment's, else the file's, else the defaults. An empty variable counts as unset.

@@ -1,11 +1,11 @@
-import { parseIp } from '../linux/sockets/ip-address.js'
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Proxy } from '../proxy/engine.js'
 import type { PublishedPort } from '../proxy/published-port.js'
+import { backendsOf, parseBackendList } from './backend-list.js'
 import { PORTS_REQUEST, portStatus } from './port-status.js'
-import { BACKEND_REQUEST, DRAIN_REQUEST } from './proxy-orders.js'
+import { BACKENDS_REQUEST, DRAIN_REQUEST } from './proxy-orders.js'
 import { serveStatus, STATUS_SOCKET_VARIABLE, type RequestHandlers } from './status-socket.js'
 
 /** A port that this process serves. */
@@ -29,11 +29,10 @@ export async function serveOwnStatus(
   const handlers: RequestHandlers = {
     [PORTS_REQUEST]: () =>
       ports.map(({ port, proxy }) => portStatus(process.pid, port, proxy, since)),
-    [BACKEND_REQUEST](_, argument) {
-      const ip = parseIp(argument)
-      if (ip === undefined) throw new Error(`${JSON.stringify(argument)} is not an IP address`)
+    [BACKENDS_REQUEST](_, argument) {
+      const list = parseBackendList(argument)
       for (const { port, proxy } of ports) {
-        proxy.changeBackend({ ip, port: port.container.port })
+        proxy.changeBackends(backendsOf(list, port.container.port))
       }
       return {}
     },

@@ -1,17 +1,18 @@
+import { formatBackendList, type BackendList } from './backend-list.js'
 import { sendRequest } from './status-socket.js'
 
-/** `backend IP`: forward new connections to another address of the container. */
-export const BACKEND_REQUEST = 'backend'
+/** `backends HOLD_MS IP…`: forward new connections to these addresses of the containers. */
+export const BACKENDS_REQUEST = 'backends'
 /** `drain MILLISECONDS`: stop listening, and end after the last connection or this time. */
 export const DRAIN_REQUEST = 'drain'
 
 /**
- * Has a proxy forward to another address of the container.
+ * Has a proxy forward to other addresses of the containers.
  * @param path of its status socket
  * Rejects if it does not reply, or refuses.
  */
-export async function orderBackend(path: string, ip: string): Promise<void> {
-  await order(path, `${BACKEND_REQUEST} ${ip}`)
+export async function orderBackends(path: string, backends: BackendList): Promise<void> {
+  await order(path, `${BACKENDS_REQUEST} ${formatBackendList(backends)}`)
 }
 
 /**

@@ -9,7 +9,8 @@ import { bindFailedMessage } from '../ports/refusal.js'
 import { formatFlags } from '../proxy/flags.js'
 import { LISTEN_FD, SHARED_FIRST_LISTEN_FD } from '../proxy/inherited-descriptors.js'
 import type { PublishedPort } from '../proxy/published-port.js'
-import { orderBackend } from '../status/proxy-orders.js'
+import { BACKENDS_VARIABLE, formatBackendList, type BackendList } from '../status/backend-list.js'
+import { orderBackends } from '../status/proxy-orders.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
 import { adoptProxyProcess, endLeftovers, startProxyProcess } from './proxy-process.js'
 import type { ProxyProgram } from './proxy-program.js'
@@ -19,14 +20,19 @@ import { describeExit, Supervisor, type Supervised } from './supervisor.js'
 
 const SHARED_PROGRAM = fileURLToPath(new URL(SHARED_PROGRAM_NAME, import.meta.url))
 
+/** Stands in the flags of a proxy without a container. No connection to it is possible, see RFC 919. */
+const NO_ADDRESS = '255.255.255.255'
+
 /** Parts that all processes of a publication share. */
 export interface ServerContext {
   readonly program: ProxyProgram
   readonly runFolder: string
   readonly log: Log
   readonly publication: string
-  /** Returns the container's current address. */
-  readonly backend: () => string
+  /** Returns the current addresses of the containers. */
+  readonly backends: () => BackendList
+  /** Whether the ports are closed while there is no address. */
+  readonly closesPorts: boolean
 }
 
 /** A port of a publication. */
@@ -42,6 +48,8 @@ export interface ServedPort extends HostPort {
 /** One process and its ports: one port, or all ports of a publication. */
 export class PortServer {
   readonly supervisor: Supervisor
+  /** The changes of backends so far, one after the other. */
+  #changes: Promise<void> = Promise.resolve()
 
   /**
    * @param id names the process's files
@@ -77,12 +85,19 @@ export class PortServer {
       server.supervisor.adopt(adopted.process)
     } else if (!new RuntimeFiles(context.runFolder, id).areThere()) {
       // The earlier daemon has ended it.
-      await server.supervisor.startEventually()
+      await server.#startEventually()
     } else {
       const status = await endLeftovers(context.runFolder, id)
-      server.supervisor.restart(`${describeExit(status)}, while no daemon was running`)
+      if (server.#isClosed) await server.supervisor.close()
+      else server.supervisor.restart(`${describeExit(status)}, while no daemon was running`)
     }
     return { server, isAdopted: adopted !== undefined }
+  }
+
+  /** Starts the process, unless the ports are closed at present. Rejects with the reason if it does not get ready. */
+  async start(): Promise<void> {
+    if (this.#isClosed) await this.supervisor.close()
+    else await this.supervisor.start()
   }
 
   /** `0.0.0.0:8080/tcp`, and the number of the other ports. */
@@ -99,16 +114,35 @@ export class PortServer {
   }
 
   /**
-   * Has the process forward to the container's current address. A process that takes no orders, like Docker's own docker-proxy, is replaced.
+   * Has the process forward to the current addresses. A process that takes no orders, like Docker's own docker-proxy, is replaced. Orders are
+   * sent one after the other, so that the last one counts.
    */
-  async changeBackend(): Promise<void> {
-    const { pid } = this.supervisor.status
-    if (pid === undefined) return // The next process starts with the address.
+  changeBackends(): Promise<void> {
+    this.#changes = this.#changes.then(() => this.#changeBackends())
+    return this.#changes
+  }
+
+  async #changeBackends(): Promise<void> {
+    const { pid, state } = this.supervisor.status
+    if (this.#isClosed) return this.supervisor.close()
+    if (state === 'closed') return this.supervisor.open()
+    if (pid === undefined) return // The next process starts with the addresses.
     try {
-      await orderBackend(this.#files.socketPath, this.context.backend())
+      await orderBackends(this.#files.socketPath, this.context.backends())
     } catch {
       await this.supervisor.replace()
     }
+  }
+
+  async #startEventually(): Promise<void> {
+    if (this.#isClosed) await this.supervisor.close()
+    else await this.supervisor.startEventually()
+  }
+
+  /** Whether the ports have to be closed now. Docker's own docker-proxy can't be without a container. */
+  get #isClosed(): boolean {
+    const { backends, closesPorts, program } = this.context
+    return backends().ips.length === 0 && (closesPorts || !program.isOurs)
   }
 
   get #files(): RuntimeFiles {
@@ -117,9 +151,10 @@ export class PortServer {
 
   #command() {
     const { program, publication } = this.context
-    const ports = this.#publishedPorts()
+    const backends = this.context.backends()
+    const ports = this.#publishedPorts(backends)
     if (this.isShared) {
-      const task: SharedTask = { ports }
+      const task: SharedTask = { ports, backends }
       return {
         program: SHARED_PROGRAM,
         args: [publication],
@@ -130,11 +165,11 @@ export class PortServer {
     const [port] = ports
     if (!port) throw new Error('there is no port to serve')
     const args = formatFlags(port, program.takesSocket)
-    return { program: program.path, args, firstListenFd: LISTEN_FD }
+    const env = { [BACKENDS_VARIABLE]: formatBackendList(backends) }
+    return { program: program.path, args, env, firstListenFd: LISTEN_FD }
   }
 
-  #publishedPorts(): PublishedPort[] {
-    const containerIp = this.context.backend()
+  #publishedPorts({ ips: [containerIp = NO_ADDRESS] }: BackendList): PublishedPort[] {
     return this.ports.map(({ protocol, ip, port, containerPort }) => ({
       ...{ protocol, ip, port },
       container: { ip: containerIp, port: containerPort },

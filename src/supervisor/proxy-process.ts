@@ -31,6 +31,8 @@ export interface LaunchCommand {
   readonly runFolder: string
   readonly program: string
   readonly args: readonly string[]
+  /** Variables beside those of this process. */
+  readonly env?: NodeJS.ProcessEnv
   /** Written to its stdin. */
   readonly input?: string
   /** The descriptor of its first listening socket; the others follow it. */
@@ -174,14 +176,14 @@ async function endLeftoversEventually(
 }
 
 function spawnShim(
-  { program, args, input, firstListenFd }: LaunchCommand,
+  { program, args, env, input, firstListenFd }: LaunchCommand,
   files: RuntimeFiles,
   listenFds: readonly number[],
 ): ChildProcess {
   const shim = spawn(SHIM, [files.base, program, ...args], {
     // In its own process group, so that Ctrl-C on our terminal reaches only us.
     detached: true,
-    env: proxyEnvironment(files),
+    env: { ...proxyEnvironment(files), ...env },
     stdio: [
       ...([input === undefined ? 'ignore' : 'pipe', 'ignore', 'inherit', 'pipe'] as const),
       ...Array.from({ length: firstListenFd - STATUS_FD - 1 }, () => 'ignore' as const),

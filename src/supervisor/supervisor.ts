@@ -6,8 +6,8 @@ import type { StopOptions } from '../proxy/engine.js'
 import { Backoff } from './backoff.js'
 import type { ProxyProcess } from './proxy-process.js'
 
-/** The state of a supervised process. */
-export type SupervisorState = 'starting' | 'up' | 'restarting' | 'stopped'
+/** The state of a supervised process. `closed`: nothing is served until `open`. */
+export type SupervisorState = 'starting' | 'up' | 'restarting' | 'closed' | 'stopped'
 
 export interface SupervisorStatus {
   readonly state: SupervisorState
@@ -99,7 +99,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   /** Starts a process as soon as the back-off permits, and repeats this until it succeeds. */
   restart(reason: string): void {
-    if (this.#state === 'stopped') return
+    if (this.#hasEnded) return
     this.#state = 'restarting'
     this.#reason = reason
     this.#timer = setTimeout(() => void this.#restartNow(), this.#backoff.next())
@@ -113,18 +113,42 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   /** Ends the process and frees the ports. */
   async stop(options?: StopOptions): Promise<void> {
     this.#state = 'stopped'
-    clearTimeout(this.#timer)
-    // Closed first, so that no new client gets in while the process ends.
-    for (const fd of this.#listenFds) closeSync(fd)
-    this.#listenFds = []
-    await this.#launching
-    await this.#process?.stop(options)
+    await this.#end(options)
+  }
+
+  /** Ends the process and frees the ports, until `open`. */
+  async close(): Promise<void> {
+    if (this.#hasEnded) return
+    this.#state = 'closed'
+    await this.#end()
+    this.#process = undefined
+  }
+
+  /** Binds the ports again after `close`, and starts a process. If that fails, it is repeated until it succeeds. */
+  async open(): Promise<void> {
+    if (this.#state !== 'closed') return
+    this.#state = 'starting'
+    await this.startEventually()
   }
 
   /** Leaves the process running, for another daemon to adopt. */
   leave(): void {
     this.#state = 'stopped'
     clearTimeout(this.#timer)
+  }
+
+  /** Whether no process is wanted. */
+  get #hasEnded(): boolean {
+    return this.#state === 'stopped' || this.#state === 'closed'
+  }
+
+  async #end(options?: StopOptions): Promise<void> {
+    clearTimeout(this.#timer)
+    // Closed first, so that no new client gets in while the process ends.
+    for (const fd of this.#listenFds) closeSync(fd)
+    this.#listenFds = []
+    await this.#launching
+    await this.#process?.stop(options)
   }
 
   #failed(err: unknown): void {
@@ -146,7 +170,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   async #launch(): Promise<void> {
-    if (this.#state === 'stopped') throw new Error('withdrawn meanwhile')
+    if (this.#hasEnded) throw new Error('withdrawn meanwhile')
     if (this.#listenFds.length === 0) this.#listenFds = this.#supervised.bind()
     const launching = this.#supervised.launch(this.#listenFds)
     this.#launching = launching.catch(() => undefined)
@@ -156,12 +180,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   #watch(process: ProxyProcess): void {
     const startedAt = performance.now()
     this.#process = process
-    // If the supervisor was stopped meanwhile, `stop` ends the process.
-    if (this.#state === 'stopped') return
+    // If the supervisor was stopped or closed meanwhile, that ends the process.
+    if (this.#hasEnded) return
     this.#state = 'up'
     void process.exited.then((status) => {
+      // After `close` and `open`, another process may be there.
+      if (this.#process !== process) return
       this.#process = undefined
-      if (this.#state === 'stopped') return
+      if (this.#hasEnded) return
       this.#backoff.ended(performance.now() - startedAt)
       const reason = describeExit(status)
       this.#log.error(

@@ -1,12 +1,15 @@
 import { EventEmitter } from 'node:events'
 import t, { type Test } from 'tap'
+import type { Following } from '../../src/controller/following.js'
 import { Publication } from '../../src/controller/publication.js'
 import type { PublicationEvent } from '../../src/controller/publication-event.js'
+import type { TargetState } from '../../src/docker/target-backends.js'
 import { makeFolder } from '../../src/linux/make-folder.js'
 import { Allocator } from '../../src/ports/allocator.js'
 import { MemoryClaims } from '../../src/ports/claims/memory-claims.js'
 import type { Holder } from '../../src/ports/holder.js'
 import { parsePortSpec } from '../../src/ports/port-spec.js'
+import { exampleContainer } from '../lib/example-container.js'
 import { makeFakeProxy } from '../lib/fake-proxy.js'
 import { freeRow } from '../lib/free-row.js'
 import { MemoryLog } from '../lib/memory-log.js'
@@ -15,13 +18,29 @@ const HOLDER: Holder = {
   ...{ kind: 'publication', name: 'web', address: '', backend: '', since: '' },
 }
 
+const FOLLOWS: Following = {
+  target: { kind: 'container', id: 'c'.repeat(64), name: 'web_svr01' },
+  ...{ whenStopped: 'refuse', keep: false },
+}
+
+/** The followed container, on an address. */
+function runningOn(ip: string): TargetState {
+  const container = exampleContainer({ id: 'c'.repeat(64), name: 'web_svr01' })
+  return { state: 'running', container, backends: [{ ip, network: 'bridge', container }] }
+}
+
 /** A publication of two bound ports that are not served yet. */
 async function bindPublication(t: Test) {
   const fake = makeFakeProxy(t)
   makeFolder(fake.runFolder, 0o700)
   const events = new EventEmitter<{ event: [Omit<PublicationEvent, 'time'>] }>()
   const publication = new Publication(
-    { name: 'web', backend: '172.17.0.2', created: '2026-11-24T12:00:00.000Z' },
+    {
+      name: 'web',
+      backends: [{ ip: '172.17.0.2' }],
+      follows: FOLLOWS,
+      created: '2026-11-24T12:00:00.000Z',
+    },
     {
       program: fake.program,
       runFolder: fake.runFolder,
@@ -63,8 +82,9 @@ t.test('a proxy that takes no orders is replaced when the backend changes', asyn
     let count = 0
     events.on('event', ({ type }) => type === 'proxy-restarted' && ++count === 2 && resolve())
   })
-  await publication.changeBackend('172.17.0.9')
-  t.equal(publication.saved.backend, '172.17.0.9')
+  t.equal(publication.follow(runningOn('172.17.0.9')), 'moved')
+  await publication.orderBackends()
+  t.same(publication.saved.backends, [{ ip: '172.17.0.9' }])
   t.match(await claims.holderOf({ protocol: 'tcp', ip: '127.0.0.1', port: first }), {
     name: 'web',
     backend: '172.17.0.9:80',

@@ -8,7 +8,7 @@ import { mountSmallDisk } from '../lib/small-disk.js'
 
 const publication = (name: string): SavedPublication => ({
   name,
-  backend: '172.17.0.2',
+  backends: [{ ip: '172.17.0.2' }],
   created: '2026-11-24T12:00:00.000Z',
   ports: [
     {

@@ -491,12 +491,12 @@ export function tcpSuite(engine: Engine): void {
     const client = await dial(t, port)
     client.write('before')
     await readBytes(client, 6)
-    proxy.changeBackend({ ip: second.ip, port: second.port })
+    proxy.changeBackends({ addresses: [{ ip: second.ip, port: second.port }], holdMs: 0 })
     first.server.close()
     t.equal(await exchange(t, port, 'after'), 'after')
     client.write('still')
     t.equal(await readBytes(client, 5), 'still')
-    proxy.changeBackend({ ip: first.ip, port: first.port })
+    proxy.changeBackends({ addresses: [{ ip: first.ip, port: first.port }], holdMs: 0 })
     const refused = await dial(t, port)
     await once(refused.resume(), 'end')
     await until(() => proxy.counters.failedDials === 1)
@@ -512,7 +512,7 @@ export function tcpSuite(engine: Engine): void {
     await dial(t, port)
     await until(() => proxy.counters.accepted === 1)
     const echo = await startEcho(t)
-    proxy.changeBackend({ ip: echo.ip, port: echo.port })
+    proxy.changeBackends({ addresses: [{ ip: echo.ip, port: echo.port }], holdMs: 0 })
     t.equal(await exchange(t, port, 'new'), 'new')
     // The kernel tries again after a second, and is refused.
     closeSync(silent.fd)
@@ -580,9 +580,9 @@ export function tcpSuite(engine: Engine): void {
         server.resetAndDestroy()
       },
       'dial-failed': async () => {
-        proxy.changeBackend({ ip: '127.0.0.1', port: 1 })
+        proxy.changeBackends({ addresses: [{ ip: '127.0.0.1', port: 1 }], holdMs: 0 })
         await exchange(t, port, '')
-        proxy.changeBackend({ ip: backend.ip, port: backend.port })
+        proxy.changeBackends({ addresses: [{ ip: backend.ip, port: backend.port }], holdMs: 0 })
       },
       stopped: async () => {
         await join()

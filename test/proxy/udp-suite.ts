@@ -241,7 +241,7 @@ export function udpSuite(engine: Engine): void {
     const { proxy, port } = await publish(t, first, { observer })
     const client = await bindUdp(t)
     await ask(client, port, 'before')
-    proxy.changeBackend({ ip: second.ip, port: second.port })
+    proxy.changeBackends({ addresses: [{ ip: second.ip, port: second.port }], holdMs: 0 })
     await closeUdp(first.socket)
     t.equal((await ask(client, port, 'after')).toString(), 'after')
     t.match(proxy.counters, { accepted: 2, active: 1 })

@@ -2,11 +2,14 @@ import type { CommandModule } from 'yargs'
 import type { Client } from '../../api/client.js'
 import { listDockerPorts } from '../../controller/docker-ports.js'
 import type { DockerPortView, PublicationView } from '../../controller/views.js'
+import { Containers } from '../../docker/containers.js'
+import { findEngineHost } from '../../docker/engine-host.js'
+import { StderrLog } from '../../log/stderr-log.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
 import { formatDuration } from '../duration.js'
 import { formatTemplate, isTemplate, type TemplateRow } from '../go-template.js'
 import { formatPorts } from '../ports-column.js'
-import { formatAll, formatPublications, formatStatus } from '../publication-table.js'
+import { formatAll, formatBackend, formatPublications, formatStatus } from '../publication-table.js'
 import {
   openClient,
   orWithoutDaemon,
@@ -22,6 +25,8 @@ interface Args extends ClientArgs {
   format: string
 }
 
+/** Names of containers are waited for at most so long, milliseconds. */
+const NAMES_TIMEOUT_MS = 1_000
 /** Fields of a template, see docker ps. */
 const FIELDS = [
   'Name',
@@ -73,7 +78,10 @@ export const lsCommand: CommandModule<object, Args> = {
       dockerPorts = await orWithoutDaemon(
         args,
         () => client.dockerPorts(),
-        () => listDockerPorts(defaultRunFolder()),
+        async () => {
+          const containers = await knownContainers()
+          return listDockerPorts(defaultRunFolder(), containers).finally(() => containers.close())
+        },
       )
     } catch (err) {
       // A table still shows our publications.
@@ -86,10 +94,21 @@ export const lsCommand: CommandModule<object, Args> = {
   },
 }
 
+/** The containers of this host, or none if no Docker Engine answers soon: their names are a help, and not needed. */
+async function knownContainers(): Promise<Containers> {
+  const log = StderrLog.open('', 'silent')
+  const containers = new Containers(() => findEngineHost(process.env), log)
+  containers.start()
+  const timeout = new Promise((resolve) => setTimeout(resolve, NAMES_TIMEOUT_MS).unref())
+  await Promise.race([containers.ready().catch(() => undefined), timeout])
+  return containers
+}
+
 function templateRow(publication: PublicationView): TemplateRow {
-  const { name, backend, ports, created, isolation } = publication
+  const { name, ports, created, isolation, containerState } = publication
   return {
-    ...{ Name: name, Backend: backend, Ports: formatPorts(ports), Status: formatStatus(ports) },
+    ...{ Name: name, Backend: formatBackend(publication), Ports: formatPorts(ports) },
+    Status: formatStatus(ports, containerState),
     Connections: ports.reduce((sum, { connections }) => sum + connections, 0),
     Uptime: formatDuration(Date.now() - Date.parse(created)),
     ...{ Created: created, Isolation: isolation },

@@ -71,15 +71,15 @@ export class Workers {
     }
     // Workers know a port with one backend by a number. A port gets a number with its first client, because many ports never have a client.
     const numbers: number[] = []
-    let openRelay: ((client: number) => Relay) | undefined
-    let current: Backend | undefined
+    const openRelays = new WeakMap<Backend, (client: number) => Relay>()
     return {
       open: (client, backend, events) => {
-        if (!openRelay || backend !== current) {
-          current = backend
+        let openRelay = openRelays.get(backend)
+        if (!openRelay) {
           const number = this.#ports++
           numbers.push(number)
           openRelay = this.#makeOpenRelay({ number, protocol, backend, events })
+          openRelays.set(backend, openRelay)
         }
         return openRelay(client)
       },

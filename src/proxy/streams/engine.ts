@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { joinHostPort } from '../../ports/host-port.js'
+import type { Backend } from '../backend.js'
 import { listenForConnections, type Transport } from '../connection-proxy.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
 import { ListenError, type Engine } from '../engine.js'
@@ -11,11 +12,12 @@ import { udpTransport } from './udp-transport.js'
 
 function tcpTransport(): Transport<Socket> {
   const halfClosed = new HalfClosedSockets()
-  let dialer: Dialer | undefined
+  const dialers = new WeakMap<Backend, Dialer>()
   return {
     openListener,
     openRelay(client, backend, events) {
-      if (dialer?.backend !== backend) dialer = new Dialer(backend)
+      let dialer = dialers.get(backend)
+      if (!dialer) dialers.set(backend, (dialer = new Dialer(backend)))
       return openRelay(client, dialer, events, halfClosed)
     },
     discard: (client) => client.destroy(),

@@ -295,7 +295,7 @@ for (const engine of ['native', 'streams'] as const) {
         socket.send('flood', flooded.port, '127.0.0.1')
         await answered
       }
-      const [status] = (await listDockerPorts(proxyd.folder)).filter(
+      const [status] = (await listDockerPorts(proxyd.folder, undefined)).filter(
         ({ pid }) => pid === flooded.pid,
       )
       t.equal(status?.accepted, FLOOD)

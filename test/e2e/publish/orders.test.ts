@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Controller } from '../../../src/controller/controller.js'
-import { orderBackend, orderDrain } from '../../../src/status/proxy-orders.js'
+import { orderBackends, orderDrain } from '../../../src/status/proxy-orders.js'
 import { makeFakeProxy } from '../../lib/fake-proxy.js'
 import { freeRow } from '../../lib/free-row.js'
 import { MemoryLog } from '../../lib/memory-log.js'
@@ -36,9 +36,14 @@ for (const isolation of ['process', 'shared'] as const) {
     )
     const path = join(daemon.folder, 'exec', socket)
     t.equal(await exchange(t, port, ''), '127.0.0.1')
-    await orderBackend(path, '127.0.0.2')
+    await orderBackends(path, { ips: ['127.0.0.2'], holdMs: 0 })
     t.equal(await exchange(t, port, ''), '127.0.0.2')
-    await t.rejects(orderBackend(path, 'nonsense'), { message: /"nonsense" is not an IP address/ })
+    await t.rejects(orderBackends(path, { ips: ['nonsense'], holdMs: 0 }), {
+      message: /"nonsense" is not an IP address/,
+    })
+    await t.rejects(orderBackends(path, { ips: [], holdMs: NaN }), {
+      message: /"NaN" is not a time/,
+    })
 
     const { ports: before } = await daemon.client.get('a')
     await orderDrain(path, 600_000)
@@ -57,23 +62,6 @@ function startController(t: Parameters<typeof startBackend>[0]): Controller {
   t.teardown(() => controller.close())
   return controller
 }
-
-t.test('a publication whose container gets another address keeps its process', async (t) => {
-  const controller = startController(t)
-  const container = await startMirror(t)
-  const port = freeRow(1)
-  const { name, ports } = await controller.add({
-    backend: '127.0.0.1',
-    ports: [`127.0.0.1:${port}:${container}`],
-  })
-  t.equal(await exchange(t, port, ''), '127.0.0.1')
-  await controller.changeBackend(name, '127.0.0.2')
-  t.equal(await exchange(t, port, ''), '127.0.0.2')
-  t.match(await controller.get(name), {
-    backend: '127.0.0.2',
-    ports: [{ pid: ports[0]?.pid, restarts: 0 }],
-  })
-})
 
 t.test('open connections of a withdrawn publication end by themselves', async (t) => {
   const controller = startController(t)

@@ -1,0 +1,90 @@
+import {
+  findTarget,
+  formatTarget,
+  NoSuchContainerError,
+  targetOf,
+  type ContainerTarget,
+} from '../docker/container-target.js'
+import type { Containers } from '../docker/containers.js'
+import { resolveTarget } from '../docker/target-backends.js'
+import { errnoReason } from '../linux/errno.js'
+import { Refusal } from '../ports/refusal.js'
+import type { Following } from './following.js'
+import { parseBackend, type PublicationRequest } from './publication-request.js'
+import { RequestError } from './request-error.js'
+import type { SavedBackend } from './saved-publication.js'
+
+/** Where a requested publication forwards to. */
+export interface RequestedBackend {
+  readonly backends: readonly SavedBackend[]
+  readonly follows?: Following
+}
+
+/**
+ * Finds where a requested publication forwards to. An address that belongs to a container stands for the container.
+ * @param containers undefined if no engine is followed
+ * Rejects with RequestError, or with Refusal if there is no such container, or this host does not reach it.
+ */
+export async function findBackend(
+  request: PublicationRequest,
+  containers: Containers | undefined,
+): Promise<RequestedBackend> {
+  const { backend, container } = request
+  if ((backend === undefined) === (container === undefined)) {
+    throw new RequestError('expected either a container or a backend, the address of one')
+  }
+  if (container !== undefined) return findContainer(container, request, containers)
+  const ip = parseBackend(backend ?? '')
+  const owner = request.addressOnly ? undefined : containers?.runningOn(ip)
+  if (!owner || !containers) return { backends: [{ ip }] }
+  const network = owner.networks.find((each) => each.ip === ip || each.ip6 === ip)?.name
+  return follow(
+    targetOf(owner),
+    { ...request, ...(network === undefined ? {} : { network }) },
+    containers,
+  )
+}
+
+async function findContainer(
+  name: string,
+  request: PublicationRequest,
+  containers: Containers | undefined,
+): Promise<RequestedBackend> {
+  if (!containers) {
+    throw new RequestError(
+      `${JSON.stringify(name)} is no IP address, and names of containers need docker-publish daemon`,
+    )
+  }
+  try {
+    await containers.ready()
+  } catch (err) {
+    throw new Refusal(
+      'no-engine',
+      `can't look up the container ${JSON.stringify(name)}: ${errnoReason(err)}; start the Docker Engine, or give an IP address`,
+    )
+  }
+  try {
+    return follow(findTarget(name, containers.all), request, containers)
+  } catch (err) {
+    if (!(err instanceof NoSuchContainerError)) throw err
+    throw new Refusal('no-such-container', err.message)
+  }
+}
+
+/** @throws Refusal if this host does not reach the container */
+function follow(
+  target: ContainerTarget,
+  { network, whenStopped = 'refuse', keep = false }: PublicationRequest,
+  containers: Containers,
+): RequestedBackend {
+  const follows: Following = {
+    target,
+    ...(network === undefined ? {} : { network }),
+    ...{ whenStopped, keep },
+  }
+  const { state, why, backends } = resolveTarget(follows, containers)
+  if (state === 'unreachable') {
+    throw new Refusal('container-unreachable', why ?? `${formatTarget(target)} is not reachable`)
+  }
+  return { backends: backends.map(({ ip }) => ({ ip })), follows }
+}

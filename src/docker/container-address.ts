@@ -1,0 +1,86 @@
+import type { Container, ContainerNetwork } from './container.js'
+
+/** What an engine tells about one of its networks. */
+export interface EngineNetwork {
+  readonly driver: string
+  /** Made with `--internal`: Docker publishes no ports of its containers. */
+  readonly isInternal: boolean
+}
+
+/** Networks by id. */
+export type EngineNetworks = ReadonlyMap<string, EngineNetwork>
+
+/** Where a container can be reached from this host, or why it can't. */
+export type ContainerAddress =
+  | { readonly ip: string; readonly network: string; readonly why?: undefined }
+  | {
+      readonly ip?: undefined
+      /** One sentence without a full stop: the reason, and what would work. */ readonly why: string
+    }
+
+/** Drivers whose networks have a bridge on this host. */
+const BRIDGES: readonly string[] = ['bridge', 'nat']
+
+/**
+ * Chooses the address of a container that clients are forwarded to: in the network that was named, else in the first one that this host
+ * reaches. IPv4 comes first, because a proxy translates between the families anyway.
+ * @param wanted name of a network; undefined for any
+ */
+export function addressOf(
+  container: Container,
+  networks: EngineNetworks,
+  wanted: string | undefined,
+): ContainerAddress {
+  const { name, networkMode, networks: own } = container
+  if (networkMode === 'host') {
+    return {
+      why: `${name} uses the host's network: its ports are the host's ports, and need no forwarding`,
+    }
+  }
+  if (networkMode === 'none') {
+    return {
+      why: `${name} has no network: connect it to one with "docker network connect bridge ${name}"`,
+    }
+  }
+  const known = own.map((network) => network.name)
+  if (wanted !== undefined && !known.includes(wanted)) {
+    return {
+      why: `${name} is not in the network ${JSON.stringify(wanted)}: it is in ${known.join(', ') || 'none'}`,
+    }
+  }
+  const candidates = own.filter((network) => wanted === undefined || network.name === wanted)
+  const reachable = candidates.filter(
+    (each) => whyUnreachable(each, networks, wanted) === undefined,
+  )
+  for (const { name: network, ip, ip6 } of reachable) {
+    const address = ip ?? ip6
+    if (address !== undefined) return { ip: address, network }
+  }
+  const [first] = candidates
+  if (!first) {
+    return {
+      why: `${name} is in no network: connect it with "docker network connect bridge ${name}"`,
+    }
+  }
+  const reason = whyUnreachable(first, networks, wanted)
+  if (reason === undefined)
+    return { why: `${name} has no address in the network ${first.name} yet` }
+  return {
+    why: `this host does not reach ${name}: ${reason}; connect it to a bridge network with "docker network connect bridge ${name}"`,
+  }
+}
+
+function whyUnreachable(
+  { id, name }: ContainerNetwork,
+  networks: EngineNetworks,
+  wanted: string | undefined,
+): string | undefined {
+  const network = networks.get(id)
+  if (!network) return undefined
+  if (!BRIDGES.includes(network.driver)) {
+    return `its network ${name} is of the kind ${network.driver}`
+  }
+  // The host reaches an internal network, but nobody expects its containers to be published, unless the network is named.
+  if (network.isInternal && wanted === undefined) return `its network ${name} is internal`
+  return undefined
+}

@@ -1,0 +1,287 @@
+import { EventEmitter } from 'node:events'
+import { deferred } from '../deferred.js'
+import { errnoReason } from '../linux/errno.js'
+import { ProcessWatch } from '../linux/proc/process-watch.js'
+import { processContainer } from '../linux/proc/process.js'
+import type { Log } from '../log/log.js'
+import { parseContainer, type Container, type InspectReply } from './container.js'
+import type { EngineNetwork } from './container-address.js'
+import { EngineClient, EngineError } from './engine-client.js'
+import { openEvents, type EngineEvent } from './engine-events.js'
+import { formatEngineHost, refuseRemoteEngine, type EngineHost } from './engine-host.js'
+
+/** Wait before connecting again, milliseconds. */
+const RETRY_MS = 500
+/** Containers that are inspected at the same time. */
+const REQUESTS_AT_ONCE = 8
+
+interface ContainersEvents {
+  /** Something has changed, or the first list has come. */
+  changed: []
+}
+
+/**
+ * The containers of an engine, kept current. The engine's events only say what to look at again: after each connection all containers are
+ * listed and inspected, because events can be lost.
+ *
+ * While the engine is away, what was known stays, except of containers whose process has ended.
+ */
+export class Containers extends EventEmitter<ContainersEvents> {
+  readonly #findHost: () => EngineHost
+  readonly #log: Log
+  readonly #all = new Map<string, Container>()
+  readonly #networks = new Map<string, EngineNetwork>()
+  /** Containers that are being inspected, and how many events have come meanwhile. */
+  readonly #refreshing = new Map<string, { events: number }>()
+  readonly #processes = new ProcessWatch()
+  /** Ends the watch of a container's process. */
+  readonly #watched = new Map<string, { pid: number; stop: () => void }>()
+  readonly #end = new AbortController()
+  #first = deferred()
+  /** Why the engine is not connected. */
+  #problem: Error | undefined
+  #isConnected = false
+  #client: EngineClient | undefined
+
+  /** @param findHost where the engine is now; may throw EngineHostError */
+  constructor(findHost: () => EngineHost, log: Log) {
+    super()
+    this.#findHost = findHost
+    this.#log = log
+    this.#first.promise.catch(() => undefined)
+  }
+
+  /** Whether the list is current. */
+  get isConnected(): boolean {
+    return this.#isConnected
+  }
+
+  /** The last known containers. */
+  get all(): readonly Container[] {
+    return [...this.#all.values()]
+  }
+
+  /** Whether `all` was ever complete. */
+  get wasListed(): boolean {
+    return this.#client !== undefined
+  }
+
+  get networks(): ReadonlyMap<string, EngineNetwork> {
+    return this.#networks
+  }
+
+  readonly byId = (id: string): Container | undefined => this.#all.get(id)
+
+  /** The running container that has an address. */
+  runningOn(ip: string): Container | undefined {
+    return this.all.find(
+      ({ isRunning, networks }) =>
+        isRunning && networks.some((network) => network.ip === ip || network.ip6 === ip),
+    )
+  }
+
+  /** Lists all containers anew. @returns false if the engine can't be asked */
+  async listAgain(): Promise<boolean> {
+    if (!this.#client || !this.#isConnected) return false
+    try {
+      await this.#list(this.#client)
+    } catch (err) {
+      this.#log.debug(`Can't list the containers: ${errnoReason(err)}`)
+      return false
+    }
+    this.emit('changed')
+    return this.#isConnected
+  }
+
+  /** Where the engine is. @throws EngineHostError */
+  get host(): EngineHost {
+    return this.#client?.host ?? this.#findHost()
+  }
+
+  /** Resolves when the list is current. Rejects with the reason if the engine can't be asked. */
+  async ready(): Promise<void> {
+    if (this.#isConnected) return
+    await this.#first.promise
+  }
+
+  /** Connects, and connects again whenever the connection ends. */
+  start(): void {
+    void this.#run()
+  }
+
+  close(): void {
+    this.#end.abort()
+    for (const { stop } of this.#watched.values()) stop()
+    this.#watched.clear()
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#end
+    for (;;) {
+      const reason = await this.#follow(signal).catch((err: unknown) => err as Error)
+      if (signal.aborted) return
+      this.#disconnected(reason ?? new Error('the connection has ended'))
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+    }
+  }
+
+  /** Resolves when the connection ends. */
+  async #follow(signal: AbortSignal): Promise<undefined> {
+    const host = this.#findHost()
+    await refuseRemoteEngine(host)
+    const client = new EngineClient(host)
+    await client.connect()
+    // Opened first, so that no change is lost between the list and the events.
+    const events = await openEvents(client, signal)
+    this.#client = client
+    await this.#list(client)
+    this.#connected(host)
+    for await (const event of events) this.#handle(client, event)
+  }
+
+  #connected(host: EngineHost): void {
+    this.#isConnected = true
+    this.#problem = undefined
+    this.#log.info(`Follows the containers of ${formatEngineHost(host)}`, {
+      containers: this.#all.size,
+    })
+    this.#first.resolve()
+    this.emit('changed')
+  }
+
+  #disconnected(err: Error): void {
+    const wasConnected = this.#isConnected
+    this.#isConnected = false
+    const isNew = this.#problem?.message !== err.message
+    this.#problem = err
+    // Whoever waits for the list learns the reason at once; the next one waits for the next attempt.
+    this.#first.reject(err)
+    this.#first = deferred()
+    this.#first.promise.catch(() => undefined)
+    if (wasConnected) {
+      this.#log.warn(`Lost the Docker Engine, and waits for it: ${errnoReason(err)}`)
+      this.emit('changed')
+    } else if (isNew) {
+      this.#log.debug(`No Docker Engine yet: ${errnoReason(err)}`)
+    }
+  }
+
+  async #list(client: EngineClient): Promise<void> {
+    const [ids] = await Promise.all([
+      client.get<readonly { Id: string }[]>('/containers/json', { all: '1' }),
+      this.#listNetworks(client),
+    ])
+    const listed = new Set(ids.map(({ Id: id }) => id))
+    for (const id of this.#all.keys()) if (!listed.has(id)) this.#forget(id)
+    const waiting = [...listed]
+    const inspect = async (): Promise<void> => {
+      for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+        this.#set(id, await inspectContainer(client, id))
+      }
+    }
+    await Promise.all(Array.from({ length: REQUESTS_AT_ONCE }, inspect))
+  }
+
+  async #listNetworks(client: EngineClient): Promise<void> {
+    const networks =
+      await client.get<readonly { Id: string; Driver?: string; Internal?: boolean }[]>('/networks')
+    this.#networks.clear()
+    for (const { Id: id, Driver: driver = '', Internal: isInternal = false } of networks) {
+      this.#networks.set(id, { driver, isInternal })
+    }
+  }
+
+  #handle(client: EngineClient, { containerId: id, kind, networkId }: EngineEvent): void {
+    const container = this.#all.get(id)
+    // At once, before another container can get the address.
+    if (container && kind === 'ended') this.#ended(container)
+    if (container && kind === 'left') {
+      const networks = container.networks.filter((network) => network.id !== networkId)
+      this.#set(id, { ...container, networks })
+      this.emit('changed')
+    }
+    void this.#refresh(client, id)
+  }
+
+  #ended(container: Container): void {
+    // An inspection under way may have seen it running.
+    const refreshing = this.#refreshing.get(container.id)
+    if (refreshing) refreshing.events++
+    this.#set(container.id, { ...container, isRunning: false, pid: undefined })
+    this.emit('changed')
+  }
+
+  /** Inspects a container, and again as long as events come meanwhile. */
+  async #refresh(client: EngineClient, id: string): Promise<void> {
+    const running = this.#refreshing.get(id)
+    if (running) {
+      running.events++
+      return
+    }
+    const state = { events: 0 }
+    this.#refreshing.set(id, state)
+    try {
+      let container: Container | undefined
+      let seen: number
+      do {
+        seen = state.events
+        container = await inspectContainer(client, id)
+        if (container?.networks.some((network) => !this.#networks.has(network.id))) {
+          await this.#listNetworks(client)
+        }
+      } while (state.events > seen)
+      this.#set(id, container)
+      this.emit('changed')
+    } catch (err) {
+      // The connection has ended, or the next event or list corrects it.
+      this.#log.debug(`Can't inspect a container: ${errnoReason(err)}`, { container: id })
+    } finally {
+      this.#refreshing.delete(id)
+    }
+  }
+
+  #set(id: string, container: Container | undefined): void {
+    if (!container) return this.#forget(id)
+    this.#all.set(id, container)
+    this.#watchProcess(container)
+  }
+
+  #forget(id: string): void {
+    this.#all.delete(id)
+    this.#unwatch(id)
+  }
+
+  /** The kernel tells the end of a container's process before the engine does, and while there is no engine. */
+  #watchProcess({ id, pid }: Container): void {
+    const watched = this.#watched.get(id)
+    if (watched?.pid === pid) return
+    this.#unwatch(id)
+    // In another process namespace, the number belongs to some other process.
+    if (pid === undefined || processContainer(pid) !== id) return
+    try {
+      const stop = this.#processes.watch(pid, () => {
+        this.#watched.delete(id)
+        const container = this.#all.get(id)
+        if (container?.pid === pid) this.#ended(container)
+      })
+      this.#watched.set(id, { pid, stop })
+    } catch (err) {
+      this.#log.debug(`Can't watch the process of a container: ${errnoReason(err)}`)
+    }
+  }
+
+  #unwatch(id: string): void {
+    this.#watched.get(id)?.stop()
+    this.#watched.delete(id)
+  }
+}
+
+/** @returns undefined if it does not exist. Rejects with EngineError. */
+async function inspectContainer(client: EngineClient, id: string): Promise<Container | undefined> {
+  try {
+    return parseContainer(await client.get<InspectReply>(`/containers/${id}/json`))
+  } catch (err) {
+    if (err instanceof EngineError && err.isNotFound) return undefined
+    throw err
+  }
+}

@@ -1,0 +1,40 @@
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import { Backend } from './backend.js'
+
+/** What a proxy forwards to at present. */
+export interface Backends {
+  /** New clients are shared among these addresses in turn. Without an address no client gets through. */
+  readonly addresses: readonly SocketAddress[]
+  /** Time that a new client waits while there is no address, milliseconds; 0 for a client that is refused at once. */
+  readonly holdMs: number
+}
+
+/** The backends of a proxy, which take turns. */
+export class BackendTurns {
+  #backends: readonly Backend[] = []
+  #turn = 0
+
+  constructor(addresses: readonly SocketAddress[]) {
+    this.replace(addresses)
+  }
+
+  /** The backend of the next client; undefined while there is none. */
+  next(): Backend | undefined {
+    const { length } = this.#backends
+    return length === 0 ? undefined : this.#backends[this.#turn++ % length]
+  }
+
+  /** Whether a backend still takes clients. */
+  has(backend: Backend): boolean {
+    return this.#backends.includes(backend)
+  }
+
+  /** An address that stays keeps its Backend, and with it everything that an engine has prepared for it. */
+  replace(addresses: readonly SocketAddress[]): void {
+    this.#backends = addresses.map(
+      ({ ip, port }) =>
+        this.#backends.find(({ address }) => address.ip === ip && address.port === port) ??
+        new Backend({ ip, port }),
+    )
+  }
+}
