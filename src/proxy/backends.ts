@@ -24,6 +24,10 @@ export class BackendTurns {
     return length === 0 ? undefined : this.#backends[this.#turn++ % length]
   }
 
+  get isSome(): boolean {
+    return this.#backends.length > 0
+  }
+
   /** Whether a backend still takes clients. */
   has(backend: Backend): boolean {
     return this.#backends.includes(backend)

@@ -14,7 +14,7 @@ import {
   type ProxyOptions,
   type StopOptions,
 } from './engine.js'
-import { HeldClients } from './held-clients.js'
+import { HeldClients, type AcceptedClient } from './held-clients.js'
 import { refuseLoop } from './loop.js'
 import type { RelayEnding } from './observer.js'
 import type { PublishedPort } from './published-port.js'
@@ -30,10 +30,12 @@ export interface Transport<Client> {
   /** Opens the port's listening socket, or takes the one that was handed over. Rejects with ListenError. */
   openListener(port: PublishedPort, events: ListenerEvents<Client>): Promise<Listener>
   /**
-   * Connects a client to the backend. Calls no event but `dialWaits` before it returns.
+   * Connects a client to the backend. Calls no event but `dialWaits` before it returns. A failed dial gives the client back.
    * @param client accepted, and not read from yet: its data waits in the kernel until the backend has answered
    */
-  openRelay(client: Client, backend: Backend, events: RelayEvents): Relay
+  openRelay(client: Client, backend: Backend, events: RelayEvents<Client>): Relay
+  /** Whether a client without a relay is still there, as far as that is known. */
+  isOpen(client: Client): boolean
   /** Closes a client that has no relay. */
   discard(client: Client): void
   /** The client's address as `192.0.2.7:4711`. */
@@ -69,11 +71,16 @@ export interface Relay {
   readonly bytesOut: number
   /** Closes both sockets at once. */
   destroy(): void
+  /** Unless the backend has answered, ends the relay and gives the client back: `dialEnded` follows, if need be later. */
+  cancelDial(): void
 }
 
-export interface RelayEvents {
-  /** The backend could not be reached. */
-  dialFailed(backend: Backend, err: Error): void
+export interface RelayEvents<Client> {
+  /**
+   * The backend could not be reached, or the dial was cancelled: then there is no error. The relay is over, without `relayClosed`. Nothing
+   * was read from the client, which has no relay now.
+   */
+  dialEnded(relay: Relay, client: Client, backend: Backend, err: Error | undefined): void
   /** No local port is free for a dial, which waits. */
   dialWaits(backend: Backend): void
   /** An error in this program has ended the relay. */
@@ -86,6 +93,7 @@ export interface RelayEvents {
 
 /** Why a client was refused, as `ls` shows it. */
 const NO_BACKEND = 'no container to forward to'
+const NO_ANSWER = 'the container did not accept in time'
 /** After this many connections, memory is released as soon as none is open. */
 const BURST = 1_000
 /** A port with this many open connections is likely to get many more. */
@@ -105,19 +113,20 @@ export async function listenForConnections<Client>(
 
 /** One object with few closures: a process may have thousands of ports. */
 class ConnectionProxy<Client>
-  implements Proxy, ListenerEvents<Client>, RelayEvents, PausableListener
+  implements Proxy, ListenerEvents<Client>, RelayEvents<Client>, PausableListener
 {
   /** The counts, but bytes of closed relays only: open relays have their own. */
   readonly #counters = zeroCounters()
-  readonly #relays = new Map<Relay, TrackedClient | undefined>()
+  readonly #relays = new Map<Relay, TrackedClient<Client> | undefined>()
   readonly #failures = new DialFailures()
   readonly #backends: BackendTurns
   #holdMs: number
-  readonly #held = new HeldClients<Client>((client) => this.#refuse(client))
+  readonly #held: HeldClients<TrackedClient<Client>>
   readonly #closed = deferred()
   #listener!: Listener
   #unregister!: () => void
   #isDraining = false
+  #isStopped = false
   /** Connections that had been accepted when memory was released. */
   #acceptedAtRelease = 0
   #drainTimer: NodeJS.Timeout | undefined
@@ -131,6 +140,15 @@ class ConnectionProxy<Client>
     const { addresses, holdMs } = options.backends ?? { addresses: [port.container], holdMs: 0 }
     this.#backends = new BackendTurns(addresses)
     this.#holdMs = holdMs
+    this.#held = new HeldClients<TrackedClient<Client>>(
+      {
+        isServed: () => this.#backends.isSome,
+        serve: (held) => this.#serveHeld(held),
+        refuse: ({ client }) =>
+          this.#refuse(client, this.#backends.isSome ? NO_ANSWER : NO_BACKEND),
+      },
+      () => this.#holdMs,
+    )
   }
 
   /** Rejects with ListenError. */
@@ -168,7 +186,9 @@ class ConnectionProxy<Client>
   changeBackends({ addresses, holdMs }: Backends): void {
     this.#backends.replace(addresses)
     this.#holdMs = holdMs
-    for (const client of this.#held.takeAll()) this.#serve(client)
+    // An address that has left may belong to another container by the time a dial would succeed.
+    for (const relay of [...this.#relays.keys()]) relay.cancelDial()
+    for (const held of this.#held.takeAll()) this.#serveHeld(held)
   }
 
   stop({ drainMs = 0 }: StopOptions = {}): void {
@@ -198,7 +218,11 @@ class ConnectionProxy<Client>
     if (counters.active === MANY_CONNECTIONS) keepYoungGenerationSmall()
     descriptors.acquire()
     observer.accepted()
-    this.#serve(client)
+    const tracked =
+      observer.wantsRelays || this.#holdMs > 0
+        ? { client, address: this.#addressOf(client), acceptedAt: performance.now() }
+        : undefined
+    this.#serve(client, tracked)
   }
 
   outOfResources(): void {
@@ -221,10 +245,18 @@ class ConnectionProxy<Client>
     this.options.observer.faulted(err)
   }
 
-  dialFailed(backend: Backend, err: Error): void {
+  dialEnded(relay: Relay, client: Client, backend: Backend, err: Error | undefined): void {
+    const tracked = this.#relays.get(relay)
+    this.#relays.delete(relay)
+    if (err === undefined) return this.#serve(client, tracked)
+    if (tracked && this.#mayWait(tracked) && this.transport.isOpen(client)) {
+      return this.#held.add(tracked)
+    }
     this.#counters.failedDials++
     this.#failures.note(err)
     this.options.observer.dialFailed(backend.address, err)
+    if (tracked) this.#reportClosed(tracked, { bytesIn: 0, bytesOut: 0 }, 'dial-failed')
+    this.#discard(client)
   }
 
   dialWaits(backend: Backend): void {
@@ -244,11 +276,7 @@ class ConnectionProxy<Client>
     counters.active--
     counters.bytesIn += bytesIn
     counters.bytesOut += bytesOut
-    if (tracked) {
-      const durationMs = Math.round(performance.now() - tracked.acceptedAt)
-      const client = tracked.address
-      this.options.observer.relayClosed({ client, bytesIn, bytesOut, durationMs, ending })
-    }
+    if (tracked) this.#reportClosed(tracked, relay, ending)
     this.context.descriptors.release()
     if (counters.active === 0 && counters.accepted - this.#acceptedAtRelease >= BURST) {
       this.#acceptedAtRelease = counters.accepted
@@ -262,17 +290,42 @@ class ConnectionProxy<Client>
   }
 
   /** Joins an accepted client with a backend. While there is none, the client waits or is refused. */
-  #serve(client: Client): void {
+  #serve(client: Client, tracked: TrackedClient<Client> | undefined): void {
     const backend = this.#backends.next()
-    if (backend) this.#openRelay(client, backend)
-    else if (this.#holdMs > 0) this.#held.add(client, this.#holdMs)
-    else this.#refuse(client)
+    if (backend) this.#openRelay(client, backend, tracked)
+    else if (tracked && this.#mayWait(tracked)) this.#held.add(tracked)
+    else this.#refuse(client, NO_BACKEND)
   }
 
-  #openRelay(client: Client, backend: Backend): void {
-    const tracked = this.options.observer.wantsRelays
-      ? { address: this.transport.clientAddress(client), acceptedAt: performance.now() }
-      : undefined
+  /** Never throws. */
+  #serveHeld(held: TrackedClient<Client>): void {
+    if (!this.transport.isOpen(held.client)) return this.#discard(held.client)
+    try {
+      this.#serve(held.client, held)
+    } catch (err) {
+      this.options.observer.faulted(err)
+    }
+  }
+
+  #mayWait({ acceptedAt }: TrackedClient<Client>): boolean {
+    return !this.#isStopped && performance.now() < acceptedAt + this.#holdMs
+  }
+
+  #addressOf(client: Client): string {
+    return this.options.observer.wantsRelays ? this.transport.clientAddress(client) : ''
+  }
+
+  #reportClosed(
+    { address, acceptedAt }: TrackedClient<Client>,
+    { bytesIn, bytesOut }: Pick<Relay, 'bytesIn' | 'bytesOut'>,
+    ending: RelayEnding,
+  ): void {
+    if (!this.options.observer.wantsRelays) return
+    const durationMs = Math.round(performance.now() - acceptedAt)
+    this.options.observer.relayClosed({ client: address, bytesIn, bytesOut, durationMs, ending })
+  }
+
+  #openRelay(client: Client, backend: Backend, tracked: TrackedClient<Client> | undefined): void {
     try {
       this.#relays.set(this.transport.openRelay(client, backend, this), tracked)
     } catch (err) {
@@ -281,9 +334,9 @@ class ConnectionProxy<Client>
     }
   }
 
-  #refuse(client: Client): void {
+  #refuse(client: Client, reason: string): void {
     this.#counters.failedDials++
-    this.#failures.note(new Error(NO_BACKEND))
+    this.#failures.note(new Error(reason))
     this.#discard(client)
   }
 
@@ -296,7 +349,8 @@ class ConnectionProxy<Client>
   }
 
   #destroyRelays(): void {
-    for (const client of this.#held.takeAll()) this.#discard(client)
+    this.#isStopped = true
+    for (const { client } of this.#held.takeAll()) this.#discard(client)
     for (const relay of this.#relays.keys()) relay.destroy()
   }
 
@@ -313,9 +367,8 @@ class ConnectionProxy<Client>
   }
 }
 
-/** A client whose end the observer wants to know. */
-interface TrackedClient {
+/** A client that may be held, or whose end the observer wants to know. */
+interface TrackedClient<Client> extends AcceptedClient<Client> {
+  /** Empty unless the observer wants it. */
   readonly address: string
-  /** By performance.now(), milliseconds. */
-  readonly acceptedAt: number
 }

@@ -1,37 +1,63 @@
-/** A client that waits for a backend. */
-interface HeldClient<Client> {
+/** A connection that was accepted. */
+export interface AcceptedClient<Client> {
   readonly client: Client
-  /** When it is refused, by performance.now(), milliseconds. */
-  readonly until: number
+  /** By performance.now(), milliseconds. */
+  readonly acceptedAt: number
 }
 
-/** Clients that were accepted while there was no backend, the oldest first. */
-export class HeldClients<Client> {
-  #clients: HeldClient<Client>[] = []
+/** Time between two turns of dials, milliseconds. */
+const TURN_MS = 50
+
+/** What happens to held clients. No function may throw. */
+export interface HeldClientActions<Held> {
+  /** Whether there is a backend to dial. */
+  isServed(): boolean
+  /** Dials for a client. If the dial fails, the client is held again. */
+  serve(held: Held): void
+  /** The time of a client is over. */
+  refuse(held: Held): void
+}
+
+/**
+ * Clients that wait until a backend answers, those first that were accepted first. While dials fail, one client tries in each turn; then
+ * twice as many in each, so that a container that has just started is not flooded.
+ */
+export class HeldClients<Held extends AcceptedClient<unknown>> {
+  #clients: Held[] = []
   #timer: NodeJS.Timeout | undefined
+  #turn = 1
+  #hasFailed = false
 
-  /** @param refuse receives a client whose time is over */
-  constructor(private readonly refuse: (client: Client) => void) {}
+  /** @param holdMs time that a client waits at most, milliseconds */
+  constructor(
+    private readonly actions: HeldClientActions<Held>,
+    private readonly holdMs: () => number,
+  ) {}
 
-  /** @param holdMs the time that the client waits at most, milliseconds */
-  add(client: Client, holdMs: number): void {
-    this.#clients.push({ client, until: performance.now() + holdMs })
-    this.#timer ??= setTimeout(this.#refuseLate, holdMs)
+  add(held: Held): void {
+    this.#hasFailed = true
+    this.#clients.push(held)
+    this.#timer ??= setTimeout(this.#takeTurn, TURN_MS)
   }
 
   /** Takes all clients out. */
-  takeAll(): Client[] {
+  takeAll(): Held[] {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    return this.#clients.splice(0).map(({ client }) => client)
+    return this.#clients.splice(0)
   }
 
-  readonly #refuseLate = (): void => {
+  readonly #takeTurn = (): void => {
+    this.#timer = undefined
     const now = performance.now()
-    const late = this.#clients.filter(({ until }) => until <= now)
-    this.#clients = this.#clients.filter(({ until }) => until > now)
-    const next = Math.min(...this.#clients.map(({ until }) => until))
-    this.#timer = Number.isFinite(next) ? setTimeout(this.#refuseLate, next - now) : undefined
-    for (const { client } of late) this.refuse(client)
+    const limit = now - this.holdMs()
+    const late = this.#clients.filter(({ acceptedAt }) => acceptedAt <= limit)
+    this.#clients = this.#clients.filter(({ acceptedAt }) => acceptedAt > limit)
+    this.#turn = this.#hasFailed ? 1 : this.#turn * 2
+    this.#hasFailed = false
+    const turn = this.actions.isServed() ? this.#clients.splice(0, this.#turn) : []
+    for (const each of late) this.actions.refuse(each)
+    for (const each of turn) this.actions.serve(each)
+    if (this.#clients.length > 0) this.#timer ??= setTimeout(this.#takeTurn, TURN_MS)
   }
 }

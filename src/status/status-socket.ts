@@ -16,7 +16,7 @@ import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 export const STATUS_SOCKET_VARIABLE = 'DOCKER_PROXY_STATUS_SOCKET'
 
 /** The longest request, bytes. */
-const MAX_REQUEST = 64
+const MAX_REQUEST = 16 * 1024
 /** Clients at once. */
 const MAX_CLIENTS = 64
 /** Clients at once while descriptors are short. */
@@ -88,7 +88,8 @@ function handleRequests(connection: Socket, handlers: RequestHandlers): void {
       if (text.length > MAX_REQUEST) connection.destroy()
       return
     }
-    const [request = '', argument = ''] = text.slice(0, end).trim().split(' ')
+    const [request = '', ...words] = text.slice(0, end).trim().split(' ')
+    const argument = words.join(' ')
     text = ''
     const handler = Object.hasOwn(handlers, request) ? handlers[request] : undefined
     if (!handler) return reply({ error: `expected ${Object.keys(handlers).join(', ')}` })

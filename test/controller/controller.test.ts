@@ -145,11 +145,11 @@ t.test('publications are saved, and a failed save withdraws them', async (t) => 
   const port = freeRow(2)
   await controller.add({ name: 'a', backend: BACKEND, ports: [exact(port)] })
   t.match(state.load(), [
-    { name: 'a', backend: BACKEND, ports: [{ protocol: 'tcp', ip: '127.0.0.1', port }] },
+    { name: 'a', backends: [{ ip: BACKEND }], ports: [{ protocol: 'tcp', ip: '127.0.0.1', port }] },
   ])
   t.match(JSON.parse(readFileSync(state.path, 'utf8')), {
     version: 1,
-    publications: [{ ports: [{ hostIp: '127.0.0.1', hostPort: port, containerPort: 80 }] }],
+    publications: [{ backend: BACKEND, ports: [{ hostIp: '127.0.0.1', hostPort: port, containerPort: 80 }] }],
   })
   const save = state.save.bind(state)
   state.save = () => {

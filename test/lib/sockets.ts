@@ -19,6 +19,7 @@ export async function startBackend(
   t: Test,
   onConnection: (socket: Socket) => void,
   ip = '127.0.0.1',
+  port = 0,
 ): Promise<Backend> {
   const sockets = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -31,14 +32,14 @@ export async function startBackend(
     server.close()
     for (const socket of sockets) socket.destroy()
   })
-  server.listen({ host: ip, port: 0, ipv6Only: true })
+  server.listen({ host: ip, port, ipv6Only: true })
   await once(server, 'listening')
   return { server, ip, port: (server.address() as AddressInfo).port }
 }
 
 /** A server that echoes everything, including the end. */
-export function startEcho(t: Test, ip?: string): Promise<Backend> {
-  return startBackend(t, (socket) => socket.pipe(socket), ip)
+export function startEcho(t: Test, ip?: string, port?: number): Promise<Backend> {
+  return startBackend(t, (socket) => socket.pipe(socket), ip, port)
 }
 
 /** Connects. Later errors are ignored unless the caller waits for them. */

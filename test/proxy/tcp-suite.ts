@@ -502,23 +502,94 @@ export function tcpSuite(engine: Engine): void {
     await until(() => proxy.counters.failedDials === 1)
   })
 
-  t.test('a dial that began before the backend changed fails with the old address', async (t) => {
-    const observer = new RecordingObserver()
-    // Once it is closed, no other test gets this port.
-    const address = { host: '127.0.0.1', port: freeRow(1) }
-    const silent = await listeningDescriptor(t, { ...address, backlog: 1 })
-    await Promise.all([dial(t, silent.port), dial(t, silent.port)])
-    const { proxy, port } = await publish(t, { ip: '127.0.0.1', port: silent.port }, { observer })
-    await dial(t, port)
-    await until(() => proxy.counters.accepted === 1)
-    const echo = await startEcho(t)
-    proxy.changeBackends({ addresses: [{ ip: echo.ip, port: echo.port }], holdMs: 0 })
-    t.equal(await exchange(t, port, 'new'), 'new')
-    // The kernel tries again after a second, and is refused.
-    closeSync(silent.fd)
-    await until(() => observer.failedDials.length === 1)
-    t.match(observer.failedDials, [{ backend: { port: silent.port }, code: 'ECONNREFUSED' }])
+  t.test('several backends take turns', async (t) => {
+    const echoes = await Promise.all(
+      ['127.0.0.1', '127.0.0.2', '127.0.0.3'].map((ip) =>
+        startBackend(t, (socket) => socket.end(socket.localAddress ?? ''), ip),
+      ),
+    )
+    const { proxy, port } = await publish(t, echoes[0] as SocketAddress)
+    proxy.changeBackends({ addresses: echoes, holdMs: 0 })
+    const answers: string[] = []
+    for (let i = 0; i < 6; i++) answers.push(await exchange(t, port, ''))
+    t.same(answers.sort(), [
+      '127.0.0.1',
+      '127.0.0.1',
+      '127.0.0.2',
+      '127.0.0.2',
+      '127.0.0.3',
+      '127.0.0.3',
+    ])
   })
+
+  t.test('without a backend clients are refused, and open connections stay', async (t) => {
+    const observer = new RecordingObserver()
+    const echo = await startEcho(t)
+    const { proxy, port } = await publish(t, echo, { observer })
+    const client = await dial(t, port)
+    client.write('before')
+    await readBytes(client, 6)
+    proxy.changeBackends({ addresses: [], holdMs: 0 })
+    t.equal(await exchange(t, port, ''), '')
+    t.match(proxy.counters, { accepted: 2, active: 1, failedDials: 1 })
+    t.match(proxy.dialFailures.lastFailedDial, { reason: 'no container to forward to' })
+    client.write('still')
+    t.equal(await readBytes(client, 5), 'still')
+    proxy.changeBackends({ addresses: [echo], holdMs: 0 })
+    t.equal(await exchange(t, port, 'after'), 'after')
+  })
+
+  t.test('held clients wait for a backend, and for its listener', async (t) => {
+    const { proxy, port } = await publish(t, await startEcho(t))
+    proxy.changeBackends({ addresses: [], holdMs: 60_000 })
+    const answers = ['a', 'b', 'c'].map((text) => exchange(t, port, text))
+    await until(() => proxy.counters.active === 3)
+    // Nobody listens there yet.
+    const address = { ip: '127.0.0.1', port: freeRow(1) }
+    proxy.changeBackends({ addresses: [address], holdMs: 60_000 })
+    const gone = await dial(t, port)
+    gone.resetAndDestroy()
+    await until(() => proxy.counters.accepted === 4)
+    await startEcho(t, address.ip, address.port)
+    t.same(await Promise.all(answers), ['a', 'b', 'c'])
+    t.equal(proxy.counters.failedDials, 0)
+    await until(() => proxy.counters.active === 0)
+  })
+
+  t.test('a held client is refused after its time, and when the proxy stops', async (t) => {
+    const { proxy, port } = await publish(t, await startEcho(t))
+    proxy.changeBackends({ addresses: [], holdMs: 1 })
+    t.equal(await exchange(t, port, ''), '')
+    t.match(proxy.counters, { failedDials: 1, active: 0 })
+    proxy.changeBackends({ addresses: [], holdMs: 60_000 })
+    const client = await dial(t, port)
+    await until(() => proxy.counters.active === 1)
+    proxy.stop()
+    await proxy.closed
+    await once(client.resume(), 'end')
+    t.equal(proxy.counters.active, 0)
+  })
+
+  t.test(
+    'a dial to a backend that has left is cancelled, and its client goes elsewhere',
+    async (t) => {
+      const observer = new RecordingObserver()
+      const silent = await listeningDescriptor(t, {
+        host: '127.0.0.1',
+        port: freeRow(1),
+        backlog: 1,
+      })
+      t.teardown(() => closeSync(silent.fd))
+      await Promise.all([dial(t, silent.port), dial(t, silent.port)])
+      const { proxy, port } = await publish(t, { ip: '127.0.0.1', port: silent.port }, { observer })
+      const answer = exchange(t, port, 'hello')
+      await until(() => proxy.counters.accepted === 1)
+      const echo = await startEcho(t)
+      proxy.changeBackends({ addresses: [echo], holdMs: 0 })
+      t.equal(await answer, 'hello')
+      t.same(observer.failedDials, [])
+    },
+  )
 
   t.test('a drain lets open connections end, and then the proxy is closed', async (t) => {
     const { port, proxy } = await publish(t, await startEcho(t))

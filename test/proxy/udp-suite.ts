@@ -248,6 +248,26 @@ export function udpSuite(engine: Engine): void {
     t.match(observer.closedRelays, [{ ending: 'backend-changed' }])
   })
 
+  t.test('UDP: several backends take turns, and without one datagrams are dropped', async (t) => {
+    const observer = new RecordingObserver()
+    const [first, second] = await Promise.all([startUdpEcho(t), startUdpEcho(t, '127.0.0.2')])
+    const { proxy, port } = await publish(t, first, { observer })
+    proxy.changeBackends({ addresses: [first, second], holdMs: 0 })
+    const clients = await Promise.all([bindUdp(t), bindUdp(t)])
+    for (const client of clients) await ask(client, port, 'x')
+    // The flow of one client has left with its backend, and the other one stays.
+    proxy.changeBackends({ addresses: [second], holdMs: 0 })
+    t.match(observer.closedRelays, [{ ending: 'backend-changed' }])
+    t.equal(proxy.counters.active, 1)
+    proxy.changeBackends({ addresses: [], holdMs: 60_000 })
+    t.equal(proxy.counters.active, 0)
+    const { failedDials } = proxy.counters
+    clients[0].socket.send('lost', port, '127.0.0.1')
+    await until(() => proxy.counters.failedDials > failedDials)
+    proxy.changeBackends({ addresses: [second], holdMs: 0 })
+    t.equal((await ask(clients[0], port, 'again')).toString(), 'again')
+  })
+
   t.test('UDP: an observer learns of each flow, and how it ended', async (t) => {
     t.intercept(Date, 'now', { value: backwards() })
     const observer = new RecordingObserver()

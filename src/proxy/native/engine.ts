@@ -71,8 +71,13 @@ class NativeTransport implements Transport<number> {
     return new NativeListener(this.reactor, port, events, () => this.#relays.close())
   }
 
-  openRelay(client: number, backend: Backend, events: RelayEvents): Relay {
+  openRelay(client: number, backend: Backend, events: RelayEvents<number>): Relay {
     return this.#relays.open(client, backend, events)
+  }
+
+  /** The events of its relay tell whether it has gone. */
+  isOpen(): boolean {
+    return true
   }
 
   discard(client: number): void {

@@ -40,11 +40,11 @@ export interface BackendDialer {
 }
 
 export interface NativeRelayEvents extends Omit<
-  RelayEvents,
-  'relayMoved' | 'dialFailed' | 'dialWaits'
+  RelayEvents<number>,
+  'relayMoved' | 'dialEnded' | 'dialWaits'
 > {
-  /** The backend could not be reached. */
-  dialFailed(err: Error): void
+  /** The relay is over without `relayClosed`, and the client is no longer watched. @param err undefined if the dial was cancelled */
+  dialEnded(relay: Relay, client: number, err: Error | undefined): void
   /** No local port is free for a dial, which waits. */
   dialWaits(): void
   /** Some bytes were moved. */
@@ -56,7 +56,8 @@ export interface NativeRelayEvents extends Omit<
  *
  *     dialing ──connected──▶ joined ──both directions over─────────────────────────▶ closed
  *        │                     └──one side is reset──▶ resetting ──earlier data sent──▲
- *        └──dial failed, or the client has gone───────────────────────────────────────┘
+ *        ├──the client has gone───────────────────────────────────────────────────────┘
+ *        └──dial failed or cancelled──▶ the client is given back
  *
  * When a direction is over, the other side is shut down for writing. When a side is broken, the other side is reset once the data before
  * the reset is sent.
@@ -125,6 +126,10 @@ export class NativeRelay implements Relay, RelaySideOwner {
   destroy(): void {
     this.#ending = 'stopped'
     this.#close()
+  }
+
+  cancelDial(): void {
+    if (this.#state === 'dialing') this.#endDial(undefined)
   }
 
   /**
@@ -234,14 +239,19 @@ export class NativeRelay implements Relay, RelaySideOwner {
       }
     }
     if (this.#dialError) {
-      this.#ending = 'dial-failed'
-      this.events.dialFailed(this.#dialError)
-      this.#close()
+      this.#endDial(this.#dialError)
     } else if (side === this.#client && events & CLOSED_EVENTS && this.#state === 'dialing') {
       // The backend receives what the client sent before it went, if the backend answers.
       if (this.#hasUnreadData(side)) side.isBroken = true
       else this.abort('client-reset')
     }
+  }
+
+  #endDial(err: Error | undefined): void {
+    this.#state = 'closed'
+    this.reactor.poller.unwatch(this.#client.fd)
+    this.reactor.poller.close(this.#backend.fd)
+    this.events.dialEnded(this, this.#client.fd, err)
   }
 
   /** Nobody listens at the backend, and the kernel has connected the socket to itself. */

@@ -3,13 +3,13 @@ import { ringMemory, type RingMemory } from './ring.js'
 
 /** Relays of a worker at most; a power of two. */
 export const MAX_RELAYS = 16_384
-/** Messages under way per place at most: a late order for the previous relay there, and two for the current one; a power of two. */
-const MESSAGES_PER_PLACE = 4
+/** Messages under way per place at most: late orders for the previous relay there, and three for the current one; a power of two. */
+const MESSAGES_PER_PLACE = 8
 
 /** The kind of an order to a worker. It is sent with the relay's place in the table, or with a port's number. */
-export const ORDER = { OPEN: 0, ADOPT: 1, DESTROY: 2, STOP: 3, FORGET: 4 } as const
+export const ORDER = { OPEN: 0, ADOPT: 1, DESTROY: 2, STOP: 3, FORGET: 4, CANCEL: 5 } as const
 /** The kind of a report from a worker. It is sent with the relay's place in the table. */
-export const REPORT = { DIAL_FAILED: 0, CLOSED: 1, DIAL_WAITS: 2 } as const
+export const REPORT = { DIAL_ENDED: 0, CLOSED: 1, DIAL_WAITS: 2 } as const
 const KIND_BITS = 3
 
 export function message(kind: number, place: number): number {
@@ -35,7 +35,7 @@ export interface RelayTable {
   readonly backends: Int32Array
   /** Numbers of ports, by which the worker knows the backend's address. */
   readonly ports: Int32Array
-  /** Why a dial failed, errno. */
+  /** Why a dial failed, errno; 0 if it was cancelled. */
   readonly errors: Int32Array
   /** How a relay ended, see endingAt. */
   readonly endings: Int32Array

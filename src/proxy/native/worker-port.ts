@@ -8,5 +8,5 @@ export interface WorkerPort {
   readonly number: number
   readonly protocol: Protocol
   readonly backend: Backend
-  readonly events: RelayEvents
+  readonly events: RelayEvents<number>
 }

@@ -6,12 +6,16 @@ import type { RelayTable } from './worker-memory.js'
 export class WorkerRelay implements Relay {
   #isDestroyed = false
 
-  /** @param sendDestroy orders the worker to destroy the relay */
+  /**
+   * @param sendDestroy orders the worker to destroy the relay
+   * @param sendCancel orders it to cancel the dial
+   */
   constructor(
     readonly port: WorkerPort,
     private readonly table: RelayTable,
     private readonly place: number,
     private readonly sendDestroy: () => void,
+    private readonly sendCancel: () => void,
   ) {}
 
   get bytesIn(): number {
@@ -20,6 +24,11 @@ export class WorkerRelay implements Relay {
 
   get bytesOut(): number {
     return this.table.bytesOut[this.place] ?? 0
+  }
+
+  /** May be called again, but each call is an order. */
+  cancelDial(): void {
+    if (!this.#isDestroyed) this.sendCancel()
   }
 
   destroy(): void {

@@ -96,6 +96,9 @@ class WorkerThread {
       case ORDER.DESTROY:
         this.#relays[place]?.destroy()
         break
+      case ORDER.CANCEL:
+        this.#relays[place]?.cancelDial()
+        break
       case ORDER.FORGET:
         this.#ports.delete(place)
         break
@@ -137,9 +140,12 @@ class WorkerThread {
     }
     return {
       progressed,
-      dialFailed: (err) => {
-        table.errors[place] = errnoOf(err)
-        this.#reports.send(message(REPORT.DIAL_FAILED, place))
+      // The main thread takes the client's descriptor out of the table.
+      dialEnded: (_relay, _client, err) => {
+        this.#relays[place] = undefined
+        table.backends[place] = -1
+        table.errors[place] = err === undefined ? 0 : errnoOf(err)
+        this.#reports.send(message(REPORT.DIAL_ENDED, place))
       },
       dialWaits: () => this.#reports.send(message(REPORT.DIAL_WAITS, place)),
       relayFaulted: (err) => {

@@ -103,8 +103,10 @@ export class Worker {
     table.ports[place] = port.number
     table.bytesIn[place] = joined?.bytesIn ?? 0
     table.bytesOut[place] = joined?.bytesOut ?? 0
-    const relay = new WorkerRelay(port, table, place, () =>
-      this.#orders.send(message(ORDER.DESTROY, place)),
+    const relay = new WorkerRelay(
+      ...([port, table, place] as const),
+      () => this.#orders.send(message(ORDER.DESTROY, place)),
+      () => this.#orders.send(message(ORDER.CANCEL, place)),
     )
     this.#relays[place] = relay
     this.#active++
@@ -173,8 +175,13 @@ export class Worker {
 
   #dispatchReport(kind: number, place: number, relay: WorkerRelay): void {
     const { relays: table } = this.#memory
-    if (kind === REPORT.DIAL_FAILED) {
-      relay.port.events.dialFailed(relay.port.backend, socketError(table.errors[place] ?? 0))
+    if (kind === REPORT.DIAL_ENDED) {
+      const errno = table.errors[place] ?? 0
+      const client = table.clients[place] ?? -1
+      table.clients[place] = -1
+      this.#release(place)
+      const { backend, events } = relay.port
+      events.dialEnded(relay, client, backend, errno === 0 ? undefined : socketError(errno))
     } else if (kind === REPORT.DIAL_WAITS) {
       relay.port.events.dialWaits(relay.port.backend)
     } else {
@@ -183,10 +190,14 @@ export class Worker {
   }
 
   #close(place: number, relay: WorkerRelay, ending: RelayEnding): void {
+    this.#release(place)
+    relay.port.events.relayClosed(relay, ending)
+  }
+
+  #release(place: number): void {
     this.#relays[place] = undefined
     this.#free.push(place)
     this.#active--
-    relay.port.events.relayClosed(relay, ending)
   }
 
   /** Closes what a thread that has ended left open. */

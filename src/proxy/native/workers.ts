@@ -23,7 +23,7 @@ type OwnRelay = Relay & Pick<NativeRelay, 'detach'>
 
 /** Opens the relays of one port. */
 export interface RelayFactory {
-  open(client: number, backend: Backend, events: RelayEvents): Relay
+  open(client: number, backend: Backend, events: RelayEvents<number>): Relay
   /** The port has no more clients. */
   close(): void
 }
@@ -125,7 +125,10 @@ export class Workers {
   #makeOpenRelay(port: WorkerPort): (client: number) => Relay {
     const { protocol, backend, events } = port
     const ownEvents: NativeRelayEvents = {
-      dialFailed: (err) => events.dialFailed(backend, err),
+      dialEnded: (relay, client, err) => {
+        this.#relays.delete(relay as OwnRelay)
+        events.dialEnded(relay, client, backend, err)
+      },
       dialWaits: () => events.dialWaits(backend),
       relayFaulted: (err) => events.relayFaulted(err),
       relayClosed: (relay, ending) => {

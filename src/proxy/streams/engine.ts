@@ -20,6 +20,7 @@ function tcpTransport(): Transport<Socket> {
       if (!dialer) dialers.set(backend, (dialer = new Dialer(backend)))
       return openRelay(client, dialer, events, halfClosed)
     },
+    isOpen: (client) => !client.destroyed,
     discard: (client) => client.destroy(),
     clientAddress: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
   }

@@ -28,6 +28,8 @@ export async function openListener(
   let accepted = 0
   const accept = (client: Socket): void => {
     accepted++
+    // A client that waits for a backend has no other handler.
+    client.on('error', () => undefined)
     try {
       events.accepted(client)
     } catch (err) {

@@ -24,7 +24,7 @@ import { deliverUnreadData, wasReset } from './unread-data.js'
 export function openRelay(
   client: Socket,
   dialer: Dialer,
-  events: RelayEvents,
+  events: RelayEvents<Socket>,
   halfClosed: HalfClosedSockets,
 ): Relay {
   return new TcpRelay(client, dialer, events, halfClosed)
@@ -33,6 +33,8 @@ export function openRelay(
 class TcpRelay implements Relay {
   #backend: Socket
   #isConnected = false
+  /** Whether the client was given back. */
+  #isOver = false
   #openSockets = 2
   #ending: RelayEnding = 'finished'
   #redials = 0
@@ -46,14 +48,11 @@ class TcpRelay implements Relay {
   constructor(
     private readonly client: Socket,
     private readonly dialer: Dialer,
-    private readonly events: RelayEvents,
+    private readonly events: RelayEvents<Socket>,
     private readonly halfClosed: HalfClosedSockets,
   ) {
     client.on('close', this.#socketClosed)
-    client.on(
-      'error',
-      this.#confined(() => this.#clientFailed()),
-    )
+    client.on('error', this.#clientFailed)
     this.#backend = this.#dial()
     relayOpened()
   }
@@ -69,6 +68,10 @@ class TcpRelay implements Relay {
   destroy(): void {
     if (this.#openSockets > 0) this.#ending = 'stopped'
     this.#destroySockets()
+  }
+
+  cancelDial(): void {
+    if (!this.#isConnected && !this.client.destroyed) this.#endDial(undefined)
   }
 
   #destroySockets(): void {
@@ -102,8 +105,7 @@ class TcpRelay implements Relay {
       this.#backend = this.#dial()
       return
     }
-    this.#openSockets--
-    this.#dialFailed(refusedConnection())
+    this.#endDial(refusedConnection())
   }
 
   #join(): void {
@@ -134,13 +136,14 @@ class TcpRelay implements Relay {
     from.pipe(to, { end: false })
   }
 
-  #clientFailed(): void {
+  readonly #clientFailed = this.#confined(() => {
     this.#ending = 'client-reset'
     if (this.#backend.connecting) this.#backend.destroy()
     else reset(this.#backend)
-  }
+  })
 
   #backendFailed(err: Error): void {
+    if (this.#isOver) return
     // A reset during the dial: the backend accepted, and reset before Node noticed that it had.
     if (this.#isConnected || isReset(err)) {
       if (this.#ending === 'finished') this.#ending = 'backend-reset'
@@ -148,13 +151,19 @@ class TcpRelay implements Relay {
     }
     if (this.#localPort !== undefined && this.dialer.isPortTaken(err)) return this.#tryNextPort()
     if (this.dialer.isOutOfPorts(err)) this.#waitForPort(err)
-    else this.#dialFailed(err)
+    else this.#endDial(err)
   }
 
-  #dialFailed(err: Error): void {
-    this.#ending = 'dial-failed'
-    this.events.dialFailed(this.dialer.backend, err)
-    this.client.destroy()
+  /** Gives the client back. @param err undefined if the dial was cancelled */
+  #endDial(err: Error | undefined): void {
+    this.#isOver = true
+    this.#openSockets = 0
+    this.client.off('close', this.#socketClosed)
+    this.client.off('error', this.#clientFailed)
+    this.#backend.off('close', this.#socketClosed)
+    this.#backend.destroy()
+    relayEnded()
+    this.events.dialEnded(this, this.client, this.dialer.backend, err)
   }
 
   #tryNextPort(): void {
@@ -173,13 +182,15 @@ class TcpRelay implements Relay {
     this.dialer.waitForPort({
       until,
       dialAgain: this.#confined(() => {
+        if (this.#isOver) return
         // The client may have gone meanwhile.
         if (this.client.destroyed) this.#socketClosed()
         else this.#backend = this.#dial()
       }),
       giveUp: this.#confined(() => {
-        this.#socketClosed()
-        if (!this.client.destroyed) this.#dialFailed(err)
+        if (this.#isOver) return
+        if (this.client.destroyed) this.#socketClosed()
+        else this.#endDial(err)
       }),
     })
   }

@@ -48,13 +48,14 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
         const dialer = new Dialer(reactor, 'tcp', backend)
         const relayPort = { isSctp: false, queue: new EventQueue() }
         const relayEvents: NativeRelayEvents = {
-          dialFailed: (err) => events.dialFailed(backend, err),
+          dialEnded: (relay, given, err) => events.dialEnded(relay, given, backend, err),
           dialWaits: () => events.dialWaits(backend),
           relayFaulted: (err) => events.relayFaulted(err),
           relayClosed: (relay, ending) => events.relayClosed(relay, ending),
         }
         return new NativeRelay(reactor, relayEvents, client, dialer, relayPort)
       },
+      isOpen: () => true,
       discard: (client) => reactor.poller.close(client),
       clientAddress: () => '',
     },
