@@ -149,7 +149,9 @@ t.test('publications are saved, and a failed save withdraws them', async (t) => 
   ])
   t.match(JSON.parse(readFileSync(state.path, 'utf8')), {
     version: 1,
-    publications: [{ backend: BACKEND, ports: [{ hostIp: '127.0.0.1', hostPort: port, containerPort: 80 }] }],
+    publications: [
+      { backend: BACKEND, ports: [{ hostIp: '127.0.0.1', hostPort: port, containerPort: 80 }] },
+    ],
   })
   const save = state.save.bind(state)
   state.save = () => {

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa, execaSync } from 'execa'
 import type { Test } from 'tap'
-import { processCommand, processIds } from '../../src/linux/proc/process.js'
+import { inOurNetwork, processCommand, processIds } from '../../src/linux/proc/process.js'
 import { inCleanEnvironment } from './program.js'
 import { PUBLISH } from './publish.js'
 import { until } from './until.js'
@@ -40,7 +40,9 @@ export interface DockerError extends Error {
 
 /** Returns why dockerd must not be started: another dockerd would share its bridge and firewall with it. */
 export function otherDockerd(): string | false {
-  const running = processIds().find((pid) => processCommand(pid)?.[0]?.endsWith('dockerd'))
+  const running = processIds().find(
+    (pid) => processCommand(pid)?.[0]?.endsWith('dockerd') && inOurNetwork(pid),
+  )
   return running !== undefined && `a dockerd runs here (pid ${running}), which this would disturb`
 }
 

@@ -1,0 +1,283 @@
+import t from 'tap'
+import { freeRow } from '../../lib/free-row.js'
+import { IMAGE, missingForDockerd, startOwnDockerd } from '../../lib/own-dockerd.js'
+import { until } from '../../lib/until.js'
+
+/* Publications that follow the containers of a real dockerd. */
+
+/** Repetitions. More are for the machine of whoever changes this. */
+const RESTARTS = Number(process.env['RESTARTS'] ?? 8)
+const SWAPS = Number(process.env['SWAPS'] ?? 20)
+
+t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
+  const dockerd = await startOwnDockerd(t, '--live-restore')
+  t.comment(`dockerd ${dockerd.version}`)
+  const { docker, ask } = dockerd
+  const daemon = await dockerd.startDaemon('--live-restore')
+  const run = (name: string, ...args: string[]): Promise<string> =>
+    docker('run', '-d', '--name', name, '--hostname', name, ...args, IMAGE)
+  const add = async (
+    ...args: string[]
+  ): Promise<{ name: string; port: number; stdout: string }> => {
+    const port = freeRow(1)
+    const { code, stdout, stderr } = await daemon.cli('add', '-p', `127.0.0.1:${port}:80`, ...args)
+    if (code !== 0) throw new Error(stderr)
+    return { name: `port-${port}`, port, stdout }
+  }
+  const refusal = async (...args: string[]): Promise<string> => {
+    const { code, stderr } = await daemon.cli('add', '-p', `127.0.0.1:${freeRow(1)}:80`, ...args)
+    return `${String(code)} ${stderr.trim()}`
+  }
+  /** Waits until a port leads to a container, or to nobody. */
+  const leadsTo = (port: number, answer: string): Promise<void> =>
+    until(async () => (await ask(port)) === answer)
+  const view = (name: string) => daemon.client.get(name)
+
+  await run('web_svr01')
+
+  t.test('a container is found by its name and by its id', async (t) => {
+    const id = await docker('inspect', '-f', '{{.Id}}', 'web_svr01')
+    for (const text of ['web_svr01', id, id.slice(0, 12)]) {
+      const { name, port, stdout } = await add(text)
+      t.match(stdout, /, follows the container web_svr01 \(172\.\d+\.\d+\.\d+\)\n$/)
+      await leadsTo(port, 'web_svr01')
+      t.match(await view(name), { container: 'web_svr01', containerState: 'running' })
+      await daemon.client.remove(name)
+    }
+  })
+
+  t.test('an unknown name is refused, and similar ones are named', async (t) => {
+    t.equal(
+      await refusal('web_srv01'),
+      '125 no such container: web_srv01 (did you mean web_svr01?)',
+    )
+    t.match(await refusal('172.17.0'), /^2 .*invalid backend "172\.17\.0"/)
+  })
+
+  t.test('an address stands for the container that has it, unless it is kept', async (t) => {
+    const ip = await docker(
+      ...['inspect', '-f', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', 'web_svr01'],
+    )
+    const followed = await add(ip)
+    t.match(followed.stdout, /follows the container web_svr01/)
+    const kept = await add('--address-only', ip)
+    t.notMatch(kept.stdout, /follows/)
+    t.equal((await view(kept.name)).container, undefined)
+    for (const { name } of [followed, kept]) await daemon.client.remove(name)
+  })
+
+  t.test('a container that this host does not reach is refused with the reason', async (t) => {
+    await run('on_host', '--network', 'host')
+    await run('on_none', '--network', 'none')
+    await docker('network', 'create', '--internal', 'inside')
+    await run('on_inside', '--network', 'inside')
+    t.match(await refusal('on_host'), /^125 on_host uses the host's network: /)
+    t.match(
+      await refusal('on_none'),
+      /^125 on_none has no network: connect it to one with "docker /,
+    )
+    t.match(await refusal('on_inside'), /^125 .*its network inside is internal; connect it to a /)
+    t.match(
+      await refusal('--network', 'nope', 'web_svr01'),
+      /^125 web_svr01 is not in the network "nope": it is in bridge$/,
+    )
+    const { name, port } = await add('--network', 'inside', 'on_inside')
+    await leadsTo(port, 'on_inside')
+    await daemon.client.remove(name)
+    await docker('rm', '-f', 'on_host', 'on_none', 'on_inside')
+  })
+
+  t.test('a container that shares the network of another one is reached there', async (t) => {
+    await run('owner')
+    await docker(
+      'run',
+      '-d',
+      '--name',
+      'guest',
+      '--network',
+      'container:owner',
+      IMAGE,
+      ...['/bin/httpd', '-f', '-p', '81', '-h', '/www'],
+    )
+    const port = freeRow(1)
+    t.match(await daemon.cli('add', '-p', `127.0.0.1:${port}:81`, 'guest'), { code: 0 })
+    await leadsTo(port, 'owner')
+    await daemon.client.remove(`port-${port}`)
+    await docker('rm', '-f', 'owner', 'guest')
+  })
+
+  for (const isolation of ['process', 'shared']) {
+    t.test(`isolation ${isolation}: stopped, started, renamed and reconnected`, async (t) => {
+      await run('first')
+      const { name, port } = await add('--isolation', isolation, 'first')
+      await leadsTo(port, 'first')
+      const before = await view(name)
+
+      await docker('stop', '-t', '0', 'first')
+      await leadsTo(port, 'disconnected')
+      t.match(await view(name), { backend: '', containerState: 'stopped' })
+      t.match(
+        (await daemon.cli('ls')).stdout,
+        new RegExp(`^${name} +first .* container stopped `, 'm'),
+      )
+      // Another container gets its address.
+      await run('second')
+      t.equal(await ask(port), 'disconnected')
+      await docker('start', 'first')
+      await leadsTo(port, 'first')
+      t.not((await view(name)).backend, before.backend)
+
+      await docker('rename', 'first', 'renamed')
+      await until(async () => (await view(name)).container === 'renamed')
+      await docker('network', 'create', 'other')
+      await docker('network', 'disconnect', 'bridge', 'renamed')
+      await leadsTo(port, 'disconnected')
+      await docker('network', 'connect', 'other', 'renamed')
+      await leadsTo(port, 'first')
+      const after = await view(name)
+      t.equal(after.ports[0]?.pid, before.ports[0]?.pid, 'the same process')
+      t.equal(after.ports[0]?.restarts, 0)
+
+      await docker('rm', '-f', 'renamed', 'second')
+      await until(async () => (await daemon.client.list()).length === 0)
+      await docker('network', 'rm', 'other')
+    })
+  }
+
+  t.test('a port is closed while its container is stopped, if that is wanted', async () => {
+    await run('closing')
+    const { name, port } = await add('--when-stopped', 'close-port', 'closing')
+    await leadsTo(port, 'closing')
+    await docker('stop', '-t', '0', 'closing')
+    await leadsTo(port, 'refused')
+    await until(async () => (await view(name)).ports[0]?.state === 'closed')
+    await docker('start', 'closing')
+    await leadsTo(port, 'closing')
+    await docker('rm', '-f', 'closing')
+    await until(async () => (await daemon.client.list()).length === 0)
+  })
+
+  t.test('a publication that is kept takes up the next container of the name', async (t) => {
+    await run('kept')
+    const { name, port } = await add('--keep', 'kept')
+    await docker('rm', '-f', 'kept')
+    await leadsTo(port, 'disconnected')
+    t.match(await view(name), { containerState: 'missing', keep: true })
+    await run('kept')
+    await leadsTo(port, 'kept')
+    await daemon.client.remove(name)
+    await docker('rm', '-f', 'kept')
+  })
+
+  t.test('a compose service shares its connections among its replicas', async (t) => {
+    const replica = (name: string, number: number): Promise<string> =>
+      run(
+        name,
+        ...['--label', 'com.docker.compose.project=shop'],
+        ...['--label', 'com.docker.compose.service=web'],
+        ...['--label', `com.docker.compose.container-number=${number}`],
+      )
+    await Promise.all([replica('shop-web-1', 1), replica('shop-web-2', 2)])
+    t.match(await refusal('shop/wep'), /did you mean shop\/web/)
+    const { name, port } = await add('shop/web')
+    const single = await add('shop-web-1')
+    t.equal((await view(name)).container, 'shop/web')
+    await leadsTo(port, 'shop-web-1')
+    await leadsTo(port, 'shop-web-2')
+    await replica('shop-web-3', 3)
+    await leadsTo(port, 'shop-web-3')
+
+    // As compose recreates a container: the new one is there before the old one is removed.
+    await docker(
+      'create',
+      '--name',
+      'new',
+      '--hostname',
+      'again',
+      '--label',
+      'com.docker.compose.project=shop',
+      '--label',
+      'com.docker.compose.service=web',
+      '--label',
+      'com.docker.compose.container-number=1',
+      IMAGE,
+    )
+    await docker('rm', '-f', 'shop-web-1')
+    await docker('rename', 'new', 'shop-web-1')
+    await docker('start', 'shop-web-1')
+    await leadsTo(single.port, 'again')
+    await leadsTo(port, 'again')
+
+    await docker('rm', '-f', 'shop-web-1', 'shop-web-2', 'shop-web-3')
+    await until(async () => (await daemon.client.list()).length === 0)
+  })
+
+  t.test(`${RESTARTS} restarts under load: clients wait, and none is refused`, async (t) => {
+    await run('busy')
+    const { name, port } = await add('--when-stopped', 'hold', 'busy')
+    await leadsTo(port, 'busy')
+    const clients = dockerd.startClients([port, port])
+    for (let i = 0; i < RESTARTS; i++) await docker('restart', '-t', '0', 'busy')
+    const answers = await clients.end()
+    const [{ failedDials, accepted } = {}] = (await view(name)).ports
+    t.equal(failedDials, 0)
+    t.equal(answers[port]?.['refused'], undefined)
+    t.comment(`${String(accepted)} connections: ${JSON.stringify(answers)}`)
+    await docker('rm', '-f', 'busy')
+    await until(async () => (await daemon.client.list()).length === 0)
+  })
+
+  t.test(`${SWAPS} swaps of addresses: never the wrong container`, async (t) => {
+    await docker('network', 'create', '--subnet', '10.77.0.0/24', 'swap')
+    const addresses = ['10.77.0.11', '10.77.0.12'] as [string, string]
+    await run('left', '--network', 'swap', '--ip', addresses[0])
+    await run('right', '--network', 'swap', '--ip', addresses[1])
+    const [left, right] = await Promise.all([
+      add('--when-stopped', 'hold', 'left'),
+      add('--when-stopped', 'hold', 'right'),
+    ])
+    const clients = dockerd.startClients([left.port, right.port])
+    for (let i = 0; i < SWAPS; i++) {
+      addresses.reverse()
+      for (const name of ['left', 'right']) await docker('network', 'disconnect', 'swap', name)
+      await docker('network', 'connect', '--ip', addresses[0], 'swap', 'left')
+      await docker('network', 'connect', '--ip', addresses[1], 'swap', 'right')
+    }
+    const answers = await clients.end()
+    t.comment(JSON.stringify(answers))
+    t.ok((answers[left.port]?.['left'] ?? 0) > 0)
+    t.equal(answers[left.port]?.['right'], undefined)
+    t.equal(answers[right.port]?.['left'], undefined)
+    await docker('rm', '-f', 'left', 'right')
+    await until(async () => (await daemon.client.list()).length === 0)
+    await docker('network', 'rm', 'swap')
+  })
+
+  t.test(
+    'a daemon that was killed drops the addresses of containers that ended meanwhile',
+    async (t) => {
+      await run('here')
+      await run('gone')
+      const [here, gone] = [await add('here'), await add('--when-stopped', 'refuse', 'gone')]
+      await daemon.end('SIGKILL')
+      await docker('stop', '-t', '0', 'gone')
+      await run('heir')
+      const next = await daemon.again()
+      t.equal(await ask(here.port), 'here')
+      t.equal(await ask(gone.port), 'disconnected')
+      await docker('start', 'gone')
+      await leadsTo(gone.port, 'gone')
+
+      // Without an engine, running containers stay reachable, and the end of one is noticed.
+      await dockerd.kill('SIGKILL')
+      t.equal(await ask(here.port), 'here')
+      const { stdout } = await next.cli('inspect', here.name)
+      t.match(JSON.parse(stdout), [{ containerState: 'running' }])
+      await dockerd.restart()
+      await docker('restart', '-t', '0', 'here')
+      await leadsTo(here.port, 'here')
+      await docker('rm', '-f', 'here', 'gone', 'heir')
+      await until(async () => (await next.client.list()).length === 0)
+    },
+  )
+})
