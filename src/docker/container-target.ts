@@ -12,7 +12,7 @@ export interface SingleTarget {
 }
 
 /** All replicas of a compose service. */
-export interface ServiceTarget {
+interface ServiceTarget {
   readonly kind: 'service'
   readonly project: string
   readonly service: string

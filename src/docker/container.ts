@@ -24,7 +24,7 @@ export interface Container {
 }
 
 /** A container's place in a compose project. */
-export interface ComposeContainer {
+interface ComposeContainer {
   readonly project: string
   readonly service: string
   /** Tells the replicas of a service apart, from 1 on. */
@@ -41,13 +41,13 @@ export interface ContainerNetwork {
   readonly ip6: string | undefined
 }
 
-export interface ContainerPort {
+interface ContainerPort {
   readonly protocol: Protocol
   readonly port: number
 }
 
 /** A port that the engine publishes for a container. */
-export interface EnginePort extends HostPort {
+interface EnginePort extends HostPort {
   readonly containerPort: number
 }
 

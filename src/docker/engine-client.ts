@@ -110,7 +110,11 @@ export class EngineClient {
         return host.tls ? httpsRequest({ ...where, ...tlsOptions(host.tls) }) : httpRequest(where)
       }
       case 'ssh':
-        return httpRequest({ ...options, host: 'docker', createConnection: () => dialSsh(host) })
+        // Node ignores createConnection beside an agent, even if that is false.
+        return httpRequest({
+          ...{ ...options, agent: undefined, host: 'docker' },
+          createConnection: () => dialSsh(host),
+        })
     }
   }
 

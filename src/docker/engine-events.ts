@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline'
+import type { IncomingMessage } from 'node:http'
 import type { EngineClient } from './engine-client.js'
 
 /** A change that an engine reports about a container. */
@@ -38,7 +38,22 @@ export async function openEvents(
 ): Promise<AsyncIterable<EngineEvent>> {
   const filters = JSON.stringify({ type: ['container', 'network'] })
   const response = await client.stream('/events', { filters }, signal)
-  return parseEvents(createInterface({ input: response, crlfDelay: Infinity }))
+  // The connection may break before anybody reads. The reader gets the error as well.
+  response.on('error', () => undefined)
+  return parseEvents(linesOf(response))
+}
+
+/** The longest event, characters. Labels of a container are part of its events. */
+const MAX_LINE = 4 * 1024 * 1024
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  let text = ''
+  for await (const chunk of response.setEncoding('utf8')) {
+    const lines = (text + String(chunk)).split('\n')
+    text = lines.pop() ?? ''
+    if (text.length > MAX_LINE) throw new Error(`an event is longer than ${MAX_LINE} characters`)
+    yield* lines
+  }
 }
 
 async function* parseEvents(lines: AsyncIterable<string>): AsyncGenerator<EngineEvent> {

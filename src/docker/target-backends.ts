@@ -16,7 +16,7 @@ export interface TargetState {
 }
 
 /** A running container of a target. */
-export interface TargetBackend {
+interface TargetBackend {
   readonly ip: string
   readonly network: string
   readonly container: Container
