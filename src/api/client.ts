@@ -6,6 +6,7 @@ import { request as requestTls } from 'node:https'
 import { createInterface } from 'node:readline'
 import { Duplex } from 'node:stream'
 import { json } from 'node:stream/consumers'
+import type { ContainerView } from '../controller/container-view.js'
 import type { PublicationEvent } from '../controller/publication-event.js'
 import type { PublicationRequest } from '../controller/publication-request.js'
 import { RequestError } from '../controller/request-error.js'
@@ -67,6 +68,10 @@ export class Client {
 
   dockerPorts(): Promise<DockerPortView[]> {
     return this.#call('GET', 'docker-ports')
+  }
+
+  container(name: string): Promise<ContainerView> {
+    return this.#call('GET', `containers/${encodeURIComponent(name)}`)
   }
 
   add(publication: PublicationRequest): Promise<PublicationView> {

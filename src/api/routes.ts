@@ -99,6 +99,17 @@ export function addOtherRoutes(
     async (_request, reply) =>
       sendJson(reply, await listDockerPorts(proxydDir, controller.containers)),
   )
+  app.get<{ Params: { name: string } }>(
+    '/containers/:name',
+    {
+      schema: {
+        summary: 'A container or a compose service, and who publishes its ports',
+        params: NAME_PARAM,
+        response: { 200: ref('Container'), ...ERRORS },
+      },
+    },
+    async (request, reply) => sendJson(reply, await controller.container(request.params.name)),
+  )
   app.post<{ Body: CheckRequest }>(
     '/check',
     {

@@ -114,6 +114,32 @@ const DockerPortSchema = Type.Object(
   { $id: 'DockerPort' },
 )
 
+const ContainerSchema = Type.Object(
+  {
+    name: Type.String(),
+    state: Type.Enum(['running', 'stopped', 'missing', 'unreachable']),
+    why: Type.Optional(Type.String({ description: 'Why no client gets through' })),
+    addresses: Type.Array(Type.String()),
+    ports: Type.Array(
+      Type.Object({
+        protocol: ProtocolSchema,
+        port: Type.Integer(),
+        isExposed: Type.Boolean({ description: 'Whether the image or --expose names it' }),
+        published: Type.Array(
+          Type.Object({
+            hostIp: Type.String(),
+            hostPort: Type.Integer(),
+            publication: Type.Optional(
+              Type.String({ description: 'Left out if the engine publishes the port itself' }),
+            ),
+          }),
+        ),
+      }),
+    ),
+  },
+  { $id: 'Container' },
+)
+
 const PublicationRequestSchema = Type.Object(
   {
     name: Type.Optional(Type.String()),
@@ -177,6 +203,7 @@ const HolderSchema = Type.Object(
   {
     kind: Type.Union([
       Type.Literal('publication'),
+      Type.Literal('container'),
       Type.Literal('process'),
       Type.Literal('unknown'),
       Type.Literal('closed-connection'),
@@ -193,7 +220,14 @@ const HolderSchema = Type.Object(
     user: Type.Optional(Type.String()),
     since: Type.Optional(Type.String({ format: 'date-time' })),
     container: Type.Optional(
-      Type.String({ description: 'The id of the container that the holder runs in' }),
+      Type.String({
+        description:
+          'process: the id of the container that the holder runs in; publication: the name of the container that it follows',
+      }),
+    ),
+    containerPort: Type.Optional(Type.Integer()),
+    publishes: Type.Optional(
+      Type.String({ description: 'The name of the container whose port dockerd publishes' }),
     ),
   },
   { $id: 'Holder' },
@@ -252,6 +286,7 @@ const EventSchema = Type.Object(
 export const ALL_SCHEMAS = [
   PortViewSchema,
   PublicationViewSchema,
+  ContainerSchema,
   PublicationRequestSchema,
   CheckRequestSchema,
   HostPortSchema,

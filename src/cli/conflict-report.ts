@@ -24,14 +24,18 @@ function describeHolder(holder: Holder): string {
       const backend = where.length > 0 ? ` -> ${where.join(' ')}` : ''
       return `the publication ${holder.name} (${holder.address}${backend}), since ${formatTime(holder.since)}`
     }
+    case 'container':
+      return `the container ${holder.name} (${holder.address} -> ${holder.containerPort}), which Docker publishes without a proxy`
     case 'process': {
-      const { pid, command, user, since, container, backend, remote } = holder
+      const { pid, command, user, since, container, backend, publishes, remote } = holder
       const details = [
         `pid ${pid}`,
         `user ${user}`,
         ...(since === undefined ? [] : [`since ${formatTime(since)}`]),
         ...(container === undefined ? [] : [`container ${container.slice(0, 12)}`]),
-        ...(backend === undefined ? [] : [`a published port of ${backend}`]),
+        ...(backend === undefined
+          ? []
+          : [`a published port of ${publishes ? `the container ${publishes}, ` : ''}${backend}`]),
       ]
       return `${shorten(command)} (${details.join(', ')}) on ${holder.address}${connection(remote)}`
     }

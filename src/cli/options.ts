@@ -170,20 +170,28 @@ interface TemplateOptions {
   readonly example: string
 }
 
+const PUBLISH_OPTION = {
+  alias: 'p',
+  type: 'string',
+  requiresArg: true,
+  describe: `${PORT_GRAMMAR}; may be repeated`,
+  coerce: (value: string | string[]) => [value].flat(),
+} as const
+/** The message without `-p`. */
+export const NEEDS_PUBLISH = 'at least one -p is needed, for example -p 8080:80'
+
 export function withPublish<T>(yargs: Argv<T>) {
-  return yargs.option('publish', {
-    alias: 'p',
-    type: 'string',
-    requiresArg: true,
-    demandOption: 'at least one -p is needed, for example -p 8080:80',
-    describe: `${PORT_GRAMMAR}; may be repeated`,
-    coerce: (value: string | string[]) => [value].flat(),
-  })
+  return yargs.option('publish', { ...PUBLISH_OPTION, demandOption: NEEDS_PUBLISH })
 }
 
-/** The options of a new publication: ports, container and name. */
+/** As withPublish, for a command that can do without `-p`. */
+export function withOptionalPublish<T>(yargs: Argv<T>) {
+  return yargs.option('publish', PUBLISH_OPTION)
+}
+
+/** The options of a new publication beside its ports. */
 export function withPublication<T>(yargs: Argv<T>) {
-  return withPublish(yargs)
+  return yargs
     .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
     .option('isolation', {
       choices: ISOLATION_CHOICES,

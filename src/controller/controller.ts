@@ -18,6 +18,8 @@ import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import { isAlive, newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.js'
 import { MAX_PORTS_WITH_PROCESSES, type IsolationChoice } from './isolation.js'
+import { describeContainer, type ContainerView } from './container-view.js'
+import { EngineClaims, nameContainer } from './engine-claims.js'
 import { Follower, type FollowerActions } from './follower.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
@@ -63,9 +65,9 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     makeFolder(options.runFolder, OWNER_ONLY)
     // Processes are found by the path of their folder, so the path must always be the same.
     this.#options = { ...options, runFolder: realpathSync(options.runFolder) }
-    this.#claims = options.claims ?? new MemoryClaims()
+    const { containers, log, claims = new MemoryClaims() } = options
+    this.#claims = containers ? new EngineClaims(claims, containers) : claims
     this.#allocator = new Allocator(this.#claims)
-    const { containers, log } = options
     if (containers) this.#follower = new Follower(containers, this.#followerActions(), log)
   }
 
@@ -106,14 +108,26 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
       try {
         return await this.#publish(requests, name, backend, isShared)
       } catch (err) {
-        if (tries === MAX_TRIES || !lostPort(err) || !requests.some(hasChoice)) throw err
+        if (tries === MAX_TRIES || !lostPort(err) || !requests.some(hasChoice)) {
+          throw nameContainer(err, this.containers)
+        }
       }
     }
   }
 
   /** Finds the ports that `add` would bind now. Rejects as `add` would. */
-  check(ports: readonly string[]): Promise<HostPort[]> {
-    return checkPorts(ports, this.#allocator)
+  async check(ports: readonly string[]): Promise<HostPort[]> {
+    try {
+      return await checkPorts(ports, this.#allocator)
+    } catch (err) {
+      throw nameContainer(err, this.containers)
+    }
+  }
+
+  /** Describes a container and its ports. Rejects with Refusal if there is no such container, or no engine answers. */
+  container(name: string): Promise<ContainerView> {
+    const publications = [...this.#complete].map(({ saved }) => saved)
+    return describeContainer(name, this.containers, publications)
   }
 
   list(): Promise<PublicationView[]> {

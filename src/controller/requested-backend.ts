@@ -33,7 +33,10 @@ export async function findBackend(
   if ((backend === undefined) === (container === undefined)) {
     throw new RequestError('expected either a container or a backend, the address of one')
   }
-  if (container !== undefined) return findContainer(container, request, containers)
+  if (container !== undefined) {
+    const { target, all } = await lookUpTarget(container, containers)
+    return follow(target, request, all)
+  }
   const ip = parseBackend(backend ?? '')
   const owner = request.addressOnly ? undefined : containers?.runningOn(ip)
   if (!owner || !containers) return { backends: [{ ip }] }
@@ -45,11 +48,15 @@ export async function findBackend(
   )
 }
 
-async function findContainer(
+/**
+ * Finds a container or a compose service by its name.
+ * @returns also the containers, of which there are some then
+ * Rejects with RequestError without an engine, and with Refusal if it does not answer, or knows no such container.
+ */
+export async function lookUpTarget(
   name: string,
-  request: PublicationRequest,
   containers: Containers | undefined,
-): Promise<RequestedBackend> {
+): Promise<{ target: ContainerTarget; all: Containers }> {
   if (!containers) {
     throw new RequestError(
       `${JSON.stringify(name)} is no IP address, and names of containers need docker-publish daemon`,
@@ -64,7 +71,7 @@ async function findContainer(
     )
   }
   try {
-    return follow(findTarget(name, containers.all), request, containers)
+    return { target: findTarget(name, containers.all), all: containers }
   } catch (err) {
     if (!(err instanceof NoSuchContainerError)) throw err
     throw new Refusal('no-such-container', err.message)

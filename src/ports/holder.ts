@@ -14,7 +14,12 @@ import { joinHostPort, type HostPort, type Protocol } from './host-port.js'
 
 /** The holder of a port. */
 export type Holder =
-  PublicationHolder | ProcessHolder | UnknownHolder | ClosedConnection | UnlistedSocket
+  | PublicationHolder
+  | ContainerHolder
+  | ProcessHolder
+  | UnknownHolder
+  | ClosedConnection
+  | UnlistedSocket
 
 interface PublicationHolder {
   readonly kind: 'publication'
@@ -29,6 +34,14 @@ interface PublicationHolder {
   readonly since: string
 }
 
+/** The Docker Engine publishes the port by rules of the firewall alone. */
+interface ContainerHolder {
+  readonly kind: 'container'
+  readonly name: string
+  readonly address: string
+  readonly containerPort: number
+}
+
 interface ProcessHolder {
   readonly kind: 'process'
   readonly address: string
@@ -41,6 +54,8 @@ interface ProcessHolder {
   readonly container?: string
   /** Where a docker-proxy of dockerd forwards to: `172.17.0.2:80`. */
   readonly backend?: string
+  /** The name of the container that it forwards to. */
+  readonly publishes?: string
   /** The other end, if a connection occupies the port and not a listener. */
   readonly remote?: string
 }

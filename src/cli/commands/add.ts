@@ -1,11 +1,23 @@
 import type { CommandModule } from 'yargs'
+import type { Client } from '../../api/client.js'
 import type { WhenStopped } from '../../controller/following.js'
 import type { IsolationChoice } from '../../controller/isolation.js'
 import type { PublicationRequest } from '../../controller/publication-request.js'
 import type { PublicationView } from '../../controller/views.js'
-import { openClient, withClient, withFormat, withPublication, type ClientArgs } from '../options.js'
-import { printEach, printJson } from '../output.js'
+import { Refusal } from '../../ports/refusal.js'
+import {
+  NEEDS_PUBLISH,
+  openClient,
+  withClient,
+  withFormat,
+  withOptionalPublish,
+  withPublication,
+  type ClientArgs,
+} from '../options.js'
+import { reportContainer } from '../container-report.js'
+import { print, printEach, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
+import { UsageError } from '../usage-error.js'
 
 /** The options of a new publication. */
 export interface PublicationArgs {
@@ -19,7 +31,10 @@ export interface PublicationArgs {
   container: string
 }
 
-interface Args extends ClientArgs, PublicationArgs {
+interface Args extends ClientArgs, Omit<PublicationArgs, 'publish'> {
+  publish: string[] | undefined
+  all: boolean | undefined
+  'publish-all': boolean | undefined
   format: 'table' | 'json'
 }
 
@@ -27,18 +42,54 @@ export const addCommand: CommandModule<object, Args> = {
   command: 'add <container>',
   describe: 'Publish ports of a container through the daemon',
   builder: (yargs) =>
-    withFormat(withPublication(withClient(yargs)))
+    withFormat(withPublication(withOptionalPublish(withClient(yargs))))
+      .option('all', {
+        type: 'boolean',
+        describe: 'publish each port that the image exposes, on the same port of the host',
+      })
+      .option('publish-all', {
+        alias: 'P',
+        type: 'boolean',
+        describe: 'publish each port that the image exposes, on a free port of the host',
+      })
+      .conflicts({ all: ['publish', 'publish-all'], 'publish-all': 'publish' })
       .example('$0 add -p 8080:80 web_svr01', 'port 8080 on all addresses')
       .example(
         '$0 add -p 8080:80 --when-stopped hold shop/web',
         'all replicas of a compose service',
       )
-      .example('$0 add -p 127.0.0.1::53/udp 172.17.0.2', 'a free port on one address'),
+      .example('$0 add -p 127.0.0.1::53/udp 172.17.0.2', 'a free port on one address')
+      .example('$0 add web_svr01', 'show its ports, and publish nothing'),
   handler: async (args) => {
-    const publication = await openClient(args).add(publicationRequest(args))
+    const client = openClient(args)
+    const publish = args.publish ?? (await exposedPorts(client, args))
+    if (!publish) return showContainer(client, args, args.$0)
+    const publication = await client.add(publicationRequest({ ...args, publish }))
     if (args.format === 'json') await printJson(publication)
     else await printEach([describeAdded(publication)])
   },
+}
+
+/**
+ * The ports that `--all` or `-P` stand for; undefined without either.
+ * Rejects with Refusal if the container exposes none.
+ */
+async function exposedPorts(client: Client, args: Args): Promise<string[] | undefined> {
+  if (!args.all && !args['publish-all']) return undefined
+  const { name, ports } = await client.container(args.container)
+  const exposed = ports.filter(({ isExposed }) => isExposed)
+  if (exposed.length === 0) {
+    throw new Refusal('no-such-port', `${name} exposes no ports: name them, for example -p 8080:80`)
+  }
+  return exposed.map(({ port, protocol }) => `${args.all ? `${port}:` : ''}${port}/${protocol}`)
+}
+
+/** Without ports, nothing is published. */
+async function showContainer(client: Client, args: Args, program: string): Promise<void> {
+  if (isAddress(args.container)) throw new UsageError(NEEDS_PUBLISH)
+  const container = await client.container(args.container)
+  if (args.format === 'json') await printJson(container)
+  else await print(reportContainer(container, program))
 }
 
 /** One line: the name of the publication, its ports, and the container that it follows. */

@@ -3,7 +3,7 @@ import { Controller } from '../../controller/controller.js'
 import { Containers } from '../../docker/containers.js'
 import { findEngineHost } from '../../docker/engine-host.js'
 import type { LogFormat, LogLevel } from '../../log/log.js'
-import { openLog, withFormat, withProxy, withPublication } from '../options.js'
+import { openLog, withFormat, withProxy, withPublication, withPublish } from '../options.js'
 import { printEach, printJson } from '../output.js'
 import { makePrivateFolder } from '../private-folder.js'
 import { findProxyProgram } from '../find-proxy-program.js'
@@ -21,7 +21,7 @@ export const runCommand: CommandModule<object, Args> = {
   command: 'run <container>',
   describe: 'Publish ports of a container until Ctrl-C; needs no daemon',
   builder: (yargs) =>
-    withFormat(withProxy(withPublication(yargs)))
+    withFormat(withProxy(withPublication(withPublish(yargs))))
       .example('$0 run -p 8080:80 web_svr01', 'port 8080 on all addresses, IPv4 and IPv6')
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
   handler: async (args) => {

@@ -1,0 +1,32 @@
+import type { ContainerPortView, ContainerView } from '../controller/container-view.js'
+import { joinHostPort } from '../ports/host-port.js'
+import { printable } from '../printable.js'
+import { formatTable } from './table.js'
+
+const HEADER = ['PORT', 'EXPOSED', 'PUBLISHED']
+
+/** What a container exposes, and where it is published by whom: the answer to `add` without ports. */
+export function reportContainer(container: ContainerView, program: string): string {
+  const { name, state, why, addresses, ports } = container
+  const where = addresses.length > 0 ? ` (${addresses.join(', ')})` : ''
+  const title = printable(`${name}${where}: ${state === 'running' ? state : (why ?? state)}`)
+  if (ports.length === 0) {
+    return `${title}\nIts image exposes no ports. To publish one: ${program} add -p 8080:80 ${printable(name)}`
+  }
+  const rows = ports.map((port) => [
+    `${port.port}/${port.protocol}`,
+    port.isExposed ? 'yes' : 'no',
+    formatPublished(port),
+  ])
+  return [title, formatTable(HEADER, rows)].join('\n')
+}
+
+function formatPublished({ published }: ContainerPortView): string {
+  if (published.length === 0) return '-'
+  return published
+    .map(
+      ({ hostIp, hostPort, publication }) =>
+        `${joinHostPort(hostIp, hostPort)} by ${publication ?? 'docker'}`,
+    )
+    .join(', ')
+}
