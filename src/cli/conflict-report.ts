@@ -33,9 +33,7 @@ function describeHolder(holder: Holder): string {
         `user ${user}`,
         ...(since === undefined ? [] : [`since ${formatTime(since)}`]),
         ...(container === undefined ? [] : [`container ${container.slice(0, 12)}`]),
-        ...(backend === undefined
-          ? []
-          : [`a published port of ${publishes ? `the container ${publishes}, ` : ''}${backend}`]),
+        ...publishedPort(publishes, backend),
       ]
       return `${shorten(command)} (${details.join(', ')}) on ${holder.address}${connection(remote)}`
     }
@@ -51,6 +49,13 @@ function describeHolder(holder: Holder): string {
     case 'unlisted':
       return `a socket on ${holder.address} that is bound and does not listen: the kernel does not tell whose it is`
   }
+}
+
+/** Whose port dockerd has published. */
+function publishedPort(container: string | undefined, backend: string | undefined): string[] {
+  const owner = container === undefined ? [] : [`the container ${container}`]
+  const parts = [...owner, ...(backend === undefined ? [] : [backend])]
+  return parts.length > 0 ? [`a published port of ${parts.join(', ')}`] : []
 }
 
 /** The other end of a connection that occupies a port. */

@@ -45,9 +45,20 @@ export function nameContainer(err: unknown, containers: Containers | undefined):
   if (!(err instanceof Refusal) || err.details.holder?.kind !== 'process') return err
   const { holder } = err.details
   const ip = holder.backend?.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
-  const publishes = ip === undefined ? undefined : containers?.runningOn(ip)?.name
+  // Without a docker-proxy, dockerd may hold the socket itself.
+  const container =
+    ip === undefined ? publishedOn(containers, holder.address) : containers?.runningOn(ip)
+  const publishes = container?.name
   if (publishes === undefined) return err
   return new Refusal(err.code, err.message, { ...err.details, holder: { ...holder, publishes } })
+}
+
+/** The running container for which the engine publishes exactly this address, `0.0.0.0:8080`. */
+function publishedOn(containers: Containers | undefined, address: string): Container | undefined {
+  return containers?.all.find(
+    ({ isRunning, published }) =>
+      isRunning && published.some(({ ip, port }) => joinHostPort(ip, port) === address),
+  )
 }
 
 /** The running container for which the engine publishes a port that overlaps with another one. */
