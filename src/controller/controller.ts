@@ -23,6 +23,7 @@ import { EngineClaims, nameContainer } from './engine-claims.js'
 import { Follower, type FollowerActions } from './follower.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
+import { LabelPublisher, type LabelActions } from './label-publisher.js'
 import { parseName, type PublicationRequest } from './publication-request.js'
 import { Publication, type PublicationDescription } from './publication.js'
 import { findBackend, type RequestedBackend } from './requested-backend.js'
@@ -30,6 +31,7 @@ import { RequestError } from './request-error.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 import type { StateFile } from './state-file.js'
 import type { PublicationView } from './views.js'
+import { viewWaiting } from './waiting-view.js'
 
 export interface ControllerOptions {
   readonly program: ProxyProgram
@@ -42,6 +44,8 @@ export interface ControllerOptions {
   readonly claims?: Claims
   /** The containers of this host; without them, publications keep their addresses. */
   readonly containers?: Containers
+  /** The host IP of ports that name none; by default all addresses of both families. */
+  readonly defaultIp?: string
 }
 
 /** Attempts to find a port for which a proxy can start; the same as in dockerd. */
@@ -57,6 +61,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   readonly #publications = new Map<string, Publication>()
   readonly #complete = new Set<Publication>()
   readonly #follower: Follower | undefined
+  readonly #labels: LabelPublisher | undefined
 
   constructor(options: ControllerOptions) {
     super()
@@ -68,7 +73,9 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const { containers, log, claims = new MemoryClaims() } = options
     this.#claims = containers ? new EngineClaims(claims, containers) : claims
     this.#allocator = new Allocator(this.#claims)
-    if (containers) this.#follower = new Follower(containers, this.#followerActions(), log)
+    if (!containers) return
+    this.#follower = new Follower(containers, this.#followerActions(), log)
+    this.#labels = new LabelPublisher(containers, this.#labelActions(), log)
   }
 
   /** The containers of this host; undefined if no engine is followed. */
@@ -100,9 +107,12 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
    * Rejects with PortSpecError, RequestError, or Refusal.
    */
   async add(request: PublicationRequest): Promise<PublicationView> {
-    const requests = await parsePortSpecs(request.ports)
+    return this.#add(request, await findBackend(request, this.containers))
+  }
+
+  async #add(request: PublicationRequest, backend: RequestedBackend): Promise<PublicationView> {
+    const requests = await parsePortSpecs(request.ports, this.#options.defaultIp)
     const name = parseName(request.name)
-    const backend = await findBackend(request, this.#options.containers)
     const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
     for (let tries = 1; ; tries++) {
       try {
@@ -118,7 +128,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   /** Finds the ports that `add` would bind now. Rejects as `add` would. */
   async check(ports: readonly string[]): Promise<HostPort[]> {
     try {
-      return await checkPorts(ports, this.#allocator)
+      return await checkPorts(ports, this.#allocator, this.#options.defaultIp)
     } catch (err) {
       throw nameContainer(err, this.containers)
     }
@@ -130,11 +140,17 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     return describeContainer(name, this.containers, publications)
   }
 
-  list(): Promise<PublicationView[]> {
+  /** All publications, and the containers that wait for their ports. */
+  async list(): Promise<PublicationView[]> {
     const count = connectionCounter()
-    return Promise.all(
+    const views = await Promise.all(
       [...this.#publications.values()].map((publication) => publication.view(count)),
     )
+    const waiting = this.#labels?.waiting ?? []
+    return [
+      ...views,
+      ...(await Promise.all(waiting.map((each) => viewWaiting(each, this.#options.defaultIp)))),
+    ]
   }
 
   /** Rejects with Refusal if there is no publication of this name. */
@@ -144,7 +160,17 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   /** Withdraws a publication. Rejects with Refusal; the publication then still exists. */
   async remove(name: string, options?: StopOptions): Promise<void> {
+    if (!this.#publications.has(name) && this.#labels?.stopWaiting(name)) return
     const publication = this.#find(name)
+    const { follows } = publication
+    if (follows?.labels !== undefined && follows.target.kind === 'container') {
+      this.#labels?.dismiss(follows.target.id)
+    }
+    await this.#remove(publication, options)
+  }
+
+  async #remove(publication: Publication, options?: StopOptions): Promise<void> {
+    const { name } = publication
     if (!this.#complete.delete(publication)) {
       throw new Refusal('busy', `${name} is being published or withdrawn: try again`)
     }
@@ -157,10 +183,13 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     await publication.stop(options)
     this.#forget(publication)
     this.#emit({ type: 'withdrawn', publication: name })
+    // A container may wait for the port.
+    this.#labels?.look()
   }
 
   /** Ends all proxies, and frees their ports. The state file keeps the publications for the next daemon. */
   async close(options?: StopOptions): Promise<void> {
+    this.#labels?.close()
     const publications = [...this.#publications.values()]
     await Promise.all(publications.map((publication) => publication.stop(options)))
     this.#publications.clear()
@@ -169,6 +198,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   /** Leaves all processes to the next daemon. Publications under way are withdrawn. */
   async leave(): Promise<void> {
+    this.#labels?.close()
     const publications = [...this.#publications.values()]
     for (const publication of this.#complete) publication.leave()
     const incomplete = publications.filter((publication) => !this.#complete.has(publication))
@@ -266,9 +296,26 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
         if (this.#complete.has(publication)) this.#save()
       },
       lost: async ({ name }) => {
-        await this.remove(name)
+        await this.#remove(this.#find(name))
         this.#options.log.info(`${name} is withdrawn, because its container was removed`)
       },
+    }
+  }
+
+  #labelActions(): LabelActions {
+    return {
+      publications: () => this.#publications.values(),
+      add: async (request, labels) => {
+        const backend = await findBackend(request, this.containers)
+        const { follows } = backend
+        await this.#add(
+          request,
+          follows ? { ...backend, follows: { ...follows, labels } } : backend,
+        )
+      },
+      remove: (publication) => this.#remove(publication),
+      waits: ({ request: { name = '' }, reason }) =>
+        this.#emit({ type: 'waiting', publication: name, reason }),
     }
   }
 

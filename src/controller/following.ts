@@ -19,4 +19,6 @@ export interface Following {
   readonly whenStopped: WhenStopped
   /** Whether the publication outlives its container, and takes up the next one of its name. */
   readonly keep: boolean
+  /** The label that asked for the publication; undefined if a user did. */
+  readonly labels?: string
 }

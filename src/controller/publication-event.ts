@@ -2,7 +2,8 @@
 export interface PublicationEvent {
   /** ISO 8601. */
   time: string
-  type: 'published' | 'withdrawn' | 'moved' | 'adopted' | 'proxy-exited' | 'proxy-restarted'
+  type:
+    'published' | 'withdrawn' | 'moved' | 'waiting' | 'adopted' | 'proxy-exited' | 'proxy-restarted'
   publication: string
   /** As `0.0.0.0:8080/tcp`. */
   port?: string

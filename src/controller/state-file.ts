@@ -45,6 +45,7 @@ const FollowingSchema = Type.Object({
   network: Type.Optional(Type.String()),
   whenStopped: Type.Enum([...WHEN_STOPPED]),
   keep: Type.Boolean(),
+  labels: Type.Optional(Type.String()),
 })
 
 const BackendSchema = Type.Object({

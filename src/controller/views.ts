@@ -27,7 +27,8 @@ export interface PortView extends ProxyReport {
   hostIp: string
   hostPort: number
   containerPort: number
-  state: SupervisorState
+  /** `waiting`: the port is published as soon as its holder frees it. */
+  state: SupervisorState | 'waiting'
   /** The process that serves the port, while it is up. */
   pid?: number
   restarts: number

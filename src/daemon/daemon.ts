@@ -28,6 +28,8 @@ export interface DaemonOptions {
   readonly execRoot: string
   /** Leave the processes running at the end, for the next daemon. */
   readonly liveRestore: boolean
+  /** The host IP of ports that name none; undefined for all addresses. */
+  readonly defaultIp: string | undefined
   readonly program: ProxyProgram
   /** Run folder of docker-proxyd, this process or another one; undefined for a user without XDG_RUNTIME_DIR. */
   readonly proxydRunDir: string | undefined
@@ -52,7 +54,10 @@ export async function runDaemon(
   }
   const proxyd = options.servesDockerPorts ? await startProxyd(proxydRunDir, log) : undefined
   const containers = new Containers(() => findEngineHost(process.env), log)
-  const controller = new Controller({ program, log, state, runFolder: execRoot, containers })
+  const controller = new Controller({
+    ...{ program, log, state, runFolder: execRoot, containers },
+    ...(options.defaultIp === undefined ? {} : { defaultIp: options.defaultIp }),
+  })
   logEvents(controller, log)
 
   const api = await createApi(controller, log, proxydRunDir)

@@ -12,11 +12,13 @@ export const UNNAMED = 'of the same request'
  *
  * @param specs as `-p` accepts them
  * @param allocator of a controller, whose ports count as taken; by default only the kernel decides
+ * @param defaultIp the host IP of specs without one; undefined for all addresses
  * Rejects with PortSpecError, or with the Refusal that publishing would meet.
  */
 export async function checkPorts(
   specs: readonly string[],
   allocator = new Allocator(new MemoryClaims()),
+  defaultIp?: string,
 ): Promise<HostPort[]> {
   const since = new Date().toISOString()
   // Two of the specs may exclude each other.
@@ -24,5 +26,5 @@ export async function checkPorts(
     ...{ kind: 'publication', name: UNNAMED, backend: '', since },
     address: joinHostPort(ip, port),
   })
-  return allocator.check(await parsePortSpecs(specs), holderOf)
+  return allocator.check(await parsePortSpecs(specs, defaultIp), holderOf)
 }

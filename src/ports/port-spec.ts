@@ -44,14 +44,18 @@ const MAX_PORTS = MAX_PORT
 
 /**
  * Parses several `-p`, in turns of the event loop, because a short range may stand for thousands of ports.
+ * @param defaultIp the host IP of those without one; undefined for all addresses
  * @returns a request for each container port, MAX_PORTS at most
  * Rejects with PortSpecError.
  */
-export async function parsePortSpecs(specs: readonly string[]): Promise<PortRequest[]> {
+export async function parsePortSpecs(
+  specs: readonly string[],
+  defaultIp?: string,
+): Promise<PortRequest[]> {
   const turns = new Turns()
   const requests: PortRequest[] = []
   for (const spec of specs) {
-    for (const request of parseEach(spec)) {
+    for (const request of parseEach(spec, defaultIp)) {
       if (turns.isOver) await turns.next()
       if (requests.length === MAX_PORTS) {
         throw new PortSpecError(
@@ -66,7 +70,7 @@ export async function parsePortSpecs(specs: readonly string[]): Promise<PortRequ
 }
 
 /** @throws PortSpecError before the first request */
-function* parseEach(spec: string): Generator<PortRequest> {
+function* parseEach(spec: string, defaultIp?: string): Generator<PortRequest> {
   const fields = /^[a-z_]+=/.test(spec) ? longForm(spec) : shortForm(spec)
   const fail = (reason: string): never => {
     throw new PortSpecError(spec, reason)
@@ -76,7 +80,7 @@ function* parseEach(spec: string): Generator<PortRequest> {
   if (!isProtocol(protocol)) {
     return fail(`the protocol ${JSON.stringify(fields.protocol)} is not one of tcp, udp, sctp`)
   }
-  const ip = parseHostIp(fields.hostIp, fail)
+  const ip = parseHostIp(fields.hostIp, fail) ?? defaultIp
   const container = parseRange('container', fields.containerPort, fail)
   const host = fields.hostPort === '' ? undefined : parseRange('host', fields.hostPort, fail)
   // Host port 0 means "any free port", like an empty one.

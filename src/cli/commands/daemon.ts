@@ -2,6 +2,7 @@ import type { CommandModule } from 'yargs'
 import { parseHost } from '../../api/host.js'
 import { openToken } from '../../api/token.js'
 import type { LogFormat, LogLevel } from '../../log/log.js'
+import { parseIp } from '../../linux/sockets/ip-address.js'
 import { ignoreHangup, stopSignal } from '../../linux/signals.js'
 import { keepYoungGenerationSmall } from '../../memory/heap.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
@@ -23,6 +24,7 @@ interface Args extends Omit<ClientArgs, 'host'> {
   host: string[]
   'data-root': string
   'exec-root': string
+  'default-ip': string | undefined
   'live-restore': boolean
   'proxyd-run-dir': string | undefined
   insecure: boolean
@@ -70,6 +72,11 @@ export const daemonCommand: CommandModule<object, Args> = {
         default: defaultPaths().execRoot,
         describe: 'folder of the running processes',
       })
+      .option('default-ip', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'host IP of ports that name none, for example 127.0.0.1; by default all',
+      })
       .option('live-restore', {
         type: 'boolean',
         default: false,
@@ -115,6 +122,7 @@ export const daemonCommand: CommandModule<object, Args> = {
       dataRoot: args['data-root'],
       execRoot: args['exec-root'],
       liveRestore: args['live-restore'],
+      defaultIp: parseDefaultIp(args['default-ip']),
       proxydRunDir: args['proxyd-run-dir'],
       servesDockerPorts: args.proxyd,
     }
@@ -122,4 +130,13 @@ export const daemonCommand: CommandModule<object, Args> = {
     await log.flush()
     process.exit()
   },
+}
+
+/** @throws UsageError */
+function parseDefaultIp(text: string | undefined): string | undefined {
+  const ip = text === undefined ? undefined : parseIp(text)
+  if (ip !== undefined || text === undefined) return ip
+  throw new UsageError(
+    `invalid --default-ip ${JSON.stringify(text)}: expected an IP address of this host, for example 127.0.0.1`,
+  )
 }

@@ -1,0 +1,149 @@
+import type { Container } from '../docker/container.js'
+import type { Containers } from '../docker/containers.js'
+import { errnoReason } from '../linux/errno.js'
+import type { Log } from '../log/log.js'
+import type { Holder } from '../ports/holder.js'
+import { Refusal } from '../ports/refusal.js'
+import { PORTS_LABEL, requestOfLabels } from './publication-labels.js'
+import type { PublicationRequest } from './publication-request.js'
+import type { Publication } from './publication.js'
+
+/** Time after which a waiting container tries again, milliseconds: nothing reports that another program has freed a port. */
+const RETRY_MS = 2_000
+
+/** A container whose ports are taken. */
+export interface WaitingContainer {
+  readonly request: PublicationRequest
+  readonly container: Container
+  /** Since when, ISO 8601. */
+  readonly since: string
+  /** Why, one line. */
+  readonly reason: string
+  readonly holder?: Holder
+}
+
+/** What a LabelPublisher does to publications. */
+export interface LabelActions {
+  publications(): Iterable<Publication>
+  /** Publishes ports for a container. @param labels the value of its label. Rejects as `add` does. */
+  add(request: PublicationRequest, labels: string): Promise<unknown>
+  /** Rejects with Refusal. */
+  remove(publication: Publication): Promise<void>
+  /** A container has begun to wait. */
+  waits(waiting: WaitingContainer): void
+}
+
+/**
+ * Publishes the ports that labels of running containers ask for. Of two containers that want one port, the first keeps it. The other one
+ * waits until the port is free.
+ */
+export class LabelPublisher {
+  /** By the id of the container. */
+  readonly #waiting = new Map<string, WaitingContainer>()
+  /** Containers whose labels are wrong, or whose publication a user has withdrawn: nothing is tried until they stop. */
+  readonly #settled = new Set<string>()
+  #run: Promise<void> = Promise.resolve()
+  #isQueued = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(
+    private readonly containers: Containers,
+    private readonly actions: LabelActions,
+    private readonly log: Log,
+  ) {
+    containers.on('changed', () => this.look())
+  }
+
+  /** The containers that wait, the first one first. */
+  get waiting(): readonly WaitingContainer[] {
+    return [...this.#waiting.values()]
+  }
+
+  /** Looks at all containers soon. */
+  look(): void {
+    if (this.#isQueued) return
+    this.#isQueued = true
+    this.#run = this.#run.then(async () => {
+      this.#isQueued = false
+      await this.#lookAtAll()
+    })
+  }
+
+  /** A user has withdrawn the publication of a container. */
+  dismiss(containerId: string): void {
+    this.#settled.add(containerId)
+  }
+
+  /** A user wants a container to wait no longer. @returns false if none of this name waits */
+  stopWaiting(name: string): boolean {
+    for (const [id, { request }] of this.#waiting) {
+      if (request.name !== name) continue
+      this.#waiting.delete(id)
+      this.#settled.add(id)
+      return true
+    }
+    return false
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#waiting.clear()
+  }
+
+  async #lookAtAll(): Promise<void> {
+    clearTimeout(this.#timer)
+    if (!this.containers.isConnected) return
+    const running = this.containers.all.filter(({ isRunning }) => isRunning)
+    const ids = new Set(running.map(({ id }) => id))
+    for (const id of this.#waiting.keys()) if (!ids.has(id)) this.#waiting.delete(id)
+    for (const id of this.#settled) if (!ids.has(id)) this.#settled.delete(id)
+    for (const container of running) await this.#publish(container)
+    if (this.#waiting.size > 0) this.#timer = setTimeout(() => this.look(), RETRY_MS)
+  }
+
+  /** Never rejects. */
+  async #publish(container: Container): Promise<void> {
+    const { id, name, labels } = container
+    if (this.#settled.has(id)) return
+    const wanted = labels[PORTS_LABEL]
+    const publication = this.#publicationOf(id)
+    if (publication && publication.follows?.labels === wanted) return
+    try {
+      // Compose has recreated the container with other ports.
+      if (publication) await this.actions.remove(publication)
+      const request = requestOfLabels(container)
+      if (!request || wanted === undefined) return
+      await this.#add(request, container, wanted)
+    } catch (err) {
+      this.#settled.add(id)
+      this.log.error(`Can't publish what the labels of ${name} ask for: ${errnoReason(err)}`)
+    }
+  }
+
+  /** Rejects if the request can't ever succeed. */
+  async #add(request: PublicationRequest, container: Container, labels: string): Promise<void> {
+    const { id } = container
+    try {
+      await this.actions.add(request, labels)
+      this.#waiting.delete(id)
+    } catch (err) {
+      if (!(err instanceof Refusal)) throw err
+      const [reason = ''] = err.message.split('\n')
+      const known = this.#waiting.get(id)
+      const since = known?.since ?? new Date().toISOString()
+      const { holder } = err.details
+      const waiting = { request, container, since, reason, ...(holder ? { holder } : {}) }
+      this.#waiting.set(id, waiting)
+      if (!known) this.actions.waits(waiting)
+    }
+  }
+
+  #publicationOf(id: string): Publication | undefined {
+    for (const publication of this.actions.publications()) {
+      const { follows } = publication
+      if (follows?.labels === undefined || follows.target.kind !== 'container') continue
+      if (follows.target.id === id) return publication
+    }
+    return undefined
+  }
+}

@@ -1,0 +1,60 @@
+import type { Container } from '../docker/container.js'
+import { printable } from '../printable.js'
+import { WHEN_STOPPED, type WhenStopped } from './following.js'
+import type { PublicationRequest } from './publication-request.js'
+
+/** Labels by which a container asks for publications. */
+const PREFIX = 'docker-publish.'
+/** The `-p` of the container, separated by commas. */
+export const PORTS_LABEL = `${PREFIX}ports`
+const LABELS = {
+  ports: PORTS_LABEL,
+  name: `${PREFIX}name`,
+  network: `${PREFIX}network`,
+  whenStopped: `${PREFIX}when-stopped`,
+} as const
+
+/** Labels that can't be followed. The message quotes them. */
+export class LabelError extends Error {
+  override readonly name = 'LabelError'
+}
+
+/**
+ * Reads what the labels of a container ask for. The publication has the container's name, unless a label names it.
+ * @returns undefined if they ask for nothing
+ * @throws LabelError
+ */
+export function requestOfLabels({ id, name, labels }: Container): PublicationRequest | undefined {
+  const own = Object.keys(labels).filter((label) => label.startsWith(PREFIX))
+  if (own.length === 0) return undefined
+  const known: readonly string[] = Object.values(LABELS)
+  const unknown = own.find((label) => !known.includes(label))
+  if (unknown !== undefined) {
+    throw new LabelError(`unknown label ${printable(unknown)}: expected ${known.join(', ')}`)
+  }
+  const ports = (labels[LABELS.ports] ?? '')
+    .split(',')
+    .map((port) => port.trim())
+    .filter((port) => port !== '')
+  if (ports.length === 0) {
+    throw new LabelError(
+      `the label ${LABELS.ports} names no port: expected -p, for example 8080:80`,
+    )
+  }
+  const network = labels[LABELS.network]
+  return {
+    ...{ name: labels[LABELS.name] ?? name, container: id, ports },
+    ...(network === undefined ? {} : { network }),
+    whenStopped: whenStoppedOf(labels[LABELS.whenStopped]),
+  }
+}
+
+/** @throws LabelError */
+function whenStoppedOf(text: string | undefined): WhenStopped {
+  if (text === undefined) return 'refuse'
+  const choice = WHEN_STOPPED.find((each) => each === text)
+  if (choice !== undefined) return choice
+  throw new LabelError(
+    `invalid ${LABELS.whenStopped} ${JSON.stringify(text)}: expected ${WHEN_STOPPED.join(', ')}`,
+  )
+}

@@ -1,0 +1,116 @@
+import t from 'tap'
+import { freeRow } from '../../lib/free-row.js'
+import { IMAGE, missingForDockerd, startOwnDockerd } from '../../lib/own-dockerd.js'
+import { until } from '../../lib/until.js'
+
+/* Publications that labels of containers ask for, with a real dockerd. */
+
+/** Containers that start at once. More are for the machine of whoever changes this. */
+const CONTAINERS = Number(process.env['CONTAINERS'] ?? 12)
+
+t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
+  const dockerd = await startOwnDockerd(t)
+  const { docker, ask } = dockerd
+  const daemon = await dockerd.startDaemon('--default-ip', '127.0.0.1')
+  const run = (name: string, ...labels: string[]): Promise<string> =>
+    docker(
+      ...['run', '-d', '--name', name, '--hostname', name],
+      ...labels.flatMap((label) => ['--label', `docker-publish.${label}`]),
+      IMAGE,
+    )
+  const leadsTo = (port: number, answer: string): Promise<void> =>
+    until(async () => (await ask(port)) === answer)
+  const removeAll = async (...names: string[]): Promise<void> => {
+    await docker('rm', '-f', ...names)
+    await until(async () => (await daemon.client.list()).length === 0)
+  }
+
+  t.test('ports are published when the container starts, and end with it', async (t) => {
+    const port = freeRow(1)
+    await run('web', `ports=${port}:80, 5353:53/udp`, 'when-stopped=hold')
+    await leadsTo(port, 'web')
+    t.match(await daemon.client.get('web'), {
+      ...{ container: 'web', whenStopped: 'hold' },
+      ports: [
+        { hostIp: '127.0.0.1', protocol: 'udp' },
+        { hostIp: '127.0.0.1', hostPort: port },
+      ],
+    })
+    await removeAll('web')
+  })
+
+  t.test('of two containers the first keeps the port, and the other one waits', async (t) => {
+    const port = freeRow(1)
+    await run('first', `ports=${port}:80`)
+    await leadsTo(port, 'first')
+    await run('second', `ports=${port}:80`)
+    await until(async () => (await daemon.client.list()).length === 2)
+    const { stdout } = await daemon.cli('ls')
+    t.match(
+      stdout,
+      new RegExp(
+        `^second +second +127\\.0\\.0\\.1:${port}->80/tcp +waiting: Bind for 127\\.0\\.0\\.1:${port} failed: port is already allocated \\(held by first\\) `,
+        'm',
+      ),
+    )
+    t.equal(await ask(port), 'first')
+    await docker('rm', '-f', 'first')
+    await leadsTo(port, 'second')
+    await removeAll('second')
+  })
+
+  t.test('what a user has withdrawn stays so until the container starts again', async (t) => {
+    const port = freeRow(1)
+    await run('mine', `ports=${port}:80`)
+    await leadsTo(port, 'mine')
+    t.match(await daemon.cli('rm', 'mine'), { code: 0 })
+    await docker('rename', 'mine', 'renamed')
+    t.equal(await ask(port), 'refused')
+    await docker('restart', '-t', '0', 'renamed')
+    await leadsTo(port, 'mine')
+    await removeAll('renamed')
+  })
+
+  t.test('a container that waits can be told not to', async (t) => {
+    const port = freeRow(1)
+    await run('holder', `ports=${port}:80`)
+    await leadsTo(port, 'holder')
+    await run('waiter', `ports=${port}:80`)
+    await until(async () => (await daemon.client.list()).length === 2)
+    t.match(await daemon.cli('rm', 'waiter'), { code: 0 })
+    t.equal((await daemon.client.list()).length, 1)
+    await removeAll('holder', 'waiter')
+  })
+
+  t.test('wrong labels are reported, and others go on', async (t) => {
+    const port = freeRow(1)
+    await run('wrong', 'ports=80:x')
+    await run('strange', 'ports=81:80', 'nope=1')
+    await run('odd', 'ports=82:80', 'when-stopped=never')
+    await run('right', `ports=${port}:80`)
+    await leadsTo(port, 'right')
+    t.match(await daemon.client.list(), [{ name: 'right' }])
+    await docker('rm', '-f', 'wrong', 'strange', 'odd', 'right')
+  })
+
+  t.test('a daemon that starts later finds them all', async (t) => {
+    const first = freeRow(CONTAINERS)
+    await daemon.end('SIGKILL')
+    const names = Array.from({ length: CONTAINERS }, (_, i) => `many-${i}`)
+    for (const [i, name] of names.entries()) await run(name, `ports=${first + i}:80`)
+    const next = await daemon.again()
+    await until(async () => (await next.client.list()).length === CONTAINERS)
+    for (const [i, name] of names.entries()) await leadsTo(first + i, name)
+    await next.end('SIGKILL')
+    const last = await daemon.again()
+    await until(async () => {
+      const publications = await last.client.list()
+      return (
+        publications.filter(({ containerState }) => containerState === 'running').length ===
+        CONTAINERS
+      )
+    })
+    await docker('rm', '-f', ...names)
+    await until(async () => (await last.client.list()).length === 0)
+  })
+})
