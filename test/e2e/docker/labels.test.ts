@@ -32,8 +32,8 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     t.match(await daemon.client.get('web'), {
       ...{ container: 'web', whenStopped: 'hold' },
       ports: [
-        { hostIp: '127.0.0.1', protocol: 'udp' },
         { hostIp: '127.0.0.1', hostPort: port },
+        { hostIp: '127.0.0.1', protocol: 'udp' },
       ],
     })
     await removeAll('web')
@@ -93,7 +93,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     await docker('rm', '-f', 'wrong', 'strange', 'odd', 'right')
   })
 
-  t.test('a daemon that starts later finds them all', async (t) => {
+  t.test('a daemon that starts later finds them all', async () => {
     const first = freeRow(CONTAINERS)
     await daemon.end('SIGKILL')
     const names = Array.from({ length: CONTAINERS }, (_, i) => `many-${i}`)
