@@ -79,7 +79,12 @@ export function containersOf(
   containers: readonly Container[],
   byName: boolean,
 ): readonly Container[] {
-  if (target.kind === 'service') return containers.filter((each) => isReplica(each, target))
+  if (target.kind === 'service') {
+    // In a fixed order, because another order would count as a change.
+    return containers
+      .filter((each) => isReplica(each, target))
+      .sort((a, b) => (a.compose?.number ?? 0) - (b.compose?.number ?? 0))
+  }
   const same = containers.find(({ id }) => id === target.id)
   if (same) return [same]
   const { compose } = target
