@@ -166,12 +166,23 @@ rmSync(OLD, { recursive: true, force: true })
  * @returns {string}
  */
 function header(program) {
+  // docker asks its plugins at every `docker help`, so no Node is started for the reply.
+  const metadata = JSON.stringify({
+    SchemaVersion: '0.1.0',
+    Vendor: 'docker-proxy',
+    Version: version,
+    ShortDescription: 'Publish ports of running containers',
+  })
+  const reply =
+    program === 'docker-publish'
+      ? `[ "$1" != docker-cli-plugin-metadata ] || { echo '${metadata}'; exit; }; `
+      : ''
   const [, major, minor] = /^>=(\d+)\.(\d+)$/.exec(engines.node) ?? []
   const needs = `"${program.replace('-process', '')} needs Node ${major}.${minor} or later, and this is " + process.version + ": install a newer one, or put it first in PATH"`
   const isOld = `((version) => version[0] < ${major} || (version[0] == ${major} && version[1] < ${minor}))(process.versions.node.split("."))`
   const tellParent = `try { require("fs").writeSync(3, "1\\n" + reason) } catch {}`
   const start = STARTED_BY_USERS.includes(program)
-    ? `#!/bin/sh\n":" //; ${checkLimit(program)}; export NODE_OPTIONS=--inspect-port=192.0.2.1:9229; exec node "$0" "$@"`
+    ? `#!/bin/sh\n":" //; ${reply}${checkLimit(program)}; export NODE_OPTIONS=--inspect-port=192.0.2.1:9229; exec node "$0" "$@"`
     : '#!/usr/bin/env node'
   return `${start}
 "use strict";

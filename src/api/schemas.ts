@@ -155,6 +155,12 @@ const PublicationRequestSchema = Type.Object(
         description: 'Name or id of a container, or a compose service as PROJECT/SERVICE',
       }),
     ),
+    engine: Type.Optional(
+      Type.String({
+        description:
+          "The engine that the client means, as DOCKER_HOST names it; by default the daemon's",
+      }),
+    ),
     addressOnly: Type.Optional(
       Type.Boolean({ description: 'Keep the address of backend, whoever has it' }),
     ),

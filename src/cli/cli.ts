@@ -11,6 +11,7 @@ import { lsCommand } from './commands/ls.js'
 import { portCommand } from './commands/port.js'
 import { rmCommand } from './commands/rm.js'
 import { runCommand } from './commands/run.js'
+import { installPluginCommand, uninstallPluginCommand } from './commands/plugin.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
 import { completeNames } from './completion.js'
@@ -43,6 +44,8 @@ const COMMANDS = [
   checkCommand,
   installCommand,
   uninstallCommand,
+  installPluginCommand,
+  uninstallPluginCommand,
   demoCommand,
   versionCommand,
   dialStdioCommand,
@@ -82,6 +85,7 @@ export async function runCli(program: string, args: readonly string[]): Promise<
     .alias('help', 'h')
     .wrap(Math.min(MAX_WIDTH, process.stdout.columns || MAX_WIDTH))
     .parserConfiguration({ 'duplicate-arguments-array': true, 'parse-positional-numbers': false })
+    .example('$0 add -p 8080:80 web_svr01', 'publish a port of a running container')
     .example('$0 run -p 8080:80 172.17.0.2', 'publish a port until Ctrl-C')
     .example('$0 check -p 8080:80', 'check a port, and name its holder')
     .example('$0 demo', 'see it work, without Docker')
@@ -94,7 +98,24 @@ export async function runCli(program: string, args: readonly string[]): Promise<
   await allPrinted()
 }
 
-/** As `add <backend>`. */
+/**
+ * Prints what may complete the last word, in the form that the docker command expects of its plugins.
+ * @param words the command line so far, without the program
+ */
+export async function completeForDocker(words: readonly string[], program: string): Promise<void> {
+  const names =
+    words.length > 1
+      ? await completeNames([program, ...words], program)
+      : COMMANDS.flatMap((command) => commandNames(command).slice(0, 1))
+  const current = words.at(-1) ?? ''
+  await print([...names.filter((name) => name.startsWith(current)), NO_FILES].join('\n'))
+  await allPrinted()
+}
+
+/** Has the shell complete no names of files. Source: cobra's ShellCompDirectiveNoFileComp. */
+const NO_FILES = ':4'
+
+/** As `add <container>`. */
 function commandLine({ command }: Pick<CommandModule, 'command'>): string {
   return String(command)
 }

@@ -107,12 +107,14 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
    * Rejects with PortSpecError, RequestError, or Refusal.
    */
   async add(request: PublicationRequest): Promise<PublicationView> {
-    return this.#add(request, await findBackend(request, this.containers))
+    return this.#add(request, undefined)
   }
 
-  async #add(request: PublicationRequest, backend: RequestedBackend): Promise<PublicationView> {
+  /** @param labels the label that asks for the publication; undefined if a user does */
+  async #add(request: PublicationRequest, labels: string | undefined): Promise<PublicationView> {
     const requests = await parsePortSpecs(request.ports, this.#options.defaultIp)
     const name = parseName(request.name)
+    const backend = await this.#findBackend(request, labels)
     const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
     for (let tries = 1; ; tries++) {
       try {
@@ -286,6 +288,16 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     throw new Error(`the state has ${formatHostPort(hostPort)} more than once`)
   }
 
+  async #findBackend(
+    request: PublicationRequest,
+    labels: string | undefined,
+  ): Promise<RequestedBackend> {
+    const backend = await findBackend(request, this.containers)
+    const { follows } = backend
+    if (!follows || labels === undefined) return backend
+    return { ...backend, follows: { ...follows, labels } }
+  }
+
   #followerActions(): FollowerActions {
     return {
       publications: () => [...this.#complete],
@@ -305,14 +317,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   #labelActions(): LabelActions {
     return {
       publications: () => this.#publications.values(),
-      add: async (request, labels) => {
-        const backend = await findBackend(request, this.containers)
-        const { follows } = backend
-        await this.#add(
-          request,
-          follows ? { ...backend, follows: { ...follows, labels } } : backend,
-        )
-      },
+      add: (request, labels) => this.#add(request, labels),
       remove: (publication) => this.#remove(publication),
       waits: ({ request: { name = '' }, reason }) =>
         this.#emit({ type: 'waiting', publication: name, reason }),

@@ -12,6 +12,8 @@ export interface PublicationRequest {
   readonly backend?: string
   /** Name or id of a container, or a compose service as `PROJECT/SERVICE`. */
   readonly container?: string
+  /** The engine that the client means, as DOCKER_HOST names it; by default the daemon's. */
+  readonly engine?: string
   /** Whether the publication keeps the address `backend`, whoever has it. */
   readonly addressOnly?: boolean
   /** Name of the network in which the container is reached; by default the first one that this host reaches. */

@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs'
 import {
   findTarget,
   formatTarget,
@@ -6,9 +7,11 @@ import {
   type ContainerTarget,
 } from '../docker/container-target.js'
 import type { Containers } from '../docker/containers.js'
+import { formatEngineHost } from '../docker/engine-host.js'
 import { resolveTarget } from '../docker/target-backends.js'
 import { errnoReason } from '../linux/errno.js'
 import { Refusal } from '../ports/refusal.js'
+import { printable } from '../printable.js'
 import type { Following } from './following.js'
 import { parseBackend, type PublicationRequest } from './publication-request.js'
 import { RequestError } from './request-error.js'
@@ -34,6 +37,7 @@ export async function findBackend(
     throw new RequestError('expected either a container or a backend, the address of one')
   }
   if (container !== undefined) {
+    refuseOtherEngine(request.engine, containers)
     const { target, all } = await lookUpTarget(container, containers)
     return follow(target, request, all)
   }
@@ -46,6 +50,28 @@ export async function findBackend(
     { ...request, ...(network === undefined ? {} : { network }) },
     containers,
   )
+}
+
+/** A name means the container of the client's engine. @throws Refusal if the daemon follows another one */
+function refuseOtherEngine(engine: string | undefined, containers: Containers | undefined): void {
+  if (engine === undefined || !containers) return
+  const own = formatEngineHost(containers.host)
+  if (canonical(engine) === canonical(own)) return
+  throw new Refusal(
+    'other-engine',
+    `the daemon follows the containers of ${own}, and not of ${printable(engine)}: start it with DOCKER_HOST=${printable(engine)}, or leave DOCKER_HOST and the docker context as they are for it`,
+  )
+}
+
+/** One socket may have several paths, as /run and /var/run. */
+function canonical(engine: string): string {
+  const path = /^unix:\/\/(.+)$/.exec(engine)?.[1]
+  if (path === undefined) return engine
+  try {
+    return realpathSync(path)
+  } catch {
+    return path
+  }
 }
 
 /**

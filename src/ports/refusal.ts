@@ -17,6 +17,7 @@ export type RefusalCode =
   | 'no-answer'
   | 'no-engine'
   | 'no-such-container'
+  | 'other-engine'
   | 'container-unreachable'
 
 /** Details of a conflict. */

@@ -4,6 +4,13 @@ import type { WhenStopped } from '../../controller/following.js'
 import type { IsolationChoice } from '../../controller/isolation.js'
 import type { PublicationRequest } from '../../controller/publication-request.js'
 import type { PublicationView } from '../../controller/views.js'
+import {
+  EngineHostError,
+  findEngineHost,
+  formatEngineHost,
+  refuseRemoteEngine,
+  type EngineHost,
+} from '../../docker/engine-host.js'
 import { Refusal } from '../../ports/refusal.js'
 import {
   NEEDS_PUBLISH,
@@ -64,7 +71,10 @@ export const addCommand: CommandModule<object, Args> = {
     const client = openClient(args)
     const publish = args.publish ?? (await exposedPorts(client, args))
     if (!publish) return showContainer(client, args, args.$0)
-    const publication = await client.add(publicationRequest({ ...args, publish }))
+    const publication = await client.add({
+      ...publicationRequest({ ...args, publish }),
+      ...(await meantEngine(args.container)),
+    })
     if (args.format === 'json') await printJson(publication)
     else await printEach([describeAdded(publication)])
   },
@@ -90,6 +100,25 @@ async function showContainer(client: Client, args: Args, program: string): Promi
   const container = await client.container(args.container)
   if (args.format === 'json') await printJson(container)
   else await print(reportContainer(container, program))
+}
+
+/**
+ * The engine that a name of a container belongs to, if the user chose one. The daemon may follow another one.
+ * Rejects with Refusal if it is on another host, and with UsageError if the choice is invalid.
+ */
+async function meantEngine(container: string): Promise<Pick<PublicationRequest, 'engine'>> {
+  const { DOCKER_HOST: host, DOCKER_CONTEXT: context } = process.env
+  if (isAddress(container) || (!host && !context)) return {}
+  let engine: EngineHost
+  try {
+    engine = findEngineHost(process.env)
+  } catch (err) {
+    throw err instanceof EngineHostError ? new UsageError(err.message) : err
+  }
+  await refuseRemoteEngine(engine).catch((err: unknown) => {
+    throw err instanceof EngineHostError ? new Refusal('other-engine', err.message) : err
+  })
+  return { engine: formatEngineHost(engine) }
 }
 
 /** One line: the name of the publication, its ports, and the container that it follows. */

@@ -1,0 +1,32 @@
+import t from 'tap'
+import { pluginCall } from '../../src/cli/plugin.js'
+
+const BY_DOCKER = { DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND: '/usr/bin/docker' }
+
+t.test("what the docker command passes on: its own options, then the plugin's name", async (t) => {
+  t.same(pluginCall(['publish', 'ls', '-a'], BY_DOCKER), {
+    ...{ args: ['ls', '-a'], env: {}, isCompletion: false },
+  })
+  t.same(
+    pluginCall(
+      ['-H', 'unix:///x', '--context=near', '--config', '/c', '-D', '-l', 'debug', 'publish', 'ls'],
+      BY_DOCKER,
+    ),
+    {
+      ...{ args: ['ls'], isCompletion: false },
+      env: { DOCKER_HOST: 'unix:///x', DOCKER_CONTEXT: 'near', DOCKER_CONFIG: '/c' },
+    },
+  )
+})
+
+t.test('a request for completions', async (t) => {
+  t.same(pluginCall(['__complete', 'publish', 'rm', ''], {}), {
+    ...{ args: ['rm', ''], env: {}, isCompletion: true },
+  })
+})
+
+t.test('calls by users', async (t) => {
+  t.equal(pluginCall(['publish', 'ls'], {}), undefined)
+  t.equal(pluginCall(['ls'], BY_DOCKER), undefined)
+  t.equal(pluginCall(['-H'], BY_DOCKER), undefined)
+})
