@@ -6,10 +6,12 @@ import type { ErrorView } from './schemas.js'
 /** HTTP status of each refusal; 409, conflict, for all others. */
 const STATUS: Partial<Record<Refusal['code'], number>> = {
   'no-such-publication': 404,
+  'no-such-container': 404,
   'bind-failed': 500,
   'proxy-failed': 500,
   'state-not-saved': 507,
   'no-answer': 503,
+  'no-engine': 503,
 }
 const CONFLICT = 409
 export const BAD_REQUEST = 400

@@ -15,7 +15,7 @@ const LABELS = {
 } as const
 
 /** Labels that can't be followed. The message quotes them. */
-export class LabelError extends Error {
+class LabelError extends Error {
   override readonly name = 'LabelError'
 }
 

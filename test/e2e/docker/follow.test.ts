@@ -1,6 +1,7 @@
 import t from 'tap'
+import { IMAGE } from '../../lib/engine-namespace.js'
 import { freeRow } from '../../lib/free-row.js'
-import { IMAGE, missingForDockerd, startOwnDockerd } from '../../lib/own-dockerd.js'
+import { missingForDockerd, startOwnDockerd } from '../../lib/own-dockerd.js'
 import { until } from '../../lib/until.js'
 
 /* Publications that follow the containers of a real dockerd. */

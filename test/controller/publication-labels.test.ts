@@ -1,0 +1,35 @@
+import t from 'tap'
+import { requestOfLabels } from '../../src/controller/publication-labels.js'
+import { exampleContainer } from '../lib/example-container.js'
+
+const requestOf = (labels: Record<string, string>) => requestOfLabels(exampleContainer({ labels }))
+
+t.test('labels ask for a publication, which has the name of the container', async (t) => {
+  t.equal(requestOf({ other: 'x' }), undefined)
+  t.same(requestOf({ 'docker-publish.ports': '8080:80, 5353:53/udp,' }), {
+    ...{ name: 'web_svr01', container: 'a'.repeat(64), ports: ['8080:80', '5353:53/udp'] },
+    whenStopped: 'refuse',
+  })
+  t.match(
+    requestOf({
+      'docker-publish.ports': '80:80',
+      'docker-publish.name': 'shop',
+      'docker-publish.network': 'back',
+      'docker-publish.when-stopped': 'hold',
+    }),
+    { name: 'shop', network: 'back', whenStopped: 'hold' },
+  )
+})
+
+t.test('labels that mean nothing are quoted', async (t) => {
+  t.throws(() => requestOf({ 'docker-publish.ports': ' ' }), {
+    message: 'the label docker-publish.ports names no port: expected -p, for example 8080:80',
+  })
+  t.throws(() => requestOf({ 'docker-publish.port': '80:80' }), {
+    message: /^unknown label docker-publish\.port: expected docker-publish\.ports, /,
+  })
+  t.throws(
+    () => requestOf({ 'docker-publish.ports': '80:80', 'docker-publish.when-stopped': 'x' }),
+    { message: 'invalid docker-publish.when-stopped "x": expected refuse, hold, close-port' },
+  )
+})
