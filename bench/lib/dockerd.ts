@@ -9,7 +9,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
-import { processCommand, processIds } from '../../src/linux/proc/process.js'
+import { inOurNetwork, processCommand, processIds } from '../../src/linux/proc/process.js'
 import { output, startChild, stopChild } from './child.js'
 import { missingProgram } from './peer.js'
 import { keepRules } from './rules.js'
@@ -34,7 +34,9 @@ export interface Dockerd {
 /** @returns why no dockerd can run here, and what to do about it */
 export function missingDockerd(): string | undefined {
   if (process.getuid?.() !== 0) return 'dockerd is for root: run the benchmark as root'
-  const other = processIds().find((pid) => processCommand(pid)?.[0]?.endsWith('dockerd'))
+  const other = processIds().find(
+    (pid) => processCommand(pid)?.[0]?.endsWith('dockerd') && inOurNetwork(pid),
+  )
   if (other !== undefined) return `a dockerd runs here (pid ${other}), which it would disturb`
   return (
     missingProgram(DOCKERD, 'docker.io') ??

@@ -5,6 +5,7 @@ import { execaSync } from 'execa'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import t, { type Test } from 'tap'
+import { inspectReply, startFakeEngine } from '../../lib/fake-engine.js'
 import { freeRow } from '../../lib/free-row.js'
 import { missing } from '../../lib/program.js'
 import { startDaemon } from '../../lib/publish.js'
@@ -88,10 +89,14 @@ async function openDocument(t: Test, socketPath: string) {
 }
 
 t.test('the answers are as the OpenAPI document says', async (t) => {
-  const daemon = await startDaemon(t)
+  const engine = await startFakeEngine(t)
+  const id = 'a'.repeat(64)
+  engine.containers.set(id, inspectReply(id, 'web', '172.17.0.9'))
+  const daemon = await startDaemon(t, { env: { DOCKER_HOST: engine.host } })
   const socket = `${daemon.folder}/socket`
   const api = await openDocument(t, socket)
   const port = freeRow(2)
+  const container = '/v1/containers/{name}'
   const ports = [`${port}:80`]
   const publication = '/v1/publications/{name}'
   t.match(api.document.openapi, /^3\.1/)
@@ -158,6 +163,30 @@ t.test('the answers are as the OpenAPI document says', async (t) => {
   t.match(await api.ask('DELETE', '/v1/publications/web_svr01', undefined, publication), {
     status: 404,
   })
+
+  const followed = await api.ask('POST', '/v1/publications', {
+    ...{ container: 'web', ports: [`127.0.0.1:${port}:80`], whenStopped: 'hold', keep: true },
+  })
+  t.match(followed, {
+    status: 201,
+    body: { container: 'web', backend: '172.17.0.9', containerState: 'running', keep: true },
+  })
+  t.match(await api.ask('GET', '/v1/containers/web', undefined, container), {
+    status: 200,
+    body: {
+      ports: [{ port: 80, isExposed: true, published: [{ publication: `port-${port}` }] }],
+    },
+  })
+  t.match(await api.ask('GET', '/v1/containers/wep', undefined, container), {
+    status: 404,
+    body: { code: 'no-such-container', message: 'no such container: wep (did you mean web?)' },
+  })
+  const other = { container: 'web', ports: ['80'], engine: 'unix:///nonexistent/other.sock' }
+  t.match(await api.ask('POST', '/v1/publications', other), {
+    ...{ status: 409, body: { code: 'other-engine' } },
+  })
+  const both = { container: 'web', backend: '127.0.0.9', ports: ['80'] }
+  t.match(await api.ask('POST', '/v1/publications', both), { status: 400 })
 
   // There may be docker-proxies of other tests.
   t.match(await api.ask('GET', '/v1/docker-ports'), { status: 200, body: Array })

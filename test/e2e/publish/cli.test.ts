@@ -21,14 +21,14 @@ t.test('a command line that makes no sense: one line, exit code 2', async (t) =>
     ['--fly', 'docker-publish: unknown argument "--fly": see docker-publish --help'],
     ['run 127.0.0.1', 'docker-publish: missing option --publish: at least one -p is needed'],
     ['check -p99999', 'docker-publish: invalid port "99999"'],
-    ['run -p 80', 'docker-publish: <backend> is missing: see docker-publish run --help'],
+    ['run -p 80', 'docker-publish: <container> is missing: see docker-publish run --help'],
     [
       'run -p 99999:80 127.0.0.1',
       'docker-publish: invalid port "99999:80": the host port 99999 is not',
     ],
     [
-      'run -p 80 web',
-      'docker-publish: invalid backend "web": expected the container\'s IP address',
+      'run -p 80 1.2.3',
+      'docker-publish: invalid backend "1.2.3": expected the container\'s IP address',
     ],
     [
       'run -p 80 --name a/b 127.0.0.1',

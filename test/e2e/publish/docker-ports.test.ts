@@ -1,5 +1,6 @@
 import type { RequestListener } from 'node:http'
 import t from 'tap'
+import { inspectReply, startFakeEngine } from '../../lib/fake-engine.js'
 import { serveHttp } from '../../lib/http-socket.js'
 import { startNamespace } from '../../lib/namespace.js'
 import { notRoot, run } from '../../lib/program.js'
@@ -10,8 +11,6 @@ import { PUBLISH } from '../../lib/publish.js'
 const skip = notRoot('to make network namespaces')
 const OWN_PROCESS = { DOCKER_PROXY_ISOLATION: 'process' }
 const CONTAINER = '127.0.0.2'
-
-const network = (ip: string, ipv6 = ''): object => ({ IPAddress: ip, GlobalIPv6Address: ipv6 })
 
 t.test('docker-proxies are listed, with the names of their containers', { skip }, async (t) => {
   const host = await startNamespace(t)
@@ -31,12 +30,10 @@ t.test('docker-proxies are listed, with the names of their containers', { skip }
     ])
     return { code, stdout, stderr }
   }
-  const engine = await serveHttp(t, (request, response) => {
-    t.equal(request.url, '/containers/json')
-    const networks = { bridge: network(CONTAINER), other: network('', 'fd00::2') }
-    const containers = [{ Names: ['/web_svr01'], NetworkSettings: { Networks: networks } }]
-    response.end(JSON.stringify(containers))
-  })
+  const fake = await startFakeEngine(t)
+  const id = 'a'.repeat(64)
+  fake.containers.set(id, inspectReply(id, 'web_svr01', CONTAINER))
+  const engine = fake.host
 
   t.match(await list(engine), {
     code: 0,
