@@ -25,6 +25,8 @@ export interface WorkerMemory {
   readonly orders: RingMemory
   readonly reports: RingMemory
   readonly relays: RelayTable
+  /** Its only number is 1 once the thread has loaded its native parts. */
+  readonly started: Int32Array
 }
 
 /** The relays of a worker, by place. The main thread can close the sockets if the worker dies. */
@@ -65,6 +67,7 @@ export function workerMemory(ordersEventFd: number, reportsEventFd: number): Wor
   return {
     orders: ringMemory(MESSAGES_PER_PLACE * MAX_RELAYS, ordersEventFd),
     reports: ringMemory(MESSAGES_PER_PLACE * MAX_RELAYS, reportsEventFd),
+    started: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)),
     relays: {
       clients: numbers(),
       backends: numbers(),

@@ -186,4 +186,12 @@ function errnoOf(err: unknown): number {
   return numbers[errnoCode(err) ?? ''] ?? ERRNO.EINVAL
 }
 
-new WorkerThread(workerData as WorkerStart).run()
+const start = workerData as WorkerStart
+let thread: WorkerThread
+try {
+  thread = new WorkerThread(start)
+} finally {
+  Atomics.store(start.memory.started, 0, 1)
+  Atomics.notify(start.memory.started, 0)
+}
+thread.run()

@@ -29,6 +29,9 @@ export interface WorkerEvents {
   readonly ended: (reason?: Error) => void
 }
 
+/** The native parts of a thread are loaded by then, milliseconds, or it has not come to them: then its end is harmless. */
+const START_TIMEOUT_MS = 300
+
 /** A thread that relays data, as the main thread sees it. */
 export class Worker {
   readonly #thread: Thread
@@ -130,6 +133,11 @@ export class Worker {
     if (this.#isStopped) return
     this.#isStopped = true
     this.#orders.send(message(ORDER.STOP, 0))
+  }
+
+  /** Blocks until the thread has loaded its native parts: if Node ended it meanwhile, koffi would abort the process. */
+  waitForStart(): void {
+    Atomics.wait(this.#memory.started, 0, 0, START_TIMEOUT_MS)
   }
 
   /** @throws Error if the system has no thread left; SystemError `ENOMEM` */

@@ -110,15 +110,21 @@ export class Workers {
     if (this.#idleCheck) return
     this.#idleCheck = setInterval(() => this.#stopIdle(), this.idleMs).unref()
     // Node waits for its threads before it ends, and these would wait for their sockets for ever.
-    process.on('exit', this.stop)
+    process.on('exit', this.#atExit)
   }
 
   /** Ends all workers and their relays. */
   readonly stop = (): void => {
     clearInterval(this.#idleCheck)
     this.#idleCheck = undefined
-    process.off('exit', this.stop)
+    process.off('exit', this.#atExit)
     for (const worker of this.#workers) worker.stop()
+  }
+
+  readonly #atExit = (): void => {
+    const workers = this.#workers
+    this.stop()
+    for (const worker of workers) worker.waitForStart()
   }
 
   /** How a client of this port gets a relay. */
