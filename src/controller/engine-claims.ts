@@ -1,6 +1,6 @@
 import type { Container } from '../docker/container.js'
 import type { Containers } from '../docker/containers.js'
-import { isPortFree } from '../linux/sockets/port-socket.js'
+import { canBind } from '../linux/sockets/port-socket.js'
 import type { ClaimResult, Claims } from '../ports/claims/claims.js'
 import { portsOverlap } from '../ports/claims/overlap.js'
 import type { Holder } from '../ports/holder.js'
@@ -29,7 +29,7 @@ export class EngineClaims implements Claims {
   /** A port that a process holds is left to the kernel, because the process tells more. */
   #ruleHolder(port: HostPort): Holder | undefined {
     const owner = publisherOf(this.containers.all, port)
-    if (!owner || !isFree(port)) return undefined
+    if (!owner || !canBind(port)) return undefined
     const { container, publishedPort } = owner
     return {
       kind: 'container',
@@ -68,12 +68,4 @@ function publisherOf(all: readonly Container[], port: HostPort) {
     if (container.isRunning && publishedPort) return { container, publishedPort }
   }
   return undefined
-}
-
-function isFree(port: HostPort): boolean {
-  try {
-    return isPortFree(port)
-  } catch {
-    return false
-  }
 }

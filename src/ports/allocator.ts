@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { reservedPorts } from '../linux/proc/ephemeral-ports.js'
-import { hasIpv6, isPortFree, openPortSocket } from '../linux/sockets/port-socket.js'
+import { canBind, hasIpv6, isPortFree, openPortSocket } from '../linux/sockets/port-socket.js'
 import { Turns } from '../turns.js'
 import type { Claim, Claims } from './claims/claims.js'
 import { PortIndex } from './claims/port-index.js'
@@ -198,7 +198,7 @@ export class Allocator {
       !isReserved(each.port) &&
       (each.port === port.port || !isNeeded(each.port)) &&
       !(await this.claims.holderOf(each)) &&
-      isFreeNow(each)
+      canBind(each)
     const { protocol, addresses } = group
     const requested = addresses.map(({ ip }): HostPort => ({ protocol, ip, port: port.port }))
     const suggestions = await suggest(requested, port, isFree)
@@ -274,17 +274,9 @@ function allAddresses(): string[] {
 async function findHolderIfPossible(port: HostPort): Promise<Holder | undefined> {
   try {
     const holder = await findHolder(port)
-    if (holder || isFreeNow(port)) return holder
+    if (holder || canBind(port)) return holder
     return { kind: 'unlisted', address: joinHostPort(port.ip, port.port) }
   } catch {
     return undefined
-  }
-}
-
-function isFreeNow(port: HostPort): boolean {
-  try {
-    return isPortFree(port)
-  } catch {
-    return false
   }
 }

@@ -50,7 +50,16 @@ export function openPortSocket(address: BindAddress): number {
  */
 export function isPortFree(address: BindAddress): boolean {
   // The options only allow more. Most ports are free without them, and each option is a system call.
-  return canBind(address, () => undefined) || canBind(address, setOptions)
+  return canBindWith(address, () => undefined) || canBindWith(address, setOptions)
+}
+
+/** As isPortFree, but a port that can't be tried counts as not free. */
+export function canBind(address: BindAddress): boolean {
+  try {
+    return isPortFree(address)
+  } catch {
+    return false
+  }
 }
 
 /** Whether this host has IPv6. dockerd uses the same test: a kernel with IPv6 disabled can still bind `::`. */
@@ -62,7 +71,7 @@ export function hasIpv6(): boolean {
   }
 }
 
-function canBind(address: BindAddress, prepare: Prepare): boolean {
+function canBindWith(address: BindAddress, prepare: Prepare): boolean {
   try {
     closeSync(openBoundSocket(address, prepare))
     return true
