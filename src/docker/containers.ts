@@ -121,7 +121,8 @@ export class Containers extends EventEmitter<ContainersEvents> {
       const reason = await this.#follow(signal).catch((err: unknown) => err as Error)
       if (signal.aborted) return
       this.#disconnected(reason ?? new Error('the connection has ended'))
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      // It keeps no process running that has nothing else to do.
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref())
     }
   }
 
