@@ -7,8 +7,8 @@ import { until } from '../../lib/until.js'
 /* Publications that follow the containers of a real dockerd. */
 
 /** Repetitions. More are for the machine of whoever changes this. */
-const RESTARTS = Number(process.env['RESTARTS'] ?? 8)
-const SWAPS = Number(process.env['SWAPS'] ?? 20)
+const RESTARTS = Number(process.env['RESTARTS'] ?? 4)
+const SWAPS = Number(process.env['SWAPS'] ?? 8)
 
 t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
   const dockerd = await startOwnDockerd(t, '--live-restore')

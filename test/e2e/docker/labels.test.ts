@@ -7,7 +7,7 @@ import { until } from '../../lib/until.js'
 /* Publications that labels of containers ask for, with a real dockerd. */
 
 /** Containers that start at once. More are for the machine of whoever changes this. */
-const CONTAINERS = Number(process.env['CONTAINERS'] ?? 12)
+const CONTAINERS = Number(process.env['CONTAINERS'] ?? 6)
 
 t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
   const dockerd = await startOwnDockerd(t)
