@@ -1,4 +1,4 @@
-import type { Container } from '../docker/container.js'
+import type { Container, EnginePort } from '../docker/container.js'
 import type { Containers } from '../docker/containers.js'
 import { canBind } from '../linux/sockets/port-socket.js'
 import type { ClaimResult, Claims } from '../ports/claims/claims.js'
@@ -12,6 +12,11 @@ import { Refusal } from '../ports/refusal.js'
  * bind such a port, but clients from outside would still reach the engine's container.
  */
 export class EngineClaims implements Claims {
+  /** What the engine publishes, by port number: there may be many ports and many containers. */
+  #published: ReadonlyMap<number, readonly EnginePublication[]> = new Map()
+  /** The containers of which `#published` was made. */
+  #all: readonly Container[] = []
+
   constructor(
     private readonly claims: Claims,
     private readonly containers: Containers,
@@ -22,13 +27,25 @@ export class EngineClaims implements Claims {
     return heldBy ? { heldBy } : this.claims.claim(port, holder)
   }
 
-  async holderOf(port: HostPort): Promise<Holder | undefined> {
-    return (await this.claims.holderOf(port)) ?? this.#ruleHolder(port)
+  holderOf(port: HostPort): Promise<Holder | undefined> {
+    const heldBy = this.#ruleHolder(port)
+    return heldBy ? Promise.resolve(heldBy) : this.claims.holderOf(port)
+  }
+
+  get #publishers(): ReadonlyMap<number, readonly EnginePublication[]> {
+    const { all } = this.containers
+    if (all !== this.#all) {
+      this.#all = all
+      this.#published = publishedBy(all)
+    }
+    return this.#published
   }
 
   /** A port that a process holds is left to the kernel, because the process tells more. */
   #ruleHolder(port: HostPort): Holder | undefined {
-    const owner = publisherOf(this.containers.all, port)
+    const owner = this.#publishers
+      .get(port.port)
+      ?.find(({ publishedPort }) => portsOverlap(publishedPort, port))
     if (!owner || !canBind(port)) return undefined
     const { container, publishedPort } = owner
     return {
@@ -38,6 +55,12 @@ export class EngineClaims implements Claims {
       containerPort: publishedPort.containerPort,
     }
   }
+}
+
+/** A port that the engine publishes for a running container. */
+interface EnginePublication {
+  readonly container: Container
+  readonly publishedPort: EnginePort
 }
 
 /** Adds the name of the container to a conflict with a port that the engine has published. */
@@ -61,11 +84,13 @@ function publishedOn(containers: Containers | undefined, address: string): Conta
   )
 }
 
-/** The running container for which the engine publishes a port that overlaps with another one. */
-function publisherOf(all: readonly Container[], port: HostPort) {
-  for (const container of all) {
-    const publishedPort = container.published.find((each) => portsOverlap(each, port))
-    if (container.isRunning && publishedPort) return { container, publishedPort }
+function publishedBy(all: readonly Container[]): Map<number, EnginePublication[]> {
+  const index = new Map<number, EnginePublication[]>()
+  for (const container of all.filter(({ isRunning }) => isRunning)) {
+    for (const publishedPort of container.published) {
+      const others = index.get(publishedPort.port) ?? []
+      index.set(publishedPort.port, [...others, { container, publishedPort }])
+    }
   }
-  return undefined
+  return index
 }

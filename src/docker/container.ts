@@ -47,7 +47,7 @@ interface ContainerPort {
 }
 
 /** A port that the engine publishes for a container. */
-interface EnginePort extends HostPort {
+export interface EnginePort extends HostPort {
   readonly containerPort: number
 }
 

@@ -30,6 +30,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
   readonly #findHost: () => EngineHost
   readonly #log: Log
   readonly #all = new Map<string, Container>()
+  #list: readonly Container[] | undefined
   readonly #networks = new Map<string, EngineNetwork>()
   /** Containers that are being inspected, and how many events have come meanwhile. */
   readonly #refreshing = new Map<string, { events: number }>()
@@ -56,9 +57,9 @@ export class Containers extends EventEmitter<ContainersEvents> {
     return this.#isConnected
   }
 
-  /** The last known containers. */
+  /** The last known containers: the same array until one of them changes. */
   get all(): readonly Container[] {
-    return [...this.#all.values()]
+    return (this.#list ??= [...this.#all.values()])
   }
 
   /** Whether `all` was ever complete. */
@@ -84,7 +85,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
   async listAgain(): Promise<boolean> {
     if (!this.#client || !this.#isConnected) return false
     try {
-      await this.#list(this.#client)
+      await this.#listAll(this.#client)
     } catch (err) {
       this.#log.debug(`Can't list the containers: ${errnoReason(err)}`)
       return false
@@ -135,7 +136,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
     // Opened first, so that no change is lost between the list and the events.
     const events = await openEvents(client, signal)
     this.#client = client
-    await this.#list(client)
+    await this.#listAll(client)
     this.#connected(host)
     for await (const event of events) this.#handle(client, event)
   }
@@ -167,7 +168,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
     }
   }
 
-  async #list(client: EngineClient): Promise<void> {
+  async #listAll(client: EngineClient): Promise<void> {
     const [ids] = await Promise.all([
       client.get<readonly { Id: string }[]>('/containers/json', { all: '1' }),
       this.#listNetworks(client),
@@ -244,11 +245,13 @@ export class Containers extends EventEmitter<ContainersEvents> {
   #set(id: string, container: Container | undefined): void {
     if (!container) return this.#forget(id)
     this.#all.set(id, container)
+    this.#list = undefined
     this.#watchProcess(container)
   }
 
   #forget(id: string): void {
     this.#all.delete(id)
+    this.#list = undefined
     this.#unwatch(id)
   }
 
