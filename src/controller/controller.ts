@@ -62,6 +62,9 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   readonly #complete = new Set<Publication>()
   readonly #follower: Follower | undefined
   readonly #labels: LabelPublisher | undefined
+  /** Whether this controller has given its publications up. */
+  #isClosed = false
+  #isSaveDue = false
 
   constructor(options: ControllerOptions) {
     super()
@@ -191,6 +194,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   /** Ends all proxies, and frees their ports. The state file keeps the publications for the next daemon. */
   async close(options?: StopOptions): Promise<void> {
+    this.#isClosed = true
     this.#labels?.close()
     const publications = [...this.#publications.values()]
     await Promise.all(publications.map((publication) => publication.stop(options)))
@@ -200,6 +204,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   /** Leaves all processes to the next daemon. Publications under way are withdrawn. */
   async leave(): Promise<void> {
+    this.#isClosed = true
     this.#labels?.close()
     const publications = [...this.#publications.values()]
     for (const publication of this.#complete) publication.leave()
@@ -225,6 +230,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     try {
       for (const { ip } of backend.backends) refuseLoops(bound, ip)
       await publication.start(bound)
+      if (this.#isClosed) throw new Refusal('busy', 'the daemon is ending: try again')
       this.#complete.add(publication)
       // The container may have moved since it was looked up.
       await this.#follower?.compare(publication)
@@ -305,7 +311,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
         const { name, description } = publication
         const backend = description.backends.map(({ ip }) => ip).join(', ')
         if (hasMoved) this.#emit({ type: 'moved', publication: name, backend })
-        if (this.#complete.has(publication)) this.#save()
+        if (this.#complete.has(publication)) this.#saveSoon()
       },
       lost: async ({ name }) => {
         await this.#remove(this.#find(name))
@@ -324,7 +330,23 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     }
   }
 
+  /** Saves once for all changes of this turn of the event loop. */
+  #saveSoon(): void {
+    if (this.#isSaveDue) return
+    this.#isSaveDue = true
+    setImmediate(() => {
+      this.#isSaveDue = false
+      try {
+        this.#save()
+      } catch (err) {
+        // The next change saves it as well.
+        this.#options.log.error((err as Error).message)
+      }
+    })
+  }
+
   #save(): void {
+    if (this.#isClosed) return
     this.#options.state?.save([...this.#complete].map(({ saved }) => saved))
   }
 

@@ -21,13 +21,19 @@ export interface FollowerActions {
 export class Follower {
   /** Publications whose container seems to be removed, while this is confirmed. */
   readonly #confirming = new Set<Publication>()
+  #isDue = false
 
   constructor(
     private readonly containers: Containers,
     private readonly actions: FollowerActions,
     private readonly log: Log,
   ) {
-    containers.on('changed', () => this.#compareAll())
+    // Several changes often come at once.
+    containers.on('changed', () => {
+      if (this.#isDue) return
+      this.#isDue = true
+      setImmediate(() => this.#compareAll())
+    })
   }
 
   /** Brings one publication up to date, if the containers are known. */
@@ -45,6 +51,7 @@ export class Follower {
   }
 
   #compareAll(): void {
+    this.#isDue = false
     for (const publication of this.actions.publications()) {
       this.compare(publication).catch((err: unknown) =>
         this.log.error(`Can't follow the container of ${publication.name}: ${errnoReason(err)}`),

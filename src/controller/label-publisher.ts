@@ -44,6 +44,9 @@ export class LabelPublisher {
   readonly #settled = new Set<string>()
   #run: Promise<void> = Promise.resolve()
   #isQueued = false
+  #isClosed = false
+  /** Whether something has to be tried again, although no container waits. */
+  #isIncomplete = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(
@@ -61,12 +64,14 @@ export class LabelPublisher {
 
   /** Looks at all containers soon. */
   look(): void {
-    if (this.#isQueued) return
+    if (this.#isQueued || this.#isClosed) return
     this.#isQueued = true
-    this.#run = this.#run.then(async () => {
-      this.#isQueued = false
-      await this.#lookAtAll()
-    })
+    this.#run = this.#run
+      .then(async () => {
+        this.#isQueued = false
+        await this.#lookAtAll()
+      })
+      .catch((err: unknown) => this.log.error(`Can't follow labels: ${errnoReason(err)}`))
   }
 
   /** A user has withdrawn the publication of a container. */
@@ -85,7 +90,9 @@ export class LabelPublisher {
     return false
   }
 
+  /** Nothing is begun from now on. */
   close(): void {
+    this.#isClosed = true
     clearTimeout(this.#timer)
     this.#waiting.clear()
   }
@@ -97,8 +104,17 @@ export class LabelPublisher {
     const ids = new Set(running.map(({ id }) => id))
     for (const id of this.#waiting.keys()) if (!ids.has(id)) this.#waiting.delete(id)
     for (const id of this.#settled) if (!ids.has(id)) this.#settled.delete(id)
-    for (const container of running) await this.#publish(container)
-    if (this.#waiting.size > 0) this.#timer = setTimeout(() => this.look(), RETRY_MS)
+    this.#isIncomplete = false
+    for (const container of running) {
+      if (this.#isClosed) return
+      await this.#publish(container)
+    }
+    this.#lookLater()
+  }
+
+  #lookLater(): void {
+    if (this.#isClosed || (this.#waiting.size === 0 && !this.#isIncomplete)) return
+    this.#timer = setTimeout(() => this.look(), RETRY_MS)
   }
 
   /** Never rejects. */
@@ -115,6 +131,11 @@ export class LabelPublisher {
       if (!request || wanted === undefined) return
       await this.#add(request, container, wanted)
     } catch (err) {
+      // For example, the publication is just being withdrawn.
+      if (err instanceof Refusal) {
+        this.#isIncomplete = true
+        return
+      }
       this.#settled.add(id)
       this.log.error(`Can't publish what the labels of ${name} ask for: ${errnoReason(err)}`)
     }
@@ -128,6 +149,8 @@ export class LabelPublisher {
       this.#waiting.delete(id)
     } catch (err) {
       if (!(err instanceof Refusal)) throw err
+      // A user has told it meanwhile not to wait.
+      if (this.#settled.has(id) || this.#isClosed) return
       const [reason = ''] = err.message.split('\n')
       const known = this.#waiting.get(id)
       const since = known?.since ?? new Date().toISOString()

@@ -217,10 +217,10 @@ function whyInvalid({
     return `${where} needs either a backend, or a container that it follows`
   }
   try {
-    for (const ip of backend === undefined ? backends.map((each) => each.ip) : [backend]) {
-      parseBackend(ip)
-    }
-    return undefined
+    // The engine has given the others.
+    if (backend !== undefined) parseBackend(backend)
+    const strange = backends.find(({ ip }) => parseIp(ip) === undefined)?.ip
+    return strange === undefined ? undefined : `${where} has the address ${JSON.stringify(strange)}`
   } catch (err) {
     return `${where} has an ${(err as Error).message}`
   }

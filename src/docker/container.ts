@@ -123,5 +123,8 @@ function composeOf(labels: Container['labels']): ComposeContainer | undefined {
   const { [COMPOSE.project]: project, [COMPOSE.service]: service } = labels
   if (!project || !service) return undefined
   const number = Number(labels[COMPOSE.number] ?? 1)
-  return { project, service, number, isOneOff: /^true$/i.test(labels[COMPOSE.oneOff] ?? '') }
+  return {
+    ...{ project, service, number: Number.isSafeInteger(number) ? number : 1 },
+    isOneOff: /^true$/i.test(labels[COMPOSE.oneOff] ?? ''),
+  }
 }

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import pLimit from 'p-limit'
 import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
 import { ProcessWatch } from '../linux/proc/process-watch.js'
@@ -33,7 +34,12 @@ export class Containers extends EventEmitter<ContainersEvents> {
   #list: readonly Container[] | undefined
   readonly #networks = new Map<string, EngineNetwork>()
   /** Containers that are being inspected, and how many events have come meanwhile. */
-  readonly #refreshing = new Map<string, { events: number }>()
+  readonly #refreshing = new Map<string, { events: number; done: Promise<void> }>()
+  readonly #limit = pLimit(REQUESTS_AT_ONCE)
+  #wasListed = false
+  /** The list that is being made, and the one that is to follow it. */
+  #listing: Promise<boolean> | undefined
+  #nextListing: Promise<boolean> | undefined
   readonly #processes = new ProcessWatch()
   /** Ends the watch of a container's process. */
   readonly #watched = new Map<string, { pid: number; stop: () => void }>()
@@ -64,7 +70,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
 
   /** Whether `all` was ever complete. */
   get wasListed(): boolean {
-    return this.#client !== undefined
+    return this.#wasListed
   }
 
   get networks(): ReadonlyMap<string, EngineNetwork> {
@@ -81,8 +87,18 @@ export class Containers extends EventEmitter<ContainersEvents> {
     )
   }
 
-  /** Lists all containers anew. @returns false if the engine can't be asked */
-  async listAgain(): Promise<boolean> {
+  /** Lists all containers anew. Requests that come meanwhile share the next list. @returns false if the engine can't be asked */
+  listAgain(): Promise<boolean> {
+    this.#nextListing ??= (this.#listing ?? Promise.resolve(true)).then(() => {
+      this.#nextListing = undefined
+      this.#listing = this.#tryToList()
+      return this.#listing
+    })
+    return this.#nextListing
+  }
+
+  /** Never rejects. */
+  async #tryToList(): Promise<boolean> {
     if (!this.#client || !this.#isConnected) return false
     try {
       await this.#listAll(this.#client)
@@ -112,6 +128,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
 
   close(): void {
     this.#end.abort()
+    this.#first.reject(new Error('closed'))
     for (const { stop } of this.#watched.values()) stop()
     this.#watched.clear()
   }
@@ -129,20 +146,29 @@ export class Containers extends EventEmitter<ContainersEvents> {
 
   /** Resolves when the connection ends. */
   async #follow(signal: AbortSignal): Promise<undefined> {
-    const host = this.#findHost()
-    await refuseRemoteEngine(host)
-    const client = new EngineClient(host)
-    await client.connect()
-    // Opened first, so that no change is lost between the list and the events.
-    const events = await openEvents(client, signal)
-    this.#client = client
-    await this.#listAll(client)
-    this.#connected(host)
-    for await (const event of events) this.#handle(client, event)
+    const connection = new AbortController()
+    const end = (): void => connection.abort()
+    signal.addEventListener('abort', end)
+    try {
+      const host = this.#findHost()
+      await refuseRemoteEngine(host)
+      const client = new EngineClient(host)
+      await client.connect()
+      // Opened first, so that no change is lost between the list and the events.
+      const events = await openEvents(client, connection.signal)
+      this.#client = client
+      await this.#listAll(client)
+      this.#connected(host)
+      for await (const event of events) this.#handle(client, event)
+    } finally {
+      signal.removeEventListener('abort', end)
+      end()
+    }
   }
 
   #connected(host: EngineHost): void {
     this.#isConnected = true
+    this.#wasListed = true
     this.#problem = undefined
     this.#log.info(`Follows the containers of ${formatEngineHost(host)}`, {
       containers: this.#all.size,
@@ -169,19 +195,23 @@ export class Containers extends EventEmitter<ContainersEvents> {
   }
 
   async #listAll(client: EngineClient): Promise<void> {
+    // What appears meanwhile is not in the list.
+    const known = [...this.#all.keys()]
     const [ids] = await Promise.all([
       client.get<readonly { Id: string }[]>('/containers/json', { all: '1' }),
       this.#listNetworks(client),
     ])
     const listed = new Set(ids.map(({ Id: id }) => id))
-    for (const id of this.#all.keys()) if (!listed.has(id)) this.#forget(id)
-    const waiting = [...listed]
-    const inspect = async (): Promise<void> => {
-      for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
-        this.#set(id, await inspectContainer(client, id))
-      }
-    }
-    await Promise.all(Array.from({ length: REQUESTS_AT_ONCE }, inspect))
+    for (const id of known) if (!listed.has(id)) this.#forget(id)
+    await Promise.all(
+      [...listed].map((id) =>
+        this.#inspect(client, id).catch((err: unknown) => {
+          // One broken container, for which the engine answers with an error, does not keep the others from being known.
+          if (!(err instanceof EngineError) || err.status === undefined) throw err
+          this.#log.debug(`Can't inspect a container: ${errnoReason(err)}`, { container: id })
+        }),
+      ),
+    )
   }
 
   async #listNetworks(client: EngineClient): Promise<void> {
@@ -202,7 +232,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
       this.#set(id, { ...container, networks })
       this.emit('changed')
     }
-    void this.#refresh(client, id)
+    this.#refresh(client, id)
   }
 
   #ended(container: Container): void {
@@ -213,16 +243,31 @@ export class Containers extends EventEmitter<ContainersEvents> {
     this.emit('changed')
   }
 
-  /** Inspects a container, and again as long as events come meanwhile. */
-  async #refresh(client: EngineClient, id: string): Promise<void> {
+  /** Inspects a container soon, and again if that fails while the engine is there. */
+  #refresh(client: EngineClient, id: string): void {
+    this.#inspect(client, id).then(
+      () => this.emit('changed'),
+      (err: unknown) => {
+        this.#log.debug(`Can't inspect a container: ${errnoReason(err)}`, { container: id })
+        // What the engine refuses, it refuses again.
+        if (err instanceof EngineError && err.status !== undefined) return
+        setTimeout(() => {
+          if (this.#isConnected && this.#client === client) this.#refresh(client, id)
+        }, RETRY_MS).unref()
+      },
+    )
+  }
+
+  /** Inspects a container, and again as long as events come meanwhile. Rejects with EngineError. */
+  #inspect(client: EngineClient, id: string): Promise<void> {
     const running = this.#refreshing.get(id)
     if (running) {
       running.events++
-      return
+      return running.done
     }
-    const state = { events: 0 }
+    const state = { events: 0, done: Promise.resolve() }
     this.#refreshing.set(id, state)
-    try {
+    state.done = this.#limit(async () => {
       let container: Container | undefined
       let seen: number
       do {
@@ -232,14 +277,9 @@ export class Containers extends EventEmitter<ContainersEvents> {
           await this.#listNetworks(client)
         }
       } while (state.events > seen)
-      this.#set(id, container)
-      this.emit('changed')
-    } catch (err) {
-      // The connection has ended, or the next event or list corrects it.
-      this.#log.debug(`Can't inspect a container: ${errnoReason(err)}`, { container: id })
-    } finally {
-      this.#refreshing.delete(id)
-    }
+      if (this.#client === client) this.#set(id, container)
+    }).finally(() => this.#refreshing.delete(id))
+    return state.done
   }
 
   #set(id: string, container: Container | undefined): void {

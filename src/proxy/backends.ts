@@ -9,9 +9,14 @@ export interface Backends {
   readonly holdMs: number
 }
 
+/** Backends that are kept for their return. */
+const MAX_EARLIER = 16
+
 /** The backends of a proxy, which take turns. */
 export class BackendTurns {
   #backends: readonly Backend[] = []
+  /** Backends that have left, the latest first: a container often comes back to its address. */
+  #earlier: readonly Backend[] = []
   #turn = 0
 
   constructor(addresses: readonly SocketAddress[]) {
@@ -35,10 +40,12 @@ export class BackendTurns {
 
   /** An address that stays keeps its Backend, and with it everything that an engine has prepared for it. */
   replace(addresses: readonly SocketAddress[]): void {
+    const known = [...this.#backends, ...this.#earlier]
     this.#backends = addresses.map(
       ({ ip, port }) =>
-        this.#backends.find(({ address }) => address.ip === ip && address.port === port) ??
+        known.find(({ address }) => address.ip === ip && address.port === port) ??
         new Backend({ ip, port }),
     )
+    this.#earlier = known.filter((each) => !this.#backends.includes(each)).slice(0, MAX_EARLIER)
   }
 }

@@ -248,7 +248,9 @@ class ConnectionProxy<Client>
   dialEnded(relay: Relay, client: Client, backend: Backend, err: Error | undefined): void {
     const tracked = this.#relays.get(relay)
     this.#relays.delete(relay)
-    if (err === undefined) return this.#serve(client, tracked)
+    if (err === undefined) {
+      return this.#isStopped ? this.#discard(client) : this.#serve(client, tracked)
+    }
     if (tracked && this.#mayWait(tracked) && this.transport.isOpen(client)) {
       return this.#held.add(tracked)
     }

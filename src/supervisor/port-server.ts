@@ -67,7 +67,15 @@ export class PortServer {
     const supervised: Supervised = {
       name: this.name,
       bind: () => this.#keepSockets(this.#bind()),
-      launch: (fds) => startProxyProcess({ id, runFolder, ...this.#command() }, fds, log),
+      launch: async (fds) => {
+        const given = formatBackendList(context.backends())
+        const started = await startProxyProcess({ id, runFolder, ...this.#command() }, fds, log)
+        // The containers have moved while the process started: it is told once it is known to run.
+        if (formatBackendList(context.backends()) !== given) {
+          setImmediate(() => void this.changeBackends().catch(() => undefined))
+        }
+        return started
+      },
     }
     this.supervisor = new Supervisor(supervised, log, this.#keepSockets(listenFds))
   }
@@ -118,7 +126,7 @@ export class PortServer {
    * sent one after the other, so that the last one counts.
    */
   changeBackends(): Promise<void> {
-    this.#changes = this.#changes.then(() => this.#changeBackends())
+    this.#changes = this.#changes.catch(() => undefined).then(() => this.#changeBackends())
     return this.#changes
   }
 

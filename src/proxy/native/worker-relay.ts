@@ -5,6 +5,7 @@ import type { RelayTable } from './worker-memory.js'
 /** A relay of a worker, as the main thread sees it. */
 export class WorkerRelay implements Relay {
   #isDestroyed = false
+  #isCancelled = false
 
   /**
    * @param sendDestroy orders the worker to destroy the relay
@@ -26,9 +27,11 @@ export class WorkerRelay implements Relay {
     return this.table.bytesOut[this.place] ?? 0
   }
 
-  /** May be called again, but each call is an order. */
+  /** May be called again: a dial that was not cancelled by the first order has succeeded by then. */
   cancelDial(): void {
-    if (!this.#isDestroyed) this.sendCancel()
+    if (this.#isDestroyed || this.#isCancelled) return
+    this.#isCancelled = true
+    this.sendCancel()
   }
 
   destroy(): void {
