@@ -35,7 +35,15 @@ const LAYERS = {
 /** Imported by every folder above linux/. */
 const BASE = ['log', 'memory', 'linux']
 /** Files without imports of their own, apart from types of linux/: the vocabulary that all folders share. */
-const SHARED_FILES = ['deferred', 'exit-codes', 'ports/host-port', 'printable', 'turns', 'version']
+const SHARED_FILES = [
+  'deferred',
+  'exit-codes',
+  'ports/host-port',
+  'printable',
+  'ssh',
+  'turns',
+  'version',
+]
 
 const ENTRY_POINTS = '^src/(docker-(proxy|proxyd|publish|publish-shared)|start)\\.ts$'
 

@@ -1,10 +1,8 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 // Not undici: loading it takes 45 ms, ten times as long as node:http, see docs/decisions/.
 import { request, type ClientRequestArgs, type IncomingMessage } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { createInterface } from 'node:readline'
-import { Duplex } from 'node:stream'
 import { json } from 'node:stream/consumers'
 import type { ContainerView } from '../controller/container-view.js'
 import type { PublicationEvent } from '../controller/publication-event.js'
@@ -14,6 +12,7 @@ import type { DockerPortView, PublicationView } from '../controller/views.js'
 import { errnoReason } from '../linux/errno.js'
 import type { HostPort } from '../ports/host-port.js'
 import { Refusal, type RefusalCode } from '../ports/refusal.js'
+import { dialOverSsh } from '../ssh.js'
 import { API_VERSION } from './api-version.js'
 import { connectionError, ConnectionError, isAbsent } from './connection-error.js'
 import { BAD_REQUEST, FORBIDDEN, UNAUTHORIZED } from './error-reply.js'
@@ -189,7 +188,11 @@ export class Client {
       case 'tcp':
         return { host: host.ip, port: host.port, agent: false }
       case 'ssh':
-        return { createConnection: () => dialOverSsh(host) }
+        // Only ssh has to be open: the daemon is reached through its own command.
+        return {
+          createConnection: () =>
+            dialOverSsh(host, ['docker-publish', 'dial-stdio'], [], 'inherit'),
+        }
       case 'fd':
         throw new HostError('the host "fd://" is for the daemon only: name another one with -H')
     }
@@ -202,22 +205,4 @@ function errorOf({ code, message, holder, suggestions }: ErrorView): Error {
     ...(holder ? { holder } : {}),
     ...(suggestions ? { suggestions } : {}),
   })
-}
-
-/** Reaches a remote daemon through its own command, so only ssh has to be open. */
-function dialOverSsh({ user, host, port }: Extract<Host, { kind: 'ssh' }>): Duplex {
-  const options = [
-    ...(user === undefined ? [] : ['-l', user]),
-    ...(port === undefined ? [] : ['-p', String(port)]),
-  ]
-  const ssh = spawn('ssh', [...options, '--', host, 'docker-publish', 'dial-stdio'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  const stream = Duplex.from({ writable: ssh.stdin, readable: ssh.stdout })
-  ssh.on('error', (err) => stream.destroy(err))
-  ssh.on('exit', (code) => {
-    if (code) stream.destroy(new Error(`ssh ended with exit code ${code}`))
-  })
-  stream.on('close', () => ssh.kill())
-  return stream
 }

@@ -45,7 +45,7 @@ export class LabelPublisher {
   #run: Promise<void> = Promise.resolve()
   #isQueued = false
   #isClosed = false
-  /** Whether something has to be tried again, although no container waits. */
+  /** Whether a publication could not be withdrawn, and is tried again. */
   #isIncomplete = false
   #timer: NodeJS.Timeout | undefined
 
@@ -79,7 +79,7 @@ export class LabelPublisher {
     this.#settled.add(containerId)
   }
 
-  /** A user wants a container to wait no longer. @returns false if none of this name waits */
+  /** Ends the wait of a container, for a user. @returns false if no container of this name waits */
   stopWaiting(name: string): boolean {
     for (const [id, { request }] of this.#waiting) {
       if (request.name !== name) continue
@@ -90,7 +90,7 @@ export class LabelPublisher {
     return false
   }
 
-  /** Nothing is begun from now on. */
+  /** Publishes nothing from now on. */
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)
@@ -149,7 +149,7 @@ export class LabelPublisher {
       this.#waiting.delete(id)
     } catch (err) {
       if (!(err instanceof Refusal)) throw err
-      // A user has told it meanwhile not to wait.
+      // A user has ended the wait meanwhile.
       if (this.#settled.has(id) || this.#isClosed) return
       const [reason = ''] = err.message.split('\n')
       const known = this.#waiting.get(id)

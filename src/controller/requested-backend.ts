@@ -76,7 +76,7 @@ function canonical(engine: string): string {
 
 /**
  * Finds a container or a compose service by its name.
- * @returns also the containers, of which there are some then
+ * @returns the target, and the containers of the engine
  * Rejects with RequestError without an engine, and with Refusal if it does not answer, or knows no such container.
  */
 export async function lookUpTarget(

@@ -17,7 +17,7 @@ const RETRY_MS = 500
 const REQUESTS_AT_ONCE = 8
 
 interface ContainersEvents {
-  /** Something has changed, or the first list has come. */
+  /** A container has changed, or the first list has come. */
   changed: []
 }
 
@@ -25,7 +25,7 @@ interface ContainersEvents {
  * The containers of an engine, kept current. The engine's events only say what to look at again: after each connection all containers are
  * listed and inspected, because events can be lost.
  *
- * While the engine is away, what was known stays, except of containers whose process has ended.
+ * While the engine is away, the last known containers stay. Only the end of a container's process is noticed.
  */
 export class Containers extends EventEmitter<ContainersEvents> {
   readonly #findHost: () => EngineHost
@@ -139,7 +139,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
       const reason = await this.#follow(signal).catch((err: unknown) => err as Error)
       if (signal.aborted) return
       this.#disconnected(reason ?? new Error('the connection has ended'))
-      // It keeps no process running that has nothing else to do.
+      // The timer alone does not keep the process running.
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref())
     }
   }
@@ -182,7 +182,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
     this.#isConnected = false
     const isNew = this.#problem?.message !== err.message
     this.#problem = err
-    // Whoever waits for the list learns the reason at once; the next one waits for the next attempt.
+    // Callers that wait for the list get the reason at once. Later callers wait for the next attempt.
     this.#first.reject(err)
     this.#first = deferred()
     this.#first.promise.catch(() => undefined)
@@ -195,7 +195,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
   }
 
   async #listAll(client: EngineClient): Promise<void> {
-    // What appears meanwhile is not in the list.
+    // A container that appears during the request is not in the list, and is not forgotten.
     const known = [...this.#all.keys()]
     const [ids] = await Promise.all([
       client.get<readonly { Id: string }[]>('/containers/json', { all: '1' }),
@@ -249,7 +249,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
       () => this.emit('changed'),
       (err: unknown) => {
         this.#log.debug(`Can't inspect a container: ${errnoReason(err)}`, { container: id })
-        // What the engine refuses, it refuses again.
+        // The engine would refuse it again.
         if (err instanceof EngineError && err.status !== undefined) return
         setTimeout(() => {
           if (this.#isConnected && this.#client === client) this.#refresh(client, id)
@@ -268,17 +268,22 @@ export class Containers extends EventEmitter<ContainersEvents> {
     const state = { events: 0, done: Promise.resolve() }
     this.#refreshing.set(id, state)
     state.done = this.#limit(async () => {
-      let container: Container | undefined
-      let seen: number
-      do {
-        seen = state.events
-        container = await inspectContainer(client, id)
-        if (container?.networks.some((network) => !this.#networks.has(network.id))) {
-          await this.#listNetworks(client)
-        }
-      } while (state.events > seen)
-      if (this.#client === client) this.#set(id, container)
-    }).finally(() => this.#refreshing.delete(id))
+      try {
+        let container: Container | undefined
+        let seen: number
+        do {
+          seen = state.events
+          container = await inspectContainer(client, id)
+          if (container?.networks.some((network) => !this.#networks.has(network.id))) {
+            await this.#listNetworks(client)
+          }
+        } while (state.events > seen)
+        if (this.#client === client) this.#set(id, container)
+      } finally {
+        // In the same turn as the last look at the events: the next event begins another inspection.
+        this.#refreshing.delete(id)
+      }
+    })
     return state.done
   }
 

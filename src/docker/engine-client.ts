@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { Duplex } from 'node:stream'
 import { text as readText } from 'node:stream/consumers'
 import { errnoReason } from '../linux/errno.js'
 import { printable } from '../printable.js'
+import { dialOverSsh } from '../ssh.js'
 import { formatEngineHost, type EngineHost, type EngineTls } from './engine-host.js'
 
 /** An answer comes within this time, milliseconds. */
@@ -113,7 +112,14 @@ export class EngineClient {
         // Node ignores createConnection beside an agent, even if that is false.
         return httpRequest({
           ...{ ...options, agent: undefined, host: 'docker' },
-          createConnection: () => dialSsh(host),
+          // As the docker command does it.
+          createConnection: () =>
+            dialOverSsh(
+              { ...host, user: host.user || undefined },
+              ['docker', 'system', 'dial-stdio'],
+              ['-o', 'BatchMode=yes', '-T'],
+              'ignore',
+            ),
         })
     }
   }
@@ -132,23 +138,6 @@ function tlsOptions({ ca, cert, key, isVerified }: EngineTls) {
   const read = (path: string): Buffer | undefined =>
     existsSync(path) ? readFileSync(path) : undefined
   return { ca: read(ca), cert: read(cert), key: read(key), rejectUnauthorized: isVerified }
-}
-
-/** Reaches an engine as the docker command does: ssh runs `docker system dial-stdio` there. */
-function dialSsh({ host, user, port }: EngineHost & { kind: 'ssh' }): Duplex {
-  const child = spawn(
-    'ssh',
-    [
-      ...(user ? ['-l', user] : []),
-      ...(port === undefined ? [] : ['-p', String(port)]),
-      ...['-o', 'BatchMode=yes', '-T', '--', host, 'docker', 'system', 'dial-stdio'],
-    ],
-    { stdio: ['pipe', 'pipe', 'ignore'] },
-  )
-  const stream = Duplex.from({ readable: child.stdout, writable: child.stdin })
-  child.on('error', (err) => stream.destroy(err))
-  stream.on('close', () => child.kill())
-  return stream
 }
 
 /** The text of an error reply, in a form that is safe to print. */

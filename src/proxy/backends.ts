@@ -9,7 +9,7 @@ export interface Backends {
   readonly holdMs: number
 }
 
-/** Backends that are kept for their return. */
+/** The number of earlier backends that are kept. */
 const MAX_EARLIER = 16
 
 /** The backends of a proxy, which take turns. */

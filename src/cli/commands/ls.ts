@@ -25,7 +25,7 @@ interface Args extends ClientArgs {
   format: string
 }
 
-/** Names of containers are waited for at most so long, milliseconds. */
+/** The longest wait for names of containers, milliseconds. */
 const NAMES_TIMEOUT_MS = 1_000
 /** Fields of a template, see docker ps. */
 const FIELDS = [
