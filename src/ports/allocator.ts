@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs'
-import { errnoCode, errnoReason } from '../linux/errno.js'
+import { errnoCode } from '../linux/errno.js'
 import { reservedPorts } from '../linux/proc/ephemeral-ports.js'
 import { canBind, hasIpv6, isPortFree, openPortSocket } from '../linux/sockets/port-socket.js'
 import { Turns } from '../turns.js'
@@ -7,7 +7,6 @@ import type { Claim, Claims } from './claims/claims.js'
 import { PortIndex } from './claims/port-index.js'
 import { findHolder, type Holder } from './holder.js'
 import { joinHostPort, MAX_PORT, type HostPort, type Protocol } from './host-port.js'
-import { PortChoice } from './port-choice.js'
 import { formatPortRequest, type PortRequest } from './port-spec.js'
 import {
   allocatedMessage,
@@ -17,6 +16,7 @@ import {
   type RefusalDetails,
 } from './refusal.js'
 import { groupRequests, isExact, type RequestGroup } from './request-groups.js'
+import { NoneFreeError, PortTakenError, reserveGroups, type Reserve } from './reservation.js'
 import { suggest } from './suggestions.js'
 
 /** A port that is bound: the container port of a request on one address. */
@@ -28,33 +28,8 @@ export interface BoundPort extends HostPort {
   readonly claim: Claim
 }
 
-/** A second line below dockerd's message, by the code of the system's error: what to do. */
-const HINTS: Readonly<Record<string, string>> = {
-  EMFILE: 'The limit of open files is reached: raise it, for example with ulimit -n 1048576',
-  EACCES:
-    'Ports below net.ipv4.ip_unprivileged_port_start, by default 1024, need root: choose a higher port, or lower it with sysctl',
-  EPROTONOSUPPORT:
-    'This kernel does not have the protocol: load its module, for example with modprobe sctp',
-  EADDRNOTAVAIL:
-    'No interface of this host has the address: "ip address" lists the addresses of the host',
-}
-
-/** A port that is taken on one of the requested addresses. It becomes a Refusal if no other port works. */
-class PortTakenError extends Error {
-  constructor(
-    readonly port: HostPort,
-    /** Our own publication that has it; undefined if the kernel refused it. */
-    readonly heldBy: Holder | undefined,
-  ) {
-    super('taken')
-  }
-}
-
 /** Describes the publication that will hold a port, for later requests. */
 type HolderOf = (port: HostPort, containerPort: number) => Holder
-
-/** Takes one port. Rejects with PortTakenError if it is taken, or with the error of the system call. */
-type Reserve<Reserved> = (port: HostPort, request: PortRequest) => Promise<Reserved>
 
 /** Finds and binds the ports of a publication. Binding is the check, so no other process can come between. */
 export class Allocator {
@@ -101,7 +76,7 @@ export class Allocator {
       own.add(port)
       return port
     }
-    return this.#reserveAll(requests, look, () => Promise.resolve())
+    return this.#reserveAll(requests, look, (port) => Promise.resolve(own.delete(port)))
   }
 
   async #reserveAll<Reserved>(
@@ -110,58 +85,12 @@ export class Allocator {
     undo: (reserved: Reserved) => Promise<void>,
   ): Promise<Reserved[]> {
     const turns = new Turns()
-    const reserved = new Map<PortRequest, Reserved[]>()
-    const choice = new PortChoice(this.#last)
     const groups = await groupRequests(requests, allAddresses(), turns)
     try {
-      for (const group of groups) {
-        const ports = await this.#reserveFirstFree(group, choice, turns, reserve, undo)
-        for (const [i, { request }] of group.addresses.entries()) {
-          const own = reserved.get(request)
-          const port = ports[i] as Reserved
-          if (own) own.push(port)
-          else reserved.set(request, [port])
-        }
-      }
+      return await reserveGroups(groups, { reserve, undo, turns, last: this.#last })
     } catch (err) {
-      for (const ports of reserved.values()) {
-        await Promise.all(ports.map(undo))
-        if (turns.isOver) await turns.next()
-      }
       throw err instanceof NoneFreeError ? await this.#refusal(err, requests) : err
     }
-    const inOrder: Reserved[] = []
-    for (const request of requests) {
-      for (const port of reserved.get(request) ?? []) inOrder.push(port)
-      if (turns.isOver) await turns.next()
-    }
-    return inOrder
-  }
-
-  /**
-   * Reserves the first port of a group that is free on all its addresses, in the order of the addresses.
-   * Rejects with NoneFreeError.
-   */
-  async #reserveFirstFree<Reserved>(
-    group: RequestGroup,
-    choice: PortChoice,
-    turns: Turns,
-    reserve: Reserve<Reserved>,
-    undo: (reserved: Reserved) => Promise<void>,
-  ): Promise<Reserved[]> {
-    let taken: PortTakenError | undefined
-    for (const port of choice.candidates(group)) {
-      if (turns.isOver) await turns.next()
-      try {
-        const reserved = await reserveOnAllAddresses(group, port, reserve, undo)
-        choice.took(group, port)
-        return reserved
-      } catch (err) {
-        if (!(err instanceof PortTakenError)) throw err
-        taken ??= err
-      }
-    }
-    throw new NoneFreeError(group, taken)
   }
 
   async #refusal(
@@ -203,43 +132,6 @@ export class Allocator {
     const requested = addresses.map(({ ip }): HostPort => ({ protocol, ip, port: port.port }))
     const suggestions = await suggest(requested, port, isFree)
     return { ...(holder ? { holder } : {}), suggestions }
-  }
-}
-
-/** No port of a group is free on all its addresses. It becomes a Refusal. */
-class NoneFreeError extends Error {
-  constructor(
-    readonly group: RequestGroup,
-    readonly taken: PortTakenError | undefined,
-  ) {
-    super('none is free')
-  }
-}
-
-/** Reserves one port on each address of a group, in their order, or on none. */
-async function reserveOnAllAddresses<Reserved>(
-  { protocol, addresses }: RequestGroup,
-  port: number,
-  reserve: Reserve<Reserved>,
-  undo: (reserved: Reserved) => Promise<void>,
-): Promise<Reserved[]> {
-  const reserved: Reserved[] = []
-  try {
-    for (const { ip, request } of addresses) {
-      const hostPort = { protocol, ip, port }
-      try {
-        reserved.push(await reserve(hostPort, request))
-      } catch (err) {
-        if (err instanceof PortTakenError) throw err
-        const hint = HINTS[errnoCode(err) ?? '']
-        const message = bindFailedMessage(hostPort, errnoReason(err))
-        throw new Refusal('bind-failed', hint === undefined ? message : `${message}\n${hint}`)
-      }
-    }
-    return reserved
-  } catch (err) {
-    await Promise.all(reserved.map(undo))
-    throw err
   }
 }
 

@@ -1,15 +1,23 @@
 import { addressesOverlap } from '../linux/sockets/ip-address.js'
 import type { PortRange } from '../linux/proc/ephemeral-ports.js'
 import type { Turns } from '../turns.js'
-import { MAX_PORT, PROTOCOLS } from './host-port.js'
+import type { Protocol } from './host-port.js'
 import type { PortRequest } from './port-spec.js'
 
 /** Requests that differ only in their addresses. They get the same host port, as in dockerd. */
-export interface RequestGroup extends Pick<PortRequest, 'protocol' | 'containerPort'> {
-  /** The host ports to choose from; undefined for any. */
-  readonly hostPorts: PortRange | undefined
-  /** The addresses, and the request that each one comes from. */
-  readonly addresses: { readonly ip: string; readonly request: PortRequest }[]
+export interface RequestGroup extends Pick<
+  PortRequest,
+  'protocol' | 'hostPorts' | 'containerPort'
+> {
+  readonly addresses: RequestedAddress[]
+}
+
+/** An address on which a request wants its port. */
+export interface RequestedAddress {
+  readonly ip: string
+  readonly request: PortRequest
+  /** Counts the addresses of all requests, from 0, in their order. */
+  readonly position: number
 }
 
 /**
@@ -24,37 +32,51 @@ export async function groupRequests(
   allAddresses: readonly string[],
   turns: Turns,
 ): Promise<RequestGroup[]> {
-  const groups = new Map<number, RequestGroup[]>()
+  const exact = new ExactRequests()
+  const similarTo = new Map<string, RequestGroup[]>()
+  let position = 0
+  // A wide range makes thousands of exact groups, which need no sorting.
+  const exactGroups: RequestGroup[] = []
+  const choices: RequestGroup[] = []
   for (const request of requests) {
     if (turns.isOver) await turns.next()
-    const { protocol, hostPorts, containerPort } = request
-    const key = keyOf(request)
-    let similar = groups.get(key)
-    if (!similar) groups.set(key, (similar = []))
-    if (isExact(request) && similar.some((group) => hasAddress(group, request))) continue
+    if (isExact(request) && !exact.add(request)) continue
     const ips = request.ip === undefined ? allAddresses : [request.ip]
-    const addresses = ips.map((ip) => ({ ip, request }))
-    const group = isExact(request) ? undefined : similar.find((each) => fits(each, ips))
-    if (group) group.addresses.push(...addresses)
-    else similar.push({ protocol, hostPorts, containerPort, addresses })
+    const addresses = ips.map((ip) => ({ ip, request, position: position++ }))
+    const { protocol, hostPorts, containerPort } = request
+    const group = { protocol, hostPorts, containerPort, addresses }
+    if (isExact(request)) {
+      exactGroups.push(group)
+      continue
+    }
+    const key = `${hostPorts?.first}-${hostPorts?.last}:${containerPort}/${protocol}`
+    const similar = similarTo.get(key) ?? []
+    const joined = similar.find((each) => fits(each, ips))
+    if (joined) joined.addresses.push(...addresses)
+    else {
+      similarTo.set(key, similar)
+      similar.push(group)
+      choices.push(group)
+    }
   }
-  // Most groups of a wide range are exact, and need no sorting.
-  const exact: RequestGroup[] = []
-  const ranges: RequestGroup[] = []
-  for (const similar of groups.values()) {
-    if (turns.isOver) await turns.next()
-    for (const group of similar) (isExact(group) ? exact : ranges).push(group)
-  }
-  return [...exact, ...ranges.sort((a, b) => freedom(a) - freedom(b))]
+  return [...exactGroups, ...choices.sort((a, b) => freedom(a) - freedom(b))]
 }
 
-/** Numbers of ports, and 0. */
-const PORTS = MAX_PORT + 1
+/** Requests for one host port each. There may be thousands, so a request is remembered as a number that fits into 32 bits. */
+class ExactRequests {
+  readonly #byAddress = new Map<string | undefined, Record<Protocol, Set<number>>>()
 
-/** The common part of a group's requests, as one number. A string for each of thousands of requests takes longer. */
-function keyOf({ protocol, hostPorts, containerPort }: PortRequest): number {
-  const { first = 0, last = 0 } = hostPorts ?? {}
-  return ((PROTOCOLS.indexOf(protocol) * PORTS + first) * PORTS + last) * PORTS + containerPort
+  /** @returns false for a request that was added before */
+  add({ ip, protocol, hostPorts, containerPort }: PortRequest): boolean {
+    let ofAddress = this.#byAddress.get(ip)
+    if (!ofAddress) {
+      ofAddress = { tcp: new Set(), udp: new Set(), sctp: new Set() }
+      this.#byAddress.set(ip, ofAddress)
+    }
+    const ports = ofAddress[protocol]
+    const { size } = ports
+    return ports.add(((hostPorts?.first ?? 0) << 16) | containerPort).size > size
+  }
 }
 
 /** Whether a request names one host port. */
@@ -64,10 +86,6 @@ export function isExact({ hostPorts }: { readonly hostPorts?: PortRange | undefi
 
 function freedom({ hostPorts }: RequestGroup): number {
   return hostPorts ? hostPorts.last - hostPorts.first : Number.MAX_SAFE_INTEGER
-}
-
-function hasAddress({ addresses }: RequestGroup, { ip }: PortRequest): boolean {
-  return addresses.some(({ request }) => request.ip === ip)
 }
 
 /** Whether none of the addresses excludes one of the group. */

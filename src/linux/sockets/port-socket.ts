@@ -3,7 +3,7 @@ import { IPPROTO, SOCK } from '../ffi/constants.js'
 import { errnoCode } from '../errno.js'
 import { requireCheckedSyscalls } from '../ffi/checked-syscalls.js'
 import { isIpv6 } from './ip-address.js'
-import { encodeSocketAddress, familyOf, type SocketAddress } from './socket-address.js'
+import { encodeSocketAddress, familyOf, setPort, type SocketAddress } from './socket-address.js'
 
 /** The socket type and protocol number of each protocol. */
 export const SOCKET_KINDS = {
@@ -97,10 +97,20 @@ function openBoundSocket(address: BindAddress, prepare: Prepare): number {
   const fd = syscalls.socket(familyOf(address.ip), type | SOCK.CLOEXEC, number)
   try {
     prepare(fd, address)
-    syscalls.bind(fd, encodeSocketAddress(address))
+    syscalls.bind(fd, encode(address))
     return fd
   } catch (err) {
     closeSync(fd)
     throw err
   }
+}
+
+/** The last address that was encoded: thousands of ports of one address may follow each other. */
+let last: { readonly ip: string; readonly encoded: Buffer } | undefined
+
+/** @returns an address that is valid until the next call */
+function encode({ ip, port }: BindAddress): Buffer {
+  if (last?.ip !== ip) last = { ip, encoded: encodeSocketAddress({ ip, port }) }
+  setPort(last.encoded, port)
+  return last.encoded
 }

@@ -20,21 +20,12 @@ export function familyOf(ip: string): number {
   return isIpv6(ip) ? AF_INET6 : AF_INET
 }
 
-/** The last address that was encoded, with port 0: thousands of ports of one address may follow each other. */
-let last: { readonly ip: string; readonly encoded: Buffer } | undefined
-
 /** Encodes an address as struct sockaddr_in or sockaddr_in6. */
 export function encodeSocketAddress({ ip, port }: SocketAddress): Buffer {
-  if (last?.ip !== ip) last = { ip, encoded: encodeIp(ip) }
-  const address = Buffer.from(last.encoded)
-  setPort(address, port)
-  return address
-}
-
-function encodeIp(ip: string): Buffer {
   const address = Buffer.alloc(isIpv6(ip) ? SIZE_OF_SOCKADDR_IN6 : SIZE_OF_SOCKADDR_IN)
   writeFamily(address, familyOf(ip))
   ipBytes(ip).copy(address, isIpv6(ip) ? OFFSET.ipv6 : OFFSET.ipv4)
+  setPort(address, port)
   return address
 }
 
