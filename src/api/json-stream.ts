@@ -22,18 +22,25 @@ async function* pieces(value: unknown): AsyncGenerator<string> {
   yield text
 }
 
-/** The JSON of a value, with each element of its arrays apart. */
+/** Elements of an array that become JSON at once. */
+const ELEMENTS = 100
+
+/** The JSON of a value in short parts. */
 function* parts(value: unknown): Generator<string> {
   if (Array.isArray(value)) {
     let before = '['
-    for (const each of value) {
-      if (isObjectWithArrays(each)) {
-        yield before
-        yield* parts(each)
+    for (let i = 0; i < value.length; i += ELEMENTS) {
+      const some = value.slice(i, i + ELEMENTS)
+      if (some.some(isObjectWithArrays)) {
+        for (const each of some) {
+          yield before
+          yield* parts(each)
+          before = ','
+        }
       } else {
-        yield before + JSON.stringify(each)
+        yield before + JSON.stringify(some).slice(1, -1)
+        before = ','
       }
-      before = ','
     }
     yield value.length === 0 ? '[]' : ']'
   } else if (isObjectWithArrays(value)) {
@@ -51,5 +58,7 @@ function* parts(value: unknown): Generator<string> {
 }
 
 function isObjectWithArrays(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && Object.values(value).some(Array.isArray)
+  if (typeof value !== 'object' || value === null) return false
+  for (const key in value) if (Array.isArray(value[key as keyof typeof value])) return true
+  return false
 }

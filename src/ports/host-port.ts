@@ -4,7 +4,7 @@ import type { SocketAddress } from '../linux/sockets/socket-address.js'
  * The vocabulary of ports, used by every folder above linux/.
  */
 
-export const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const
+const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const
 export type Protocol = (typeof PROTOCOLS)[number]
 
 export function isProtocol(text: string): text is Protocol {

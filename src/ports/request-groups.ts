@@ -13,7 +13,7 @@ export interface RequestGroup extends Pick<
 }
 
 /** An address on which a request wants its port. */
-export interface RequestedAddress {
+interface RequestedAddress {
   readonly ip: string
   readonly request: PortRequest
   /** Counts the addresses of all requests, from 0, in their order. */

@@ -253,6 +253,24 @@ t.test('requests that differ only in their address get the same port', async (t)
   t.not(equal[0]?.port, equal[1]?.port, 'equal requests get different ports')
 })
 
+t.test(
+  'a check finds what publishing would bind, also after a port that was taken on one address',
+  async (t) => {
+    const { allocate, check } = makeAllocator(t)
+    const first = freeRow(2)
+    const range = `${first}-${first + 1}`
+    await allocate('a', `127.0.0.2:${first}:80`)
+    const specs = [`127.0.0.1:${range}:80`, `127.0.0.2:${range}:80`, `127.0.0.1:${range}:81`]
+    const checked = shown(await check(...specs))
+    t.strictSame(checked, [
+      `127.0.0.1 ${first + 1}/tcp`,
+      `127.0.0.2 ${first + 1}/tcp`,
+      `127.0.0.1 ${first}/tcp`,
+    ])
+    t.strictSame(shown(await allocate('b', ...specs)), checked)
+  },
+)
+
 t.test('suggestions leave out ports that the request itself needs', async (t) => {
   const { allocate } = makeAllocator(t)
   const port = freeRow(8)
