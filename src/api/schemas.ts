@@ -1,5 +1,6 @@
 import { Type, type Static } from 'typebox'
 import { WHEN_STOPPED } from '../controller/following.js'
+import { VIA } from '../controller/via.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import type { Holder } from '../ports/holder.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
@@ -48,6 +49,9 @@ const PortViewSchema = Type.Object(
     pid: Type.Optional(Type.Integer({ description: 'The process that serves the port' })),
     restarts: Type.Integer(),
     reason: Type.Optional(Type.String({ description: 'Why the last process ended' })),
+    via: Type.Enum([...VIA], {
+      description: 'How clients on other hosts reach the container at present',
+    }),
     connections: Type.Integer({ description: 'Open connections' }),
     ...PROXY_REPORT,
     holdsSocket: Type.Boolean({
@@ -87,6 +91,7 @@ const PublicationViewSchema = Type.Object(
     ),
     created: Type.String({ format: 'date-time' }),
     isolation: IsolationSchema,
+    via: Type.Enum([...VIA], { description: 'What was asked for' }),
     ports: Type.Array(Type.Ref('Port')),
   },
   { $id: 'Publication' },
@@ -180,6 +185,12 @@ const PublicationRequestSchema = Type.Object(
       Type.Boolean({
         description:
           'Whether the publication outlives its container, and takes up the next one of its name',
+      }),
+    ),
+    via: Type.Optional(
+      Type.Enum([...VIA], {
+        description:
+          "proxy, the default; nat has the kernel translate addresses for clients on other hosts, so that the container sees the client's address",
       }),
     ),
     ports: Type.Array(Type.String(), {

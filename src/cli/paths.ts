@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { ROOT_RUN_FOLDER } from '../controller/run-folder.js'
 import { canAccess } from './can-access.js'
 
 /** The default folders and host of a daemon. */
@@ -14,7 +15,7 @@ const SOCKET = 'docker-publish.sock'
 const ROOT: DefaultPaths = {
   host: `unix:///run/${SOCKET}`,
   dataRoot: '/var/lib/docker-publish',
-  execRoot: '/run/docker-publish',
+  execRoot: ROOT_RUN_FOLDER,
 }
 
 /** For root the system's folders; for other users the folders of the XDG base directory specification. */

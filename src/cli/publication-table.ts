@@ -56,8 +56,14 @@ function describe(publication: PublicationView): string[] {
   const connections = sum(ports.map((port) => port.connections))
   return [
     ...[name, formatBackend(publication), formatPorts(ports)],
-    ...[formatStatus(ports, containerState), String(connections)],
+    ...[formatStatus(ports, containerState) + formatVia(publication), String(connections)],
   ]
+}
+
+/** How clients on other hosts reach the container, unless it is by a proxy as usual. */
+function formatVia({ via, ports, containerState = 'running' }: PublicationView): string {
+  if (via === 'proxy' || containerState !== 'running') return ''
+  return ports.some((port) => port.via === 'nat') ? ', via nat' : ', via proxy: nat failed'
 }
 
 /** `172.17.0.2`, or `web_svr01 (172.17.0.2)` if a container is followed. */

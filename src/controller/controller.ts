@@ -12,6 +12,8 @@ import { connectionCounter } from '../ports/connections.js'
 import { formatHostPort, type HostPort } from '../ports/host-port.js'
 import { parsePortSpecs, type PortRequest } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
+import { printable } from '../printable.js'
+import { resolveTarget } from '../docker/target-backends.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { killProcess } from '../supervisor/process-end.js'
 import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
@@ -23,6 +25,7 @@ import { EngineClaims, nameContainer } from './engine-claims.js'
 import { Follower, type FollowerActions } from './follower.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
+import { Nat } from './nat.js'
 import { LabelPublisher, type LabelActions } from './label-publisher.js'
 import { parseName, type PublicationRequest } from './publication-request.js'
 import { Publication, type PublicationDescription } from './publication.js'
@@ -30,6 +33,7 @@ import { findBackend, type RequestedBackend } from './requested-backend.js'
 import { RequestError } from './request-error.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 import type { StateFile } from './state-file.js'
+import { whyNotTranslated, whyRepliesAreLost } from './translated-ports.js'
 import type { PublicationView } from './views.js'
 import { viewWaiting } from './waiting-view.js'
 
@@ -60,6 +64,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   /** Includes publications that are still starting, so that a name is given only once. */
   readonly #publications = new Map<string, Publication>()
   readonly #complete = new Set<Publication>()
+  readonly #nat: Nat
   readonly #follower: Follower | undefined
   readonly #labels: LabelPublisher | undefined
   /** Whether this controller has given its publications up. */
@@ -76,6 +81,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const { containers, log, claims = new MemoryClaims() } = options
     this.#claims = containers ? new EngineClaims(claims, containers) : claims
     this.#allocator = new Allocator(this.#claims)
+    this.#nat = new Nat(this.#options.runFolder, containers, log)
     if (!containers) return
     this.#follower = new Follower(containers, this.#followerActions(), log)
     this.#labels = new LabelPublisher(containers, this.#labelActions(), log)
@@ -103,6 +109,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
       this.#complete.add(publication)
       if (publication.follows) await publication.orderBackends()
     }
+    await this.#nat.restore()
   }
 
   /**
@@ -118,10 +125,11 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const requests = await parsePortSpecs(request.ports, this.#options.defaultIp)
     const name = parseName(request.name)
     const backend = await this.#findBackend(request, labels)
+    if (request.via === 'nat') await this.#refuseUselessNat(backend)
     const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#publish(requests, name, backend, isShared)
+        return await this.#publish(requests, name, { ...backend, ...viaOf(request) }, isShared)
       } catch (err) {
         if (tries === MAX_TRIES || !lostPort(err) || !requests.some(hasChoice)) {
           throw nameContainer(err, this.containers)
@@ -198,6 +206,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     this.#labels?.close()
     const publications = [...this.#publications.values()]
     await Promise.all(publications.map((publication) => publication.stop(options)))
+    await this.#nat.close()
     this.#publications.clear()
     this.#complete.clear()
   }
@@ -210,12 +219,13 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     for (const publication of this.#complete) publication.leave()
     const incomplete = publications.filter((publication) => !this.#complete.has(publication))
     await Promise.all(incomplete.map((publication) => publication.stop()))
+    this.#nat.leave()
   }
 
   async #publish(
     requests: readonly PortRequest[],
     name: string,
-    backend: RequestedBackend,
+    backend: RequestedBackend & Pick<SavedPublication, 'via'>,
     isShared: boolean,
   ): Promise<PublicationView> {
     this.#refuseTakenName(name)
@@ -228,7 +238,9 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     )
     const publication = await this.#register(description, bound)
     try {
-      for (const { ip } of backend.backends) refuseLoops(bound, ip)
+      const ips = backend.backends.map(({ ip }) => ip)
+      for (const ip of ips) refuseLoops(bound, ip)
+      if (backend.via === 'nat') refuseNat(whyNotTranslated(bound, ips))
       await publication.start(bound)
       if (this.#isClosed) throw new Refusal('busy', 'the daemon is ending: try again')
       this.#complete.add(publication)
@@ -279,7 +291,8 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   #create(description: PublicationDescription): Publication {
     const { program, runFolder, log } = this.#options
     const onEvent = (event: Omit<PublicationEvent, 'time'>): void => this.#emit(event)
-    const publication = new Publication(description, { program, runFolder, log, onEvent })
+    const context = { program, runFolder, log, nat: this.#nat, onEvent }
+    const publication = new Publication(description, context)
     this.#publications.set(publication.name, publication)
     return publication
   }
@@ -302,6 +315,13 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const { follows } = backend
     if (!follows || labels === undefined) return backend
     return { ...backend, follows: { ...follows, labels } }
+  }
+
+  /** Rejects with Refusal if this host can't translate ports for a container. */
+  async #refuseUselessNat({ follows }: RequestedBackend): Promise<void> {
+    refuseNat(await this.#nat.whyUseless())
+    if (!follows || !this.containers) return
+    refuseNat(whyRepliesAreLost(resolveTarget(follows, this.containers), this.containers))
   }
 
   #followerActions(): FollowerActions {
@@ -382,6 +402,19 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   #emit(event: Omit<PublicationEvent, 'time'>): void {
     this.emit('event', { time: new Date().toISOString(), ...event })
   }
+}
+
+function viaOf({ via }: PublicationRequest): Pick<SavedPublication, 'via'> {
+  return via === 'nat' ? { via } : {}
+}
+
+/** @throws Refusal unless there is no reason */
+function refuseNat(why: string | undefined): void {
+  if (why === undefined) return
+  throw new Refusal(
+    'nat-impossible',
+    `nat does not work here: ${printable(why)}; leave out --via nat`,
+  )
 }
 
 /** The address of a container that has ended while no daemon was running may belong to another one. */

@@ -1,7 +1,8 @@
 import type { Container } from '../docker/container.js'
 import { printable } from '../printable.js'
-import { WHEN_STOPPED, type WhenStopped } from './following.js'
+import { WHEN_STOPPED } from './following.js'
 import type { PublicationRequest } from './publication-request.js'
+import { VIA } from './via.js'
 
 /** Labels by which a container asks for publications. */
 const PREFIX = 'docker-publish.'
@@ -12,6 +13,7 @@ const LABELS = {
   name: `${PREFIX}name`,
   network: `${PREFIX}network`,
   whenStopped: `${PREFIX}when-stopped`,
+  via: `${PREFIX}via`,
 } as const
 
 /** Labels that can't be followed. The message quotes them. */
@@ -45,16 +47,20 @@ export function requestOfLabels({ id, name, labels }: Container): PublicationReq
   return {
     ...{ name: labels[LABELS.name] ?? name, container: id, ports },
     ...(network === undefined ? {} : { network }),
-    whenStopped: whenStoppedOf(labels[LABELS.whenStopped]),
+    whenStopped: choiceOf(labels, LABELS.whenStopped, WHEN_STOPPED),
+    via: choiceOf(labels, LABELS.via, VIA),
   }
 }
 
-/** @throws LabelError */
-function whenStoppedOf(text: string | undefined): WhenStopped {
-  if (text === undefined) return 'refuse'
-  const choice = WHEN_STOPPED.find((each) => each === text)
+/** The value of a label that names a choice; without the label the first one. @throws LabelError */
+function choiceOf<Choice extends string>(
+  labels: Container['labels'],
+  label: string,
+  choices: readonly [Choice, ...Choice[]],
+): Choice {
+  const text = labels[label]
+  if (text === undefined) return choices[0]
+  const choice = choices.find((each) => each === text)
   if (choice !== undefined) return choice
-  throw new LabelError(
-    `invalid ${LABELS.whenStopped} ${JSON.stringify(text)}: expected ${WHEN_STOPPED.join(', ')}`,
-  )
+  throw new LabelError(`invalid ${label} ${JSON.stringify(text)}: expected ${choices.join(', ')}`)
 }

@@ -3,6 +3,7 @@ import { isBroadcast } from '../linux/sockets/own-addresses.js'
 import type { WhenStopped } from './following.js'
 import type { IsolationChoice } from './isolation.js'
 import { RequestError } from './request-error.js'
+import type { Via } from './via.js'
 
 /** A request to publish ports of a container. */
 export interface PublicationRequest {
@@ -24,6 +25,8 @@ export interface PublicationRequest {
   readonly keep?: boolean
   /** As `docker run -p` accepts them. */
   readonly ports: string[]
+  /** By default `proxy`. */
+  readonly via?: Via
   /** `auto`, the default, shares one process among many ports. */
   readonly isolation?: IsolationChoice
 }

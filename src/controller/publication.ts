@@ -5,6 +5,7 @@ import type { BoundPort } from '../ports/allocator.js'
 import type { Claim } from '../ports/claims/claims.js'
 import type { CountConnections } from '../ports/connections.js'
 import { Refusal } from '../ports/refusal.js'
+import { printable } from '../printable.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { formatTarget, targetOf } from '../docker/container-target.js'
 import type { TargetState } from '../docker/target-backends.js'
@@ -17,8 +18,11 @@ import { identify, newProcessId } from '../supervisor/runtime-record.js'
 import { HOLD_MS, type Following } from './following.js'
 import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
+import type { Nat } from './nat.js'
 import { publicationHolder } from './publication-holder.js'
 import type { SavedBackend, SavedPort, SavedPublication } from './saved-publication.js'
+import { translatedPorts } from './translated-ports.js'
+import type { Via } from './via.js'
 import type { PortView, PublicationView } from './views.js'
 
 /** Processes of a publication that start at the same time. On few cores, more would only wait for each other. */
@@ -31,6 +35,7 @@ export interface PublicationContext {
   readonly program: ProxyProgram
   readonly runFolder: string
   readonly log: Log
+  readonly nat: Nat
   readonly onEvent: (event: Omit<PublicationEvent, 'time'>) => void
 }
 
@@ -45,6 +50,7 @@ export class Publication {
   readonly #context: PublicationContext
   /** Names the files of the one process that serves all ports. */
   readonly #shared: string | undefined
+  readonly #via: Via
   #backends: readonly SavedBackend[]
   #follows: Following | undefined
   /** What is known of the followed container. */
@@ -52,7 +58,7 @@ export class Publication {
   #servers: readonly PortServer[] = []
 
   constructor(
-    { name, backends, follows, created, shared }: PublicationDescription,
+    { name, backends, follows, created, shared, via }: PublicationDescription,
     context: PublicationContext,
   ) {
     this.name = name
@@ -60,6 +66,7 @@ export class Publication {
     this.#backends = backends
     this.#follows = follows
     this.#shared = shared
+    this.#via = via ?? 'proxy'
     this.#context = context
   }
 
@@ -94,9 +101,11 @@ export class Publication {
     return JSON.stringify(this.description) === before ? 'same' : 'changed'
   }
 
-  /** Orders the proxies to forward to the current addresses. */
+  /** Orders the proxies and the kernel to forward to the current addresses. */
   async orderBackends(): Promise<void> {
     await Promise.all([
+      // What fails is reported, and tried again.
+      this.#translate().catch(() => undefined),
       inParallel(REQUESTS_AT_ONCE, this.#servers, (server) => server.changeBackends()),
       describeClaims(
         this,
@@ -107,7 +116,8 @@ export class Publication {
 
   /**
    * Serves ports that are bound. The publication owns them from now on.
-   * Rejects with Refusal if a process does not get ready, with the ProxyStartError as its cause. The caller then calls `stop`.
+   * Rejects with Refusal if a process does not get ready, with the ProxyStartError as its cause, or if the firewall can't be changed. The
+   * caller then calls `stop`.
    */
   async start(bound: readonly BoundPort[]): Promise<void> {
     const ports = bound.map((port): ServedPort => ({ ...port, id: newProcessId() }))
@@ -120,6 +130,11 @@ export class Publication {
     } catch (err) {
       const message = `can't start the proxy: ${errnoReason(err)}`
       throw new Refusal('proxy-failed', message, {}, { cause: err })
+    }
+    try {
+      await this.#translate()
+    } catch (err) {
+      throw new Refusal('nat-impossible', `nat does not work: ${printable(errnoReason(err))}`)
     }
   }
 
@@ -143,6 +158,8 @@ export class Publication {
         return this.#observe(restored.server)
       },
     )
+    // All publications are one change of the firewall, for which the controller waits.
+    void this.#translate().catch(() => undefined)
   }
 
   get isolation(): Isolation {
@@ -165,15 +182,22 @@ export class Publication {
       viewPorts(server, countConnections),
     )
     const { name, created, isolation } = this
+    const via = (port: PortView): Via =>
+      this.#via === 'nat' &&
+      this.#context.nat.translates({ ...port, ip: port.hostIp, port: port.hostPort })
+        ? 'nat'
+        : 'proxy'
     return {
-      ...{ name, backend: this.#ips.join(', '), created, isolation },
+      ...{ name, backend: this.#ips.join(', '), created, isolation, via: this.#via },
       ...this.#followingView(),
-      ports: views.flat(),
+      ports: views.flat().map((port) => ({ ...port, via: via(port) })),
     }
   }
 
   /** Withdraws all ports. Each is free when this resolves. */
   async stop(options?: StopOptions): Promise<void> {
+    // What fails is reported, and tried again.
+    await this.#context.nat.set(this.name, []).catch(() => undefined)
     await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
     const ports = this.#servers.flatMap((server) => server.ports)
     await Promise.all(ports.map(({ claim }) => claim.release()))
@@ -193,6 +217,12 @@ export class Publication {
     }
   }
 
+  async #translate(): Promise<void> {
+    if (this.#via === 'proxy') return
+    const ports = this.#servers.flatMap((server) => server.ports)
+    await this.#context.nat.set(this.name, translatedPorts(ports, this.#ips))
+  }
+
   get #ips(): string[] {
     return this.#backends.map(({ ip }) => ip)
   }
@@ -203,8 +233,11 @@ export class Publication {
 
   /** Without the ports, of which there may be thousands. */
   get description(): Omit<PublicationDescription, 'shared'> {
-    const follows = this.#follows ? { follows: this.#follows } : {}
-    return { name: this.name, backends: this.#backends, created: this.created, ...follows }
+    return {
+      ...{ name: this.name, backends: this.#backends, created: this.created },
+      ...(this.#follows ? { follows: this.#follows } : {}),
+      ...(this.#via === 'nat' ? { via: 'nat' as const } : {}),
+    }
   }
 
   #followingView(): Partial<PublicationView> {
@@ -268,6 +301,7 @@ async function viewPorts(server: PortServer, count: CountConnections): Promise<P
       connections: own ? own.active : count(served, status.pid),
       ...(own ? reported(own) : {}),
       holdsSocket,
+      via: 'proxy',
     }
   })
 }

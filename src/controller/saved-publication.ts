@@ -23,6 +23,8 @@ export interface SavedPublication {
   readonly backends: readonly SavedBackend[]
   /** Left out if the publication keeps its address. */
   readonly follows?: Following
+  /** Left out for a publication by proxies alone. */
+  readonly via?: 'nat'
   /** ISO 8601. */
   readonly created: string
   /** Names the files of the one process that serves all ports; left out if each port has a process of its own. */

@@ -59,6 +59,7 @@ const PublicationSchema = Type.Object({
   backend: Type.Optional(Type.String()),
   backends: Type.Optional(Type.Array(BackendSchema)),
   follows: Type.Optional(FollowingSchema),
+  via: Type.Optional(Type.Literal('nat')),
   created: Type.String(),
   shared: Type.Optional(ProcessId),
   ports: Type.Array(PortSchema),

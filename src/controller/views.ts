@@ -4,6 +4,7 @@ import type { SupervisorState } from '../supervisor/supervisor.js'
 import type { TargetState } from '../docker/target-backends.js'
 import type { WhenStopped } from './following.js'
 import type { Isolation } from './isolation.js'
+import type { Via } from './via.js'
 
 /*
  * Publications and ports as clients see them.
@@ -34,6 +35,8 @@ export interface PortView extends ProxyReport {
   restarts: number
   /** Why the last process ended. */
   reason?: string
+  /** How clients on other hosts reach the container at present. */
+  via: Via
   /** Open connections. */
   connections: number
   /** Whether clients wait, and are not refused, while the process is restarted. */
@@ -58,6 +61,8 @@ export interface PublicationView {
   /** ISO 8601. */
   created: string
   isolation: Isolation
+  /** What was asked for. */
+  via: Via
   ports: PortView[]
 }
 

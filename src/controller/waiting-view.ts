@@ -12,7 +12,12 @@ export async function viewWaiting(
   const requests = await parsePortSpecs(request.ports, defaultIp).catch(() => [])
   return {
     ...{ name: request.name ?? container.name, backend: '', container: container.name },
-    ...{ containerState: 'running', created: since, isolation: 'process' },
+    ...{
+      containerState: 'running',
+      created: since,
+      isolation: 'process',
+      via: request.via ?? 'proxy',
+    },
     ports: requests.map(({ protocol, ip = defaultIp, hostPorts, containerPort }) => ({
       ...{ protocol, hostIp: ip, hostPort: hostPorts?.first ?? 0, containerPort },
       ...{
@@ -20,7 +25,7 @@ export async function viewWaiting(
         restarts: 0,
         reason: owner === undefined ? reason : `${reason} (held by ${owner})`,
       },
-      ...{ connections: 0, holdsSocket: false },
+      ...{ connections: 0, holdsSocket: false, via: 'proxy' },
     })),
   }
 }

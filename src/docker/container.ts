@@ -39,6 +39,8 @@ export interface ContainerNetwork {
   readonly name: string
   readonly ip: string | undefined
   readonly ip6: string | undefined
+  /** The router of IPv4. */
+  readonly gateway?: string | undefined
 }
 
 interface ContainerPort {
@@ -74,6 +76,7 @@ interface EndpointReply {
   readonly NetworkID?: string
   readonly IPAddress?: string
   readonly GlobalIPv6Address?: string
+  readonly Gateway?: string
 }
 
 /** Compose's labels. Source: docker/compose, pkg/api/labels.go. */
@@ -99,6 +102,7 @@ export function parseContainer(reply: InspectReply): Container {
       name: network,
       ip: parseIp(endpoint?.IPAddress ?? ''),
       ip6: parseIp(endpoint?.GlobalIPv6Address ?? ''),
+      gateway: parseIp(endpoint?.Gateway ?? ''),
     })),
     exposed: Object.keys(config?.ExposedPorts ?? {}).flatMap((text) => parsePort(text) ?? []),
     published: Object.entries(ports).flatMap(([text, bindings]) => {

@@ -19,6 +19,7 @@ export type RefusalCode =
   | 'no-such-container'
   | 'other-engine'
   | 'container-unreachable'
+  | 'nat-impossible'
 
 /** Details of a conflict. */
 export interface RefusalDetails {

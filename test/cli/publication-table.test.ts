@@ -11,6 +11,7 @@ const port: PortView = {
   restarts: 0,
   connections: 3,
   holdsSocket: true,
+  via: 'proxy',
 }
 
 t.test('a line for each publication, in columns', async (t) => {
@@ -24,9 +25,17 @@ t.test('a line for each publication, in columns', async (t) => {
           backend: '172.17.0.2',
           created,
           isolation: 'process',
+          via: 'proxy',
           ports: [port, { ...port, hostIp: '::' }],
         },
-        { name: 'b', backend: '172.17.0.3', created, isolation: 'process', ports: [] },
+        {
+          name: 'b',
+          backend: '172.17.0.3',
+          created,
+          isolation: 'process',
+          via: 'proxy',
+          ports: [],
+        },
       ],
       now,
     ),

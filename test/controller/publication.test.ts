@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import t, { type Test } from 'tap'
 import type { Following } from '../../src/controller/following.js'
+import { Nat } from '../../src/controller/nat.js'
 import { Publication } from '../../src/controller/publication.js'
 import type { PublicationEvent } from '../../src/controller/publication-event.js'
 import type { TargetState } from '../../src/docker/target-backends.js'
@@ -45,6 +46,7 @@ async function bindPublication(t: Test) {
       program: fake.program,
       runFolder: fake.runFolder,
       log: new MemoryLog(),
+      nat: new Nat(fake.runFolder, undefined, new MemoryLog()),
       onEvent: (event) => events.emit('event', event),
     },
   )
@@ -116,6 +118,7 @@ t.test('a saved publication is restored with its ids, and its processes are adop
     program: fake.program,
     runFolder: fake.runFolder,
     log: new MemoryLog(),
+    nat: new Nat(fake.runFolder, undefined, new MemoryLog()),
     onEvent: () => undefined,
   })
   t.teardown(() => next.stop())

@@ -38,10 +38,13 @@ export async function testImage(
   await docker('run', '-d', '--name', 'proxy', '-p', '80', IMAGE, ...flags.split(' '))
   const port = Number((await docker('port', 'proxy', '80/tcp')).split('\n')[0]?.split(':').at(-1))
   t.ok(await saysHello(port))
-  const top = await docker('top', 'proxy', '-eo', 'pid,uid,args')
-  const [, first, second] = top.split('\n')
-  t.match(first, /^\d+ +65532 +\/usr\/bin\/docker-init -- /, 'tini comes first')
-  t.match(second, /65532 +\/opt\/docker-proxy\/dist\/docker-proxy -host-port 80 /)
+  const top = await docker('top', 'proxy', '-eo', 'pid,ppid,uid,args')
+  const init = /^(\d+) +\d+ +65532 +\/usr\/bin\/docker-init -- /m.exec(top)
+  const proxy = /^\d+ +(\d+) +65532 +\/opt\/docker-proxy\/dist\/docker-proxy -host-port 80 /m.exec(
+    top,
+  )
+  t.ok(init)
+  t.equal(proxy?.[1], init?.[1], 'tini starts the proxy')
   await docker('stop', '-t', '10', 'proxy')
   t.equal(await docker('inspect', '-f', '{{.State.ExitCode}}', 'proxy'), '0', 'SIGTERM arrives')
 }

@@ -3,6 +3,7 @@ import type { Client } from '../../api/client.js'
 import type { WhenStopped } from '../../controller/following.js'
 import type { IsolationChoice } from '../../controller/isolation.js'
 import type { PublicationRequest } from '../../controller/publication-request.js'
+import { VIA, type Via } from '../../controller/via.js'
 import type { PublicationView } from '../../controller/views.js'
 import {
   EngineHostError,
@@ -39,6 +40,7 @@ export interface PublicationArgs {
 }
 
 interface Args extends ClientArgs, Omit<PublicationArgs, 'publish'> {
+  via: Via
   publish: string[] | undefined
   all: boolean | undefined
   'publish-all': boolean | undefined
@@ -59,6 +61,13 @@ export const addCommand: CommandModule<object, Args> = {
         type: 'boolean',
         describe: 'publish each port that the image exposes, on a free port of the host',
       })
+      .option('via', {
+        choices: VIA,
+        requiresArg: true,
+        default: 'proxy' as const,
+        describe:
+          "proxy; nat: by the kernel, as dockerd's own ports, so that the container sees the client's address",
+      })
       .conflicts({ all: ['publish', 'publish-all'], 'publish-all': 'publish' })
       .example('$0 add -p 8080:80 web_svr01', 'port 8080 on all addresses')
       .example(
@@ -73,6 +82,7 @@ export const addCommand: CommandModule<object, Args> = {
     if (!publish) return showContainer(client, args, args.$0)
     const publication = await client.add({
       ...publicationRequest({ ...args, publish }),
+      ...(args.via === 'nat' ? { via: args.via } : {}),
       ...(await meantEngine(args.container)),
     })
     if (args.format === 'json') await printJson(publication)

@@ -104,6 +104,21 @@ export const SOCK_DIAG_BY_FAMILY = 20
 /** Attributes, and instructions of a filter, see linux/inet_diag.h. */
 export const INET_DIAG = { REQ_BYTECODE: 1, SKV6ONLY: 11, BC_S_GE: 2, BC_S_LE: 3 } as const
 
+/** Netfilter's part of netlink, see linux/netfilter/nfnetlink.h. */
+export const NETLINK_NETFILTER = 12
+/** A message's type is one of these and the number of its part in the upper byte, see linux/netfilter/nfnetlink_conntrack.h. */
+export const CONNTRACK = { PART: 1, GET: 1, DELETE: 2 } as const
+/** Attributes of a tracked connection, see linux/netfilter/nfnetlink_conntrack.h. */
+export const CTA = {
+  ...{ TUPLE_ORIG: 1, TUPLE_REPLY: 2, TUPLE_IP: 1, TUPLE_PROTO: 2 },
+  ...{ IP_V4_SRC: 1, IP_V4_DST: 2, IP_V6_SRC: 3, IP_V6_DST: 4 },
+  ...{ PROTO_NUM: 1, PROTO_SRC_PORT: 2, PROTO_DST_PORT: 3 },
+} as const
+/** The group that tells of changes of nftables, see linux/netfilter/nfnetlink.h. */
+export const NFNLGRP_NFTABLES = 7
+/** An attribute contains attributes, see linux/netlink.h. */
+export const NLA_F_NESTED = 0x8000
+
 /** splice(2). */
 export const SPLICE = { MOVE: 1, NONBLOCK: 2 } as const
 

@@ -22,3 +22,22 @@ export function isBroadcast(ip: string): boolean {
     }),
   )
 }
+
+/** The interfaces whose networks contain one of these addresses. */
+export function interfacesTowards(ips: readonly string[]): string[] {
+  return Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+    addresses?.some(({ cidr }) => ips.some((ip) => isInNetwork(ip, cidr))) ? [name] : [],
+  )
+}
+
+/** @param cidr as `172.17.0.1/16` */
+function isInNetwork(ip: string, cidr: string | null): boolean {
+  const [network = '', bits] = cidr?.split('/') ?? []
+  if (bits === undefined || isIpv6(network) !== isIpv6(ip)) return false
+  const [a, b] = [ipBytes(network), ipBytes(ip)]
+  return a.every((byte, i) => {
+    const own = Math.min(8, Math.max(0, Number(bits) - 8 * i))
+    const mask = 0xff & ~(0xff >> own)
+    return (byte & mask) === ((b[i] ?? 0) & mask)
+  })
+}

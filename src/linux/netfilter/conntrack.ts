@@ -1,0 +1,98 @@
+import { setImmediate } from 'node:timers/promises'
+import {
+  CONNTRACK,
+  CTA,
+  IPPROTO,
+  NETLINK_NETFILTER,
+  NLA_F_NESTED,
+  NLM_F_DUMP,
+} from '../ffi/constants.js'
+import { formatIp } from '../sockets/ip-address.js'
+import { attributes, encodeAttribute, NetlinkSocket } from '../sockets/netlink.js'
+import type { SocketAddress } from '../sockets/socket-address.js'
+
+/** A connection, or a flow of UDP, as netfilter tracks it. */
+export interface TrackedConnection {
+  readonly protocol: 'tcp' | 'udp'
+  /** Where the client sends to. */
+  readonly destination: SocketAddress
+  /** Where the replies come from. After a translation it is another address. */
+  readonly replier: SocketAddress
+}
+
+/** Size of struct nfgenmsg, bytes. Its first byte is the address family. */
+const GENERIC_SIZE = 4
+const PROTOCOLS = new Map<number, TrackedConnection['protocol']>([
+  [IPPROTO.TCP, 'tcp'],
+  [IPPROTO.UDP, 'udp'],
+])
+
+/**
+ * Makes netfilter forget connections: their next packet goes through all rules again. Nothing else is delayed meanwhile, although there may
+ * be hundreds of thousands.
+ * @returns the number of connections
+ * Rejects with SystemError, for example `EPERM`.
+ */
+export async function forgetConnections(
+  isMeant: (connection: TrackedConnection) => boolean,
+): Promise<number> {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER)
+  const meant: Buffer[] = []
+  try {
+    socket.send(typeOf(CONNTRACK.GET), NLM_F_DUMP, Buffer.alloc(GENERIC_SIZE))
+    const take = (body: Buffer): void => {
+      const connection = decodeConnection(body)
+      if (connection && isMeant(connection)) meant.push(encodeKey(body))
+    }
+    while (!socket.receive(take)) await setImmediate()
+    // Without the flag for it, only errors are replied. Nobody waits for these: the connection may have ended meanwhile.
+    for (const key of meant) socket.send(typeOf(CONNTRACK.DELETE), 0, key)
+  } finally {
+    socket.close()
+  }
+  return meant.length
+}
+
+function typeOf(message: number): number {
+  return (CONNTRACK.PART << 8) | message
+}
+
+/** The part of a message by which the kernel finds the connection. */
+function encodeKey(body: Buffer): Buffer {
+  const original = find(body, CTA.TUPLE_ORIG, GENERIC_SIZE) ?? Buffer.alloc(0)
+  return Buffer.concat([
+    body.subarray(0, GENERIC_SIZE),
+    encodeAttribute(CTA.TUPLE_ORIG | NLA_F_NESTED, original),
+  ])
+}
+
+/** @returns undefined for a protocol without ports */
+function decodeConnection(body: Buffer): TrackedConnection | undefined {
+  const original = find(body, CTA.TUPLE_ORIG, GENERIC_SIZE)
+  const reply = find(body, CTA.TUPLE_REPLY, GENERIC_SIZE)
+  if (!original || !reply) return undefined
+  const protocol = PROTOCOLS.get(
+    find(find(original, CTA.TUPLE_PROTO), CTA.PROTO_NUM)?.readUInt8() ?? 0,
+  )
+  const destination = decodeEnd(original, [CTA.IP_V4_DST, CTA.IP_V6_DST], CTA.PROTO_DST_PORT)
+  const replier = decodeEnd(reply, [CTA.IP_V4_SRC, CTA.IP_V6_SRC], CTA.PROTO_SRC_PORT)
+  return protocol && destination && replier ? { protocol, destination, replier } : undefined
+}
+
+/** One end of a tuple: the attributes of its address, IPv4 or IPv6, and of its port. */
+function decodeEnd(
+  tuple: Buffer,
+  [ipv4, ipv6]: readonly [number, number],
+  portType: number,
+): SocketAddress | undefined {
+  const addresses = find(tuple, CTA.TUPLE_IP)
+  const ip = find(addresses, ipv4) ?? find(addresses, ipv6)
+  const port = find(find(tuple, CTA.TUPLE_PROTO), portType)
+  return ip && port ? { ip: formatIp(ip), port: port.readUInt16BE() } : undefined
+}
+
+function find(message: Buffer | undefined, wanted: number, from = 0): Buffer | undefined {
+  if (!message) return undefined
+  for (const { type, value } of attributes(message, from)) if (type === wanted) return value
+  return undefined
+}

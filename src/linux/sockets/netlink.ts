@@ -1,0 +1,139 @@
+import { closeSync } from 'node:fs'
+import { endianness } from 'node:os'
+import { AF_NETLINK, NLM_F_REQUEST, NLMSG, SOCK } from '../ffi/constants.js'
+import { requireCheckedSyscalls } from '../ffi/checked-syscalls.js'
+import { requireFfi } from '../ffi/ffi.js'
+import { requireSyscalls } from '../ffi/syscalls.js'
+import { check } from '../ffi/system-error.js'
+
+/*
+ * Messages to and from the kernel, see netlink(7): a header, a body, and attributes, which may contain attributes. Numbers are in the
+ * machine's byte order.
+ */
+
+/** Offsets in struct nlmsghdr, and its size, bytes. */
+const HEADER = { type: 4, flags: 6, size: 16 }
+/** Offset in struct sockaddr_nl, and its size, bytes. */
+const NETLINK_ADDRESS = { groups: 8, size: 12 }
+/** Size of struct nlattr; attributes are aligned to it. */
+const ATTRIBUTE_HEADER = 4
+/** An attribute's type without its flags, see linux/netlink.h, NLA_TYPE_MASK. */
+const ATTRIBUTE_TYPE = 0x3fff
+/** Bytes of one reply at most; the kernel sends less. */
+const BLOCK_SIZE = 64 * 1024
+
+/** An attribute of a message. */
+interface Attribute {
+  readonly type: number
+  readonly value: Buffer
+}
+
+/** A socket to a part of the kernel. Its owner closes it. */
+export class NetlinkSocket {
+  readonly fd: number
+  readonly #block = Buffer.alloc(BLOCK_SIZE)
+
+  /**
+   * @param protocol see netlink(7)
+   * @param flags of socket(2)
+   * @throws SystemError; Error if there is no FFI on this platform
+   */
+  constructor(protocol: number, flags = 0) {
+    const type = SOCK.DGRAM | SOCK.CLOEXEC | flags
+    this.fd = check('socket', requireSyscalls().socket(AF_NETLINK, type, protocol))
+  }
+
+  /** Sends a request. @throws SystemError */
+  send(type: number, flags: number, body: Buffer): void {
+    const request = Buffer.alloc(HEADER.size + body.length)
+    writeU32(request, request.length, 0)
+    writeU16(request, type, HEADER.type)
+    writeU16(request, NLM_F_REQUEST | flags, HEADER.flags)
+    body.copy(request, HEADER.size)
+    // A netlink socket that is not connected sends to the kernel.
+    const address = requireFfi().addressOf(request)
+    check('send', requireSyscalls().send(this.fd, address, request.length, 0))
+  }
+
+  /**
+   * Receives a block of a reply.
+   * @param take gets the body of each message; it is valid until the next call
+   * @returns whether the reply is complete
+   * @throws SystemError, also for an error that the kernel replies
+   */
+  receive(take: (body: Buffer) => void): boolean {
+    const address = requireFfi().addressOf(this.#block)
+    const length = check('recv', requireSyscalls().receive(this.fd, address, BLOCK_SIZE))
+    for (let at = 0; at + HEADER.size <= length;) {
+      const size = readU32(this.#block, at)
+      const type = readU16(this.#block, at + HEADER.type)
+      const body = this.#block.subarray(at + HEADER.size, at + size)
+      if (type === NLMSG.DONE) return true
+      if (type === NLMSG.ERROR) check('netlink', readI32(body, 0))
+      else take(body)
+      if (size < HEADER.size) return true
+      at += align(size)
+    }
+    return false
+  }
+
+  /** Subscribes to messages of a group. @throws SystemError */
+  join(group: number): void {
+    const address = Buffer.alloc(NETLINK_ADDRESS.size)
+    writeU16(address, AF_NETLINK, 0)
+    writeU32(address, 1 << (group - 1), NETLINK_ADDRESS.groups)
+    requireCheckedSyscalls().bind(this.fd, address)
+  }
+
+  close(): void {
+    closeSync(this.fd)
+  }
+}
+
+/** Encodes an attribute. */
+export function encodeAttribute(type: number, value: Buffer): Buffer {
+  const attribute = Buffer.alloc(align(ATTRIBUTE_HEADER + value.length))
+  writeU16(attribute, ATTRIBUTE_HEADER + value.length, 0)
+  writeU16(attribute, type, 2)
+  value.copy(attribute, ATTRIBUTE_HEADER)
+  return attribute
+}
+
+/** Reads the attributes of a message, or of an attribute. @param from their offset, bytes */
+export function* attributes(message: Buffer, from = 0): Generator<Attribute> {
+  for (let at = from; at + ATTRIBUTE_HEADER <= message.length;) {
+    const size = readU16(message, at)
+    if (size < ATTRIBUTE_HEADER) return
+    const type = readU16(message, at + 2) & ATTRIBUTE_TYPE
+    yield { type, value: message.subarray(at + ATTRIBUTE_HEADER, at + size) }
+    at += align(size)
+  }
+}
+
+function align(length: number): number {
+  return Math.ceil(length / ATTRIBUTE_HEADER) * ATTRIBUTE_HEADER
+}
+
+const isLittle = endianness() === 'LE'
+
+function readU16(buffer: Buffer, at: number): number {
+  return isLittle ? buffer.readUInt16LE(at) : buffer.readUInt16BE(at)
+}
+
+export function readU32(buffer: Buffer, at: number): number {
+  return isLittle ? buffer.readUInt32LE(at) : buffer.readUInt32BE(at)
+}
+
+function readI32(buffer: Buffer, at: number): number {
+  return isLittle ? buffer.readInt32LE(at) : buffer.readInt32BE(at)
+}
+
+export function writeU16(buffer: Buffer, value: number, at: number): void {
+  if (isLittle) buffer.writeUInt16LE(value, at)
+  else buffer.writeUInt16BE(value, at)
+}
+
+export function writeU32(buffer: Buffer, value: number, at: number): void {
+  if (isLittle) buffer.writeUInt32LE(value, at)
+  else buffer.writeUInt32BE(value, at)
+}
