@@ -238,9 +238,6 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     )
     const publication = await this.#register(description, bound)
     try {
-      const ips = backend.backends.map(({ ip }) => ip)
-      for (const ip of ips) refuseLoops(bound, ip)
-      if (backend.via === 'nat') refuseNat(whyNotTranslated(bound, ips))
       await publication.start(bound)
       if (this.#isClosed) throw new Refusal('busy', 'the daemon is ending: try again')
       this.#complete.add(publication)
@@ -260,7 +257,8 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   /**
    * Names and registers a publication whose ports are bound.
-   * Rejects with Refusal if its name was taken meanwhile. The ports are free then.
+   * Rejects with Refusal if its name was taken meanwhile, or with RequestError or Refusal if its ports can't lead to the backend. The ports
+   * are free then.
    */
   async #register(
     description: PublicationDescription,
@@ -268,6 +266,9 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   ): Promise<Publication> {
     try {
       this.#refuseTakenName(description.name)
+      const ips = description.backends.map(({ ip }) => ip)
+      for (const ip of ips) refuseLoops(bound, ip)
+      if (description.via === 'nat') refuseNat(whyNotTranslated(bound, ips))
     } catch (err) {
       await Promise.all(bound.map(releasePort))
       throw err

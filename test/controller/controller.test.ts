@@ -87,6 +87,10 @@ t.test('a port that would forward to itself is refused, whichever docker-proxy r
       name: 'RequestError',
       message: /that is this proxy itself; choose another host port or container port$/,
     })
+    t.same(await controller.check([`${port}:${port}/${protocol}`]), [
+      { protocol, ip: '0.0.0.0', port },
+      { protocol, ip: '::', port },
+    ])
   }
   t.strictSame(fake.starts(), [])
 })

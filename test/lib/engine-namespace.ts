@@ -7,7 +7,7 @@ import { execa, execaSync } from 'execa'
 import type { Test } from 'tap'
 import { startDaemon, type TestDaemon } from './publish.js'
 
-/** The image of a container engine of a test: a web server whose page /cgi-bin/name is the container's host name. */
+/** The image of a container engine of a test: a web server whose page /cgi-bin/name has the container's host name and the client's address. */
 export const IMAGE = 'web:local'
 export const IMAGE_COMMAND = ['/bin/httpd', '-f', '-p', '80', '-h', '/www']
 
@@ -15,6 +15,8 @@ export const IMAGE_COMMAND = ['/bin/httpd', '-f', '-p', '80', '-h', '/www']
 export interface EngineNamespace {
   /** A folder that is removed with the namespaces. */
   readonly root: string
+  /** A process in the namespaces. */
+  readonly pid: number
   /** The command and its arguments that run what follows in the namespaces. */
   readonly enter: readonly [string, ...string[]]
   /** Starts docker-publish daemon there. */
@@ -54,7 +56,7 @@ export async function startEngineNamespace(
     rmSync(root, { recursive: true, force: true })
   })
   return {
-    ...{ root, enter },
+    ...{ root, enter, pid: holder.pid ?? 0 },
     startDaemon: (env, ...args) => startDaemon(t, { through: enter, env }, ...args),
     async ask(port) {
       const args = [...before, process.execPath, '-e', CLIENT, 'once', String(port)]
@@ -117,7 +119,9 @@ async function packImage(root: string): Promise<string> {
     symlinkSync('busybox', join(folder, 'bin', tool))
   }
   const script = join(folder, 'www/cgi-bin/name')
-  writeFileSync(script, '#!/bin/sh\necho\necho "name=$(hostname)"\n', { mode: 0o755 })
+  writeFileSync(script, '#!/bin/sh\necho\necho "name=$(hostname) client=$REMOTE_ADDR"\n', {
+    mode: 0o755,
+  })
   const archive = join(root, 'image.tar')
   await execa('tar', ['-C', folder, '-cf', archive, '.'])
   return archive

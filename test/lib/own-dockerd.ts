@@ -20,7 +20,10 @@ const PATH = [process.env['DOCKER_ROOT'] ?? '', '/usr']
 const ENVIRONMENT = { PATH: [...PATH, process.env['PATH']].join(':') }
 
 /** A dockerd in namespaces of its own. DOCKER_ROOT names the root folder of a newer one. */
-export interface OwnDockerd extends Pick<EngineNamespace, 'ask' | 'startClients'> {
+export interface OwnDockerd extends Pick<
+  EngineNamespace,
+  'ask' | 'enter' | 'pid' | 'startClients'
+> {
   readonly version: string
   readonly docker: (...args: string[]) => Promise<string>
   /** Starts docker-publish daemon there, which follows this dockerd. */
@@ -89,7 +92,7 @@ export async function startOwnDockerd(t: Test, ...options: string[]): Promise<Ow
   const archive = await namespace.packImage()
   await docker('import', '--change', change, '--change', 'EXPOSE 80', archive, IMAGE)
   return {
-    ...{ docker, kill, restart: start, ask: namespace.ask },
+    ...{ docker, kill, restart: start, ask: namespace.ask, enter, pid: namespace.pid },
     startClients: (ports) => namespace.startClients(ports),
     version: await docker('version', '--format', '{{.Server.Version}}'),
     startDaemon: (...args) => namespace.startDaemon({ ...ENVIRONMENT, DOCKER_HOST: host }, ...args),

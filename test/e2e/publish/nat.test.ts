@@ -1,0 +1,241 @@
+import { execa } from 'execa'
+import t, { type Test } from 'tap'
+import { connectNamespaces, startNamespace, type Namespace } from '../../lib/namespace.js'
+import { missing, notRoot } from '../../lib/program.js'
+import { startDaemon, type TestDaemon } from '../../lib/publish.js'
+import { until } from '../../lib/until.js'
+
+/* Ports that the kernel translates, without any container engine: a client, a host and a container, each a network namespace. */
+
+const skip =
+  notRoot('to make network namespaces') ||
+  missing('/usr/sbin/nft', 'nftables') ||
+  missing('/usr/sbin/iptables', 'iptables')
+
+const CLIENT = '10.99.0.2'
+const HOST = '10.99.0.1'
+/** The host's address towards the container. */
+const HOST_INSIDE = '172.30.0.1'
+const CONTAINER = '172.30.0.2'
+const [CLIENT6, HOST6, HOST_INSIDE6, CONTAINER6] = ['fd99::2', 'fd99::1', 'fd30::1', 'fd30::2']
+
+/** Tells each client its own address. @param address argument 1 @param port argument 2 */
+const TELL = `
+const [, address, port] = process.argv
+const own = (text) => text.replace('::ffff:', '')
+require('node:net').createServer((socket) => socket.end(own(socket.remoteAddress))).listen(port, address)
+const udp = require('node:dgram').createSocket(address.includes(':') ? 'udp6' : 'udp4')
+udp.on('message', (_, { address, port }) => udp.send(own(address), port, address)).bind(port, address)`
+
+/** Prints what a TCP server tells, or the code of the error. @param address argument 1 @param port argument 2 */
+const ASK = `
+const [, address, port] = process.argv
+const socket = require('node:net').connect(port, address)
+socket.on('data', (text) => console.log(String(text)))
+socket.on('error', ({ code }) => console.log(code))
+socket.setTimeout(20_000, () => socket.destroy(Object.assign(new Error(), { code: 'no answer' })))`
+
+/** Prints what a UDP server tells, or the code of the error. @param address argument 1 @param port argument 2 @param own port argument 3 */
+const ASK_UDP = `
+const [, address, port, own] = process.argv
+const socket = require('node:dgram').createSocket('udp4')
+const end = (text) => { console.log(text); process.exit() }
+socket.on('message', (text) => end(String(text))).on('error', ({ code }) => end(code))
+socket.bind(Number(own), () => socket.connect(port, address, () => {
+  const ask = () => socket.send('?')
+  setInterval(ask, 100)
+  ask()
+}))`
+
+interface Network {
+  readonly client: Namespace
+  readonly host: Namespace
+  readonly container: Namespace
+  /** Starts docker-publish daemon on the host. @param before a command that becomes it */
+  readonly startDaemon: (...before: string[]) => Promise<TestDaemon>
+  /** Our rules on the host. */
+  readonly ownRules: () => Promise<string[]>
+}
+
+/** The host drops whatever it is not told to forward. */
+async function startNetwork(t: Test): Promise<Network> {
+  const [client, host, container] = [
+    await startNamespace(t),
+    await startNamespace(t),
+    await startNamespace(t),
+  ]
+  await connectNamespaces(host, client, 'c')
+  await connectNamespaces(host, container, 'b')
+  await host.sh(`
+    ip addr add ${HOST}/24 dev c0; ip addr add ${HOST6}/64 dev c0
+    ip addr add ${HOST_INSIDE}/24 dev b0; ip addr add ${HOST_INSIDE6}/64 dev b0
+    echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+    iptables -P FORWARD DROP; ip6tables -P FORWARD DROP`)
+  await client.sh(`ip addr add ${CLIENT}/24 dev c1; ip addr add ${CLIENT6}/64 dev c1`)
+  await container.sh(`
+    ip addr add ${CONTAINER}/24 dev b1; ip addr add ${CONTAINER6}/64 dev b1
+    ip route add default via ${HOST_INSIDE}; ip -6 route add default via ${HOST_INSIDE6}`)
+  for (const address of [CONTAINER, CONTAINER6]) {
+    container.node(TELL, address, '80').catch(() => undefined)
+  }
+  await container.untilListening(80)
+  await container.untilUdpBound(80)
+  const enter = ['nsenter', '--net', `--target=${host.pid}`, '--']
+  return {
+    ...{ client, host, container },
+    startDaemon: (...before) => startDaemon(t, { through: [...enter, ...before] }),
+    ownRules: async () => {
+      const script = 'nft list tables; iptables -S; ip6tables -S'
+      const { stdout } = await execa('nsenter', [...enter.slice(1), 'sh', '-ec', script])
+      return stdout.split('\n').filter((line) => /docker-publish/i.test(line))
+    },
+  }
+}
+
+t.test('the kernel translates for clients on other hosts', { skip }, async (t) => {
+  const { client, host, container, startDaemon, ownRules } = await startNetwork(t)
+  const daemon = await startDaemon()
+  const ask = (from: Namespace, address: string, port = 8080): Promise<string> =>
+    from.node(ASK, address, String(port))
+  const askUdp = (from: Namespace, ownPort: number): Promise<string> =>
+    from.node(ASK_UDP, HOST, '8080', String(ownPort))
+  const add = (...args: string[]) => daemon.cli('add', '--via', 'nat', '--name', 'web', ...args)
+
+  t.test('the container sees their address, over TCP and UDP', async (t) => {
+    const ports = ['-p', '8080:80', '-p', '8080:80/udp']
+    t.match(await add(...ports, CONTAINER), { code: 0, stderr: '' })
+    t.equal(await ask(client, HOST), CLIENT)
+    t.equal(await askUdp(client, 4000), CLIENT)
+    t.match((await daemon.cli('ls')).stdout, / up, via nat /)
+    const { via, ports: views } = await daemon.client.get('web')
+    t.equal(via, 'nat')
+    const shown = views.map((view) => `${view.hostIp} ${view.protocol} ${view.via}`)
+    t.strictSame(shown, [...['0.0.0.0 tcp nat', ':: tcp proxy', '0.0.0.0 udp nat', ':: udp proxy']])
+  })
+
+  t.test('a proxy serves the others', async (t) => {
+    t.equal(await ask(host, '127.0.0.1'), HOST_INSIDE, 'loopback')
+    t.equal(await ask(host, HOST), HOST_INSIDE, 'the host itself')
+    t.equal(await ask(container, HOST), HOST_INSIDE, 'a container to its own port')
+    t.equal(await ask(client, HOST6), HOST_INSIDE, 'IPv6 to a container with IPv4')
+  })
+
+  t.test('the port is held, so a conflict names the publication', async (t) => {
+    const { code, stderr } = await daemon.cli('add', '-p', '8080:80', CONTAINER)
+    t.equal(code, 125)
+    t.match(stderr, /held by +the publication web /)
+  })
+
+  t.test('rules that a reload of the firewall has removed come back', async (t) => {
+    const before = await ownRules()
+    for (const damage of ['nft flush ruleset', 'iptables -F FORWARD', 'iptables -F']) {
+      await host.sh(`${damage}; iptables -P FORWARD DROP`)
+      await until(async () => (await ownRules()).join() === before.join())
+      await until(async () => (await ask(client, HOST)) === CLIENT)
+    }
+    t.pass()
+  })
+
+  t.test("a firewall that drops stays the user's", async (t) => {
+    await host.sh('iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER')
+    await host.sh(`iptables -I DOCKER-USER -s ${CLIENT} -p tcp -j REJECT`)
+    await until(async () => (await ownRules()).some((rule) => rule.startsWith('-A DOCKER-USER -j')))
+    t.equal(await ask(client, HOST), 'ECONNREFUSED')
+    await host.sh(`iptables -D DOCKER-USER -s ${CLIENT} -p tcp -j REJECT`)
+    t.equal(await ask(client, HOST), CLIENT)
+    await host.sh(`
+      iptables -F FORWARD; iptables -F DOCKER-USER; iptables -X DOCKER-USER`)
+    await until(async () => (await ask(client, HOST)) === CLIENT)
+  })
+
+  t.test('rm leaves no trace, also after kill -9', async (t) => {
+    await daemon.end('SIGKILL')
+    t.equal(await ask(client, HOST), CLIENT, 'the rules outlive the daemon, as its proxies do')
+    const next = await daemon.again()
+    t.equal(await ask(client, HOST), CLIENT)
+    t.match((await next.cli('ls')).stdout, / up, via nat /)
+    t.match(await next.cli('rm', 'web'), { code: 0 })
+    t.strictSame(await ownRules(), [])
+    t.equal(await ask(client, HOST), 'ECONNREFUSED')
+    t.equal(await askUdp(client, 4000), 'ECONNREFUSED', 'a known flow of UDP ends as well')
+
+    t.match(await next.cli('add', '-p', '8080:80/udp', '--name', 'web', CONTAINER), { code: 0 })
+    t.equal(await askUdp(client, 4000), HOST_INSIDE, 'by a proxy')
+    t.match(await next.cli('rm', 'web'), { code: 0 })
+    t.match(
+      await next.cli('add', '-p', '8080:80/udp', '--via', 'nat', '--name', 'web', CONTAINER),
+      { code: 0 },
+    )
+    t.equal(await askUdp(client, 4000), CLIENT, 'a flow that the proxy served is translated now')
+
+    await next.end('SIGTERM')
+    t.strictSame(await ownRules(), [], 'the end of the daemon leaves no trace either')
+  })
+})
+
+t.test('IPv6 is translated to a container with IPv6', { skip }, async (t) => {
+  const { client, startDaemon, ownRules } = await startNetwork(t)
+  const daemon = await startDaemon()
+  t.match(await daemon.cli('add', '-p', '8080:80', '--via', 'nat', CONTAINER6), { code: 0 })
+  t.equal(await client.node(ASK, HOST6, '8080'), CLIENT6)
+  t.equal(await client.node(ASK, HOST, '8080'), HOST_INSIDE6, 'IPv4 goes through the proxy')
+  t.match(await daemon.cli('add', '-p', `[${HOST6}]:8081:80`, '--via', 'nat', CONTAINER6), {
+    code: 0,
+  })
+  t.equal(await client.node(ASK, HOST6, '8081'), CLIENT6)
+  t.match(await daemon.cli('rm', '--all'), { code: 0 })
+  t.strictSame(await ownRules(), [])
+})
+
+t.test('many ports, each on one address and another container port', { skip }, async (t) => {
+  const { client, startDaemon } = await startNetwork(t)
+  const daemon = await startDaemon()
+  const args = ['-p', `${HOST}:8000-8999:1-1000`, '--via', 'nat', CONTAINER]
+  t.match(await daemon.cli('add', ...args), { code: 0 })
+  t.equal(await client.node(ASK, HOST, '8079'), CLIENT, 'port 80 of the container')
+  t.equal(await client.node(ASK, HOST, '8080'), 'ECONNREFUSED', 'port 81: nobody listens')
+})
+
+t.test('what the kernel can not translate is refused in one sentence', { skip }, async (t) => {
+  const { host, startDaemon, ownRules } = await startNetwork(t)
+  const daemon = await startDaemon()
+  const refusal = async (...args: string[]): Promise<string> => {
+    const { code, stderr } = await daemon.cli('add', '--via', 'nat', ...args)
+    return `${String(code)} ${stderr.trim()}`
+  }
+  const refused = (why: string): string => `125 nat does not work here: ${why}; leave out --via nat`
+  t.equal(
+    await refusal('-p', '127.0.0.1:8080:80', CONTAINER),
+    refused('clients of 127.0.0.1:8080/tcp are on this host, and a proxy serves them'),
+  )
+  t.equal(
+    await refusal('-p', '8080:80', HOST_INSIDE),
+    refused(`${HOST_INSIDE} is an address of this host, and not of a container`),
+  )
+  t.equal(
+    await refusal('-p', `${HOST}:8080:80`, CONTAINER6),
+    refused(
+      `the kernel does not translate between IPv4 and IPv6, and the container has the address ${CONTAINER6}`,
+    ),
+  )
+  await host.sh('nft add table ip docker-bridges')
+  t.equal(
+    await refusal('-p', '8080:80', CONTAINER),
+    refused(
+      "the Docker Engine's nftables backend drops connections that it has not published itself",
+    ),
+  )
+  await host.sh('nft delete table ip docker-bridges; echo 0 >/proc/sys/net/ipv4/ip_forward')
+  t.equal(
+    await refusal('-p', '8080:80', CONTAINER),
+    refused('this host forwards no packets: "sysctl net.ipv4.ip_forward=1" changes that'),
+  )
+  t.strictSame(await ownRules(), [])
+  t.strictSame(await daemon.client.list(), [])
+
+  const weak = await startDaemon('setpriv', '--bounding-set=-net_admin', '--')
+  t.match(await weak.cli('add', '-p', '8081:80', '--via', 'nat', CONTAINER), {
+    code: 125,
+    stderr: /^nat does not work here: nft failed: .*not permitted.*; leave out --via nat\n$/,
+  })
+})
