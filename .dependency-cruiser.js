@@ -37,6 +37,7 @@ const BASE = ['log', 'memory', 'linux']
 /** Files without imports of their own, apart from types of linux/: the vocabulary that all folders share. */
 const SHARED_FILES = [
   'deferred',
+  'duration',
   'exit-codes',
   'ports/host-port',
   'printable',

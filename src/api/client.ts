@@ -25,8 +25,8 @@ const NO_CONTENT = 204
 const READ_TIMEOUT_MS = 30_000
 /** A change, for example of a range of ports, may take longer, milliseconds. */
 const CHANGE_TIMEOUT_MS = 300_000
-/** A daemon that is starting listens within this time, milliseconds. */
-const START_TIMEOUT_MS = 5_000
+/** A daemon that is starting listens within this time, milliseconds, also on a busy machine. */
+const START_TIMEOUT_MS = 30_000
 /** Interval between attempts to reach it, milliseconds. */
 const RETRY_MS = 50
 

@@ -4,6 +4,7 @@ import type { Controller } from '../controller/controller.js'
 import type { Log } from '../log/log.js'
 import { VERSION } from '../version.js'
 import { API_VERSION } from './api-version.js'
+import { addDockerRoutes, DOCKER_PREFIX, rewriteDockerPath } from './docker/docker-routes.js'
 import { BAD_REQUEST, errorReply, INTERNAL_ERROR } from './error-reply.js'
 import { addOtherRoutes, addPublicationRoutes } from './routes.js'
 import { ALL_SCHEMAS, type ErrorView } from './schemas.js'
@@ -32,6 +33,7 @@ export async function createApi(
 ): Promise<FastifyInstance> {
   const app = fastify({
     logger: false,
+    rewriteUrl: ({ url = '' }) => rewriteDockerPath(url),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // Requests that the router can't parse, for example a URL with an incomplete escape.
     frameworkErrors: (err, _request, reply: FastifyReply) =>
@@ -51,6 +53,13 @@ export async function createApi(
       done()
     },
     { prefix: `/${API_VERSION}` },
+  )
+  await app.register(
+    (routes, _options, done) => {
+      addDockerRoutes(routes, controller)
+      done()
+    },
+    { prefix: DOCKER_PREFIX },
   )
   await app.ready()
   return app

@@ -1,6 +1,6 @@
 import type { DockerPortView, PortView, PublicationView } from '../controller/views.js'
 import { REASONS } from '../linux/errno.js'
-import { formatDuration } from './duration.js'
+import { formatDuration } from '../duration.js'
 import { formatPorts } from './ports-column.js'
 import { formatSize } from './size.js'
 import { formatTable } from './table.js'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { formatDuration } from '../../src/cli/duration.js'
+import { formatDuration } from '../src/duration.js'
 
 t.test('durations in the words of docker ps', async (t) => {
   const [s, m, h, d] = [1000, 60_000, 3_600_000, 86_400_000]

@@ -1,0 +1,78 @@
+import { RequestError } from '../../controller/request-error.js'
+import type { ContainerSummary } from './published-container.js'
+
+/** Filters by their names; a container has to match one value of each. */
+export type Filters = ReadonlyMap<string, readonly string[]>
+
+/**
+ * Reads the filters of a request: `{"name":["web"]}`, or `{"name":{"web":true}}` of older clients.
+ * @param text JSON; undefined for none
+ * @param known the names that may be used
+ * @throws RequestError
+ */
+export function parseFilters(text: string | undefined, known: readonly string[]): Filters {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text || '{}')
+  } catch {
+    throw new RequestError(`invalid filters ${JSON.stringify(text)}: expected JSON`)
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new RequestError(`invalid filters ${JSON.stringify(text)}: expected a JSON object`)
+  }
+  return new Map(
+    Object.entries(parsed).map(([name, values]: [string, unknown]) => {
+      if (!known.includes(name)) {
+        throw new RequestError(
+          `invalid filter ${JSON.stringify(name)}: expected one of ${known.join(', ')}`,
+        )
+      }
+      const list = Array.isArray(values) ? values : Object.keys(values ?? {})
+      return [name, list.map(String)]
+    }),
+  )
+}
+
+/** The filters of a list of containers. */
+export const CONTAINER_FILTERS = ['id', 'name', 'status', 'label', 'publish', 'expose'] as const
+
+/** Whether a container matches filters of CONTAINER_FILTERS. @throws RequestError for a filter that can't be read */
+export function matches(container: ContainerSummary, filters: Filters): boolean {
+  return [...filters].every(([name, values]) =>
+    values.some((value) => MATCHES[name as keyof typeof MATCHES](container, value)),
+  )
+}
+
+const MATCHES: Readonly<
+  Record<(typeof CONTAINER_FILTERS)[number], (each: ContainerSummary, value: string) => boolean>
+> = {
+  id: ({ Id }, value) => Id.startsWith(value),
+  name: ({ Names }, value) =>
+    Names.some((name) => name.includes(value.replace(/^\^?\/?|\$$/g, ''))),
+  status: ({ State }, value) => State === value,
+  label: ({ Labels }, value) => {
+    const [key = '', ...rest] = value.split('=')
+    const own = Labels[key]
+    return rest.length === 0 ? own !== undefined : own === rest.join('=')
+  },
+  publish: ({ Ports }, value) => {
+    const isMeant = portFilter('publish', value)
+    return Ports.some(({ PublicPort = 0, Type }) => isMeant(PublicPort, Type))
+  },
+  expose: ({ Ports }, value) => {
+    const isMeant = portFilter('expose', value)
+    return Ports.some(({ PrivatePort, Type }) => isMeant(PrivatePort, Type))
+  },
+}
+
+/** `8080`, `8080/udp` or `8000-8080/tcp`. @throws RequestError */
+function portFilter(name: string, text: string): (port: number, protocol: string) => boolean {
+  const [, first, last = first, protocol = 'tcp'] =
+    /^(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/.exec(text) ?? []
+  if (first === undefined) {
+    throw new RequestError(
+      `invalid filter ${JSON.stringify(`${name}=${text}`)}: expected a port, for example 8080/tcp`,
+    )
+  }
+  return (port, own) => own === protocol && port >= Number(first) && port <= Number(last)
+}
