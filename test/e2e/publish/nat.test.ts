@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
 import { connectNamespaces, startNamespace, type Namespace } from '../../lib/namespace.js'
 import { missing, notRoot } from '../../lib/program.js'
+import { inSandboxOf } from '../../lib/sandbox.js'
 import { startDaemon, type TestDaemon } from '../../lib/publish.js'
 import { until } from '../../lib/until.js'
 
@@ -232,6 +234,18 @@ t.test('what the kernel can not translate is refused in one sentence', { skip },
   )
   t.strictSame(await ownRules(), [])
   t.strictSame(await daemon.client.list(), [])
+
+  const unit = /```ini\n(# \/etc\/systemd\/system\/docker-publish\.service[^]*?)```/.exec(
+    readFileSync('docs/docker-publish.md', 'utf8'),
+  )?.[1]
+  const sandboxed = unit?.replace(/^CapabilityBoundingSet=/m, '$&CAP_NET_ADMIN ')
+  await host.sh('echo 1 >/proc/sys/net/ipv4/ip_forward')
+  const inSandbox = await startDaemon(...inSandboxOf(sandboxed ?? ''))
+  t.match(
+    await inSandbox.cli('add', '-p', '8082:80', '--via', 'nat', CONTAINER),
+    { code: 0 },
+    'the sandbox of the unit, with one more capability',
+  )
 
   const weak = await startDaemon('setpriv', '--bounding-set=-net_admin', '--')
   t.match(await weak.cli('add', '-p', '8081:80', '--via', 'nat', CONTAINER), {
