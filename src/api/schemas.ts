@@ -74,6 +74,7 @@ const PublicationViewSchema = Type.Object(
           'The container or compose service that is followed; left out if the address is kept',
       }),
     ),
+    project: Type.Optional(Type.String({ description: 'The compose project of the container' })),
     containerState: Type.Optional(
       Type.Enum(['running', 'stopped', 'missing', 'unreachable', 'unknown'], {
         description: 'unknown: the Docker Engine was not asked yet',
@@ -99,14 +100,20 @@ const PublicationViewSchema = Type.Object(
 
 const DockerPortSchema = Type.Object(
   {
-    pid: Type.Integer({ description: "dockerd's docker-proxy of the port" }),
+    pid: Type.Optional(
+      Type.Integer({
+        description: "dockerd's docker-proxy of the port; left out for a port without one",
+      }),
+    ),
     protocol: ProtocolSchema,
     hostIp: Type.String(),
     hostPort: Type.Integer(),
     container: Type.Optional(
       Type.String({ description: "The container's name, if dockerd could be asked" }),
     ),
-    containerIp: Type.String(),
+    project: Type.Optional(Type.String({ description: 'The compose project of the container' })),
+    service: Type.Optional(Type.String({ description: 'The swarm service of the port' })),
+    containerIp: Type.String({ description: 'Empty for a service' }),
     containerPort: Type.Integer(),
     since: Type.String({ format: 'date-time' }),
     connections: Type.Integer({ description: 'Open connections' }),
@@ -131,6 +138,9 @@ const ContainerSchema = Type.Object(
         protocol: ProtocolSchema,
         port: Type.Integer(),
         isExposed: Type.Boolean({ description: 'Whether the image or --expose names it' }),
+        isMissing: Type.Boolean({
+          description: 'Whether the engine should publish it, and does not',
+        }),
         published: Type.Array(
           Type.Object({
             hostIp: Type.String(),
@@ -244,6 +254,10 @@ const HolderSchema = Type.Object(
       }),
     ),
     containerPort: Type.Optional(Type.Integer()),
+    project: Type.Optional(Type.String({ description: 'The compose project of the container' })),
+    service: Type.Optional(
+      Type.String({ description: 'The swarm service whose port dockerd holds' }),
+    ),
     publishes: Type.Optional(
       Type.String({ description: 'The name of the container whose port dockerd publishes' }),
     ),

@@ -19,21 +19,23 @@ export function reportRefusal({ message, details }: Refusal): string {
 function describeHolder(holder: Holder): string {
   switch (holder.kind) {
     case 'publication': {
-      const { container, backend: address } = holder
-      const where = [container, address].filter((part) => part !== undefined && part !== '')
+      const { container, project, backend: address } = holder
+      const where = [container, inProject(project), address].filter(
+        (part) => part !== undefined && part !== '',
+      )
       const backend = where.length > 0 ? ` -> ${where.join(' ')}` : ''
       return `the publication ${holder.name} (${holder.address}${backend}), since ${formatTime(holder.since)}`
     }
     case 'container':
-      return `the container ${holder.name} (${holder.address} -> ${holder.containerPort}), which Docker publishes without a proxy`
+      return `the container ${named(holder.name, holder.project)} (${holder.address} -> ${holder.containerPort}), which Docker publishes without a proxy`
     case 'process': {
-      const { pid, command, user, since, container, backend, publishes, remote } = holder
+      const { pid, command, user, since, container, remote } = holder
       const details = [
         `pid ${pid}`,
         `user ${user}`,
         ...(since === undefined ? [] : [`since ${formatTime(since)}`]),
         ...(container === undefined ? [] : [`container ${container.slice(0, 12)}`]),
-        ...publishedPort(publishes, backend),
+        ...publishedPort(holder),
       ]
       return `${shorten(command)} (${details.join(', ')}) on ${holder.address}${connection(remote)}`
     }
@@ -52,10 +54,27 @@ function describeHolder(holder: Holder): string {
 }
 
 /** Whose port dockerd has published. */
-function publishedPort(container: string | undefined, backend: string | undefined): string[] {
-  const owner = container === undefined ? [] : [`the container ${container}`]
+function publishedPort({
+  publishes,
+  project,
+  service,
+  backend,
+}: Extract<Holder, { kind: 'process' }>): string[] {
+  const owner = [
+    ...(publishes === undefined ? [] : [`the container ${named(publishes, project)}`]),
+    ...(service === undefined ? [] : [`the swarm service ${service}`]),
+  ]
   const parts = [...owner, ...(backend === undefined ? [] : [backend])]
   return parts.length > 0 ? [`a published port of ${parts.join(', ')}`] : []
+}
+
+/** A container, and its compose project. */
+function named(container: string, project: string | undefined): string {
+  return [container, inProject(project)].filter((part) => part !== undefined).join(' ')
+}
+
+function inProject(project: string | undefined): string | undefined {
+  return project === undefined ? undefined : `of the compose project ${project}`
 }
 
 /** The other end of a connection that occupies a port. */

@@ -18,10 +18,14 @@ export function reportContainer(container: ContainerView, program: string): stri
     port.isExposed ? 'yes' : 'no',
     formatPublished(port),
   ])
-  return [title, formatTable(HEADER, rows)].join('\n')
+  const hint = ports.some(({ isMissing }) => isMissing)
+    ? [`"docker restart ${printable(name)}" publishes the ports that are missing`]
+    : []
+  return [title, formatTable(HEADER, rows), ...hint].join('\n')
 }
 
-function formatPublished({ published }: ContainerPortView): string {
+function formatPublished({ published, isMissing }: ContainerPortView): string {
+  if (isMissing && published.length === 0) return 'missing: docker should publish it'
   if (published.length === 0) return '-'
   return published
     .map(

@@ -36,19 +36,35 @@ export function formatAll(
     formatTraffic(publication.ports),
     formatDuration(now - Date.parse(publication.created)),
   ])
-  const addresses = [...new Set(dockerPorts.map(({ containerIp }) => containerIp))]
-  const dockers = addresses.map((address) => {
-    const ports = dockerPorts.filter(({ containerIp }) => containerIp === address)
-    const { container } = ports[0] ?? {}
-    const name = container === undefined ? DOCKER : `${container} ${DOCKER}`
+  const owners = new Map<string, DockerPortView[]>()
+  for (const port of dockerPorts) {
+    const key = port.service ?? port.containerIp
+    owners.set(key, [...(owners.get(key) ?? []), port])
+  }
+  const dockers = [...owners.values()].map((ports) => {
+    const [first] = ports
+    const address = first?.containerIp ?? ''
+    const name = nameOfDocker(first)
     const since = Math.min(...ports.map((port) => Date.parse(port.since)))
-    const connections = String(sum(ports.map((port) => port.connections)))
+    const isProxied = ports.some(({ pid }) => pid !== undefined)
+    const connections = isProxied ? String(sum(ports.map((port) => port.connections))) : '-'
     return [
-      ...[name, address, formatPorts(ports), formatUp(ports), connections],
+      ...[name, address, formatPorts(ports), formatDockerStatus(ports), connections],
       ...[formatTraffic(ports), formatDuration(now - since)],
     ]
   })
   return formatTable(HEADER_OF_ALL, [...ours, ...dockers])
+}
+
+/** `web_svr01 (docker)`, `shop-web-1 (docker, compose project shop)`, or `shop_web (docker, swarm service)`. */
+function nameOfDocker({ container, project, service }: Partial<DockerPortView> = {}): string {
+  if (service !== undefined) return `${service} (docker, swarm service)`
+  const owner = project === undefined ? DOCKER : `(docker, compose project ${project})`
+  return container === undefined ? owner : `${container} ${owner}`
+}
+
+function formatDockerStatus(ports: readonly DockerPortView[]): string {
+  return ports.every(({ pid }) => pid === undefined) ? 'up, without a proxy' : formatUp(ports)
 }
 
 function describe(publication: PublicationView): string[] {
@@ -66,10 +82,12 @@ function formatVia({ via, ports, containerState = 'running' }: PublicationView):
   return ports.some((port) => port.via === 'nat') ? ', via nat' : ', via proxy: nat failed'
 }
 
-/** `172.17.0.2`, or `web_svr01 (172.17.0.2)` if a container is followed. */
-export function formatBackend({ backend, container }: PublicationView): string {
+/** `172.17.0.2`, or `web_svr01 (172.17.0.2)` if a container is followed. A compose project is named unless the name shows it. */
+export function formatBackend({ backend, container, project }: PublicationView): string {
   if (container === undefined) return backend
-  return backend === '' ? container : `${container} (${backend})`
+  const isShown = project === undefined || container.startsWith(project)
+  const name = isShown ? container : `${container} of ${project}`
+  return backend === '' ? name : `${name} (${backend})`
 }
 
 /** Bytes from and to clients, as `1.2kB / 3.4MB`; `-` unless all proxies report them. */

@@ -22,6 +22,8 @@ export interface ContainerPortView {
   /** Whether the image or `--expose` names it. */
   isExposed: boolean
   published: PublishedAt[]
+  /** Whether the engine should publish the port, and does not although the container runs. */
+  isMissing: boolean
 }
 
 interface PublishedAt {
@@ -47,12 +49,16 @@ export async function describeContainer(
   const ports = new Map<string, ContainerPortView>()
   const portOf = (protocol: Protocol, port: number): ContainerPortView => {
     const key = `${port}/${protocol}`
-    const known = ports.get(key) ?? { protocol, port, isExposed: false, published: [] }
+    const known = ports.get(key) ?? {
+      ...{ protocol, port, isExposed: false, isMissing: false },
+      published: [],
+    }
     ports.set(key, known)
     return known
   }
-  for (const { exposed, published } of containersOf(target, all.all, false)) {
+  for (const { exposed, published, unpublished } of containersOf(target, all.all, false)) {
     for (const { protocol, port } of exposed) portOf(protocol, port).isExposed = true
+    for (const { protocol, port } of unpublished) portOf(protocol, port).isMissing = true
     for (const { protocol, containerPort, ip, port } of published) {
       portOf(protocol, containerPort).published.push({ hostIp: ip, hostPort: port })
     }

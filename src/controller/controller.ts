@@ -21,6 +21,7 @@ import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import { isAlive, newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.js'
 import { MAX_PORTS_WITH_PROCESSES, type IsolationChoice } from './isolation.js'
 import { describeContainer, type ContainerView } from './container-view.js'
+import { EngineWarnings } from './engine-warnings.js'
 import { EngineClaims, nameContainer } from './engine-claims.js'
 import { Follower, type FollowerActions } from './follower.js'
 import type { PublicationEvent } from './publication-event.js'
@@ -67,6 +68,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   readonly #nat: Nat
   readonly #follower: Follower | undefined
   readonly #labels: LabelPublisher | undefined
+  readonly #warnings: EngineWarnings | undefined
   /** Whether this controller has given its publications up. */
   #isClosed = false
   #isSaveDue = false
@@ -85,6 +87,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     if (!containers) return
     this.#follower = new Follower(containers, this.#followerActions(), log)
     this.#labels = new LabelPublisher(containers, this.#labelActions(), log)
+    this.#warnings = new EngineWarnings(containers, log)
   }
 
   /** The containers of this host; undefined if no engine is followed. */
@@ -132,7 +135,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
         return await this.#publish(requests, name, { ...backend, ...viaOf(request) }, isShared)
       } catch (err) {
         if (tries === MAX_TRIES || !lostPort(err) || !requests.some(hasChoice)) {
-          throw nameContainer(err, this.containers)
+          throw await nameContainer(err, this.containers)
         }
       }
     }
@@ -143,7 +146,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     try {
       return await checkPorts(ports, this.#allocator, this.#options.defaultIp)
     } catch (err) {
-      throw nameContainer(err, this.containers)
+      throw await nameContainer(err, this.containers)
     }
   }
 
@@ -204,6 +207,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async close(options?: StopOptions): Promise<void> {
     this.#isClosed = true
     this.#labels?.close()
+    this.#warnings?.close()
     const publications = [...this.#publications.values()]
     await Promise.all(publications.map((publication) => publication.stop(options)))
     await this.#nat.close()
@@ -215,6 +219,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async leave(): Promise<void> {
     this.#isClosed = true
     this.#labels?.close()
+    this.#warnings?.close()
     const publications = [...this.#publications.values()]
     for (const publication of this.#complete) publication.leave()
     const incomplete = publications.filter((publication) => !this.#complete.has(publication))

@@ -1,3 +1,4 @@
+import type { Container } from '../docker/container.js'
 import type { Containers } from '../docker/containers.js'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { Refusal } from '../ports/refusal.js'
@@ -11,22 +12,70 @@ import type { DockerPortView } from './views.js'
 const NO_PROXYD = ['ENOENT', 'ENOTDIR', 'EACCES']
 
 /**
- * Lists the ports that dockerd has published: through a docker-proxyd, or with a process each. Containers have their names if dockerd can
- * be asked.
+ * Lists the ports that dockerd has published: through a docker-proxyd, with a process each, or, as far as dockerd can be asked, without a
+ * proxy. Containers have their names if dockerd can be asked.
  * @param runDir of docker-proxyd
  * @param containers undefined if no engine is followed
  * Rejects with Refusal if a docker-proxyd was started and does not answer, or ports wait for one.
  */
 export async function listDockerPorts(
   runDir: string | undefined,
-  containers: Pick<Containers, 'runningOn'> | undefined,
+  containers: DockerContainers | undefined,
 ): Promise<DockerPortView[]> {
   const served = runDir === undefined ? [] : await portsIn(runDir)
-  const others = await listDockerProxies(new Set(served.map(({ pid }) => pid)))
-  return [...served, ...others].map((port) => {
-    const container = containers?.runningOn(port.containerIp)?.name
-    return container === undefined ? port : { ...port, container }
-  })
+  const proxies = await listDockerProxies(
+    new Set(served.flatMap(({ pid }) => (pid === undefined ? [] : [pid]))),
+  )
+  const named = [...served, ...proxies].map((port) => ({
+    ...port,
+    ...nameOf(containers?.runningOn(port.containerIp)),
+  }))
+  return [...named, ...(await portsWithoutProxy(named, containers))]
+}
+
+/** What is needed of the containers of an engine. */
+type DockerContainers = Pick<Containers, 'all' | 'ingressPorts' | 'runningOn'>
+
+function nameOf(container: Container | undefined): { container?: string; project?: string } {
+  if (!container) return {}
+  const { name, compose } = container
+  return { container: name, ...(compose ? { project: compose.project } : {}) }
+}
+
+/** Ports that dockerd publishes by rules of the firewall alone, with "userland-proxy": false, and the ingress ports of a swarm. */
+async function portsWithoutProxy(
+  known: readonly DockerPortView[],
+  containers: DockerContainers | undefined,
+): Promise<DockerPortView[]> {
+  if (!containers) return []
+  const keys = new Set(known.map(keyOf))
+  const published = containers.all
+    .filter(({ isRunning }) => isRunning)
+    .flatMap((container) =>
+      container.published.map(({ protocol, ip, port, containerPort }) => ({
+        ...{ protocol, hostIp: ip, hostPort: port, containerPort },
+        ...{ ...nameOf(container), since: container.startedAt },
+        containerIp: container.networks.find((network) => network.ip !== undefined)?.ip ?? '',
+      })),
+    )
+  const ingress = (await containers.ingressPorts()).map(
+    ({ service, protocol, port, containerPort, since }) => ({
+      ...{ protocol, hostIp: '0.0.0.0', hostPort: port, containerPort, service, since },
+      containerIp: '',
+    }),
+  )
+  // The kernel forwards them, so no socket shows their connections.
+  return [...published, ...ingress]
+    .filter((port) => !keys.has(keyOf(port)))
+    .map((port) => ({ ...port, connections: 0 }))
+}
+
+function keyOf({
+  protocol,
+  hostIp,
+  hostPort,
+}: Pick<DockerPortView, 'protocol' | 'hostIp' | 'hostPort'>): string {
+  return `${hostIp} ${hostPort}/${protocol}`
 }
 
 async function portsIn(runDir: string): Promise<DockerPortView[]> {

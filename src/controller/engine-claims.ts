@@ -51,6 +51,7 @@ export class EngineClaims implements Claims {
     return {
       kind: 'container',
       name: container.name,
+      ...projectOf(container),
       address: joinHostPort(publishedPort.ip, publishedPort.port),
       containerPort: publishedPort.containerPort,
     }
@@ -63,17 +64,37 @@ interface EnginePublication {
   readonly publishedPort: EnginePort
 }
 
-/** Adds the name of the container to a conflict with a port that the engine has published. */
-export function nameContainer(err: unknown, containers: Containers | undefined): unknown {
+/** Adds the name of the container or the swarm service to a conflict with a port that the engine has published. */
+export async function nameContainer(
+  err: unknown,
+  containers: Containers | undefined,
+): Promise<unknown> {
   if (!(err instanceof Refusal) || err.details.holder?.kind !== 'process') return err
   const { holder } = err.details
   const ip = holder.backend?.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
   // Without a docker-proxy, dockerd may hold the socket itself.
   const container =
     ip === undefined ? publishedOn(containers, holder.address) : containers?.runningOn(ip)
-  const publishes = container?.name
-  if (publishes === undefined) return err
-  return new Refusal(err.code, err.message, { ...err.details, holder: { ...holder, publishes } })
+  const owner = container
+    ? { publishes: container.name, ...projectOf(container) }
+    : await serviceOf(holder, containers)
+  if (!owner) return err
+  return new Refusal(err.code, err.message, { ...err.details, holder: { ...holder, ...owner } })
+}
+
+/** dockerd itself holds the ingress ports of a swarm. */
+async function serviceOf(
+  { command, address }: { readonly command: string; readonly address: string },
+  containers: Containers | undefined,
+): Promise<{ service: string } | undefined> {
+  if (!/^\S*dockerd(\s|$)/.test(command)) return undefined
+  const ports = (await containers?.ingressPorts()) ?? []
+  const service = ports.find(({ port }) => address.endsWith(`:${port}`))?.service
+  return service === undefined ? undefined : { service }
+}
+
+function projectOf({ compose }: Container): { project?: string } {
+  return compose ? { project: compose.project } : {}
 }
 
 /** The running container for which the engine publishes exactly this address, `0.0.0.0:8080`. */

@@ -1,4 +1,4 @@
-import { formatTarget } from '../docker/container-target.js'
+import { formatTarget, projectOf } from '../docker/container-target.js'
 import { UNNAMED } from '../ports/check-ports.js'
 import type { Holder } from '../ports/holder.js'
 import { joinHostPort, type HostPort } from '../ports/host-port.js'
@@ -10,12 +10,14 @@ export function publicationHolder(
   { ip, port }: HostPort,
   containerPort: number,
 ): Holder {
+  const project = follows && projectOf(follows.target)
   return {
     kind: 'publication',
     name: name || UNNAMED,
     address: joinHostPort(ip, port),
     backend: backends.map((backend) => joinHostPort(backend.ip, containerPort)).join(', '),
     ...(follows ? { container: formatTarget(follows.target) } : {}),
+    ...(project === undefined ? {} : { project }),
     since: created,
   }
 }

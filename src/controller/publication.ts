@@ -7,7 +7,7 @@ import type { CountConnections } from '../ports/connections.js'
 import { Refusal } from '../ports/refusal.js'
 import { printable } from '../printable.js'
 import type { StopOptions } from '../proxy/engine.js'
-import { formatTarget, targetOf } from '../docker/container-target.js'
+import { formatTarget, projectOf, targetOf } from '../docker/container-target.js'
 import type { TargetState } from '../docker/target-backends.js'
 import type { BackendList } from '../status/backend-list.js'
 import type { PortStatus } from '../status/port-status.js'
@@ -244,8 +244,10 @@ export class Publication {
     if (!this.#follows) return {}
     const { target, network, whenStopped, keep } = this.#follows
     const { state = 'unknown', why } = this.#target ?? {}
+    const project = projectOf(target)
     return {
       container: formatTarget(target),
+      ...(project === undefined ? {} : { project }),
       ...{ containerState: state, whenStopped, keep },
       ...(network === undefined ? {} : { network }),
       ...(why === undefined ? {} : { why }),

@@ -49,6 +49,8 @@ export interface PublicationView {
   backend: string
   /** The name of the container or service that the publication follows; left out if it keeps its address. */
   container?: string
+  /** The compose project of the container. */
+  project?: string
   /** `unknown`: the Docker Engine was not asked yet. */
   containerState?: TargetState['state'] | 'unknown'
   /** Why no client gets through. */
@@ -66,15 +68,20 @@ export interface PublicationView {
   ports: PortView[]
 }
 
-/** A port that dockerd has published through a docker-proxy. */
+/** A port that dockerd has published. */
 export interface DockerPortView extends ProxyReport {
-  /** dockerd's docker-proxy of the port. */
-  pid: number
+  /** dockerd's docker-proxy of the port; left out for a port without one. */
+  pid?: number
   protocol: Protocol
   hostIp: string
   hostPort: number
   /** The container's name, if dockerd could be asked. */
   container?: string
+  /** The compose project of the container. */
+  project?: string
+  /** The swarm service of the port. */
+  service?: string
+  /** Empty for a service. */
   containerIp: string
   containerPort: number
   /** ISO 8601. */

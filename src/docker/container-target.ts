@@ -34,6 +34,11 @@ export function formatTarget(target: ContainerTarget): string {
   return target.kind === 'service' ? `${target.project}/${target.service}` : target.name
 }
 
+/** The compose project of a target. */
+export function projectOf(target: ContainerTarget): string | undefined {
+  return target.kind === 'service' ? target.project : target.compose?.project
+}
+
 /** A target that follows this container. */
 export function targetOf({ id, name, compose }: Container): SingleTarget {
   if (!compose || compose.isOneOff) return { kind: 'container', id, name }

@@ -19,6 +19,10 @@ export interface Container {
   readonly exposed: readonly ContainerPort[]
   /** Ports that the engine publishes. */
   readonly published: readonly EnginePort[]
+  /** Ports that the engine should publish, and does not, although the container runs: see moby issue 51758. */
+  readonly unpublished: readonly ContainerPort[]
+  /** When it was started, ISO 8601. */
+  readonly startedAt: string
   /** Set if the container belongs to a compose project. */
   readonly compose: ComposeContainer | undefined
 }
@@ -57,13 +61,20 @@ export interface EnginePort extends HostPort {
 export interface InspectReply {
   readonly Id: string
   readonly Name: string
-  readonly State?: { readonly Running?: boolean; readonly Pid?: number }
+  readonly State?: {
+    readonly Running?: boolean
+    readonly Pid?: number
+    readonly StartedAt?: string
+  }
   readonly Config?: {
     readonly Image?: string
     readonly Labels?: Readonly<Record<string, string>> | null
     readonly ExposedPorts?: Readonly<Record<string, unknown>> | null
   }
-  readonly HostConfig?: { readonly NetworkMode?: string }
+  readonly HostConfig?: {
+    readonly NetworkMode?: string
+    readonly PortBindings?: Readonly<Record<string, unknown>> | null
+  }
   readonly NetworkSettings?: {
     readonly Ports?: Readonly<
       Record<string, readonly { readonly HostIp: string; readonly HostPort: string }[] | null>
@@ -113,8 +124,21 @@ export function parseContainer(reply: InspectReply): Container {
         ...{ ip: HostIp === '' ? '0.0.0.0' : HostIp, port: Number(HostPort) },
       }))
     }),
+    unpublished: isRunning ? unpublishedPorts(reply) : [],
+    startedAt: state?.StartedAt ?? '',
     compose: composeOf(labels),
   }
+}
+
+/** In networks without a bridge of their own, the engine publishes nothing, and says so when it makes the container. */
+function unpublishedPorts({
+  HostConfig: config,
+  NetworkSettings: settings,
+}: InspectReply): ContainerPort[] {
+  if (/^(host|none|container:.*)$/.test(config?.NetworkMode ?? '')) return []
+  return Object.keys(config?.PortBindings ?? {}).flatMap((text) =>
+    settings?.Ports?.[text]?.length ? [] : (parsePort(text) ?? []),
+  )
 }
 
 /** `80/tcp`. */

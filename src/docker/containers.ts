@@ -9,6 +9,7 @@ import { parseContainer, type Container, type InspectReply } from './container.j
 import type { EngineNetwork } from './container-address.js'
 import { EngineClient, EngineError } from './engine-client.js'
 import { openEvents, type EngineEvent } from './engine-events.js'
+import { listIngressPorts, type IngressPort } from './services.js'
 import { formatEngineHost, refuseRemoteEngine, type EngineHost } from './engine-host.js'
 
 /** Wait before connecting again, milliseconds. */
@@ -85,6 +86,12 @@ export class Containers extends EventEmitter<ContainersEvents> {
       ({ isRunning, networks }) =>
         isRunning && networks.some((network) => network.ip === ip || network.ip6 === ip),
     )
+  }
+
+  /** The ingress ports of a swarm that the engine manages; none if it can't be asked. */
+  async ingressPorts(): Promise<IngressPort[]> {
+    if (!this.#client || !this.#isConnected) return []
+    return listIngressPorts(this.#client).catch(() => [])
   }
 
   /** Lists all containers anew. Requests that come meanwhile share the next list. @returns false if the engine can't be asked */

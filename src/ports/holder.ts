@@ -30,6 +30,8 @@ interface PublicationHolder {
   readonly backend: string
   /** The name of the container or service that the publication follows. */
   readonly container?: string
+  /** The compose project of the container. */
+  readonly project?: string
   /** ISO 8601. */
   readonly since: string
 }
@@ -38,6 +40,8 @@ interface PublicationHolder {
 interface ContainerHolder {
   readonly kind: 'container'
   readonly name: string
+  /** The compose project of the container. */
+  readonly project?: string
   readonly address: string
   readonly containerPort: number
 }
@@ -56,6 +60,10 @@ interface ProcessHolder {
   readonly backend?: string
   /** The name of the container that it forwards to. */
   readonly publishes?: string
+  /** The compose project of that container. */
+  readonly project?: string
+  /** The swarm service whose port dockerd holds. */
+  readonly service?: string
   /** The other end, if a connection occupies the port and not a listener. */
   readonly remote?: string
 }

@@ -14,6 +14,7 @@ import type { SocketAddress } from '../sockets/socket-address.js'
 /** A connection, or a flow of UDP, as netfilter tracks it. */
 export interface TrackedConnection {
   readonly protocol: 'tcp' | 'udp'
+  readonly client: SocketAddress
   /** Where the client sends to. */
   readonly destination: SocketAddress
   /** Where the replies come from. After a translation it is another address. */
@@ -27,9 +28,24 @@ const PROTOCOLS = new Map<number, TrackedConnection['protocol']>([
   [IPPROTO.UDP, 'udp'],
 ])
 
+/** Finds connections. Nothing else is delayed meanwhile, although there may be hundreds of thousands. Rejects with SystemError, for example `EPERM`. */
+export async function findConnections(
+  isMeant: (connection: TrackedConnection) => boolean,
+): Promise<TrackedConnection[]> {
+  const found: TrackedConnection[] = []
+  const socket = new NetlinkSocket(NETLINK_NETFILTER)
+  try {
+    await dump(socket, (connection) => {
+      if (isMeant(connection)) found.push(connection)
+    })
+  } finally {
+    socket.close()
+  }
+  return found
+}
+
 /**
- * Makes netfilter forget connections: their next packet goes through all rules again. Nothing else is delayed meanwhile, although there may
- * be hundreds of thousands.
+ * Makes netfilter forget connections: their next packet goes through all rules again.
  * @returns the number of connections
  * Rejects with SystemError, for example `EPERM`.
  */
@@ -39,18 +55,28 @@ export async function forgetConnections(
   const socket = new NetlinkSocket(NETLINK_NETFILTER)
   const meant: Buffer[] = []
   try {
-    socket.send(typeOf(CONNTRACK.GET), NLM_F_DUMP, Buffer.alloc(GENERIC_SIZE))
-    const take = (body: Buffer): void => {
-      const connection = decodeConnection(body)
-      if (connection && isMeant(connection)) meant.push(encodeKey(body))
-    }
-    while (!socket.receive(take)) await setImmediate()
+    await dump(socket, (connection, body) => {
+      if (isMeant(connection)) meant.push(encodeKey(body))
+    })
     // Without the flag for it, only errors are replied. Nobody waits for these: the connection may have ended meanwhile.
     for (const key of meant) socket.send(typeOf(CONNTRACK.DELETE), 0, key)
   } finally {
     socket.close()
   }
   return meant.length
+}
+
+/** Reads all connections, one block of them in each turn. @param take also gets the message, until it returns */
+async function dump(
+  socket: NetlinkSocket,
+  take: (connection: TrackedConnection, body: Buffer) => void,
+): Promise<void> {
+  socket.send(typeOf(CONNTRACK.GET), NLM_F_DUMP, Buffer.alloc(GENERIC_SIZE))
+  const takeBody = (body: Buffer): void => {
+    const connection = decodeConnection(body)
+    if (connection) take(connection, body)
+  }
+  while (!socket.receive(takeBody)) await setImmediate()
 }
 
 function typeOf(message: number): number {
@@ -74,9 +100,11 @@ function decodeConnection(body: Buffer): TrackedConnection | undefined {
   const protocol = PROTOCOLS.get(
     find(find(original, CTA.TUPLE_PROTO), CTA.PROTO_NUM)?.readUInt8() ?? 0,
   )
+  const client = decodeEnd(original, [CTA.IP_V4_SRC, CTA.IP_V6_SRC], CTA.PROTO_SRC_PORT)
   const destination = decodeEnd(original, [CTA.IP_V4_DST, CTA.IP_V6_DST], CTA.PROTO_DST_PORT)
   const replier = decodeEnd(reply, [CTA.IP_V4_SRC, CTA.IP_V6_SRC], CTA.PROTO_SRC_PORT)
-  return protocol && destination && replier ? { protocol, destination, replier } : undefined
+  if (!protocol || !client || !destination || !replier) return undefined
+  return { protocol, client, destination, replier }
 }
 
 /** One end of a tuple: the attributes of its address, IPv4 or IPv6, and of its port. */
