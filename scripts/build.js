@@ -92,6 +92,7 @@ const programs = await build({
   plugins: [
     apart(/\/pino-log\.js$/, './pino-log.js'),
     apart(/\/daemon\/daemon\.js$/, './daemon.js'),
+    apart(/^yaml$/, './yaml.js'),
   ],
 })
 // Under dockerd nobody reads stderr, and only people have terminals, so the code that writes lines is loaded when it is needed. In the
@@ -107,7 +108,9 @@ const pretty = await build({
   entryPoints: ['pino-pretty'],
   outfile: join(NEXT, 'pino-pretty.js'),
 })
-writeFileSync(join(NEXT, 'THIRD-PARTY-LICENSES.txt'), licences([programs, log, pretty]))
+// Few commands read compose files.
+const yaml = await build({ ...common, entryPoints: ['yaml'], outfile: join(NEXT, 'yaml.js') })
+writeFileSync(join(NEXT, 'THIRD-PARTY-LICENSES.txt'), licences([programs, log, pretty, yaml]))
 
 // Loading node:net takes two milliseconds, and the native engine does not need it.
 const SLOW_MODULES = /require\("node:(net|tty|dgram|worker_threads|v8)"\)/g

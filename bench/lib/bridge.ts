@@ -1,4 +1,5 @@
 import { output, type Command } from './child.js'
+import type { Forward } from './peer.js'
 import { openNamespace, siteOf, type Namespace, type Site } from './site.js'
 
 const HOST = '10.9.0.1'
@@ -6,20 +7,47 @@ const CLIENT = '10.9.0.2'
 const GATEWAY = '10.8.0.1'
 const CONTAINER = '10.8.0.2'
 
-/** As dockerd's: they also make the kernel track all connections. */
-const RULES = `table ip bench-docker {
-  chain postrouting {
-    type nat hook postrouting priority srcnat;
-    ip saddr 10.8.0.0/24 oifname != "bridge0" masquerade
-  }
-  chain forward {
-    type filter hook forward priority filter;
-    oifname "bridge0" ct state related,established accept
-    oifname "bridge0" iifname != "bridge0" accept
-    iifname "bridge0" accept
-  }
-}
+/** The rules of dockerd 28.5.2, with which the kernel also tracks all connections. A published port adds rules to both chains DOCKER. */
+const RULES = `*filter
+:DOCKER - [0:0]
+:DOCKER-BRIDGE - [0:0]
+:DOCKER-CT - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-ISOLATION-STAGE-1 - [0:0]
+:DOCKER-ISOLATION-STAGE-2 - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER ! -i bridge0 -o bridge0 -j DROP
+-A DOCKER-BRIDGE -o bridge0 -j DOCKER
+-A DOCKER-CT -o bridge0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-FORWARD -j DOCKER-CT
+-A DOCKER-FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A DOCKER-FORWARD -j DOCKER-BRIDGE
+-A DOCKER-FORWARD -i bridge0 -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -i bridge0 ! -o bridge0 -j DOCKER-ISOLATION-STAGE-2
+-A DOCKER-ISOLATION-STAGE-2 -o bridge0 -j DROP
+COMMIT
+*nat
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 10.8.0.0/24 ! -o bridge0 -j MASQUERADE
+-A DOCKER -i bridge0 -j RETURN
+COMMIT
 `
+
+/** dockerd's rules for a published port, as commands of iptables. */
+export function dockerRules(
+  { protocol, port, backendPort }: Forward,
+  containerIp: string,
+): string[] {
+  const to = `${containerIp}:${backendPort}`
+  return [
+    `-I DOCKER -d ${containerIp} ! -i bridge0 -o bridge0 -p ${protocol} --dport ${backendPort} -j ACCEPT`,
+    `-t nat -A DOCKER ! -i bridge0 -p ${protocol} --dport ${port} -j DNAT --to-destination ${to}`,
+  ]
+}
 
 /** Where the load is: outside, in a network of its own, or on the host itself. */
 export type ClientPlace = 'outside' | 'host'
@@ -56,7 +84,8 @@ export async function openBridge(client: ClientPlace, congestion?: string): Prom
     await ip(outside, 'route', 'add', 'default', 'via', HOST)
     await ip(container, 'route', 'add', 'default', 'via', GATEWAY)
     await set(host, 'net/ipv4/ip_forward', '1')
-    await output(within(host, 'sh', '-ec', 'printf %s "$1" | /usr/sbin/nft -f -', 'sh', RULES))
+    const restore = 'printf %s "$1" | /usr/sbin/iptables-restore'
+    await output(within(host, 'sh', '-ec', restore, 'sh', RULES))
     // Each has its own table of tracked connections, which ended ones must not fill.
     await set(host, 'net/netfilter/nf_conntrack_tcp_timeout_time_wait', '1')
     // The client must not run out of its own ports.

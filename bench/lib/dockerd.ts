@@ -25,6 +25,8 @@ const BRIDGE = 'docker0'
 export interface Dockerd {
   /** An image of busybox. */
   readonly image: string
+  /** Where it listens, for DOCKER_HOST. */
+  readonly host: string
   /** Runs the docker command. */
   readonly docker: (...args: string[]) => Promise<string>
   /** Ends it, and removes its containers, rules and bridge. */
@@ -52,22 +54,21 @@ export function missingDockerd(): string | undefined {
  */
 export async function startDockerd(proxy: string, env: NodeJS.ProcessEnv): Promise<Dockerd> {
   const folder = mkdtempSync(scratchPath('dockerd-'))
-  const socket = join(folder, 'socket')
+  const host = `unix://${join(folder, 'socket')}`
   const config = join(folder, 'daemon.json')
   writeFileSync(config, JSON.stringify({ 'userland-proxy-path': proxy }))
   const restoreRules = keepRules()
   const hadBridge = existsSync(`/sys/class/net/${BRIDGE}`)
   const daemon = startChild(
     [
-      ...([DOCKERD, '--config-file', config, '-H', `unix://${socket}`] as const),
+      ...([DOCKERD, '--config-file', config, '-H', host] as const),
       ...['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')],
       ...['--pidfile', join(folder, 'pid'), '--log-level', 'error'],
     ],
     env,
     'SIGTERM', // It ends its containers.
   )
-  const docker = (...args: string[]): Promise<string> =>
-    output(['docker', '-H', `unix://${socket}`, ...args])
+  const docker = (...args: string[]): Promise<string> => output(['docker', '-H', host, ...args])
   const stop = async (): Promise<void> => {
     const containers = await docker('ps', '-aq').catch(() => '')
     if (containers) await docker('rm', '-f', ...containers.trim().split('\n'))
@@ -81,7 +82,7 @@ export async function startDockerd(proxy: string, env: NodeJS.ProcessEnv): Promi
   }
   try {
     await untilItAnswers(docker)
-    return { image: await importBusybox(folder, docker), docker, stop }
+    return { image: await importBusybox(folder, docker), host, docker, stop }
   } catch (err) {
     await stop()
     throw err

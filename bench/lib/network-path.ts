@@ -42,5 +42,8 @@ export function bridgePath(client: ClientPlace, congestion: string | undefined):
 export function missingBridge(): string | undefined {
   if (process.getuid?.() !== 0) return 'it takes root to make network namespaces'
   if (!existsSync('/proc/self/ns/net')) return 'this kernel has no network namespaces'
-  return missingProgram('/usr/sbin/nft', 'nftables') ?? missingProgram('/bin/ip', 'iproute2')
+  return (
+    missingProgram('/usr/sbin/iptables-restore', 'iptables') ??
+    missingProgram('/bin/ip', 'iproute2')
+  )
 }

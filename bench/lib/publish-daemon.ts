@@ -20,11 +20,13 @@ export interface PublishDaemon {
 /**
  * Starts a daemon, and waits until it listens.
  * @param options further options, by the daemon's folder
+ * @param env what its environment has beside PATH
  * Rejects if it ends before that.
  */
 export async function startPublishDaemon(
   site: Site,
   options: (folder: string) => readonly string[] = () => [],
+  env: NodeJS.ProcessEnv = {},
 ): Promise<PublishDaemon> {
   const folder = mkdtempSync(scratchPath('publish-'))
   const socket = join(folder, 'socket')
@@ -33,7 +35,7 @@ export async function startPublishDaemon(
   const host = ['--host', `unix://${socket}`, '--log-level', 'silent']
   const child = startChild(
     site.proxy(program, 'daemon', ...host, ...roots, ...options(folder)),
-    {},
+    env,
     'SIGTERM', // It ends its proxies, which outlive one that is killed.
   )
   const close = async (): Promise<void> => {

@@ -221,6 +221,18 @@ export function withPublication<T>(yargs: Argv<T>) {
       default: false,
       describe: 'keep an IP address, whoever has it, and follow no container',
     })
+    .option('file', {
+      alias: 'f',
+      type: 'string',
+      requiresArg: true,
+      describe: 'compose file whose service <container> is; may be repeated',
+      coerce: (value: string | string[] | undefined) => (value === undefined ? [] : [value].flat()),
+    })
+    .option('project-name', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'compose project whose service <container> is',
+    })
     .positional('container', {
       type: 'string',
       demandOption: true,

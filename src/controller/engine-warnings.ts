@@ -78,7 +78,7 @@ export class EngineWarnings {
         if (clients.length === 0) continue
         const [first] = clients
         this.log.warn(
-          `${clients.length} clients of ${formatHostPort(port)}, for example ${first?.client.ip}, still go through docker-proxy: "conntrack -D -p udp --orig-port-dst ${port.port}" leads them to the container`,
+          `${clients.length} client${clients.length > 1 ? 's' : ''} of ${formatHostPort(port)}, for example ${first?.client.ip}, stay with docker-proxy: "conntrack -D -p udp --orig-port-dst ${port.port}" leads them to the container`,
         )
       }
     } catch (err) {

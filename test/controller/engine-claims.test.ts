@@ -15,9 +15,11 @@ const HOLDER: Holder = { kind: 'publication', name: 'own', address: '', backend:
 /** Containers of an engine that publishes one port of `web_svr01`. */
 function publishing(port: number, isRunning = true): Containers {
   const published = [{ protocol: 'tcp', ip: '0.0.0.0', port, containerPort: 80 }] as const
-  const container = exampleContainer({ published, isRunning })
+  const compose = { project: 'shop', service: 'web', number: 1, isOneOff: false }
+  const container = exampleContainer({ published, isRunning, compose })
   const runningOn = (ip: string) => (ip === '172.17.0.2' ? container : undefined)
-  return { all: [container], runningOn } as unknown as Containers
+  const ingressPorts = () => Promise.resolve([{ service: 'shop_web', port: 30_000 }])
+  return { all: [container], runningOn, ingressPorts } as unknown as Containers
 }
 
 const tcp = (port: number, ip = '127.0.0.1'): HostPort => ({ protocol: 'tcp', ip, port })
@@ -54,11 +56,16 @@ t.test('a conflict with a port of dockerd names the container', async (t) => {
     new Refusal('port-in-use', 'taken', {
       holder: { ...process, address: '', ...holder } as Holder,
     })
-  const named = (holder: Partial<Holder>): unknown =>
+  const named = (holder: Partial<Holder>): Promise<unknown> =>
     nameContainer(conflict(holder), publishing(8080))
-  t.match(named({ backend: '172.17.0.2:80' }), { details: { holder: { publishes: 'web_svr01' } } })
-  t.match(named({ address: '0.0.0.0:8080' }), { details: { holder: { publishes: 'web_svr01' } } })
+  const web = { details: { holder: { publishes: 'web_svr01', project: 'shop' } } }
+  t.match(await named({ backend: '172.17.0.2:80' }), web)
+  t.match(await named({ address: '0.0.0.0:8080' }), web)
   const foreign = conflict({ address: '0.0.0.0:8081' })
-  t.equal(nameContainer(foreign, publishing(8080)), foreign)
-  t.equal(nameContainer(foreign, undefined), foreign)
+  t.equal(await nameContainer(foreign, publishing(8080)), foreign)
+  t.equal(await nameContainer(foreign, undefined), foreign)
+  const ofSwarm = { address: '0.0.0.0:30000', command: '/usr/bin/dockerd -H fd://' }
+  t.match(await named(ofSwarm), { details: { holder: { service: 'shop_web' } } })
+  const other = conflict({ ...ofSwarm, command: '/usr/bin/python3' })
+  t.equal(await nameContainer(other, publishing(8080)), other)
 })

@@ -7,6 +7,8 @@ import { serveHttp } from './http-socket.js'
 export interface FakeEngine {
   readonly host: string
   readonly containers: Map<string, InspectReply>
+  /** The services of a swarm; undefined for an engine without one. */
+  services: readonly object[] | undefined
   /** Paths of all requests so far. */
   readonly requests: string[]
   /** Replies to inspections wait until this resolves. */
@@ -48,6 +50,11 @@ export async function startFakeEngine(t: Test): Promise<FakeEngine> {
     }
     if (path === '/_ping') return void response.setHeader('Api-Version', '1.41').end('OK')
     if (path === '/networks') return json(NETWORKS)
+    if (path === '/services') {
+      return engine.services
+        ? json(engine.services)
+        : json({ message: 'This node is not a swarm manager.' }, 503)
+    }
     if (path === '/containers/json') return json([...containers.keys()].map((Id) => ({ Id })))
     if (path === '/events') {
       readers.add(response.on('close', () => readers.delete(response)))
@@ -60,7 +67,7 @@ export async function startFakeEngine(t: Test): Promise<FakeEngine> {
   }
   const host = await serveHttp(t, (request, response) => void answer(request, response))
   const engine: FakeEngine = {
-    ...{ host, containers, requests, inspecting: Promise.resolve() },
+    ...{ host, containers, requests, services: undefined, inspecting: Promise.resolve() },
     report(Type, Action, ID, Attributes = {}) {
       engine.send(`${JSON.stringify({ Type, Action, Actor: { ID, Attributes } })}\n`)
     },

@@ -3,6 +3,7 @@ import { installedOriginal, native, original, streams } from './docker-proxy.js'
 import { proxyd } from './docker-proxyd.js'
 import { haproxy, installedHaproxy } from './haproxy.js'
 import { direct, dnat } from './kernel.js'
+import { nat } from './nat.js'
 import { nginx } from './nginx.js'
 import { socat } from './socat.js'
 
@@ -19,4 +20,5 @@ export const PEERS: readonly Peer[] = [
   nginx,
   socat,
   dnat,
+  nat,
 ]

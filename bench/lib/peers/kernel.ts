@@ -1,11 +1,12 @@
 import { release } from 'node:os'
 import { execaSync } from 'execa'
 import { BASES } from '../bases.js'
-import { missingProgram, versionOf, type Peer } from '../peer.js'
+import { dockerRules } from '../bridge.js'
+import { missingProgram, versionOf, type Forward, type Peer } from '../peer.js'
 import { HOST_VARIABLE } from '../load-host.js'
 import type { Site } from '../site.js'
 
-const NFT = '/usr/sbin/nft'
+const IPTABLES = '/usr/sbin/iptables'
 
 /** No proxy: the load connects to the backend. This is the limit of the machine. */
 export const direct: Peer = {
@@ -31,27 +32,32 @@ function directSite(shared: Site): Site {
   }
 }
 
-/** Forwarding by the kernel, with a rule of nftables, in a network namespace of its own. */
+/** Forwarding by the kernel as dockerd does it for its own ports, in networks of its own: the rules apply to all ports there. */
 export const dnat: Peer = {
   name: 'dnat',
-  how: 'a rule of nftables, as of dockerd, in networks of its own',
+  how: 'the rules of dockerd 28.5.2 for its own ports, in networks of its own',
   isKernel: true,
   protocols: ['tcp', 'udp'],
-  version: () => `${release()}, nftables ${versionOf(NFT, '-v')}`,
+  version: () => `${release()}, iptables ${versionOf(IPTABLES, '--version')}`,
   missing: () =>
     process.getuid?.() === 0
-      ? missingProgram(NFT, 'nftables')
+      ? missingProgram(IPTABLES, 'iptables')
       : 'a network namespace is for root: run the benchmark as root',
   openSite: (path) => path.openOwn(),
-  start({ protocol, port, backendPort }, site) {
-    const rule = `ip daddr ${site.hostIp} ${protocol} dport ${port} dnat to ${site.containerIp}:${backendPort}`
-    const rules = `table ip bench {
-  chain output { type nat hook output priority -100; ${rule}; }
-  chain prerouting { type nat hook prerouting priority dstnat; ${rule}; }
-}
-`
-    const [program, ...args] = site.proxy(NFT, '-f', '-')
-    execaSync(program, args, { input: rules, stdio: ['pipe', 'ignore', 'pipe'] })
+  start(forward, site) {
+    for (const rule of rulesFor(forward, site)) {
+      const [program, ...args] = site.proxy(IPTABLES, '-w', ...rule.split(' '))
+      execaSync(program, args)
+    }
     return undefined
   },
+}
+
+/** On loopback there is no container behind a bridge, and a rule for the host's own connections has to do. */
+function rulesFor(forward: Forward, { hostIp, containerIp }: Site): string[] {
+  if (hostIp !== containerIp) return dockerRules(forward, containerIp)
+  const { protocol, port, backendPort } = forward
+  return [
+    `-t nat -A OUTPUT -d ${hostIp} -p ${protocol} --dport ${port} -j DNAT --to-destination ${containerIp}:${backendPort}`,
+  ]
 }

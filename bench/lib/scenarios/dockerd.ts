@@ -52,7 +52,7 @@ const dockerRun: Start = {
 }
 
 /** Waits until an HTTP server behind a port of this machine answers anything. */
-async function firstAnswer(port: number): Promise<void> {
+export async function firstAnswer(port: number): Promise<void> {
   for (const end = performance.now() + ANSWER_MS; ;) {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true })
     try {

@@ -10,6 +10,7 @@ import { NEIGHBOURS } from './neighbours.js'
 import { OVERLOAD } from './overload.js'
 import { PORTS } from './ports.js'
 import { STARTS } from './start.js'
+import { RESTART } from './restart.js'
 import { SUSTAINED } from './sustained.js'
 import { WORKERS_OF_A_PORT } from './workers.js'
 
@@ -27,4 +28,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...NEIGHBOURS,
   ...SUSTAINED,
   ...DOCKERD,
+  ...RESTART,
 ]

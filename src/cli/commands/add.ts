@@ -22,6 +22,7 @@ import {
   withPublication,
   type ClientArgs,
 } from '../options.js'
+import { composeProject } from '../compose-project.js'
 import { reportContainer } from '../container-report.js'
 import { print, printEach, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
@@ -36,6 +37,8 @@ export interface PublicationArgs {
   'when-stopped': WhenStopped
   keep: boolean
   'address-only': boolean
+  file: string[] | undefined
+  'project-name': string | undefined
   container: string
 }
 
@@ -76,7 +79,8 @@ export const addCommand: CommandModule<object, Args> = {
       )
       .example('$0 add -p 127.0.0.1::53/udp 172.17.0.2', 'a free port on one address')
       .example('$0 add web_svr01', 'show its ports, and publish nothing'),
-  handler: async (args) => {
+  handler: async (given) => {
+    const args = { ...given, container: await containerOf(given) }
     const client = openClient(args)
     const publish = args.publish ?? (await exposedPorts(client, args))
     if (!publish) return showContainer(client, args, args.$0)
@@ -143,6 +147,20 @@ export function describeAdded({
   if (container === undefined) return line
   const where = backend === '' ? (containerState ?? 'unknown') : backend
   return `${line}, follows the container ${container} (${where})`
+}
+
+/** The container of `add` and `run`: with a compose file or project, a service of it. Rejects with UsageError. */
+export async function containerOf({
+  container,
+  file: files = [],
+  'project-name': projectName,
+}: Pick<PublicationArgs, 'container' | 'file' | 'project-name'>): Promise<string> {
+  const project = await composeProject({ files, projectName }, process.env)
+  if (project === undefined) return container
+  if (!isAddress(container) && !container.includes('/')) return `${project}/${container}`
+  throw new UsageError(
+    `${JSON.stringify(container)} is no service of the compose project ${project}: name only the service`,
+  )
 }
 
 /** The request of `add` and `run`. */

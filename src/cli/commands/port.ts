@@ -1,4 +1,5 @@
 import type { CommandModule } from 'yargs'
+import type { Client } from '../../api/client.js'
 import type { PortView } from '../../controller/views.js'
 import { Refusal } from '../../ports/refusal.js'
 import { joinHostPort } from '../../ports/host-port.js'
@@ -15,17 +16,21 @@ interface Args extends ClientArgs {
 
 export const portCommand: CommandModule<object, Args> = {
   command: 'port <name> [port]',
-  describe: 'Show the host ports of a publication',
+  describe: 'Show the host ports of a publication, or of a container',
   builder: (yargs) =>
     withFormat(withClient(yargs))
-      .positional('name', { type: 'string', demandOption: true, describe: 'the publication' })
+      .positional('name', {
+        type: 'string',
+        demandOption: true,
+        describe: 'the publication, or a container',
+      })
       .positional('port', {
         type: 'string',
         describe: 'a container port, for example 80 or 53/udp',
       })
       .example('$0 port web_svr01 80/tcp', 'as docker port prints it'),
   handler: async (args) => {
-    const { ports } = await openClient(args).get(args.name)
+    const ports = await portsOf(openClient(args), args.name)
     const wanted = args.port === undefined ? ports : ports.filter(matcher(args.port))
     if (wanted.length === 0) {
       const published = ports.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`)
@@ -36,7 +41,7 @@ export const portCommand: CommandModule<object, Args> = {
     }
     if (args.format === 'json') return await printJson(wanted)
     // With a port, docker prints only the host's side.
-    const line = ({ protocol, hostIp, hostPort, containerPort }: PortView): string =>
+    const line = ({ protocol, hostIp, hostPort, containerPort }: ListedPort): string =>
       (args.port === undefined ? `${containerPort}/${protocol} -> ` : '') +
       joinHostPort(hostIp, hostPort)
     const lines = wanted.map(line)
@@ -44,8 +49,27 @@ export const portCommand: CommandModule<object, Args> = {
   },
 }
 
+type ListedPort = Pick<PortView, 'protocol' | 'hostIp' | 'hostPort' | 'containerPort'>
+
+/**
+ * The ports of a publication; without one of this name, those of a container, whoever publishes them.
+ * Rejects with Refusal if there is neither.
+ */
+async function portsOf(client: Client, name: string): Promise<readonly ListedPort[]> {
+  try {
+    return (await client.get(name)).ports
+  } catch (err) {
+    if (!(err instanceof Refusal && err.code === 'no-such-publication')) throw err
+    const container = await client.container(name).catch(() => undefined)
+    if (!container) throw err
+    return container.ports.flatMap(({ protocol, port: containerPort, published }) =>
+      published.map(({ hostIp, hostPort }) => ({ protocol, hostIp, hostPort, containerPort })),
+    )
+  }
+}
+
 /** `80` and `80/` mean `80/tcp`, as in docker. */
-function matcher(text: string): (port: PortView) => boolean {
+function matcher(text: string): (port: ListedPort) => boolean {
   const [, number, protocol = 'tcp'] = /^(\d+)(?:\/(tcp|udp|sctp)?)?$/.exec(text) ?? []
   if (number === undefined) {
     throw new UsageError(

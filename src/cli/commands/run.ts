@@ -8,7 +8,13 @@ import { printEach, printJson } from '../output.js'
 import { makePrivateFolder } from '../private-folder.js'
 import { findProxyProgram } from '../find-proxy-program.js'
 import { stopSignal } from '../../linux/signals.js'
-import { describeAdded, isAddress, publicationRequest, type PublicationArgs } from './add.js'
+import {
+  containerOf,
+  describeAdded,
+  isAddress,
+  publicationRequest,
+  type PublicationArgs,
+} from './add.js'
 
 interface Args extends PublicationArgs {
   'proxy-path': string | undefined
@@ -24,7 +30,8 @@ export const runCommand: CommandModule<object, Args> = {
     withFormat(withProxy(withPublication(withPublish(yargs))))
       .example('$0 run -p 8080:80 web_svr01', 'port 8080 on all addresses, IPv4 and IPv6')
       .example('$0 run -p 8000-8009:80 172.17.0.2', 'the first of these ports that is free'),
-  handler: async (args) => {
+  handler: async (given) => {
+    const args = { ...given, container: await containerOf(given) }
     const stop = stopSignal({ isForeground: true })
     const log = openLog(args.$0, args)
     const program = await findProxyProgram(args['proxy-path'])

@@ -55,6 +55,38 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     t.match(await refusal('172.17.0'), /^2 .*invalid backend "172\.17\.0"/)
   })
 
+  t.test('port shows what dockerd publishes for a container, as docker does', async (t) => {
+    await run('by_docker', '-p', '127.0.0.1::80')
+    const { stdout } = await daemon.cli('port', 'by_docker')
+    t.equal(stdout.trim(), await docker('port', 'by_docker'))
+    t.match(stdout, /^80\/tcp -> 127\.0\.0\.1:\d+$/m)
+    t.match(await daemon.cli('port', 'by_doc'), {
+      code: 125,
+      stderr: /no such publication: by_doc/,
+    })
+    await docker('rm', '-f', 'by_docker')
+  })
+
+  t.test('a compose service is found by the project or by a compose file', async (t) => {
+    const label = (name: string, value: string): string[] => [
+      ...['--label', `com.docker.compose.${name}=${value}`],
+    ]
+    await run('shop-api-1', ...label('project', 'shop'), ...label('service', 'api'))
+    const folder = t.testdir({ Shop: { 'compose.yaml': 'services: {}\n' } })
+    for (const args of [
+      ['--project-name', 'shop'],
+      ['-f', `${folder}/Shop/compose.yaml`],
+    ]) {
+      const { name, port, stdout } = await add(...args, 'api')
+      t.match(stdout, /follows the container shop\/api /)
+      await leadsTo(port, 'shop-api-1')
+      await daemon.client.remove(name)
+    }
+    t.match(await refusal('--project-name', 'other', 'api'), /^125 no such container: other\/api/)
+    t.match(await refusal('--project-name', 'shop', '172.17.0.2'), /^2 .* name only the service$/)
+    await docker('rm', '-f', 'shop-api-1')
+  })
+
   t.test('an address stands for the container that has it, unless it is kept', async (t) => {
     const ip = await docker(
       ...['inspect', '-f', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', 'web_svr01'],

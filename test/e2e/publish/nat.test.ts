@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
 import { connectNamespaces, startNamespace, type Namespace } from '../../lib/namespace.js'
+import { inspectReply, startFakeEngine } from '../../lib/fake-engine.js'
 import { missing, notRoot } from '../../lib/program.js'
 import { inSandboxOf } from '../../lib/sandbox.js'
 import { startDaemon, type TestDaemon } from '../../lib/publish.js'
@@ -188,6 +189,38 @@ t.test('IPv6 is translated to a container with IPv6', { skip }, async (t) => {
   t.match(await daemon.cli('rm', '--all'), { code: 0 })
   t.strictSame(await ownRules(), [])
 })
+
+t.test(
+  'clients that stay with the docker-proxy of a UDP port are reported',
+  { skip },
+  async (t) => {
+    const { client, host, startDaemon } = await startNetwork(t)
+    const engine = await startFakeEngine(t)
+    const daemon = await startDaemon('env', `DOCKER_HOST=${engine.host}`)
+    let log = ''
+    daemon.running.child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()))
+    // With the first such rule, the kernel begins to track connections.
+    await host.sh('iptables -t nat -A POSTROUTING -s 192.0.2.1 -j MASQUERADE')
+    // The flow begins while no rule leads to the container.
+    t.equal(await client.node(ASK_UDP, HOST, '5353', '4000'), 'ECONNREFUSED')
+    const dnat = `-p udp --dport 5353 -j DNAT --to-destination ${CONTAINER}:80`
+    await host.sh(`iptables -t nat -A PREROUTING ${dnat}`)
+    const reply = inspectReply('a'.repeat(64), 'dns', CONTAINER)
+    engine.containers.set(reply.Id, {
+      ...reply,
+      NetworkSettings: {
+        ...reply.NetworkSettings,
+        Ports: { '80/udp': [{ HostIp: '0.0.0.0', HostPort: '5353' }] },
+      },
+    })
+    engine.report('container', 'start', reply.Id)
+    await until(() => log.includes('stay with docker-proxy'))
+    t.match(
+      log,
+      /1 client of 0\.0\.0\.0:5353\/udp, for example 10\.99\.0\.2, .*conntrack -D -p udp --orig-port-dst 5353/,
+    )
+  },
+)
 
 t.test('many ports, each on one address and another container port', { skip }, async (t) => {
   const { client, startDaemon } = await startNetwork(t)
