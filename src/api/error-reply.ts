@@ -1,5 +1,6 @@
 import { RequestError } from '../controller/request-error.js'
 import { PortSpecError } from '../ports/port-spec.js'
+import type { Log } from '../log/log.js'
 import { Refusal } from '../ports/refusal.js'
 import type { ErrorView } from './schemas.js'
 
@@ -17,7 +18,17 @@ const CONFLICT = 409
 export const BAD_REQUEST = 400
 export const UNAUTHORIZED = 401
 export const FORBIDDEN = 403
-export const INTERNAL_ERROR = 500
+const INTERNAL_ERROR = 500
+
+/** Logs a fault of the daemon itself. */
+export function logInternalError(
+  log: Log,
+  { method, url }: { readonly method: string; readonly url: string },
+  status: number,
+  { message }: ErrorView,
+): void {
+  if (status >= INTERNAL_ERROR) log.error(`${method} ${url}: ${message}`)
+}
 
 /** The HTTP status and the body that report an error. */
 export function errorReply(err: unknown): { status: number; body: ErrorView } {

@@ -5,8 +5,14 @@ import type { PublicationEvent } from '../controller/publication-event.js'
 /** A client that does not read is disconnected when this much waits for it, bytes. */
 const MAX_WAITING = 1024 * 1024
 
-/** The controller's events as lines of JSON, until the client disconnects. */
-export function eventStream(controller: Controller): Readable {
+/**
+ * The controller's events as text, until the client disconnects.
+ * @param format returns the text of an event, which may be empty
+ */
+export function eventStream(
+  controller: Controller,
+  format = (event: PublicationEvent): string => JSON.stringify(event) + '\n',
+): Readable {
   const stream = new Readable({
     read: () => undefined,
     destroy(err, done) {
@@ -15,7 +21,8 @@ export function eventStream(controller: Controller): Readable {
     },
   })
   const push = (event: PublicationEvent): void => {
-    stream.push(JSON.stringify(event) + '\n')
+    const text = format(event)
+    if (text !== '') stream.push(text)
     if (stream.readableLength > MAX_WAITING) stream.destroy()
   }
   controller.on('event', push)

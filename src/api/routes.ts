@@ -1,11 +1,11 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { Controller } from '../controller/controller.js'
 import { listDockerPorts } from '../controller/docker-ports.js'
 import type { PublicationRequest } from '../controller/publication-request.js'
 import { COMMIT, VERSION } from '../version.js'
 import { API_VERSION } from './api-version.js'
 import { eventStream } from './event-stream.js'
-import { jsonStream } from './json-stream.js'
+import { sendJson } from './send-json.js'
 import type { CheckRequest } from './schemas.js'
 
 const ref = (name: string) => ({ $ref: `${name}#` })
@@ -15,11 +15,6 @@ const NAME_PARAM = {
   type: 'object',
   properties: { name: { type: 'string' } },
   required: ['name'],
-}
-
-/** Sends a view. A list of ports may be long, so Fastify does not serialise it in one turn. */
-function sendJson(reply: FastifyReply, view: object): FastifyReply {
-  return reply.type('application/json; charset=utf-8').send(jsonStream(view))
 }
 
 /** Adds the routes of publications. */
@@ -92,7 +87,7 @@ export function addOtherRoutes(
     '/docker-ports',
     {
       schema: {
-        summary: 'Ports that dockerd has published through docker-proxies',
+        summary: 'Ports that dockerd has published',
         response: { 200: { type: 'array', items: ref('DockerPort') }, ...ERRORS },
       },
     },

@@ -92,7 +92,7 @@ const PublicationViewSchema = Type.Object(
     ),
     created: Type.String({ format: 'date-time' }),
     isolation: IsolationSchema,
-    via: Type.Enum([...VIA], { description: 'What was asked for' }),
+    via: Type.Enum([...VIA], { description: 'The requested way' }),
     ports: Type.Array(Type.Ref('Port')),
   },
   { $id: 'Publication' },

@@ -5,7 +5,7 @@ import type { Log } from '../log/log.js'
 import { VERSION } from '../version.js'
 import { API_VERSION } from './api-version.js'
 import { addDockerRoutes, DOCKER_PREFIX, rewriteDockerPath } from './docker/docker-routes.js'
-import { BAD_REQUEST, errorReply, INTERNAL_ERROR } from './error-reply.js'
+import { BAD_REQUEST, errorReply, logInternalError } from './error-reply.js'
 import { addOtherRoutes, addPublicationRoutes } from './routes.js'
 import { ALL_SCHEMAS, type ErrorView } from './schemas.js'
 
@@ -56,7 +56,7 @@ export async function createApi(
   )
   await app.register(
     (routes, _options, done) => {
-      addDockerRoutes(routes, controller)
+      addDockerRoutes(routes, controller, log)
       done()
     },
     { prefix: DOCKER_PREFIX },
@@ -68,7 +68,7 @@ export async function createApi(
 function handleErrors(app: FastifyInstance, log: Log): void {
   app.setErrorHandler((err, request, reply) => {
     const { status, body } = errorReply(err)
-    if (status >= INTERNAL_ERROR) log.error(`${request.method} ${request.url}: ${body.message}`)
+    logInternalError(log, request, status, body)
     return reply.code(status).send(body)
   })
   app.setNotFoundHandler((request, reply) =>

@@ -22,7 +22,7 @@ import { versionLine } from '../version.js'
 import { UsageError } from './usage-error.js'
 
 /** Options that may be repeated. For all others it would be unclear which one counts. */
-const REPEATABLE: readonly string[] = ['_', 'publish', 'p', 'names', 'filter']
+const REPEATABLE: readonly string[] = ['_', 'publish', 'p', 'names', 'filter', 'file']
 
 const MAX_WIDTH = 100
 const COMPLETION_COMMAND = 'completion'

@@ -63,7 +63,8 @@ async function nameIn(file: string, variables: NodeJS.ProcessEnv): Promise<strin
   const { parse } = await import('yaml')
   let name: unknown
   try {
-    name = (parse(text) as { name?: unknown } | null)?.name
+    // A warning, for example of an unknown tag, would quote the file.
+    name = (parse(text, { logLevel: 'error' }) as { name?: unknown } | null)?.name
   } catch (err) {
     const [reason = ''] = (err as Error).message.split('\n')
     throw new UsageError(`${JSON.stringify(file)} is not a compose file: ${reason}`)
@@ -71,11 +72,12 @@ async function nameIn(file: string, variables: NodeJS.ProcessEnv): Promise<strin
   return typeof name === 'string' ? interpolate(name, variables) : undefined
 }
 
-/** Replaces `$NAME`, `${NAME}`, `${NAME-default}` and `${NAME:-default}`. */
+/** Replaces `$$`, `$NAME`, `${NAME}`, `${NAME-default}` and `${NAME:-default}`. */
 function interpolate(text: string, variables: NodeJS.ProcessEnv): string {
   return text.replace(
-    /\$(?:(\w+)|\{(\w+)(?:(:?)-([^}]*))?\})/g,
-    (_, plain: string | undefined, braced = '', colon = '', byDefault = '') => {
+    /\$(?:\$|(\w+)|\{(\w+)(?:(:?)-([^}]*))?\})/g,
+    (whole, plain: string | undefined, braced = '', colon = '', byDefault = '') => {
+      if (whole === '$$') return '$'
       const value = variables[plain ?? String(braced)]
       const isSet = value !== undefined && (colon === '' || value !== '')
       return isSet ? value : String(byDefault)
@@ -95,7 +97,13 @@ function readEnvFile(path: string): Record<string, string> {
   const variables: Record<string, string> = {}
   for (const line of text.split('\n')) {
     const [, name, value = ''] = /^\s*(?:export\s+)?(\w+)\s*=\s*(.*?)\s*$/.exec(line) ?? []
-    if (name !== undefined) variables[name] = value.replace(/^(["'])(.*)\1$/, '$2')
+    if (name !== undefined) variables[name] = unquote(value)
   }
   return variables
+}
+
+/** The value of an assignment, without quotes and without a comment behind it. */
+function unquote(text: string): string {
+  const [, , quoted] = /^(["'])(.*?)\1(?:\s+#.*)?$/.exec(text) ?? []
+  return quoted ?? text.replace(/\s+#.*$/, '')
 }

@@ -38,8 +38,10 @@ export function formatAll(
   ])
   const owners = new Map<string, DockerPortView[]>()
   for (const port of dockerPorts) {
-    const key = port.service ?? port.containerIp
-    owners.set(key, [...(owners.get(key) ?? []), port])
+    const key = port.service ?? port.container ?? port.containerIp
+    const others = owners.get(key)
+    if (others) others.push(port)
+    else owners.set(key, [port])
   }
   const dockers = [...owners.values()].map((ports) => {
     const [first] = ports

@@ -1,5 +1,6 @@
 import { containersOf, formatTarget } from '../docker/container-target.js'
 import type { Containers } from '../docker/containers.js'
+import { missingPorts } from '../docker/container-address.js'
 import { resolveTarget, type TargetState } from '../docker/target-backends.js'
 import type { Protocol } from '../ports/host-port.js'
 import { lookUpTarget } from './requested-backend.js'
@@ -56,9 +57,11 @@ export async function describeContainer(
     ports.set(key, known)
     return known
   }
-  for (const { exposed, published, unpublished } of containersOf(target, all.all, false)) {
+  for (const container of containersOf(target, all.all, false)) {
+    const { exposed, published } = container
     for (const { protocol, port } of exposed) portOf(protocol, port).isExposed = true
-    for (const { protocol, port } of unpublished) portOf(protocol, port).isMissing = true
+    for (const { protocol, port } of missingPorts(container, all.networks))
+      portOf(protocol, port).isMissing = true
     for (const { protocol, containerPort, ip, port } of published) {
       portOf(protocol, containerPort).published.push({ hostIp: ip, hostPort: port })
     }

@@ -21,7 +21,6 @@ import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import { isAlive, newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.js'
 import { MAX_PORTS_WITH_PROCESSES, type IsolationChoice } from './isolation.js'
 import { describeContainer, type ContainerView } from './container-view.js'
-import { EngineWarnings } from './engine-warnings.js'
 import { EngineClaims, nameContainer } from './engine-claims.js'
 import { Follower, type FollowerActions } from './follower.js'
 import type { PublicationEvent } from './publication-event.js'
@@ -68,7 +67,6 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   readonly #nat: Nat
   readonly #follower: Follower | undefined
   readonly #labels: LabelPublisher | undefined
-  readonly #warnings: EngineWarnings | undefined
   /** Whether this controller has given its publications up. */
   #isClosed = false
   #isSaveDue = false
@@ -87,7 +85,6 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     if (!containers) return
     this.#follower = new Follower(containers, this.#followerActions(), log)
     this.#labels = new LabelPublisher(containers, this.#labelActions(), log)
-    this.#warnings = new EngineWarnings(containers, log)
   }
 
   /** The containers of this host; undefined if no engine is followed. */
@@ -106,13 +103,14 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     await Promise.all(strays.map((id) => endLeftovers(runFolder, id)))
     // They would hold their ports against their own successors.
     await Promise.all(orphans(runFolder).map(killProcess))
+    this.#nat.beginRestoring()
     for (const { ports, ...description } of saved.map(withoutEndedContainers)) {
       const publication = this.#create(description)
       await publication.restore(ports, (port) => this.#claimSaved(publication, port))
       this.#complete.add(publication)
       if (publication.follows) await publication.orderBackends()
     }
-    await this.#nat.restore()
+    await this.#nat.restore(saved.filter(({ via }) => via === 'nat').flatMap(({ ports }) => ports))
   }
 
   /**
@@ -207,7 +205,6 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async close(options?: StopOptions): Promise<void> {
     this.#isClosed = true
     this.#labels?.close()
-    this.#warnings?.close()
     const publications = [...this.#publications.values()]
     await Promise.all(publications.map((publication) => publication.stop(options)))
     await this.#nat.close()
@@ -219,7 +216,6 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async leave(): Promise<void> {
     this.#isClosed = true
     this.#labels?.close()
-    this.#warnings?.close()
     const publications = [...this.#publications.values()]
     for (const publication of this.#complete) publication.leave()
     const incomplete = publications.filter((publication) => !this.#complete.has(publication))

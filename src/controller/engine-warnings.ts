@@ -1,11 +1,10 @@
 import type { Container } from '../docker/container.js'
+import { missingPorts } from '../docker/container-address.js'
 import type { Containers } from '../docker/containers.js'
 import { runFirewall } from '../linux/netfilter/command.js'
-import { findConnections } from '../linux/netfilter/conntrack.js'
-import { isOwnAddress } from '../linux/sockets/own-addresses.js'
+import { findConnections, type TrackedConnection } from '../linux/netfilter/conntrack.js'
+import { ownAddresses } from '../linux/sockets/own-addresses.js'
 import type { Log } from '../log/log.js'
-import { portsOverlap } from '../ports/claims/overlap.js'
-import { formatHostPort } from '../ports/host-port.js'
 import { printable } from '../printable.js'
 
 /** Time after a change of containers before they are looked at, milliseconds: the engine publishes ports while it starts a container. */
@@ -41,12 +40,13 @@ export class EngineWarnings {
   }
 
   /** A port that was taken when the host started may be missing for ever, see moby issue 51758. */
-  #warnOfMissingPorts({ name, unpublished }: Container): void {
-    if (unpublished.length === 0) return
-    const ports = unpublished.map(({ protocol, port }) => `${port}/${protocol}`).join(', ')
-    const shown = printable(name)
+  #warnOfMissingPorts(container: Container): void {
+    const missing = missingPorts(container, this.containers.networks)
+    if (missing.length === 0) return
+    const ports = missing.map(({ protocol, port }) => `${port}/${protocol}`).join(', ')
+    const name = printable(container.name)
     this.log.warn(
-      `The container ${shown} runs, but Docker does not publish its ports ${ports}: "docker restart ${shown}" publishes them`,
+      `The container ${name} runs, but Docker does not publish its ports ${ports}: "docker restart ${name}" publishes them`,
     )
   }
 
@@ -55,37 +55,55 @@ export class EngineWarnings {
    * issue 53384.
    */
   async #warnOfPinnedClients(started: readonly Container[]): Promise<void> {
-    const ports = started.flatMap(({ published }) =>
-      published.filter(({ protocol }) => protocol === 'udp'),
+    const ports = new Set(
+      started.flatMap(({ published }) =>
+        published.filter(({ protocol }) => protocol === 'udp').map(({ port }) => port),
+      ),
     )
-    if (ports.length === 0) return
+    if (ports.size === 0) return
     try {
-      const rules = await runFirewall(['iptables', '-w', '-t', 'nat', '-S'])
-      // Without such a rule, all clients belong to the docker-proxy.
-      const translated = ports.filter(({ port }) =>
-        new RegExp(`-p udp .*--dport ${port} .*-j DNAT`).test(rules),
-      )
-      const pinned = await findConnections(
-        ({ protocol, client, destination, replier }) =>
-          protocol === 'udp' &&
-          destination.ip === replier.ip &&
-          translated.some((port) => portsOverlap(port, { protocol, ...destination })) &&
-          isOwnAddress(destination.ip) &&
-          !isOwnAddress(client.ip),
-      )
-      for (const port of translated) {
-        const clients = pinned.filter(({ destination }) => destination.port === port.port)
-        if (clients.length === 0) continue
-        const [first] = clients
+      for (const [port, clients] of await pinnedClients(ports)) {
+        const [first = ''] = clients
         this.log.warn(
-          `${clients.length} client${clients.length > 1 ? 's' : ''} of ${formatHostPort(port)}, for example ${first?.client.ip}, stay with docker-proxy: "conntrack -D -p udp --orig-port-dst ${port.port}" leads them to the container`,
+          `${clients.length} client${clients.length > 1 ? 's' : ''} of port ${port}/udp, for example ${first}, stay with docker-proxy: "conntrack -D -p udp --orig-port-dst ${port}" leads them to the container`,
         )
       }
     } catch (err) {
-      // Without root, or without a firewall, there is nothing to see.
+      // Without root or without a firewall, there is nothing to see.
       this.log.debug(`Can't look for clients of UDP ports: ${printable((err as Error).message)}`)
     }
   }
+}
+
+/**
+ * Finds the clients on other hosts that stay with a docker-proxy, although a rule leads to the container.
+ * @param ports numbers of UDP ports
+ * @returns the addresses of the clients by port
+ */
+async function pinnedClients(ports: ReadonlySet<number>): Promise<Map<number, string[]>> {
+  const rules = await runFirewall(['iptables', '-w', '-t', 'nat', '-S'])
+  const translated = new Set<number>()
+  // Without such a rule, all clients belong to the docker-proxy.
+  for (const rule of rules.split('\n')) {
+    if (!rule.includes('-p udp ') || !rule.includes('-j DNAT ')) continue
+    const port = Number(/ --dport (\d+) /.exec(rule)?.[1])
+    if (ports.has(port)) translated.add(port)
+  }
+  const clients = new Map<number, string[]>()
+  if (translated.size === 0) return clients
+  const own = ownAddresses()
+  const isPinned = ({ protocol, client, destination, replier }: TrackedConnection): boolean =>
+    protocol === 'udp' &&
+    translated.has(destination.port) &&
+    destination.ip === replier.ip &&
+    own.has(destination.ip) &&
+    !own.has(client.ip)
+  for (const { client, destination } of await findConnections(isPinned)) {
+    const known = clients.get(destination.port)
+    if (known) known.push(client.ip)
+    else clients.set(destination.port, [client.ip])
+  }
+  return clients
 }
 
 function keyOf({ id, startedAt }: Container): string {

@@ -4,6 +4,7 @@ import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { Holder } from '../ports/holder.js'
 import { Refusal } from '../ports/refusal.js'
+import { printable } from '../printable.js'
 import { PORTS_LABEL, requestOfLabels } from './publication-labels.js'
 import type { PublicationRequest } from './publication-request.js'
 import type { Publication } from './publication.js'
@@ -151,6 +152,15 @@ export class LabelPublisher {
       if (!(err instanceof Refusal)) throw err
       // A user has ended the wait meanwhile.
       if (this.#settled.has(id) || this.#isClosed) return
+      if (err.code === 'nat-impossible') {
+        // The next attempt would start and end proxies again.
+        this.#settled.add(id)
+        this.#waiting.delete(id)
+        this.log.error(
+          `Can't publish what the labels of ${printable(container.name)} ask for: ${err.message}`,
+        )
+        return
+      }
       const [reason = ''] = err.message.split('\n')
       const known = this.#waiting.get(id)
       const since = known?.since ?? new Date().toISOString()

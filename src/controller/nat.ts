@@ -1,44 +1,55 @@
 import { createHash } from 'node:crypto'
+import { BRIDGES } from '../docker/container-address.js'
 import type { Containers } from '../docker/containers.js'
-import { errnoReason } from '../linux/errno.js'
-import { forgetConnections, type TrackedConnection } from '../linux/netfilter/conntrack.js'
+import { forgetConnections } from '../linux/netfilter/conntrack.js'
 import { Firewall } from '../linux/netfilter/firewall.js'
 import { RuleWatch } from '../linux/netfilter/rule-watch.js'
 import type { TranslatedPort } from '../linux/netfilter/translated-port.js'
-import { interfacesTowards } from '../linux/sockets/own-addresses.js'
+import { interfaceFinder } from '../linux/sockets/own-addresses.js'
 import type { Log } from '../log/log.js'
 import { RepeatedLines } from '../log/repeated-lines.js'
+import { PortIndex } from '../ports/claims/port-index.js'
 import type { HostPort } from '../ports/host-port.js'
-import { portsOverlap } from '../ports/claims/overlap.js'
 import { printable } from '../printable.js'
+import { OutdatedConnections } from './outdated-connections.js'
 import { ROOT_RUN_FOLDER } from './run-folder.js'
 
 /** The name of our rules. */
 const NAME = 'docker-publish'
-/** Time between two looks at the rules, milliseconds: iptables-legacy reports no changes. */
-const LOOK_MS = 10_000
-/** Time between a change of the firewall and a look at it, milliseconds: a reload is many changes. */
+/** Time between two checks of the rules, milliseconds: iptables-legacy reports no changes. */
+const CHECK_MS = 10_000
+/** Time between a change of the firewall and a check, milliseconds: a reload is many changes. */
 const SETTLE_MS = 50
-/** Time after which rules that could not be changed are tried again, milliseconds. */
+/** Time before rules that could not be changed are tried again, milliseconds. It doubles each time. */
 const RETRY_MS = 1_000
+const MAX_RETRY_MS = 60_000
 
 /** Has the kernel translate addresses for ports of publications, and keeps the rules for it in place. */
 export class Nat {
   readonly #firewall: Firewall
-  readonly #watch = new RuleWatch(() => this.#lookIn(SETTLE_MS))
+  readonly #watch = new RuleWatch(() => this.#checkIn(SETTLE_MS))
   readonly #errors: RepeatedLines
   /** By publication. */
   readonly #wanted = new Map<string, readonly TranslatedPort[]>()
-  /** What the rules do; undefined if that is not known. */
-  #applied: readonly TranslatedPort[] | undefined
+  readonly #outdated = new OutdatedConnections()
+  /** The ports of the rules in place. */
+  #applied: readonly TranslatedPort[] = []
+  #index = new PortIndex<TranslatedPort>()
   #interfaces = ''
   /** Whether another program has changed the rules since. */
   #isDamaged = false
+  /** Whether changes wait for `restore`. */
+  #isRestoring = false
+  /** Whether there are rules, or may be. */
+  #hasRules = false
   /** The changes so far, one after the other. */
   #changes: Promise<void> = Promise.resolve()
-  /** The change that has not begun. It includes whatever is wanted until then. */
+  /** The change that has not begun. It includes all ports that are set until then. */
   #queued: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
+  /** When the timer ends, by performance.now(), milliseconds. */
+  #checkAt = Infinity
+  #retryMs = RETRY_MS
   #isClosed = false
 
   /** @param runFolder of the controller: each controller of a host has rules of its own */
@@ -56,15 +67,30 @@ export class Nat {
     return this.#firewall.whyUseless()
   }
 
-  /** Replaces the rules of an earlier daemon by those that were wanted since. Never rejects. */
-  async restore(): Promise<void> {
-    if (this.#wanted.size > 0) return this.#change().catch(() => undefined)
-    await this.#firewall.removeLeftovers().catch((err: unknown) => this.#report(err))
+  /** From now on ports are only noted, until `restore`. */
+  beginRestoring(): void {
+    this.#isRestoring = true
+  }
+
+  /**
+   * Replaces the rules of an earlier daemon. Never rejects.
+   * @param saved all ports that the earlier daemon may have translated
+   */
+  async restore(saved: readonly HostPort[]): Promise<void> {
+    this.#isRestoring = false
+    try {
+      this.#hasRules = await this.#firewall.adopt()
+    } catch (err) {
+      // Without nft there are no rules.
+      if (this.#wanted.size > 0) this.#report(err)
+    }
+    if (this.#hasRules) for (const port of saved) this.#outdated.addWithAnyContainer(port)
+    if (this.#hasRules || this.#wanted.size > 0) await this.#change().catch(() => undefined)
   }
 
   /**
    * Sets the ports of a publication that are translated; none for one that is withdrawn.
-   * Rejects with FirewallError if the rules can't be changed. That is tried again until it succeeds.
+   * Rejects with FirewallError if the rules can't be changed. The change is tried again until it succeeds.
    */
   async set(publication: string, ports: readonly TranslatedPort[]): Promise<void> {
     const before = this.#wanted.get(publication) ?? []
@@ -74,19 +100,18 @@ export class Nat {
     const after = ports.map((port) => same.get(JSON.stringify(port)) ?? port)
     if (ports.length > 0) this.#wanted.set(publication, after)
     else this.#wanted.delete(publication)
-    await this.#change()
+    if (!this.#isRestoring) await this.#change()
   }
 
   /** Whether the kernel translates a port now. */
   translates(port: HostPort): boolean {
-    return this.#applied?.some((each) => portsOverlap(each, port)) ?? false
+    return this.#index.find(port) !== undefined
   }
 
   /** Ends all translations. Never rejects. */
   async close(): Promise<void> {
     this.#wanted.clear()
-    if (this.#applied === undefined || this.#applied.length > 0)
-      await this.#change().catch(() => undefined)
+    if (this.#hasRules) await this.#change().catch(() => undefined)
     this.leave()
   }
 
@@ -98,7 +123,7 @@ export class Nat {
     this.#errors.flush()
   }
 
-  /** Puts in place what is wanted. Requests that come meanwhile are one change. */
+  /** Puts the wanted ports in place. Requests that come meanwhile are one change. */
   #change(): Promise<void> {
     if (this.#queued) return this.#queued
     const change = this.#changes.then(() => {
@@ -112,61 +137,89 @@ export class Nat {
 
   async #putInPlace(): Promise<void> {
     const ports = [...this.#wanted.values()].flat()
-    const before = this.#applied
-    this.#applied = undefined
+    this.#outdated.addChange(this.#applied, ports)
+    this.#setApplied([])
+    this.#hasRules = true
     try {
       if (ports.length > 0) {
         this.#watch.start()
         const interfaces = this.#exceptInterfaces()
         await this.#firewall.apply(ports, interfaces, this.#isDamaged)
-        this.#isDamaged = false
         this.#interfaces = interfaces.join()
       } else {
         await this.#firewall.remove()
         this.#watch.stop()
+        this.#hasRules = false
       }
+      this.#isDamaged = false
+      this.#setApplied(ports)
+      await this.#outdated.forget(forgetConnections, ports)
     } catch (err) {
       this.#report(err)
-      this.#lookIn(RETRY_MS)
+      this.#checkIn(this.#retryMs)
+      this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS)
       throw err
     }
+    this.#retryMs = RETRY_MS
+    if (ports.length > 0) this.#checkIn(CHECK_MS)
+  }
+
+  #setApplied(ports: readonly TranslatedPort[]): void {
     this.#applied = ports
-    await forgetConnections(staleConnections(before, ports)).catch((err: unknown) =>
-      this.#report(err),
-    )
-    if (ports.length > 0) this.#lookIn(LOOK_MS)
+    this.#index = new PortIndex()
+    for (const port of ports) this.#index.add(port)
   }
 
   /** Clients in containers are left to the proxy, as the Docker Engine does it. */
   #exceptInterfaces(): string[] {
-    const ips = [...this.#wanted.values()].flat().flatMap(({ containerIps }) => containerIps)
-    const others = this.containers?.all.flatMap(({ networks }) =>
-      networks.flatMap(({ ip, ip6 }) => [ip ?? [], ip6 ?? []].flat()),
-    )
-    return ['lo', ...interfacesTowards([...ips, ...(others ?? [])])]
+    const ips = new Set([...this.#wanted.values()].flat().flatMap((port) => port.containerIps))
+    for (const { networks } of this.containers?.all ?? []) {
+      for (const { id, ip, ip6 } of networks) {
+        const isBridge = BRIDGES.includes(this.containers?.networks.get(id)?.driver ?? '')
+        for (const each of isBridge ? [ip, ip6] : []) if (each !== undefined) ips.add(each)
+      }
+    }
+    const find = interfaceFinder()
+    const names = [...ips].map(find).filter((name) => name !== undefined)
+    return [...new Set(['lo', ...names])].sort()
   }
 
-  #lookIn(milliseconds: number): void {
-    if (this.#isClosed) return
+  /** A check that is due earlier stays. */
+  #checkIn(milliseconds: number): void {
+    const checkAt = performance.now() + milliseconds
+    if (this.#isClosed || checkAt >= this.#checkAt) return
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => void this.#look(), milliseconds)
-    this.#timer.unref()
+    this.#checkAt = checkAt
+    this.#timer = setTimeout(() => {
+      this.#checkAt = Infinity
+      this.#check().catch((err: unknown) => {
+        this.#report(err)
+        this.#checkIn(CHECK_MS)
+      })
+    }, milliseconds).unref()
   }
 
-  /** Puts the rules back if something has changed them, such as a reload of the firewall. */
-  async #look(): Promise<void> {
+  /** Puts the rules back if another program has changed them, for example a reload of the firewall. */
+  async #check(): Promise<void> {
     await this.#changes
     if (this.#isClosed) return
-    const isIntact = await this.#firewall.isIntact().catch(() => false)
-    const isAsWanted =
-      this.#applied !== undefined && this.#interfaces === this.#exceptInterfaces().join()
-    if (!isIntact) this.#isDamaged = true
-    if (!isIntact || !isAsWanted) await this.#change().catch(() => undefined)
-    else if (this.#wanted.size > 0) this.#lookIn(LOOK_MS)
+    const isChangeDue = this.#wanted.size > 0 ? await this.#needsRepair() : this.#hasRules
+    if (isChangeDue || !this.#outdated.isEmpty) await this.#change().catch(() => undefined)
+    else if (this.#wanted.size > 0) this.#checkIn(CHECK_MS)
+  }
+
+  async #needsRepair(): Promise<boolean> {
+    if (!(await this.#firewall.isIntact())) this.#isDamaged = true
+    const wanted = [...this.#wanted.values()].flat()
+    return (
+      this.#isDamaged ||
+      wanted.length !== this.#applied.length ||
+      this.#interfaces !== this.#exceptInterfaces().join()
+    )
   }
 
   #report(err: unknown): void {
-    this.#errors.add(`Can't change the rules of the firewall: ${printable(errnoReason(err))}`)
+    this.#errors.add(`Can't change the rules of the firewall: ${printable((err as Error).message)}`)
   }
 }
 
@@ -174,36 +227,4 @@ export class Nat {
 function nameFor(runFolder: string): string {
   if (runFolder === ROOT_RUN_FOLDER) return NAME
   return `${NAME}-${createHash('sha256').update(runFolder).digest('hex').slice(0, 8)}`
-}
-
-/**
- * Tells the connections that would not follow a change of rules: packets of a known connection go where its first packet went.
- * @param before undefined if that is not known
- */
-function staleConnections(
-  before: readonly TranslatedPort[] | undefined,
-  after: readonly TranslatedPort[],
-): (connection: TrackedConnection) => boolean {
-  const known = new Set(before)
-  const isNew = new Set(after.filter((port) => !known.has(port)))
-  const byNumber = new Map<number, TranslatedPort[]>()
-  for (const port of [...(before ?? []), ...after]) {
-    const others = byNumber.get(port.port)
-    if (others) others.push(port)
-    else byNumber.set(port.port, [port])
-  }
-  const current = new Set(after)
-  const leadsTo = (port: TranslatedPort, { replier }: TrackedConnection): boolean =>
-    port.containerPort === replier.port && port.containerIps.includes(replier.ip)
-  return (connection) => {
-    const { protocol, destination, replier } = connection
-    const ports = byNumber.get(destination.port) ?? []
-    const own = ports.filter((port) => portsOverlap(port, { protocol, ...destination }))
-    if (own.length === 0) return false
-    const isTranslated = destination.ip !== replier.ip || destination.port !== replier.port
-    // A flow of UDP that went to the proxy would stay there.
-    if (!isTranslated) return protocol === 'udp' && own.some((port) => isNew.has(port))
-    if (own.some((port) => current.has(port) && leadsTo(port, connection))) return false
-    return before === undefined || own.some((port) => leadsTo(port, connection))
-  }
 }

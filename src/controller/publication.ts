@@ -104,7 +104,7 @@ export class Publication {
   /** Orders the proxies and the kernel to forward to the current addresses. */
   async orderBackends(): Promise<void> {
     await Promise.all([
-      // What fails is reported, and tried again.
+      // A failure is reported, and the change is tried again.
       this.#translate().catch(() => undefined),
       inParallel(REQUESTS_AT_ONCE, this.#servers, (server) => server.changeBackends()),
       describeClaims(
@@ -134,7 +134,10 @@ export class Publication {
     try {
       await this.#translate()
     } catch (err) {
-      throw new Refusal('nat-impossible', `nat does not work: ${printable(errnoReason(err))}`)
+      throw new Refusal(
+        'nat-impossible',
+        `nat does not work here: ${printable((err as Error).message)}; leave out --via nat`,
+      )
     }
   }
 
@@ -158,8 +161,8 @@ export class Publication {
         return this.#observe(restored.server)
       },
     )
-    // All publications are one change of the firewall, for which the controller waits.
-    void this.#translate().catch(() => undefined)
+    // The controller puts the rules of all publications in place at once.
+    await this.#translate()
   }
 
   get isolation(): Isolation {
@@ -196,7 +199,7 @@ export class Publication {
 
   /** Withdraws all ports. Each is free when this resolves. */
   async stop(options?: StopOptions): Promise<void> {
-    // What fails is reported, and tried again.
+    // A failure is reported, and the change is tried again.
     await this.#context.nat.set(this.name, []).catch(() => undefined)
     await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
     const ports = this.#servers.flatMap((server) => server.ports)

@@ -1,8 +1,9 @@
-import { readDefaultGateway } from '../linux/proc/default-gateway.js'
+import { processContainer } from '../linux/proc/process.js'
+import { readDefaultRoute } from '../linux/proc/default-route.js'
 import { forwardsPackets } from '../linux/proc/forwarding.js'
 import type { TranslatedPort } from '../linux/netfilter/translated-port.js'
 import { isIpv6, isLoopback } from '../linux/sockets/ip-address.js'
-import { isOwnAddress } from '../linux/sockets/own-addresses.js'
+import { interfaceFinder, isOwnAddress } from '../linux/sockets/own-addresses.js'
 import type { TargetState } from '../docker/target-backends.js'
 import type { Containers } from '../docker/containers.js'
 import { formatHostPort, type HostPort } from '../ports/host-port.js'
@@ -20,7 +21,9 @@ export function translatedPorts(
   ips: readonly string[],
 ): TranslatedPort[] {
   return ports.flatMap(({ protocol, ip, port, containerPort }) => {
-    const containerIps = isLoopback(ip) ? [] : ips.filter((each) => isIpv6(each) === isIpv6(ip))
+    // netfilter's table has no rule for SCTP, which few kernels have.
+    const isProxied = isLoopback(ip) || protocol === 'sctp'
+    const containerIps = isProxied ? [] : ips.filter((each) => isIpv6(each) === isIpv6(ip))
     return containerIps.length > 0 ? [{ protocol, ip, port, containerIps, containerPort }] : []
   })
 }
@@ -36,8 +39,15 @@ export function whyNotTranslated(
   if (port && ports.every(({ ip }) => isLoopback(ip))) {
     return `clients of ${formatHostPort(port)} are on this host, and a proxy serves them`
   }
+  if (port && ports.every(({ protocol }) => protocol === 'sctp')) {
+    return 'SCTP goes through a proxy only'
+  }
   const [first] = ips
   if (first === undefined) return undefined
+  const distant = ips.find((ip) => !isBehindBridge(ip))
+  if (distant !== undefined) {
+    return `${distant} is not in a network of containers on this host, so its replies would not come back`
+  }
   const translated = translatedPorts(ports, ips)
   if (translated.length === 0) {
     return `the kernel does not translate between IPv4 and IPv6, and the container has the address ${first}`
@@ -51,18 +61,26 @@ export function whyNotTranslated(
   return undefined
 }
 
+/** Whether an address is in a network of this host other than the one that leads to all others. */
+function isBehindBridge(ip: string): boolean {
+  const name = interfaceFinder()(ip)
+  return name !== undefined && name !== readDefaultRoute(process.pid)?.interface
+}
+
 /** Why replies of a container would not come back, one clause; undefined if they do. */
 export function whyRepliesAreLost(
   { backends }: TargetState,
   { networks }: Pick<Containers, 'networks'>,
 ): string | undefined {
-  for (const { network: name, container } of backends) {
+  for (const { ip, network: name, container } of backends) {
     const own = container.networks.find((each) => each.name === name)
     if (own && networks.get(own.id)?.isInternal) {
       return `the network ${name} is internal: replies of ${container.name} do not leave it`
     }
-    if (!own?.gateway || container.networks.length < 2 || container.pid === undefined) continue
-    const gateway = readDefaultGateway(container.pid)
+    const { pid, id } = container
+    if (!own?.gateway || isIpv6(ip) || container.networks.length < 2 || pid === undefined) continue
+    // In another process namespace, the number belongs to some other process.
+    const gateway = processContainer(pid) === id ? readDefaultRoute(pid)?.gateway : undefined
     if (gateway === undefined || gateway === own.gateway) continue
     const other = container.networks.find((each) => each.gateway === gateway)?.name
     const advice = other === undefined ? '' : `; --network ${other} works`

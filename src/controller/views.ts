@@ -63,7 +63,7 @@ export interface PublicationView {
   /** ISO 8601. */
   created: string
   isolation: Isolation
-  /** What was asked for. */
+  /** The requested way. */
   via: Via
   ports: PortView[]
 }

@@ -3,6 +3,7 @@ import { formatHost, type Host } from '../api/host.js'
 import { isOpen, serve, type Authentication } from '../api/listen.js'
 import { createApi } from '../api/server.js'
 import { Controller } from '../controller/controller.js'
+import { EngineWarnings } from '../controller/engine-warnings.js'
 import { StateFile } from '../controller/state-file.js'
 import { deferred } from '../deferred.js'
 import { Containers } from '../docker/containers.js'
@@ -58,6 +59,7 @@ export async function runDaemon(
     ...{ program, log, state, runFolder: execRoot, containers },
     ...(options.defaultIp === undefined ? {} : { defaultIp: options.defaultIp }),
   })
+  const warnings = new EngineWarnings(containers, log)
   logEvents(controller, log)
 
   const api = await createApi(controller, log, proxydRunDir)
@@ -82,6 +84,7 @@ export async function runDaemon(
 
   const signal = await stop
   containers.close()
+  warnings.close()
   for (const server of servers) {
     server.close()
     server.closeAllConnections()

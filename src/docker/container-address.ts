@@ -19,7 +19,7 @@ export type ContainerAddress =
     }
 
 /** Drivers whose networks have a bridge on this host. */
-const BRIDGES: readonly string[] = ['bridge', 'nat']
+export const BRIDGES: readonly string[] = ['bridge', 'nat']
 
 /**
  * Chooses the address of a container that clients are forwarded to: in the network that was named, else in the first one that this host
@@ -68,6 +68,18 @@ export function addressOf(
   return {
     why: `this host does not reach ${name}: ${reason}; connect it to a bridge network with "docker network connect bridge ${name}"`,
   }
+}
+
+/** Ports that the engine should publish, and does not although the container runs. It publishes none on internal networks. */
+export function missingPorts(
+  { networks: own, unpublished }: Container,
+  networks: EngineNetworks,
+): Container['unpublished'] {
+  const publishes = own.some(({ id }) => {
+    const network = networks.get(id)
+    return network && BRIDGES.includes(network.driver) && !network.isInternal
+  })
+  return publishes ? unpublished : []
 }
 
 function whyUnreachable(

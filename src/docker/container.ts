@@ -19,7 +19,7 @@ export interface Container {
   readonly exposed: readonly ContainerPort[]
   /** Ports that the engine publishes. */
   readonly published: readonly EnginePort[]
-  /** Ports that the engine should publish, and does not, although the container runs: see moby issue 51758. */
+  /** Ports that the engine was asked to publish, and does not although the container runs. */
   readonly unpublished: readonly ContainerPort[]
   /** When it was started, ISO 8601. */
   readonly startedAt: string
@@ -130,7 +130,7 @@ export function parseContainer(reply: InspectReply): Container {
   }
 }
 
-/** In networks without a bridge of their own, the engine publishes nothing, and says so when it makes the container. */
+/** Without a network of its own, a container has no ports to publish. */
 function unpublishedPorts({
   HostConfig: config,
   NetworkSettings: settings,

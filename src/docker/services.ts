@@ -29,7 +29,7 @@ interface ServiceReply {
 
 /**
  * Lists the ingress ports of a swarm.
- * @returns none if the engine is no manager of a swarm: others are not told
+ * @returns none if the engine is no manager of a swarm: an engine tells only managers
  * Rejects with EngineError.
  */
 export async function listIngressPorts(client: EngineClient): Promise<IngressPort[]> {

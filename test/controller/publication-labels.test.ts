@@ -7,6 +7,7 @@ const requestOf = (labels: Record<string, string>) => requestOfLabels(exampleCon
 t.test('labels ask for a publication, which has the name of the container', async (t) => {
   t.equal(requestOf({ other: 'x' }), undefined)
   t.same(requestOf({ 'docker-publish.ports': '8080:80, 5353:53/udp,' }), {
+    via: 'proxy',
     ...{ name: 'web_svr01', container: 'a'.repeat(64), ports: ['8080:80', '5353:53/udp'] },
     whenStopped: 'refuse',
   })

@@ -12,8 +12,12 @@ let daemon: PublishDaemon | undefined
 
 /** Networks of its own, because the rules apply to all ports there, with a daemon. */
 async function openSite(path: NetworkPath): Promise<Site> {
+  if (path.name === 'loopback') throw new Error('nat is for clients on other hosts')
   const site = await path.openOwn()
-  const started = (daemon = await startPublishDaemon(site))
+  const started = (daemon = await startPublishDaemon(site).catch(async (err: unknown) => {
+    await site.close()
+    throw err
+  }))
   return {
     ...site,
     async close() {

@@ -27,8 +27,10 @@ export function parseFilters(text: string | undefined, known: readonly string[])
           `invalid filter ${JSON.stringify(name)}: expected one of ${known.join(', ')}`,
         )
       }
-      const list = Array.isArray(values) ? values : Object.keys(values ?? {})
-      return [name, list.map(String)]
+      const list: unknown[] = Array.isArray(values) ? values : Object.keys(values ?? {})
+      const strings = list.filter((value) => typeof value === 'string')
+      if (strings.length === list.length) return [name, strings] as const
+      throw new RequestError(`invalid filter ${JSON.stringify(name)}: expected texts`)
     }),
   )
 }
@@ -38,8 +40,11 @@ export const CONTAINER_FILTERS = ['id', 'name', 'status', 'label', 'publish', 'e
 
 /** Whether a container matches filters of CONTAINER_FILTERS. @throws RequestError for a filter that can't be read */
 export function matches(container: ContainerSummary, filters: Filters): boolean {
-  return [...filters].every(([name, values]) =>
-    values.some((value) => MATCHES[name as keyof typeof MATCHES](container, value)),
+  return [...filters].every(
+    ([name, values]) =>
+      // Clients send a filter without values to mean none.
+      values.length === 0 ||
+      values.some((value) => MATCHES[name as keyof typeof MATCHES](container, value)),
   )
 }
 
@@ -47,12 +52,14 @@ const MATCHES: Readonly<
   Record<(typeof CONTAINER_FILTERS)[number], (each: ContainerSummary, value: string) => boolean>
 > = {
   id: ({ Id }, value) => Id.startsWith(value),
-  name: ({ Names }, value) =>
-    Names.some((name) => name.includes(value.replace(/^\^?\/?|\$$/g, ''))),
+  name: ({ Names }, value) => {
+    const isMeant = nameFilter(value)
+    return Names.some((name) => isMeant(name.slice(1)))
+  },
   status: ({ State }, value) => State === value,
   label: ({ Labels }, value) => {
     const [key = '', ...rest] = value.split('=')
-    const own = Labels[key]
+    const own = Object.hasOwn(Labels, key) ? Labels[key] : undefined
     return rest.length === 0 ? own !== undefined : own === rest.join('=')
   },
   publish: ({ Ports }, value) => {
@@ -63,6 +70,21 @@ const MATCHES: Readonly<
     const isMeant = portFilter('expose', value)
     return Ports.some(({ PrivatePort, Type }) => isMeant(PrivatePort, Type))
   },
+}
+
+/** A part of a name; `^` and `$` stand for its ends, as in docker. @throws RequestError for other regular expressions */
+function nameFilter(text: string): (name: string) => boolean {
+  const [, start, part = '', end] = /^(\^?)\/?([\w.-]*)(\$?)$/.exec(text) ?? []
+  if (start === undefined) {
+    throw new RequestError(
+      `invalid filter ${JSON.stringify(`name=${text}`)}: expected a part of a name, with ^ and $ for its ends`,
+    )
+  }
+  return (name) => {
+    if (start && end) return name === part
+    if (start) return name.startsWith(part)
+    return end ? name.endsWith(part) : name.includes(part)
+  }
 }
 
 /** `8080`, `8080/udp` or `8000-8080/tcp`. @throws RequestError */

@@ -1,14 +1,13 @@
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { Controller } from '../../controller/controller.js'
 import type { PublicationEvent } from '../../controller/publication-event.js'
+import { printable } from '../../printable.js'
+import { eventStream } from '../event-stream.js'
 import type { Filters } from './container-filters.js'
 import { containerId } from './published-container.js'
 
 /** The filters of events. */
 export const EVENT_FILTERS = ['type', 'event', 'container'] as const
-
-/** A client that does not read is disconnected when this much waits for it, bytes. */
-const MAX_WAITING = 1024 * 1024
 
 /** The events of a container that a publication's event stands for. */
 const ACTIONS: Readonly<Record<PublicationEvent['type'], readonly string[]>> = {
@@ -30,29 +29,16 @@ export function dockerEvents(
   filters: Filters,
   untilMs: number | undefined,
 ): Readable {
-  let timer: NodeJS.Timeout | undefined
-  const stream = new Readable({
-    read: () => undefined,
-    destroy(err, done) {
-      controller.off('event', push)
-      clearTimeout(timer)
-      done(err)
-    },
-  })
-  const push = (event: PublicationEvent): void => {
-    for (const action of ACTIONS[event.type]) {
-      if (isWanted(event, action, filters)) stream.push(format(event, action))
-    }
-    if (stream.readableLength > MAX_WAITING) stream.destroy()
-  }
-  controller.on('event', push)
-  // White space, so that the client has the reply at once.
-  stream.push('\n')
+  const stream = eventStream(controller, (event) =>
+    ACTIONS[event.type]
+      .filter((action) => isWanted(event, action, filters))
+      .map((action) => format(event, action))
+      .join(''),
+  )
   if (untilMs !== undefined) {
-    timer = setTimeout(
-      () => stream.push(null),
-      Math.min(Math.max(0, untilMs - Date.now()), 2 ** 31 - 1),
-    )
+    const left = Math.min(Math.max(0, untilMs - Date.now()), MAX_TIMER_MS)
+    const timer = setTimeout(() => stream.push(null), left)
+    stream.once('close', () => clearTimeout(timer))
   }
   return stream
 }
@@ -79,7 +65,7 @@ function format(
   const attributes = {
     name: publication,
     ...(port === undefined ? {} : { port }),
-    ...(reason === undefined ? {} : { reason }),
+    ...(reason === undefined ? {} : { reason: printable(reason) }),
     ...(backend === undefined ? {} : { backend }),
   }
   const event = {
@@ -91,5 +77,7 @@ function format(
   return `${JSON.stringify(event).replace(JSON.stringify(NANO), `${ms}000000`)}\n`
 }
 
+/** The longest timer of Node, milliseconds. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 /** Stands for the nanoseconds of an event. */
 const NANO = '@nanoseconds@'

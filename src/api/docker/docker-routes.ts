@@ -1,11 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Log } from '../../log/log.js'
 import type { Controller } from '../../controller/controller.js'
 import type { PublicationView } from '../../controller/views.js'
 import { RequestError } from '../../controller/request-error.js'
 import { Refusal } from '../../ports/refusal.js'
 import { VERSION } from '../../version.js'
-import { errorReply } from '../error-reply.js'
-import { jsonStream } from '../json-stream.js'
+import { errorReply, logInternalError } from '../error-reply.js'
+import { sendJson } from '../send-json.js'
 import { CONTAINER_FILTERS, matches, parseFilters } from './container-filters.js'
 import { dockerEvents, EVENT_FILTERS } from './docker-events.js'
 import { describeSystem, describeVersion } from './docker-system.js'
@@ -20,11 +21,14 @@ const NOT_FOUND = 404
 const NO_CONTENT = 204
 const UNVERSIONED =
   /^\/(_ping|version|info|events|containers|images|networks|volumes|plugins)(\/|\?|$)/
-/** Objects of which there are none: a client that looks for a name goes on with the next kind. */
+/** Kinds of objects that do not exist here: a client that looks for a name goes on with the next kind. */
 const LOOK_UP =
   /^\/(?:(?:images|plugins)\/(.+)\/json|(?:networks|volumes|services|tasks|nodes|secrets|configs)\/([^/]+))$/
 
-type Query = Readonly<Record<string, string | undefined>>
+/** Parameters of a request. One that is repeated is a list. */
+type Query = Readonly<Record<string, string | string[] | undefined>>
+/** The longest time that the connections of a stopped publication have, seconds: a day. */
+const MAX_DRAIN_SECONDS = 86_400
 type ContainerRequest = FastifyRequest<{ Params: { name: string }; Querystring: Query }>
 
 /** Leads paths of the Engine API, with a version or without, to its routes. */
@@ -37,7 +41,7 @@ export function rewriteDockerPath(path: string): string {
  * Adds the routes by which Docker's own clients see publications as containers.
  * Source: the Engine API's reference, https://docs.docker.com/reference/api/engine/
  */
-export function addDockerRoutes(app: FastifyInstance, controller: Controller): void {
+export function addDockerRoutes(app: FastifyInstance, controller: Controller, log: Log): void {
   app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     reply.headers({
       ...{ 'api-version': MAX_VERSION, 'docker-experimental': 'false', ostype: 'linux' },
@@ -46,8 +50,9 @@ export function addDockerRoutes(app: FastifyInstance, controller: Controller): v
     checkVersion((request.params as { version?: string }).version ?? MAX_VERSION)
     return Promise.resolve()
   })
-  app.setErrorHandler((err, _request, reply) => {
+  app.setErrorHandler((err, request, reply) => {
     const { status, body } = errorReply(err)
+    logInternalError(log, request, status, body)
     return sendError(reply, status, body)
   })
   // A build, for example, sends an archive, which is answered like any other request that is not known.
@@ -84,10 +89,11 @@ function addSystemRoutes(app: FastifyInstance, controller: Controller): void {
     '/v:version/events',
     { schema: HIDDEN, exposeHeadRoute: false },
     ({ query }, reply) => {
-      const filters = parseFilters(query['filters'], EVENT_FILTERS)
-      const until = query['until'] ? Number(query['until']) * 1000 : undefined
+      const filters = parseFilters(first(query, 'filters'), EVENT_FILTERS)
+      const text = first(query, 'until')
+      const until = text ? Number(text) * 1000 : undefined
       if (Number.isNaN(until)) {
-        throw new RequestError(`invalid until ${JSON.stringify(query['until'])}: expected seconds`)
+        throw new RequestError(`invalid until ${JSON.stringify(text)}: expected seconds`)
       }
       return reply.type('application/json').send(dockerEvents(controller, filters, until))
     },
@@ -99,11 +105,12 @@ function addContainerRoutes(app: FastifyInstance, controller: Controller): void 
     '/v:version/containers/json',
     { schema: HIDDEN },
     async ({ query }, reply) => {
-      const filters = parseFilters(query['filters'], CONTAINER_FILTERS)
+      const filters = parseFilters(first(query, 'filters'), CONTAINER_FILTERS)
       const now = Date.now()
-      const showsAll = isTrue(query['all']) || filters.has('status')
+      const showsAll = isTrue(query, 'all') || filters.has('status')
       const all = (await controller.list()).map((each) => summarize(each, now)).reverse()
-      const limit = Number(query['limit']) > 0 ? Number(query['limit']) : undefined
+      const wanted = Number(first(query, 'limit'))
+      const limit = wanted > 0 ? wanted : undefined
       const shown = all.filter(
         (each) =>
           (showsAll || limit !== undefined || ['running', 'restarting'].includes(each.State)) &&
@@ -120,8 +127,7 @@ function addContainerRoutes(app: FastifyInstance, controller: Controller): void 
   )
   const withdraw = async (request: ContainerRequest, reply: FastifyReply): Promise<void> => {
     const { name } = await find(controller, request.params.name)
-    const seconds = Number(request.query['t'])
-    await controller.remove(name, seconds > 0 ? { drainMs: seconds * 1000 } : {})
+    await controller.remove(name, { drainMs: drainSeconds(request.query) * 1000 })
     await reply.code(NO_CONTENT).send()
   }
   app.post('/v:version/containers/:name/stop', { schema: HIDDEN }, withdraw)
@@ -132,7 +138,7 @@ function addContainerRoutes(app: FastifyInstance, controller: Controller): void 
     async (request: ContainerRequest, reply) => {
       const found = await find(controller, request.params.name)
       const { State: state } = summarize(found, Date.now())
-      if (state === 'running' && !isTrue(request.query['force'])) {
+      if (state === 'running' && !isTrue(request.query, 'force')) {
         throw new Refusal(
           'busy',
           `cannot remove container "/${found.name}": container is running: stop the container before removing or force remove`,
@@ -141,6 +147,24 @@ function addContainerRoutes(app: FastifyInstance, controller: Controller): void 
       return withdraw(request, reply)
     },
   )
+}
+
+/** The time that connections have to end; by default none. @throws RequestError */
+function drainSeconds(query: Query): number {
+  const text = first(query, 't') ?? '0'
+  const seconds = Number(text)
+  // Docker's -1 stands for no limit.
+  if (seconds === -1) return MAX_DRAIN_SECONDS
+  if (seconds >= 0 && seconds <= MAX_DRAIN_SECONDS) return seconds
+  throw new RequestError(
+    `invalid time ${JSON.stringify(text)}: expected seconds, at most ${MAX_DRAIN_SECONDS}`,
+  )
+}
+
+/** The first value of a parameter. */
+function first(query: Query, name: string): string | undefined {
+  const value = query[name]
+  return Array.isArray(value) ? value[0] : value
 }
 
 /** Finds a publication by its name, or by its id or the start of it. Rejects with Refusal or RequestError. */
@@ -152,13 +176,14 @@ async function find(controller: Controller, text: string): Promise<PublicationVi
   const found = /^[0-9a-f]+$/.test(name)
     ? all.filter((each) => containerId(each.name).startsWith(name))
     : []
-  const [first, second] = found
+  const [only, second] = found
   if (second) throw new RequestError(`multiple IDs found with provided prefix: ${name}`)
-  if (first) return first
+  if (only) return only
   throw new Refusal('no-such-publication', `No such container: ${name}`)
 }
 
-function isTrue(text: string | undefined): boolean {
+function isTrue(query: Query, name: string): boolean {
+  const text = first(query, name)
   return text === '1' || text?.toLowerCase() === 'true'
 }
 
@@ -168,9 +193,4 @@ function sendError(reply: FastifyReply, status: number, body: { message: string 
     .code(status)
     .type('application/json')
     .send(Buffer.from(JSON.stringify(body)))
-}
-
-/** As for our own API: a list of ports may be long. */
-function sendJson(reply: FastifyReply, view: object): FastifyReply {
-  return reply.type('application/json').send(jsonStream(view))
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { PortView, PublicationView } from '../../controller/views.js'
+import { printable } from '../../printable.js'
 import { formatDuration } from '../../duration.js'
 
 /*
@@ -106,7 +107,7 @@ function statusOf(publication: PublicationView, now: number): string {
     case 'created':
       return 'Created'
     case 'restarting':
-      return `Restarting (${ports.find(({ reason }) => reason !== undefined)?.reason ?? 'starting'}) ${duration} ago`
+      return `Restarting (${printable(reasonOf(ports))}) ${duration} ago`
     case 'exited':
       return `Exited (0) ${duration} ago`
     default:
@@ -114,7 +115,11 @@ function statusOf(publication: PublicationView, now: number): string {
   }
 }
 
-/** The name of what is published takes the place of an image. */
+function reasonOf(ports: readonly PortView[]): string {
+  return ports.find(({ reason }) => reason !== undefined)?.reason ?? 'starting'
+}
+
+/** The name of the container takes the place of an image. */
 function imageOf({ container, backend }: PublicationView): string {
   return container ?? backend
 }

@@ -52,7 +52,7 @@ export const portCommand: CommandModule<object, Args> = {
 type ListedPort = Pick<PortView, 'protocol' | 'hostIp' | 'hostPort' | 'containerPort'>
 
 /**
- * The ports of a publication; without one of this name, those of a container, whoever publishes them.
+ * The ports of a publication; without one of this name, those of a container, published by the engine or by us.
  * Rejects with Refusal if there is neither.
  */
 async function portsOf(client: Client, name: string): Promise<readonly ListedPort[]> {

@@ -1,57 +1,69 @@
-import { spawn } from 'node:child_process'
-import { text } from 'node:stream/consumers'
-import { errnoCode, errnoReason } from '../errno.js'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { errnoReason } from '../errno.js'
 
 /** Time that a command may take, milliseconds. iptables waits for a lock that other programs hold. */
 const TIMEOUT_MS = 10_000
+/** Where the commands are, beside the folders of PATH. */
+const FOLDERS = '/usr/sbin:/sbin'
 
 /** A command of the firewall that failed. The message is one line, and may quote what the command wrote. */
 export class FirewallError extends Error {
   override readonly name = 'FirewallError'
 
-  /** @param code `ENOENT` if the command is not installed; `EFAILED` if it did not succeed */
+  /** @param code `EMISSING` if the command is not installed; `EFAILED` otherwise */
   constructor(
-    readonly code: string,
+    readonly code: 'EMISSING' | 'EFAILED',
     message: string,
+    options?: ErrorOptions,
   ) {
-    super(message)
+    super(message, options)
   }
 }
 
 /**
  * Runs a command of the firewall.
- * @param input what it reads
- * @returns what it writes to stdout
- * Rejects with FirewallError.
+ * @param input its stdin
+ * @returns its stdout
+ * Rejects with FirewallError, after 10 seconds at the latest.
  */
-export async function runFirewall(command: readonly string[], input = ''): Promise<string> {
+export function runFirewall(command: readonly string[], input = ''): Promise<string> {
   const [program = '', ...args] = command
-  const child = spawn(program, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: TIMEOUT_MS,
-    // Messages of nft are read by people only, but the lists have to be the same each time.
-    env: { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
+  return new Promise((resolve, reject) => {
+    const fail = (reason: string, code: FirewallError['code'] = 'EFAILED'): void =>
+      reject(new FirewallError(code, `${program} failed: ${reason}`))
+    const failToStart = (err: unknown): void => {
+      const isMissing = (err as { code?: unknown }).code === 'ENOENT'
+      const reason = isMissing ? 'it is not installed' : errnoReason(err)
+      const message = `can't run ${program}: ${reason}`
+      reject(new FirewallError(isMissing ? 'EMISSING' : 'EFAILED', message, { cause: err }))
+    }
+    let child: ChildProcess
+    try {
+      // Lists have to be the same each time, whatever the language.
+      const path = `${process.env['PATH'] ?? ''}:${FOLDERS}`
+      child = spawn(program, args, { env: { ...process.env, LC_ALL: 'C', PATH: path } })
+    } catch (err) {
+      failToStart(err)
+      return
+    }
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      fail(`it did not end within ${TIMEOUT_MS / 1000} s`)
+    }, TIMEOUT_MS)
+    let [output, messages] = ['', '']
+    child.once('error', (err) => {
+      clearTimeout(timer)
+      failToStart(err)
+    })
+    child.once('close', (code) => {
+      clearTimeout(timer)
+      if (code === 0) resolve(output)
+      else fail(messages.trim().split('\n')[0] || `code ${code}`)
+    })
+    // Without a free descriptor there are no streams.
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (messages += text))
+    // A command may end before its input does.
+    child.stdin?.on('error', () => undefined).end(input)
   })
-  // It may end before it has read everything.
-  child.stdin.on('error', () => undefined)
-  child.stdin.end(input)
-  const exit = new Promise<number | null>((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', resolve)
-  })
-  try {
-    const [output, messages, code] = await Promise.all([
-      text(child.stdout),
-      text(child.stderr),
-      exit,
-    ])
-    if (code === 0) return output
-    const reason = messages.trim().split('\n')[0] ?? ''
-    throw new FirewallError('EFAILED', `${program} failed: ${reason || `code ${code}`}`)
-  } catch (err) {
-    if (err instanceof FirewallError) throw err
-    const code = errnoCode(err) ?? 'EFAILED'
-    const reason = code === 'ENOENT' ? 'it is not installed' : errnoReason(err)
-    throw new FirewallError(code, `can't run ${program}: ${reason}`)
-  }
 }

@@ -15,12 +15,14 @@ import type { SocketAddress } from '../sockets/socket-address.js'
 export interface TrackedConnection {
   readonly protocol: 'tcp' | 'udp'
   readonly client: SocketAddress
-  /** Where the client sends to. */
+  /** The address that the client sent to. */
   readonly destination: SocketAddress
-  /** Where the replies come from. After a translation it is another address. */
+  /** The address that replies. After a translation it is another one. */
   readonly replier: SocketAddress
 }
 
+/** Connections that are deleted in one turn. */
+const DELETIONS_PER_TURN = 200
 /** Size of struct nfgenmsg, bytes. Its first byte is the address family. */
 const GENERIC_SIZE = 4
 const PROTOCOLS = new Map<number, TrackedConnection['protocol']>([
@@ -58,8 +60,11 @@ export async function forgetConnections(
     await dump(socket, (connection, body) => {
       if (isMeant(connection)) meant.push(encodeKey(body))
     })
-    // Without the flag for it, only errors are replied. Nobody waits for these: the connection may have ended meanwhile.
-    for (const key of meant) socket.send(typeOf(CONNTRACK.DELETE), 0, key)
+    for (const [i, key] of meant.entries()) {
+      if (i % DELETIONS_PER_TURN === 0) await setImmediate()
+      // Without a flag for replies, the kernel replies errors alone. They are ignored: the connection may have ended meanwhile.
+      socket.send(typeOf(CONNTRACK.DELETE), 0, key)
+    }
   } finally {
     socket.close()
   }

@@ -7,22 +7,31 @@ import type { TranslatedPort } from './translated-port.js'
 /** The table of the Docker Engine's nftables backend. It drops connections to containers that the Engine has not published. */
 const ENGINE_TABLE = /^table ip docker-bridges$/m
 
-/** The rules of one controller: a table of nftables that translates, and chains of iptables that let the translated connections through. */
+/** The chain of one address family. */
+interface FamilyChain {
+  readonly isFor: (ip: string) => boolean
+  readonly chain: ForwardChain
+  /** Whether the chain is there, or may be. */
+  isThere: boolean
+}
+
+/**
+ * The rules of one controller: a table of nftables that translates, and chains of iptables that let the translated connections through. The
+ * table is the first one to be made and the last one to be removed: while the table exists, a chain may exist.
+ */
 export class Firewall {
   readonly #table: NatTable
-  readonly #chains: readonly {
-    readonly isFor: (ip: string) => boolean
-    readonly chain: ForwardChain
-  }[]
-  #ports: readonly TranslatedPort[] = []
+  readonly #chains: readonly FamilyChain[]
+  /** The ports of the rules in place; undefined if they are not known. */
+  #ports: readonly TranslatedPort[] | undefined = []
 
   /** @param name of the table, and in capitals of the chains */
   constructor(name: string) {
-    const chainName = name.toUpperCase()
+    const chain = name.toUpperCase()
     this.#table = new NatTable(name)
     this.#chains = [
-      { isFor: (ip) => !isIpv6(ip), chain: new ForwardChain('iptables', chainName) },
-      { isFor: isIpv6, chain: new ForwardChain('ip6tables', chainName) },
+      { isFor: (ip) => !isIpv6(ip), chain: new ForwardChain('iptables', chain), isThere: false },
+      { isFor: isIpv6, chain: new ForwardChain('ip6tables', chain), isThere: false },
     ]
   }
 
@@ -39,59 +48,71 @@ export class Firewall {
   }
 
   /**
+   * Looks for rules of an earlier process. The next change replaces them.
+   * @returns whether there may be any
+   * Rejects with FirewallError.
+   */
+  async adopt(): Promise<boolean> {
+    if (!(await this.#table.exists())) return false
+    this.#ports = undefined
+    for (const each of this.#chains) each.isThere = true
+    return true
+  }
+
+  /**
    * Translates these ports, and no others.
    * @param exceptInterfaces see Translation
    * @param isRepair whether another program may have changed the rules
-   * Rejects with FirewallError.
+   * Rejects with FirewallError. The ports that were to go are not translated then, unless nft itself has failed.
    */
   async apply(
     ports: readonly TranslatedPort[],
     exceptInterfaces: readonly string[],
     isRepair: boolean,
   ): Promise<void> {
-    const [before, after] = [new Set(this.#ports), new Set(ports)]
+    const [before, after] = [new Set(this.#ports ?? ports), new Set(ports)]
+    const kept = ports.filter((port) => before.has(port))
+    const hasGone = [...before].some((port) => !after.has(port))
+    const isNew = isRepair || this.#ports === undefined || kept.length < ports.length
+    this.#ports = undefined
+    // Ports that have gone do not wait for iptables: another container may soon have the address behind them.
+    await this.#table.apply({ ports: kept, exceptInterfaces })
     // A connection that is translated and not let through would wait for its next try.
-    if (isRepair || ports.some((port) => !before.has(port))) {
-      await this.#letThrough([...new Set([...this.#ports, ...ports])])
-    }
-    await this.#table.apply({ ports, exceptInterfaces })
-    if (this.#ports.some((port) => !after.has(port))) await this.#letThrough(ports)
+    if (hasGone || isNew) await this.#letThrough(ports)
+    if (kept.length < ports.length) await this.#table.apply({ ports, exceptInterfaces })
     this.#ports = ports
   }
 
-  /** Removes all rules. The table is the last one: where it is, something may be left. Rejects with FirewallError. */
+  /** Removes all rules. Rejects with FirewallError. No port is translated then, unless nft itself has failed. */
   async remove(): Promise<void> {
-    await Promise.all(this.#chains.map(({ chain }) => chain.remove().catch(ignoreMissing)))
+    await this.#table.apply({ ports: [], exceptInterfaces: [] })
+    await this.#letThrough([])
     await this.#table.remove()
     this.#ports = []
-  }
-
-  /** Removes the rules of an earlier process, if there are any. */
-  async removeLeftovers(): Promise<void> {
-    if (await this.#table.exists()) await this.remove()
   }
 
   /** Whether all rules are as they were applied. Rejects with FirewallError. */
   async isIntact(): Promise<boolean> {
     const intact = await Promise.all([
       this.#table.isIntact(),
-      ...this.#chains
-        .filter(({ isFor }) => this.#ports.some(({ ip }) => isFor(ip)))
-        .map(({ chain }) => chain.isIntact()),
+      ...this.#chains.filter(({ isThere }) => isThere).map(({ chain }) => chain.isIntact()),
     ])
     return intact.every(Boolean)
   }
 
   async #letThrough(ports: readonly TranslatedPort[]): Promise<void> {
-    for (const { isFor, chain } of this.#chains) {
-      const own = ports.filter(({ ip }) => isFor(ip))
-      if (own.length > 0) await chain.apply(own).catch(ignoreMissing)
-      else if (this.#ports.some(({ ip }) => isFor(ip))) await chain.remove().catch(ignoreMissing)
+    for (const each of this.#chains) {
+      const own = ports.filter(({ ip }) => each.isFor(ip))
+      if (own.length === 0 && !each.isThere) continue
+      try {
+        if (own.length > 0) await each.chain.apply(own)
+        else await each.chain.remove()
+        each.isThere = own.length > 0
+      } catch (err) {
+        // A host without iptables has no rules of it that would drop connections.
+        if (!(err instanceof FirewallError && err.code === 'EMISSING')) throw err
+        each.isThere = false
+      }
     }
   }
-}
-
-/** A host without iptables has no rules of it that would drop connections. */
-function ignoreMissing(err: unknown): void {
-  if (!(err instanceof FirewallError && err.code === 'ENOENT')) throw err
 }

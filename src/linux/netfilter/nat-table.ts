@@ -1,5 +1,5 @@
 import { isIpv6, isWildcard } from '../sockets/ip-address.js'
-import { runFirewall } from './command.js'
+import { FirewallError, runFirewall } from './command.js'
 import type { TranslatedPort } from './translated-port.js'
 
 /** Before the rules of the Docker Engine and of others, whose priority is dstnat, -100. See nft(8). */
@@ -29,6 +29,12 @@ export class NatTable {
     this.#applied = undefined
     await runFirewall(['nft', '-f', '-'], `${this.#emptied}\n${table}`)
     this.#applied = await this.#list()
+    if (this.#applied === undefined) {
+      throw new FirewallError(
+        'EFAILED',
+        'another program has removed the table of nftables at once',
+      )
+    }
   }
 
   /** Removes the table, if it is there. Rejects with FirewallError. */
@@ -42,9 +48,9 @@ export class NatTable {
     return this.#applied !== undefined && this.#applied === (await this.#list())
   }
 
-  /** Whether there is such a table, for example of an earlier process. */
+  /** Whether there is such a table, for example of an earlier process. Rejects with FirewallError. */
   async exists(): Promise<boolean> {
-    return (await this.#list()) !== ''
+    return (await this.#list()) !== undefined
   }
 
   /** A table can be deleted only if it is there. Both commands are one transaction. */
@@ -52,9 +58,15 @@ export class NatTable {
     return `add table ${this.#id}\ndelete table ${this.#id}`
   }
 
-  /** @returns an empty text without a table */
-  #list(): Promise<string> {
-    return runFirewall(['nft', 'list', 'table', ...this.#id.split(' ')]).catch(() => '')
+  /** @returns undefined if there is no such table */
+  async #list(): Promise<string | undefined> {
+    try {
+      return await runFirewall(['nft', 'list', 'table', ...this.#id.split(' ')])
+    } catch (err) {
+      // The only text of nft that tells it apart from other faults.
+      if ((err as Error).message.includes('No such file or directory')) return undefined
+      throw err
+    }
   }
 }
 

@@ -9,6 +9,15 @@ export function isOwnAddress(ip: string): boolean {
   )
 }
 
+/** All addresses of this host's interfaces. */
+export function ownAddresses(): Set<string> {
+  return new Set(
+    Object.values(networkInterfaces()).flatMap(
+      (addresses) => addresses?.map(({ address }) => address) ?? [],
+    ),
+  )
+}
+
 /** Whether an IPv4 address is the broadcast address of a network that this host is in. */
 export function isBroadcast(ip: string): boolean {
   if (isIpv6(ip)) return false
@@ -23,21 +32,24 @@ export function isBroadcast(ip: string): boolean {
   )
 }
 
-/** The interfaces whose networks contain one of these addresses. */
-export function interfacesTowards(ips: readonly string[]): string[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
-    addresses?.some(({ cidr }) => ips.some((ip) => isInNetwork(ip, cidr))) ? [name] : [],
+/** Finds the interface whose network contains an address: of several the one with the smallest network, as the kernel does. */
+export function interfaceFinder(): (ip: string) => string | undefined {
+  const networks = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+    (addresses ?? []).flatMap(({ address, cidr }) => {
+      const bits = Number(cidr?.split('/')[1])
+      return Number.isNaN(bits) ? [] : [{ name, bits, prefix: prefixOf(address, bits) }]
+    }),
   )
+  networks.sort((a, b) => b.bits - a.bits)
+  return (ip) => networks.find(({ bits, prefix }) => prefix === prefixOf(ip, bits))?.name
 }
 
-/** @param cidr as `172.17.0.1/16` */
-function isInNetwork(ip: string, cidr: string | null): boolean {
-  const [network = '', bits] = cidr?.split('/') ?? []
-  if (bits === undefined || isIpv6(network) !== isIpv6(ip)) return false
-  const [a, b] = [ipBytes(network), ipBytes(ip)]
-  return a.every((byte, i) => {
-    const own = Math.min(8, Math.max(0, Number(bits) - 8 * i))
-    const mask = 0xff & ~(0xff >> own)
-    return (byte & mask) === ((b[i] ?? 0) & mask)
-  })
+/** The first bits of an address, comparable. */
+function prefixOf(ip: string, bits: number): string {
+  const bytes = Buffer.from(ipBytes(ip))
+  for (const i of bytes.keys()) {
+    const own = Math.min(8, Math.max(0, bits - 8 * i))
+    bytes[i] = (bytes[i] ?? 0) & ~(0xff >> own)
+  }
+  return bytes.toString('hex')
 }

@@ -67,6 +67,22 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     await docker('rm', '-f', 'by_docker')
   })
 
+  // Older engines give every container IPv4.
+  const isOld = Number(dockerd.version.split('.')[0]) < 28
+  t.test('a container with IPv6 alone', { skip: isOld && 'needs Docker 28' }, async (t) => {
+    const network = ['--ipv6', '--ipv4=false', '--subnet', 'fd00:19::/64', 'six']
+    await docker('network', 'create', ...network)
+    await run('on_six', '--network', 'six')
+    const { name, port, stdout } = await add('on_six')
+    t.match(stdout, /follows the container on_six \(fd00:19::[0-9a-f:]+\)\n$/)
+    await leadsTo(port, 'on_six')
+    await docker('restart', '-t', '0', 'on_six')
+    await leadsTo(port, 'on_six')
+    await daemon.client.remove(name)
+    await docker('rm', '-f', 'on_six')
+    await docker('network', 'rm', 'six')
+  })
+
   t.test('a compose service is found by the project or by a compose file', async (t) => {
     const label = (name: string, value: string): string[] => [
       ...['--label', `com.docker.compose.${name}=${value}`],

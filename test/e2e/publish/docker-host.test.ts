@@ -61,7 +61,7 @@ t.test('the docker command', { skip: missing(DOCKER, 'docker.io') }, async (t) =
     )
     t.match(second, `0.0.0.0:${port}->80/tcp`)
     for (const filter of [
-      'name=db',
+      ...['name=db', 'name=^db$', 'name=^/d', 'name=b$'],
       `publish=${port + 2}`,
       'expose=5432/tcp',
       'label=docker-publish.backend=172.17.0.3',
@@ -212,11 +212,22 @@ t.test('versions are negotiated as dockerd does it', async (t) => {
   t.match(await json(await ask('/v1.12/version')), {
     message: /^client version 1\.12 is too old\. Minimum supported API version is 1\.24, please /,
   })
-  for (const filters of ['{', '[]', '{"name":1,"x":[]}', '{"publish":["a"]}']) {
+  for (const filters of [
+    ...['{', '[]', '{"name":1,"x":[]}', '{"publish":["a"]}', '{"name":[{"toString":1}]}'],
+    '{"name":["w.*b|x"]}',
+  ]) {
     const { statusCode } = (
       await ask(`/containers/json?filters=${encodeURIComponent(filters)}`)
     ).resume()
     t.equal(statusCode, 400, filters)
+  }
+  for (const query of ['all=1&all=1', 'filters={"label":["constructor"],"id":[]}', 'limit=-1']) {
+    const path = `/containers/json?${query}`
+    t.equal((await ask(encodeURI(path))).resume().statusCode, 200, query)
+  }
+  for (const seconds of ['-2', '1e9', 'Infinity', 'x']) {
+    const { statusCode } = (await ask(`/containers/db/stop?t=${seconds}`, 'POST')).resume()
+    t.equal(statusCode, 400, seconds)
   }
   // Docker 20.10 sends maps.
   const old = encodeURIComponent('{"name":{"db":true}}')

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
 import { connectNamespaces, startNamespace, type Namespace } from '../../lib/namespace.js'
@@ -217,7 +218,7 @@ t.test(
     await until(() => log.includes('stay with docker-proxy'))
     t.match(
       log,
-      /1 client of 0\.0\.0\.0:5353\/udp, for example 10\.99\.0\.2, .*conntrack -D -p udp --orig-port-dst 5353/,
+      /1 client of port 5353\/udp, for example 10\.99\.0\.2, .*conntrack -D -p udp --orig-port-dst 5353/,
     )
   },
 )
@@ -231,9 +232,45 @@ t.test('many ports, each on one address and another container port', { skip }, a
   t.equal(await client.node(ASK, HOST, '8080'), 'ECONNREFUSED', 'port 81: nobody listens')
 })
 
+t.test('a firewall that fails: nothing is translated that was withdrawn', { skip }, async (t) => {
+  const { client, host, startDaemon, ownRules } = await startNetwork(t)
+  const folder = t.testdir({})
+  const broken = join(folder, 'broken')
+  for (const name of ['iptables', 'iptables-restore', 'ip6tables']) {
+    const script = `#!/bin/sh\n[ -e ${broken} ] && { echo locked >&2; exit 4; }\nexec /usr/sbin/${name} "$@"\n`
+    writeFileSync(join(folder, name), script, { mode: 0o755 })
+  }
+  const path = `PATH=${folder}:${process.env['PATH'] ?? ''}`
+  const daemon = await startDaemon('env', path)
+  const add = (port: number) =>
+    daemon.cli('add', '-p', `${HOST}:${port}:80`, '--via', 'nat', '--name', `p${port}`, CONTAINER)
+  t.match(await add(8080), { code: 0 })
+  t.equal(await client.node(ASK, HOST, '8080'), CLIENT)
+  writeFileSync(broken, '')
+  t.match(await add(8081), {
+    code: 125,
+    stderr: 'nat does not work here: iptables failed: locked; leave out --via nat\n',
+  })
+  t.equal(await client.node(ASK, HOST, '8081'), 'ECONNREFUSED', 'nothing half-done stays')
+  t.match(await daemon.cli('rm', 'p8080'), { code: 0 })
+  t.equal(await client.node(ASK, HOST, '8080'), 'ECONNREFUSED')
+  t.ok((await ownRules()).length > 0)
+  rmSync(broken)
+  await until(async () => (await ownRules()).length === 0)
+
+  // Without its state, the next daemon knows of rules alone.
+  t.match(await add(8082), { code: 0 })
+  await daemon.end('SIGKILL')
+  rmSync(join(daemon.folder, 'data/state.json'))
+  await host.sh(`iptables -S | grep -q DOCKER-PUBLISH`)
+  await daemon.again()
+  t.strictSame(await ownRules(), [])
+})
+
 t.test('what the kernel can not translate is refused in one sentence', { skip }, async (t) => {
   const { host, startDaemon, ownRules } = await startNetwork(t)
   const daemon = await startDaemon()
+  await host.sh(`ip route add default via ${CLIENT}`)
   const refusal = async (...args: string[]): Promise<string> => {
     const { code, stderr } = await daemon.cli('add', '--via', 'nat', ...args)
     return `${String(code)} ${stderr.trim()}`
@@ -247,6 +284,13 @@ t.test('what the kernel can not translate is refused in one sentence', { skip },
     await refusal('-p', '8080:80', HOST_INSIDE),
     refused(`${HOST_INSIDE} is an address of this host, and not of a container`),
   )
+  t.equal(
+    await refusal('-p', '8080:80', CLIENT),
+    refused(
+      `${CLIENT} is not in a network of containers on this host, so its replies would not come back`,
+    ),
+  )
+  await host.sh('ip route del default')
   t.equal(
     await refusal('-p', `${HOST}:8080:80`, CONTAINER6),
     refused(
