@@ -55,6 +55,21 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     t.match(await refusal('172.17.0'), /^2 .*invalid backend "172\.17\.0"/)
   })
 
+  t.test('a proxy that was killed is replaced, and leads to the same container', async (t) => {
+    const { name, port } = await add('web_svr01')
+    const [view0] = (await view(name)).ports
+    process.kill(view0?.pid ?? 0, 'SIGKILL')
+    await until(async () => {
+      const [now] = (await view(name)).ports
+      return now?.state === 'up' && now.pid !== view0?.pid
+    })
+    await leadsTo(port, 'web_svr01')
+    await docker('restart', '-t', '0', 'web_svr01')
+    await leadsTo(port, 'web_svr01')
+    await daemon.client.remove(name)
+    t.pass()
+  })
+
   t.test('port shows what dockerd publishes for a container, as docker does', async (t) => {
     await run('by_docker', '-p', '127.0.0.1::80')
     const { stdout } = await daemon.cli('port', 'by_docker')
