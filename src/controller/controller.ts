@@ -126,7 +126,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const requests = await parsePortSpecs(request.ports, this.#options.defaultIp)
     const name = parseName(request.name)
     const backend = await this.#findBackend(request, labels)
-    if (request.via === 'nat') await this.#refuseUselessNat(backend)
+    if (request.via === 'nat') await this.#refuseUnavailableNat(backend)
     const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
     for (let tries = 1; ; tries++) {
       try {
@@ -320,8 +320,8 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   }
 
   /** Rejects with Refusal if this host can't translate ports for a container. */
-  async #refuseUselessNat({ follows }: RequestedBackend): Promise<void> {
-    refuseNat(await this.#nat.whyUseless())
+  async #refuseUnavailableNat({ follows }: RequestedBackend): Promise<void> {
+    refuseNat(await this.#nat.whyUnavailable())
     if (!follows || !this.containers) return
     refuseNat(whyRepliesAreLost(resolveTarget(follows, this.containers), this.containers))
   }

@@ -63,8 +63,8 @@ export class Nat {
   }
 
   /** Why this host can't translate ports, one clause; undefined if it can. */
-  whyUseless(): Promise<string | undefined> {
-    return this.#firewall.whyUseless()
+  whyUnavailable(): Promise<string | undefined> {
+    return this.#firewall.whyUnavailable()
   }
 
   /** From now on ports are only noted, until `restore`. */

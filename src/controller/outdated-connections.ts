@@ -43,7 +43,7 @@ export class OutdatedConnections {
    * Rejects as `forget` does. The change is still remembered then.
    */
   async forget(
-    forget: (isMeant: (connection: TrackedConnection) => boolean) => Promise<number>,
+    forget: (matches: (connection: TrackedConnection) => boolean) => Promise<number>,
     current: readonly TranslatedPort[],
   ): Promise<void> {
     const changed = [...this.#changed]

@@ -30,8 +30,8 @@ async function forgotten(
   flows: readonly TrackedConnection[],
 ): Promise<TrackedConnection[]> {
   const found: TrackedConnection[] = []
-  await outdated.forget((isMeant) => {
-    found.push(...flows.filter(isMeant))
+  await outdated.forget((matches) => {
+    found.push(...flows.filter(matches))
     return Promise.resolve(found.length)
   }, current)
   return found

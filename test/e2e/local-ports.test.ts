@@ -3,7 +3,7 @@ import { setPriority } from 'node:os'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
-import { connectNamespaces, startNamespace, type Namespace } from '../lib/namespace.js'
+import { startHostBetween, type HostBetween } from '../lib/namespace.js'
 import { notRoot } from '../lib/program.js'
 import { until } from '../lib/until.js'
 
@@ -94,21 +94,8 @@ for (let i = 0; i < 64; i++) {
 }
 createServer(() => process.exit()).listen(82, '127.0.0.1')`
 
-interface Network {
-  readonly client: Namespace
-  readonly host: Namespace
-  readonly container: Namespace
-}
-
-/** client ── host ── container */
-async function network(t: Test): Promise<Network> {
-  const [client, host, container] = [
-    await startNamespace(t),
-    await startNamespace(t),
-    await startNamespace(t),
-  ]
-  await connectNamespaces(host, client, 'c')
-  await connectNamespaces(host, container, 'b')
+async function network(t: Test): Promise<HostBetween> {
+  const { client, host, container } = await startHostBetween(t)
   await host.sh(`ip addr add ${HOST}/24 dev c0; ip addr add ${HOST_INSIDE}/24 dev b0`)
   await client.sh(`ip addr add ${CLIENT}/24 dev c1`)
   await container.sh(`ip addr add ${CONTAINER}/24 dev b1`)

@@ -76,3 +76,22 @@ export async function connectNamespaces(a: Namespace, b: Namespace, name: string
   await a.sh(`ip link set ${name}0 up`)
   await b.sh(`ip link set ${name}1 up`)
 }
+
+/** A host between a client and a container, each a namespace. */
+export interface HostBetween {
+  readonly client: Namespace
+  readonly host: Namespace
+  readonly container: Namespace
+}
+
+/** Connects three namespaces: client, `c1` ── `c0`, host, `b0` ── `b1`, container. The test gives them addresses. */
+export async function startHostBetween(t: Test): Promise<HostBetween> {
+  const [client, host, container] = [
+    await startNamespace(t),
+    await startNamespace(t),
+    await startNamespace(t),
+  ]
+  await connectNamespaces(host, client, 'c')
+  await connectNamespaces(host, container, 'b')
+  return { client, host, container }
+}

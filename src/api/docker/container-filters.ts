@@ -53,8 +53,8 @@ const MATCHES: Readonly<
 > = {
   id: ({ Id }, value) => Id.startsWith(value),
   name: ({ Names }, value) => {
-    const isMeant = nameFilter(value)
-    return Names.some((name) => isMeant(name.slice(1)))
+    const accepts = nameFilter(value)
+    return Names.some((name) => accepts(name.slice(1)))
   },
   status: ({ State }, value) => State === value,
   label: ({ Labels }, value) => {
@@ -63,12 +63,12 @@ const MATCHES: Readonly<
     return rest.length === 0 ? own !== undefined : own === rest.join('=')
   },
   publish: ({ Ports }, value) => {
-    const isMeant = portFilter('publish', value)
-    return Ports.some(({ PublicPort = 0, Type }) => isMeant(PublicPort, Type))
+    const accepts = portFilter('publish', value)
+    return Ports.some(({ PublicPort = 0, Type }) => accepts(PublicPort, Type))
   },
   expose: ({ Ports }, value) => {
-    const isMeant = portFilter('expose', value)
-    return Ports.some(({ PrivatePort, Type }) => isMeant(PrivatePort, Type))
+    const accepts = portFilter('expose', value)
+    return Ports.some(({ PrivatePort, Type }) => accepts(PrivatePort, Type))
   },
 }
 

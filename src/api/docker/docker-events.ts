@@ -44,8 +44,8 @@ export function dockerEvents(
 }
 
 function isWanted({ publication }: PublicationEvent, action: string, filters: Filters): boolean {
-  const allows = (name: string, isMeant: (value: string) => boolean): boolean =>
-    filters.get(name)?.some(isMeant) ?? true
+  const allows = (name: string, accepts: (value: string) => boolean): boolean =>
+    filters.get(name)?.some(accepts) ?? true
   return (
     allows('type', (value) => value === 'container') &&
     allows('event', (value) => value === action || action.startsWith(`${value}:`)) &&

@@ -32,13 +32,13 @@ const PROTOCOLS = new Map<number, TrackedConnection['protocol']>([
 
 /** Finds connections. Nothing else is delayed meanwhile, although there may be hundreds of thousands. Rejects with SystemError, for example `EPERM`. */
 export async function findConnections(
-  isMeant: (connection: TrackedConnection) => boolean,
+  matches: (connection: TrackedConnection) => boolean,
 ): Promise<TrackedConnection[]> {
   const found: TrackedConnection[] = []
   const socket = new NetlinkSocket(NETLINK_NETFILTER)
   try {
     await dump(socket, (connection) => {
-      if (isMeant(connection)) found.push(connection)
+      if (matches(connection)) found.push(connection)
     })
   } finally {
     socket.close()
@@ -52,15 +52,15 @@ export async function findConnections(
  * Rejects with SystemError, for example `EPERM`.
  */
 export async function forgetConnections(
-  isMeant: (connection: TrackedConnection) => boolean,
+  matches: (connection: TrackedConnection) => boolean,
 ): Promise<number> {
   const socket = new NetlinkSocket(NETLINK_NETFILTER)
-  const meant: Buffer[] = []
+  const keys: Buffer[] = []
   try {
     await dump(socket, (connection, body) => {
-      if (isMeant(connection)) meant.push(encodeKey(body))
+      if (matches(connection)) keys.push(encodeKey(body))
     })
-    for (const [i, key] of meant.entries()) {
+    for (const [i, key] of keys.entries()) {
       if (i % DELETIONS_PER_TURN === 0) await setImmediate()
       // Without a flag for replies, the kernel replies errors alone. They are ignored: the connection may have ended meanwhile.
       socket.send(typeOf(CONNTRACK.DELETE), 0, key)
@@ -68,7 +68,7 @@ export async function forgetConnections(
   } finally {
     socket.close()
   }
-  return meant.length
+  return keys.length
 }
 
 /** Reads all connections, one block of them in each turn. @param take also gets the message, until it returns */

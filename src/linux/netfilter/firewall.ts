@@ -36,7 +36,7 @@ export class Firewall {
   }
 
   /** Why no port can be translated on this host, one clause; undefined if it can. */
-  async whyUseless(): Promise<string | undefined> {
+  async whyUnavailable(): Promise<string | undefined> {
     try {
       const tables = await runFirewall(['nft', 'list', 'tables'])
       return ENGINE_TABLE.test(tables)
@@ -78,7 +78,7 @@ export class Firewall {
     // Ports that have gone do not wait for iptables: another container may soon have the address behind them.
     await this.#table.apply({ ports: kept, exceptInterfaces })
     // A connection that is translated and not let through would wait for its next try.
-    if (hasGone || isNew) await this.#letThrough(ports)
+    if (hasGone || isNew) await this.#acceptConnections(ports)
     if (kept.length < ports.length) await this.#table.apply({ ports, exceptInterfaces })
     this.#ports = ports
   }
@@ -86,7 +86,7 @@ export class Firewall {
   /** Removes all rules. Rejects with FirewallError. No port is translated then, unless nft itself has failed. */
   async remove(): Promise<void> {
     await this.#table.apply({ ports: [], exceptInterfaces: [] })
-    await this.#letThrough([])
+    await this.#acceptConnections([])
     await this.#table.remove()
     this.#ports = []
   }
@@ -100,7 +100,7 @@ export class Firewall {
     return intact.every(Boolean)
   }
 
-  async #letThrough(ports: readonly TranslatedPort[]): Promise<void> {
+  async #acceptConnections(ports: readonly TranslatedPort[]): Promise<void> {
     for (const each of this.#chains) {
       const own = ports.filter(({ ip }) => each.isFor(ip))
       if (own.length === 0 && !each.isThere) continue

@@ -2,7 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
-import { connectNamespaces, startNamespace, type Namespace } from '../../lib/namespace.js'
+import { startHostBetween, type HostBetween, type Namespace } from '../../lib/namespace.js'
 import { inspectReply, startFakeEngine } from '../../lib/fake-engine.js'
 import { missing, notRoot } from '../../lib/program.js'
 import { inSandboxOf } from '../../lib/sandbox.js'
@@ -51,25 +51,16 @@ socket.bind(Number(own), () => socket.connect(port, address, () => {
   ask()
 }))`
 
-interface Network {
-  readonly client: Namespace
-  readonly host: Namespace
-  readonly container: Namespace
+interface Network extends HostBetween {
   /** Starts docker-publish daemon on the host. @param before a command that becomes it */
   readonly startDaemon: (...before: string[]) => Promise<TestDaemon>
   /** Our rules on the host. */
   readonly ownRules: () => Promise<string[]>
 }
 
-/** The host drops whatever it is not told to forward. */
+/** The host forwards nothing unless a rule allows it. */
 async function startNetwork(t: Test): Promise<Network> {
-  const [client, host, container] = [
-    await startNamespace(t),
-    await startNamespace(t),
-    await startNamespace(t),
-  ]
-  await connectNamespaces(host, client, 'c')
-  await connectNamespaces(host, container, 'b')
+  const { client, host, container } = await startHostBetween(t)
   await host.sh(`
     ip addr add ${HOST}/24 dev c0; ip addr add ${HOST6}/64 dev c0
     ip addr add ${HOST_INSIDE}/24 dev b0; ip addr add ${HOST_INSIDE6}/64 dev b0
