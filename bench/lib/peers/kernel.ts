@@ -8,6 +8,9 @@ import type { Site } from '../site.js'
 
 const IPTABLES = '/usr/sbin/iptables'
 
+/** dockerd drops connections to ports of containers that it has not published. */
+const DIRECT_RULE = '-I DOCKER-USER -o bridge0 -j ACCEPT'
+
 /** No proxy: the load connects to the backend. This is the limit of the machine. */
 export const direct: Peer = {
   name: BASES[1],
@@ -17,7 +20,10 @@ export const direct: Peer = {
   protocols: ['tcp', 'udp'],
   version: () => release(),
   missing: () => undefined,
-  openSite: (_, shared) => Promise.resolve(directSite(shared)),
+  openSite: (_, shared) => {
+    if (shared.hostIp !== shared.containerIp) runIptables(shared, DIRECT_RULE)
+    return Promise.resolve(directSite(shared))
+  },
   start: () => undefined,
 }
 
@@ -45,10 +51,7 @@ export const dnat: Peer = {
       : 'a network namespace is for root: run the benchmark as root',
   openSite: (path) => path.openOwn(),
   start(forward, site) {
-    for (const rule of rulesFor(forward, site)) {
-      const [program, ...args] = site.proxy(IPTABLES, '-w', ...rule.split(' '))
-      execaSync(program, args)
-    }
+    for (const rule of rulesFor(forward, site)) runIptables(site, rule)
     return undefined
   },
 }
@@ -60,4 +63,9 @@ function rulesFor(forward: Forward, { hostIp, containerIp }: Site): string[] {
   return [
     `-t nat -A OUTPUT -d ${hostIp} -p ${protocol} --dport ${port} -j DNAT --to-destination ${containerIp}:${backendPort}`,
   ]
+}
+
+function runIptables(site: Site, rule: string): void {
+  const [program, ...args] = site.proxy(IPTABLES, '-w', ...rule.split(' '))
+  execaSync(program, args)
 }
