@@ -42,6 +42,10 @@ export function pluginCall(
   if (isCompletion) return { args: words.slice(2), env: {}, isCompletion }
   if (env[PLUGIN_VARIABLE] === undefined) return undefined
   const settings: Record<string, string> = {}
+  // `docker help publish`.
+  if (words[0] === 'help' && words[1] === PLUGIN) {
+    return { args: [...words.slice(2), '--help'], env: {}, isCompletion }
+  }
   for (let i = 0; i < words.length; i++) {
     const word = words[i] ?? ''
     if (word === PLUGIN) return { args: words.slice(i + 1), env: settings, isCompletion }

@@ -1,5 +1,6 @@
 import type { DockerPortView, PortView, PublicationView } from '../controller/views.js'
 import { REASONS } from '../linux/errno.js'
+import { NO_BACKEND } from '../proxy/no-backend.js'
 import { formatDuration } from '../duration.js'
 import { formatPorts } from './ports-column.js'
 import { formatSize } from './size.js'
@@ -81,7 +82,10 @@ function describe(publication: PublicationView): string[] {
 /** How clients on other hosts reach the container, unless it is by a proxy as usual. */
 function formatVia({ via, ports, containerState = 'running' }: PublicationView): string {
   if (via === 'proxy' || containerState !== 'running') return ''
-  return ports.some((port) => port.via === 'nat') ? ', via nat' : ', via proxy: nat failed'
+  if (!ports.some((port) => port.via === 'nat')) return ', via proxy: nat failed'
+  const others = new Set(ports.filter((port) => port.via === 'proxy').map(({ hostIp }) => hostIp))
+  if (others.size === 0) return ', via nat'
+  return `, via nat (${[...others].map((ip) => (ip.includes(':') ? `[${ip}]` : ip)).join(', ')} via proxy)`
 }
 
 /** `172.17.0.2`, or `web_svr01 (172.17.0.2)` if a container is followed. A compose project is named unless the name shows it. */
@@ -110,6 +114,8 @@ function formatUp(ports: readonly DialReport[]): string {
   if (failed === 0) return 'up'
   const reasons = ports.flatMap(({ lastFailedDial }) => lastFailedDial?.reason ?? [])
   const [reason = ''] = reasons
+  // The container was stopped, and runs again.
+  if (reasons.every((each) => each === NO_BACKEND)) return 'up'
   const what = reason === REASONS['ECONNREFUSED'] ? 'backend refuses' : `backend: ${reason}`
   return `up, ${what} (${failed} in 5 m)`
 }

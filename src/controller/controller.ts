@@ -169,6 +169,10 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   /** Rejects with Refusal if there is no publication of this name. */
   async get(name: string): Promise<PublicationView> {
+    const waiting = this.#labels?.waiting.find(({ request }) => request.name === name)
+    if (waiting && !this.#publications.has(name)) {
+      return viewWaiting(waiting, this.#options.defaultIp)
+    }
     return this.#find(name).view(connectionCounter())
   }
 

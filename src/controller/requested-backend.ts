@@ -37,18 +37,41 @@ export async function findBackend(
     throw new RequestError('expected either a container or a backend, the address of one')
   }
   if (container !== undefined) {
+    if (request.addressOnly) {
+      throw new RequestError(
+        `${JSON.stringify(container)} is the name of a container, and --address-only needs an IP address`,
+      )
+    }
     refuseOtherEngine(request.engine, containers)
     const { target, all } = await lookUpTarget(container, containers)
     return follow(target, request, all)
   }
   const ip = parseBackend(backend ?? '')
   const owner = request.addressOnly ? undefined : containers?.runningOn(ip)
-  if (!owner || !containers) return { backends: [{ ip }] }
+  if (!owner || !containers) {
+    refuseOptionsOfContainers(ip, request)
+    return { backends: [{ ip }] }
+  }
   const network = owner.networks.find((each) => each.ip === ip || each.ip6 === ip)?.name
   return follow(
     targetOf(owner),
     { ...request, ...(network === undefined ? {} : { network }) },
     containers,
+  )
+}
+
+/** @throws RequestError for options that have no effect on a publication that keeps its address */
+function refuseOptionsOfContainers(
+  ip: string,
+  { network, whenStopped = 'refuse', keep = false }: PublicationRequest,
+): void {
+  const option =
+    (network !== undefined && '--network') ||
+    (whenStopped !== 'refuse' && '--when-stopped') ||
+    (keep && '--keep')
+  if (!option) return
+  throw new RequestError(
+    `${option} is for containers, and no container is followed at ${ip}: leave the option out, or name a container`,
   )
 }
 
@@ -88,6 +111,7 @@ export async function lookUpTarget(
       `${JSON.stringify(name)} is no IP address, and names of containers need docker-publish daemon`,
     )
   }
+  if (name.trim() === '') throw new RequestError('expected the name of a container, and not ""')
   try {
     await containers.ready()
   } catch (err) {

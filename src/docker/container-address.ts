@@ -65,6 +65,11 @@ export function addressOf(
   const reason = whyUnreachable(first, networks, wanted)
   if (reason === undefined)
     return { why: `${name} has no address in the network ${first.name} yet` }
+  if (wanted === undefined && networks.get(first.id)?.isInternal) {
+    return {
+      why: `the network ${first.name} of ${name} is internal: --network ${first.name} publishes its ports anyway`,
+    }
+  }
   return {
     why: `this host does not reach ${name}: ${reason}; connect it to a bridge network with "docker network connect bridge ${name}"`,
   }

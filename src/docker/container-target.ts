@@ -1,4 +1,4 @@
-import { closest, distance } from 'fastest-levenshtein'
+import { distance } from 'fastest-levenshtein'
 import { printable } from '../printable.js'
 import type { Container } from './container.js'
 
@@ -26,8 +26,10 @@ export class NoSuchContainerError extends Error {
   override readonly name = 'NoSuchContainerError'
 }
 
+/** Names in a message. */
+const MAX_NAMES = 3
 /** Names are similar if at most this share of the letters differs. */
-const SIMILAR_SHARE = 0.5
+const SIMILAR_SHARE = 0.4
 
 /** The name of a target in tables and messages. */
 export function formatTarget(target: ContainerTarget): string {
@@ -115,10 +117,14 @@ function similarNames(text: string, containers: readonly Container[]): string {
     ...(compose ? [`${compose.project}/${compose.service}`] : []),
   ])
   if (names.length === 0) return ' (there are no containers)'
-  const similar = [...new Set(names)]
+  const different = [...new Set(names)]
+  // The name of a service without its project.
+  const services = different.filter((name) => name.endsWith(`/${text}`))
+  const similar = different
     .filter((name) => distance(name, text) <= SIMILAR_SHARE * Math.max(name.length, text.length))
     .sort((a, b) => distance(a, text) - distance(b, text))
-    .slice(0, 3)
-  const shown = similar.length > 0 ? similar : [closest(text, names)]
-  return ` (did you mean ${printable(shown.join(', '))}?)`
+  const shown = [...new Set([...services, ...similar])].slice(0, MAX_NAMES)
+  if (shown.length > 0) return ` (did you mean ${printable(shown.join(', '))}?)`
+  const more = different.length > MAX_NAMES ? ', …' : ''
+  return ` (there are ${printable(different.slice(0, MAX_NAMES).join(', '))}${more})`
 }

@@ -197,7 +197,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
       this.#log.warn(`Lost the Docker Engine, and waits for it: ${errnoReason(err)}`)
       this.emit('changed')
     } else if (isNew) {
-      this.#log.debug(`No Docker Engine yet: ${errnoReason(err)}`)
+      this.#log.info(`No Docker Engine yet: ${errnoReason(err)}`)
     }
   }
 

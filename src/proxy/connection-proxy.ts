@@ -16,6 +16,7 @@ import {
 } from './engine.js'
 import { HeldClients, type AcceptedClient } from './held-clients.js'
 import { refuseLoop } from './loop.js'
+import { NO_BACKEND } from './no-backend.js'
 import type { RelayEnding } from './observer.js'
 import type { PublishedPort } from './published-port.js'
 
@@ -92,7 +93,6 @@ export interface RelayEvents<Client> {
 }
 
 /** Why a client was refused, as `ls` shows it. */
-const NO_BACKEND = 'no container to forward to'
 const NO_ANSWER = 'the container did not accept in time'
 /** After this many connections, memory is released as soon as none is open. */
 const BURST = 1_000

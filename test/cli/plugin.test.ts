@@ -3,6 +3,11 @@ import { pluginCall } from '../../src/cli/plugin.js'
 
 const BY_DOCKER = { DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND: '/usr/bin/docker' }
 
+t.test('docker help publish asks for help', async (t) => {
+  const env = { DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND: '/usr/bin/docker' }
+  t.match(pluginCall(['help', 'publish', 'add'], env), { args: ['add', '--help'] })
+})
+
 t.test("what the docker command passes on: its own options, then the plugin's name", async (t) => {
   t.same(pluginCall(['publish', 'ls', '-a'], BY_DOCKER), {
     ...{ args: ['ls', '-a'], env: {}, isCompletion: false },

@@ -48,6 +48,9 @@ export function matches(container: ContainerSummary, filters: Filters): boolean 
   )
 }
 
+/** The states of a container in the Engine API. */
+const STATES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead']
+
 const MATCHES: Readonly<
   Record<(typeof CONTAINER_FILTERS)[number], (each: ContainerSummary, value: string) => boolean>
 > = {
@@ -56,7 +59,12 @@ const MATCHES: Readonly<
     const accepts = nameFilter(value)
     return Names.some((name) => accepts(name.slice(1)))
   },
-  status: ({ State }, value) => State === value,
+  status: ({ State }, value) => {
+    if (STATES.includes(value)) return State === value
+    throw new RequestError(
+      `invalid filter ${JSON.stringify(`status=${value}`)}: expected one of ${STATES.join(', ')}`,
+    )
+  },
   label: ({ Labels }, value) => {
     const [key = '', ...rest] = value.split('=')
     const own = Object.hasOwn(Labels, key) ? Labels[key] : undefined
@@ -64,7 +72,7 @@ const MATCHES: Readonly<
   },
   publish: ({ Ports }, value) => {
     const accepts = portFilter('publish', value)
-    return Ports.some(({ PublicPort = 0, Type }) => accepts(PublicPort, Type))
+    return Ports.some(({ PublicPort, Type }) => accepts(PublicPort, Type))
   },
   expose: ({ Ports }, value) => {
     const accepts = portFilter('expose', value)

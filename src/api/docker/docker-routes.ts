@@ -29,6 +29,9 @@ const LOOK_UP =
 type Query = Readonly<Record<string, string | string[] | undefined>>
 /** The longest time that the connections of a stopped publication have, seconds: a day. */
 const MAX_DRAIN_SECONDS = 86_400
+/** Signals that end a container. */
+const ENDING_SIGNAL = /^(SIG)?(KILL|TERM|INT|QUIT)$|^(9|15|2|3)$/i
+
 type ContainerRequest = FastifyRequest<{ Params: { name: string }; Querystring: Query }>
 
 /** Leads paths of the Engine API, with a version or without, to its routes. */
@@ -131,7 +134,17 @@ function addContainerRoutes(app: FastifyInstance, controller: Controller): void 
     await reply.code(NO_CONTENT).send()
   }
   app.post('/v:version/containers/:name/stop', { schema: HIDDEN }, withdraw)
-  app.post('/v:version/containers/:name/kill', { schema: HIDDEN }, withdraw)
+  app.post(
+    '/v:version/containers/:name/kill',
+    { schema: HIDDEN },
+    async (request: ContainerRequest, reply) => {
+      const signal = first(request.query, 'signal') ?? 'KILL'
+      if (ENDING_SIGNAL.test(signal)) return withdraw(request, reply)
+      throw new RequestError(
+        `invalid signal: ${signal}: a publication is no process, and KILL, TERM, INT and QUIT withdraw it`,
+      )
+    },
+  )
   app.delete(
     '/v:version/containers/:name',
     { schema: HIDDEN },

@@ -26,9 +26,12 @@ export function describeVersion(): object {
 /** What `docker info` shows of the server. */
 export function describeSystem(publications: readonly PublicationView[]): object {
   const all = publications.length
+  const isUp = ({ ports }: PublicationView): boolean =>
+    ports.every(({ state }) => !['waiting', 'closed', 'stopped'].includes(state))
+  const running = publications.filter(isUp).length
   return {
-    ...{ ID: '', Containers: all, ContainersRunning: all, ContainersPaused: 0 },
-    ...{ ContainersStopped: 0, Images: 0, Driver: '', DriverStatus: null },
+    ...{ ID: '', Containers: all, ContainersRunning: running, ContainersPaused: 0 },
+    ...{ ContainersStopped: all - running, Images: 0, Driver: '', DriverStatus: null },
     Plugins: { Volume: [], Network: [], Authorization: null, Log: [] },
     ...{ MemoryLimit: false, SwapLimit: false, IPv4Forwarding: true, Debug: false },
     ...{ NGoroutines: 0, LoggingDriver: '', CgroupDriver: '', NEventsListener: 0 },

@@ -20,7 +20,7 @@ export interface ContainerSummary {
 interface SummaryPort {
   readonly IP: string
   readonly PrivatePort: number
-  readonly PublicPort?: number
+  readonly PublicPort: number
   readonly Type: string
 }
 
@@ -39,10 +39,10 @@ export function summarize(publication: PublicationView, now: number): ContainerS
     ImageID: '',
     Command: commandOf(publication).join(' '),
     Created: Math.floor(Date.parse(created) / 1000),
-    Ports: ports.map(({ protocol, hostIp, hostPort, containerPort }) => ({
+    Ports: ports.filter(isPublished).map(({ protocol, hostIp, hostPort, containerPort }) => ({
       IP: hostIp,
       PrivatePort: containerPort,
-      ...(hostPort === 0 ? {} : { PublicPort: hostPort }),
+      PublicPort: hostPort,
       Type: protocol,
     })),
     Labels: labelsOf(publication),
@@ -79,7 +79,7 @@ export function describe(publication: PublicationView): object {
     Platform: 'linux',
     HostConfig: {
       ...{ NetworkMode: 'default', AutoRemove: true, PortBindings: bindings },
-      RestartPolicy: { Name: 'always', MaximumRetryCount: 0 },
+      RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
     },
     Mounts: [],
     Config: {
@@ -89,6 +89,11 @@ export function describe(publication: PublicationView): object {
     },
     NetworkSettings: { Ports: bindings, Networks: {} },
   }
+}
+
+/** A container that waits for its ports has none yet. */
+function isPublished({ state }: PortView): boolean {
+  return state !== 'waiting'
 }
 
 /** `running`, and otherwise the state whose word says best what happens to clients. */
@@ -149,9 +154,9 @@ function bindingsOf(
   ports: readonly PortView[],
 ): Record<string, { HostIp: string; HostPort: string }[]> {
   const bindings: Record<string, { HostIp: string; HostPort: string }[]> = {}
-  for (const { containerPort, protocol, hostIp, hostPort } of ports) {
+  for (const { containerPort, protocol, hostIp, hostPort } of ports.filter(isPublished)) {
     const own = (bindings[`${containerPort}/${protocol}`] ??= [])
-    own.push({ HostIp: hostIp, HostPort: hostPort === 0 ? '' : String(hostPort) })
+    own.push({ HostIp: hostIp, HostPort: String(hostPort) })
   }
   return bindings
 }

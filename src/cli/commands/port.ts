@@ -57,7 +57,10 @@ type ListedPort = Pick<PortView, 'protocol' | 'hostIp' | 'hostPort' | 'container
  */
 async function portsOf(client: Client, name: string): Promise<readonly ListedPort[]> {
   try {
-    return (await client.get(name)).ports
+    const { ports } = await client.get(name)
+    const published = ports.filter(({ state }) => state !== 'waiting')
+    if (published.length > 0) return published
+    throw new Refusal('no-such-port', `${name} waits for its ports: ${ports[0]?.reason ?? ''}`)
   } catch (err) {
     if (!(err instanceof Refusal && err.code === 'no-such-publication')) throw err
     const container = await client.container(name).catch(() => undefined)

@@ -140,7 +140,10 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       await refusal('on_none'),
       /^125 on_none has no network: connect it to one with "docker /,
     )
-    t.match(await refusal('on_inside'), /^125 .*its network inside is internal; connect it to a /)
+    t.match(
+      await refusal('on_inside'),
+      /^125 the network inside of on_inside is internal: --network inside publishes its ports anyway/,
+    )
     t.match(
       await refusal('--network', 'nope', 'web_svr01'),
       /^125 web_svr01 is not in the network "nope": it is in bridge$/,

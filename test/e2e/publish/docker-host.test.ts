@@ -225,6 +225,10 @@ t.test('versions are negotiated as dockerd does it', async (t) => {
     const path = `/containers/json?${query}`
     t.equal((await ask(encodeURI(path))).resume().statusCode, 200, query)
   }
+  for (const signal of ['HUP', 'BOGUS']) {
+    const { statusCode } = (await ask(`/containers/db/kill?signal=${signal}`, 'POST')).resume()
+    t.equal(statusCode, 400, signal)
+  }
   for (const seconds of ['-2', '1e9', 'Infinity', 'x']) {
     const { statusCode } = (await ask(`/containers/db/stop?t=${seconds}`, 'POST')).resume()
     t.equal(statusCode, 400, seconds)
