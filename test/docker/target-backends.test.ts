@@ -49,7 +49,11 @@ t.test('why there is no address', async (t) => {
       undefined,
       /network over is of the kind overlay;/,
     ],
-    [{ networks: [network('inside', '10.1.0.2')] }, undefined, /is internal: --network inside publishes its ports anyway$/],
+    [
+      { networks: [network('inside', '10.1.0.2')] },
+      undefined,
+      /is internal: --network inside publishes its ports anyway$/,
+    ],
     [{ networks: [network('bridge')] }, undefined, /has no address in the network bridge yet$/],
   ]
   for (const [parts, wanted, why] of whys) {
