@@ -24,7 +24,12 @@ import {
 } from './proxy/settings.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
-import { BACKENDS_VARIABLE, backendsOf, parseBackendList } from './status/backend-list.js'
+import {
+  BACKENDS_VARIABLE,
+  backendsOf,
+  parseBackendList,
+  type BackendList,
+} from './status/backend-list.js'
 import { serveOwnStatus } from './status/own-status.js'
 import { STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
 import { versionLine } from './version.js'
@@ -41,11 +46,11 @@ async function main(): Promise<void> {
   if (flags.version) return printVersion()
 
   const status = openStatusPipe()
-  const { port, proxy, descriptors, log } = await publish(flags).catch((err: unknown) =>
+  const { port, proxy, descriptors, log, backends } = await publish(flags).catch((err: unknown) =>
     reportFailure(status, err),
   )
   stopOnSignal(proxy, log)
-  await serveOwnStatus([{ port, proxy }], descriptors, log)
+  await serveOwnStatus([{ port, proxy }], descriptors, log, backends)
   status
     .ready()
     .catch((err: unknown) =>
@@ -71,6 +76,8 @@ interface Published {
   readonly proxy: Proxy
   readonly descriptors: DescriptorBudget
   readonly log: StderrLog
+  /** The list of a docker-publish daemon. */
+  readonly backends: BackendList | undefined
 }
 
 /** Rejects with ListenError, SettingError. */
@@ -86,14 +93,13 @@ async function publish(flags: Flags): Promise<Published> {
   if (descriptors.isTooSmall) throw tooFewDescriptors(port)
   const observer = new LogObserver(log, port.protocol)
   const list = process.env[BACKENDS_VARIABLE]
-  const backends =
-    list === undefined ? {} : { backends: backendsOf(parseBackendList(list), port.container.port) }
+  const backends = list === undefined ? undefined : parseBackendList(list)
   const proxy = await openEngine(settings, log).listen(
     port,
-    { observer, ...backends },
+    { observer, ...(backends && { backends: backendsOf(backends, port.container.port) }) },
     { descriptors },
   )
-  return { port, proxy, descriptors, log }
+  return { port, proxy, descriptors, log, backends }
 }
 
 /** Tells the parent and stderr why the port can't be published, and ends. */

@@ -53,7 +53,7 @@ async function main(): Promise<void> {
       return { port, proxy }
     }),
   )
-  await serveOwnStatus(served, descriptors, log)
+  await serveOwnStatus(served, descriptors, log, backends)
   writeSync(STATUS_FD, STATUS_READY)
   closeSync(STATUS_FD)
   releaseMemorySoon()

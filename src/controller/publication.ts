@@ -9,18 +9,19 @@ import { printable } from '../printable.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { formatTarget, projectOf, targetOf } from '../docker/container-target.js'
 import type { TargetState } from '../docker/target-backends.js'
-import type { BackendList } from '../status/backend-list.js'
+import type { BackendList, ListedBackend } from '../status/backend-list.js'
 import type { PortStatus } from '../status/port-status.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import { PortServer, type ServedPort, type ServerContext } from '../supervisor/port-server.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
-import { identify, newProcessId } from '../supervisor/runtime-record.js'
+import { identify } from '../linux/proc/process-identity.js'
+import { newProcessId } from '../supervisor/runtime-record.js'
 import { HOLD_MS, type Following } from './following.js'
 import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import type { Nat } from './nat.js'
 import { publicationHolder } from './publication-holder.js'
-import type { SavedBackend, SavedPort, SavedPublication } from './saved-publication.js'
+import type { SavedPort, SavedPublication } from './saved-publication.js'
 import { translatedPorts } from './translated-ports.js'
 import type { Via } from './via.js'
 import type { PortView, PublicationView } from './views.js'
@@ -51,7 +52,7 @@ export class Publication {
   /** Names the files of the one process that serves all ports. */
   readonly #shared: string | undefined
   readonly #via: Via
-  #backends: readonly SavedBackend[]
+  #backends: readonly ListedBackend[]
   #follows: Following | undefined
   /** What is known of the followed container. */
   #target: TargetState | undefined
@@ -90,7 +91,7 @@ export class Publication {
     const [ips, before] = [this.#ips.join(), JSON.stringify(this.description)]
     this.#target = target
     if (target.container) this.#follows = { ...follows, target: targetOf(target.container) }
-    this.#backends = target.backends.map(({ ip, container }): SavedBackend => {
+    this.#backends = target.backends.map(({ ip, container }): ListedBackend => {
       const { id, pid } = container
       // In another process namespace, the number belongs to some other process.
       const isHere = pid !== undefined && processContainer(pid) === id
@@ -231,7 +232,7 @@ export class Publication {
   }
 
   get #backendList(): BackendList {
-    return { ips: this.#ips, holdMs: this.#follows?.whenStopped === 'hold' ? HOLD_MS : 0 }
+    return { backends: this.#backends, holdMs: this.#follows?.whenStopped === 'hold' ? HOLD_MS : 0 }
   }
 
   /** Without the ports, of which there may be thousands. */

@@ -11,15 +11,15 @@ import { formatEngineHost } from '../docker/engine-host.js'
 import { resolveTarget } from '../docker/target-backends.js'
 import { errnoReason } from '../linux/errno.js'
 import { Refusal } from '../ports/refusal.js'
+import type { ListedBackend } from '../status/backend-list.js'
 import { printable } from '../printable.js'
 import type { Following } from './following.js'
 import { parseBackend, type PublicationRequest } from './publication-request.js'
 import { RequestError } from './request-error.js'
-import type { SavedBackend } from './saved-publication.js'
 
 /** Where a requested publication forwards to. */
 export interface RequestedBackend {
-  readonly backends: readonly SavedBackend[]
+  readonly backends: readonly ListedBackend[]
   readonly follows?: Following
 }
 

@@ -1,5 +1,5 @@
 import type { HostPort } from '../ports/host-port.js'
-import type { ProcessIdentity } from '../supervisor/runtime-record.js'
+import type { ListedBackend } from '../status/backend-list.js'
 import type { Following } from './following.js'
 
 /** A port of a publication, as the state file keeps it. */
@@ -9,18 +9,11 @@ export interface SavedPort extends HostPort {
   readonly containerPort: number
 }
 
-/** An address that a publication forwards to. */
-export interface SavedBackend {
-  readonly ip: string
-  /** The first process of the container that has the address. When it ends, the address may go to another container. */
-  readonly process?: ProcessIdentity
-}
-
 /** A publication, as the state file keeps it. */
 export interface SavedPublication {
   readonly name: string
   /** Empty while the followed container does not run. New connections are shared among several. */
-  readonly backends: readonly SavedBackend[]
+  readonly backends: readonly ListedBackend[]
   /** Left out if the publication keeps its address. */
   readonly follows?: Following
   /** Left out for a publication by proxies alone. */

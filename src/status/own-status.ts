@@ -3,7 +3,8 @@ import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Proxy } from '../proxy/engine.js'
 import type { PublishedPort } from '../proxy/published-port.js'
-import { backendsOf, parseBackendList } from './backend-list.js'
+import { backendsOf, parseBackendList, type BackendList } from './backend-list.js'
+import { ContainerWatch } from './container-watch.js'
 import { PORTS_REQUEST, portStatus } from './port-status.js'
 import { BACKENDS_REQUEST, DRAIN_REQUEST } from './proxy-orders.js'
 import { serveStatus, STATUS_SOCKET_VARIABLE, type RequestHandlers } from './status-socket.js'
@@ -17,23 +18,29 @@ export interface OwnPort {
 /**
  * Reports the ports of this process on a status socket, and takes the orders of its parent, if the parent has asked for one. A socket that
  * can't be used is only logged: the ports work without it.
+ * @param backends the list that the ports have started with; undefined for the container IP of the flags
  */
 export async function serveOwnStatus(
   ports: readonly OwnPort[],
   descriptors: DescriptorBudget,
   log: Log,
+  backends?: BackendList,
 ): Promise<void> {
   const path = process.env[STATUS_SOCKET_VARIABLE]
   if (!path) return
+  const change = (list: BackendList): void => {
+    for (const { port, proxy } of ports) {
+      proxy.changeBackends(backendsOf(list, port.container.port))
+    }
+  }
+  const containers = new ContainerWatch(change, log)
+  if (backends) change(containers.watch(backends))
   const since = Date.now()
   const handlers: RequestHandlers = {
     [PORTS_REQUEST]: () =>
       ports.map(({ port, proxy }) => portStatus(process.pid, port, proxy, since)),
     [BACKENDS_REQUEST](_, argument) {
-      const list = parseBackendList(argument)
-      for (const { port, proxy } of ports) {
-        proxy.changeBackends(backendsOf(list, port.container.port))
-      }
+      change(containers.watch(parseBackendList(argument)))
       return {}
     },
     [DRAIN_REQUEST](_, argument) {

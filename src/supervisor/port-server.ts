@@ -150,7 +150,7 @@ export class PortServer {
   /** Whether the ports have to be closed now. Docker's own docker-proxy can't be without a container. */
   get #isClosed(): boolean {
     const { backends, closesPorts, program } = this.context
-    return backends().ips.length === 0 && (closesPorts || !program.isOurs)
+    return backends().backends.length === 0 && (closesPorts || !program.isOurs)
   }
 
   get #files(): RuntimeFiles {
@@ -177,10 +177,10 @@ export class PortServer {
     return { program: program.path, args, env, firstListenFd: LISTEN_FD }
   }
 
-  #publishedPorts({ ips: [containerIp = NO_ADDRESS] }: BackendList): PublishedPort[] {
+  #publishedPorts({ backends: [first] }: BackendList): PublishedPort[] {
     return this.ports.map(({ protocol, ip, port, containerPort }) => ({
       ...{ protocol, ip, port },
-      container: { ip: containerIp, port: containerPort },
+      container: { ip: first?.ip ?? NO_ADDRESS, port: containerPort },
     }))
   }
 

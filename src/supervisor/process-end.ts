@@ -1,7 +1,7 @@
 import { deferred } from '../deferred.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { orderDrain } from '../status/proxy-orders.js'
-import { isAlive, type ProcessIdentity } from './runtime-record.js'
+import { isAlive, type ProcessIdentity } from '../linux/proc/process-identity.js'
 
 /** How long a process has to end after SIGTERM, milliseconds. */
 const STOP_TIMEOUT_MS = 5_000

@@ -13,7 +13,8 @@ import { STATUS_FAILED, STATUS_FD, STATUS_READY } from '../proxy/inherited-descr
 import { ISOLATION_VARIABLE } from '../proxy/settings.js'
 import { STATUS_SOCKET_VARIABLE } from '../status/status-socket.js'
 import { killProcess, stopProcess, watchEnd } from './process-end.js'
-import { identify, PORT_VARIABLE, RuntimeFiles } from './runtime-record.js'
+import { identify } from '../linux/proc/process-identity.js'
+import { PORT_VARIABLE, RuntimeFiles } from './runtime-record.js'
 
 /** A process that serves one port, or all ports of a publication. */
 export interface ProxyProcess {

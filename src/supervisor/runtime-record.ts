@@ -3,7 +3,8 @@ import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { basename, dirname, join } from 'node:path'
 import { errnoCode } from '../linux/errno.js'
 import { OWNER_ONLY } from '../linux/file-modes.js'
-import { bootId, processIds, processStartTime, processVariables } from '../linux/proc/process.js'
+import { identify, isAlive, type ProcessIdentity } from '../linux/proc/process-identity.js'
+import { bootId, processIds, processVariables } from '../linux/proc/process.js'
 
 /*
  * The files of each process in the run folder, by which a later daemon finds the process:
@@ -21,12 +22,6 @@ const PROCESS_ID = new RegExp(PROCESS_ID_PATTERN)
 /** Makes the id of a process. Ids are never used twice. */
 export function newProcessId(): string {
   return randomUUID()
-}
-
-/** Identifies a process: pid and start time together are unique within one boot. */
-export interface ProcessIdentity {
-  readonly pid: number
-  readonly startTime: number
 }
 
 /** Describes a process that is ready. */
@@ -163,18 +158,4 @@ export function orphans(runFolder: string): ProcessIdentity[] {
     const isOrphan = dirname(base) === runFolder && !known.has(basename(base))
     return isOrphan ? (identify(pid) ?? []) : []
   })
-}
-
-export function identify(pid: number): ProcessIdentity | undefined {
-  const startTime = processStartTime(pid)
-  return startTime === undefined ? undefined : { pid, startTime }
-}
-
-/** Whether the process runs. If this can't be determined, it counts as running. */
-export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
-  try {
-    return processStartTime(pid) === startTime
-  } catch {
-    return true
-  }
 }

@@ -5,14 +5,12 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { bootId } from '../../src/linux/proc/process.js'
 import {
-  identify,
-  isAlive,
   newProcessId,
   PORT_VARIABLE,
   RuntimeFiles,
   runtimeIds,
-  type ProcessIdentity,
 } from '../../src/supervisor/runtime-record.js'
+import { identify, isAlive, type ProcessIdentity } from '../../src/linux/proc/process-identity.js'
 
 /** A process that was started for a port, and ends with the test. */
 async function startFor(

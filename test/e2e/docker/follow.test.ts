@@ -329,6 +329,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       await daemon.end('SIGKILL')
       await docker('stop', '-t', '0', 'gone')
       await run('heir')
+      t.equal(await ask(gone.port), 'disconnected', 'the proxy itself watches the container')
       const next = await daemon.again()
       t.equal(await ask(here.port), 'here')
       t.equal(await ask(gone.port), 'disconnected')

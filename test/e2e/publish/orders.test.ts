@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Controller } from '../../../src/controller/controller.js'
+import { identify } from '../../../src/linux/proc/process-identity.js'
 import { orderBackends, orderDrain } from '../../../src/status/proxy-orders.js'
 import { makeFakeProxy } from '../../lib/fake-proxy.js'
 import { freeRow } from '../../lib/free-row.js'
@@ -36,12 +38,12 @@ for (const isolation of ['process', 'shared'] as const) {
     )
     const path = join(daemon.folder, 'exec', socket)
     t.equal(await exchange(t, port, ''), '127.0.0.1')
-    await orderBackends(path, { ips: ['127.0.0.2'], holdMs: 0 })
+    await orderBackends(path, { backends: [{ ip: '127.0.0.2' }], holdMs: 0 })
     t.equal(await exchange(t, port, ''), '127.0.0.2')
-    await t.rejects(orderBackends(path, { ips: ['nonsense'], holdMs: 0 }), {
+    await t.rejects(orderBackends(path, { backends: [{ ip: 'nonsense' }], holdMs: 0 }), {
       message: /"nonsense" is not an IP address/,
     })
-    await t.rejects(orderBackends(path, { ips: [], holdMs: NaN }), {
+    await t.rejects(orderBackends(path, { backends: [], holdMs: NaN }), {
       message: /"NaN" is not a time/,
     })
 
@@ -53,6 +55,47 @@ for (const isolation of ['process', 'shared'] as const) {
     })
     t.equal(await exchange(t, port, ''), '127.0.0.1', 'another process serves the port')
   })
+}
+
+for (const isolation of ['process', 'shared'] as const) {
+  for (const engine of ['native', 'streams']) {
+    t.test(
+      `${isolation}, ${engine}: without a daemon, an address goes with its container`,
+      async (t) => {
+        const daemon = await startDaemon(t, { env: { DOCKER_PROXY_ENGINE: engine } })
+        const server = await startMirror(t)
+        const port = freeRow(1)
+        const ports = [`127.0.0.1:${port}:${server}`]
+        await daemon.client.add({ name: 'a', backend: '127.0.0.1', ports, isolation })
+        const [socket = ''] = readdirSync(join(daemon.folder, 'exec')).filter((name) =>
+          name.endsWith('.socket'),
+        )
+        const container = spawn('sleep', ['1000'])
+        t.teardown(() => void container.kill('SIGKILL'))
+        const other = spawn('sleep', ['1000'])
+        t.teardown(() => void other.kill('SIGKILL'))
+        const processes = [container, other].map(({ pid = 0 }) => identify(pid))
+        const backends = processes.map((process, i) => ({
+          ip: `127.0.0.${i + 1}`,
+          ...(process ? { process } : {}),
+        }))
+        await orderBackends(join(daemon.folder, 'exec', socket), { backends, holdMs: 0 })
+        await daemon.end('SIGKILL')
+        const answers = [await exchange(t, port, ''), await exchange(t, port, '')].sort()
+        t.strictSame(answers, ['127.0.0.1', '127.0.0.2'], 'both are served without a daemon')
+        container.kill('SIGKILL')
+        await once(container, 'exit')
+        await until(async () => {
+          const now = [await exchange(t, port, ''), await exchange(t, port, '')]
+          return now.every((answer) => answer === '127.0.0.2')
+        })
+        other.kill('SIGKILL')
+        await once(other, 'exit')
+        await until(async () => (await exchange(t, port, '').catch(() => 'reset')) !== '127.0.0.2')
+        t.not(await exchange(t, port, '').catch(() => 'reset'), '127.0.0.2')
+      },
+    )
+  }
 }
 
 function startController(t: Parameters<typeof startBackend>[0]): Controller {
