@@ -1,5 +1,4 @@
 import { errnoReason } from '../linux/errno.js'
-import { processContainer } from '../linux/proc/process.js'
 import type { Log } from '../log/log.js'
 import type { BoundPort } from '../ports/allocator.js'
 import type { Claim } from '../ports/claims/claims.js'
@@ -14,8 +13,8 @@ import type { PortStatus } from '../status/port-status.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import { PortServer, type ServedPort, type ServerContext } from '../supervisor/port-server.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
-import { identify } from '../linux/proc/process-identity.js'
 import { newProcessId } from '../supervisor/runtime-record.js'
+import { listBackends } from './listed-backends.js'
 import { HOLD_MS, type Following } from './following.js'
 import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
@@ -88,17 +87,11 @@ export class Publication {
   follow(target: TargetState): 'same' | 'changed' | 'moved' {
     const follows = this.#follows
     if (!follows) return 'same'
-    const [ips, before] = [this.#ips.join(), JSON.stringify(this.description)]
+    const [backends, before] = [JSON.stringify(this.#backends), JSON.stringify(this.description)]
     this.#target = target
     if (target.container) this.#follows = { ...follows, target: targetOf(target.container) }
-    this.#backends = target.backends.map(({ ip, container }): ListedBackend => {
-      const { id, pid } = container
-      // In another process namespace, the number belongs to some other process.
-      const isHere = pid !== undefined && processContainer(pid) === id
-      const process = isHere ? identify(pid) : undefined
-      return process ? { ip, process } : { ip }
-    })
-    if (this.#ips.join() !== ips) return 'moved'
+    this.#backends = listBackends(target)
+    if (JSON.stringify(this.#backends) !== backends) return 'moved'
     return JSON.stringify(this.description) === before ? 'same' : 'changed'
   }
 

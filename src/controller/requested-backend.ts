@@ -14,6 +14,7 @@ import { Refusal } from '../ports/refusal.js'
 import type { ListedBackend } from '../status/backend-list.js'
 import { printable } from '../printable.js'
 import type { Following } from './following.js'
+import { listBackends } from './listed-backends.js'
 import { parseBackend, type PublicationRequest } from './publication-request.js'
 import { RequestError } from './request-error.js'
 
@@ -139,9 +140,10 @@ function follow(
     ...(network === undefined ? {} : { network }),
     ...{ whenStopped, keep },
   }
-  const { state, why, backends } = resolveTarget(follows, containers)
+  const found = resolveTarget(follows, containers)
+  const { state, why } = found
   if (state === 'unreachable') {
     throw new Refusal('container-unreachable', why ?? `${formatTarget(target)} is not reachable`)
   }
-  return { backends: backends.map(({ ip }) => ({ ip })), follows }
+  return { backends: listBackends(found), follows }
 }
