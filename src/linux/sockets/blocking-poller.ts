@@ -42,7 +42,8 @@ export class BlockingPoller extends Poller {
     const now = performance.now()
     const due = this.#delayed.filter((each) => each.due <= now)
     this.#delayed = this.#delayed.filter((each) => each.due > now)
-    for (const { callback } of due) callback()
+    // After a long stall, several are due.
+    for (const { callback } of due.sort((a, b) => a.due - b.due)) callback()
   }
 
   protected override onWatchedChange(): void {

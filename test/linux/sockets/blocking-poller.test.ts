@@ -9,13 +9,13 @@ t.test(
     const called: string[] = []
     const start = performance.now()
     poller.delay(30, () => {
-      called.push('last')
-      poller.stop()
+      called.push('second')
+      poller.delay(1, () => {
+        called.push('last')
+        poller.stop()
+      })
     })
-    poller.delay(10, () => {
-      called.push('first')
-      poller.delay(5, () => called.push('second'))
-    })
+    poller.delay(10, () => called.push('first'))
     poller.run()
     t.strictSame(called, ['first', 'second', 'last'])
     t.ok(performance.now() - start >= 30, 'not too early')
