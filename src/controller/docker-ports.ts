@@ -1,4 +1,4 @@
-import type { Container } from '../docker/container.js'
+import { projectView, type Container } from '../docker/container.js'
 import type { Containers } from '../docker/containers.js'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { Refusal } from '../ports/refusal.js'
@@ -33,13 +33,12 @@ export async function listDockerPorts(
   return [...named, ...(await portsWithoutProxy(named, containers))]
 }
 
-/** What is needed of the containers of an engine. */
+/** The parts of Containers that a list of ports needs. */
 type DockerContainers = Pick<Containers, 'all' | 'ingressPorts' | 'runningOn'>
 
 function nameOf(container: Container | undefined): { container?: string; project?: string } {
   if (!container) return {}
-  const { name, compose } = container
-  return { container: name, ...(compose ? { project: compose.project } : {}) }
+  return { container: container.name, ...projectView(container) }
 }
 
 /** Ports that dockerd publishes by rules of the firewall alone, with "userland-proxy": false, and the ingress ports of a swarm. */

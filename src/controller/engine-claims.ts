@@ -1,4 +1,4 @@
-import type { Container, EnginePort } from '../docker/container.js'
+import { projectView, type Container, type EnginePort } from '../docker/container.js'
 import type { Containers } from '../docker/containers.js'
 import { canBind } from '../linux/sockets/port-socket.js'
 import type { ClaimResult, Claims } from '../ports/claims/claims.js'
@@ -51,7 +51,7 @@ export class EngineClaims implements Claims {
     return {
       kind: 'container',
       name: container.name,
-      ...projectOf(container),
+      ...projectView(container),
       address: joinHostPort(publishedPort.ip, publishedPort.port),
       containerPort: publishedPort.containerPort,
     }
@@ -76,7 +76,7 @@ export async function nameContainer(
   const container =
     ip === undefined ? publishedOn(containers, holder.address) : containers?.runningOn(ip)
   const owner = container
-    ? { publishes: container.name, ...projectOf(container) }
+    ? { publishes: container.name, ...projectView(container) }
     : await serviceOf(holder, containers)
   if (!owner) return err
   return new Refusal(err.code, err.message, { ...err.details, holder: { ...holder, ...owner } })
@@ -91,10 +91,6 @@ async function serviceOf(
   const ports = (await containers?.ingressPorts()) ?? []
   const service = ports.find(({ port }) => address.endsWith(`:${port}`))?.service
   return service === undefined ? undefined : { service }
-}
-
-function projectOf({ compose }: Container): { project?: string } {
-  return compose ? { project: compose.project } : {}
 }
 
 /** The running container for which the engine publishes exactly this address, `0.0.0.0:8080`. */

@@ -6,7 +6,7 @@ import type { HostPort } from '../ports/host-port.js'
 
 /** A port whose rules have changed. */
 interface ChangedPort extends HostPort {
-  /** Where its connections led; undefined for any container. */
+  /** The containers that its connections led to; undefined for any container. */
   readonly containerIps: readonly string[] | undefined
   /** Whether a rule is new: flows of UDP that the proxy serves would stay with the proxy. */
   readonly isNew: boolean
@@ -37,7 +37,7 @@ export class OutdatedConnections {
   }
 
   /**
-   * Has these connections forgotten.
+   * Makes the kernel forget these connections.
    * @param forget see forgetConnections
    * @param current the ports of the rules in place
    * Rejects as `forget` does. The change is still remembered then.

@@ -141,6 +141,11 @@ function unpublishedPorts({
   )
 }
 
+/** The compose project of a container, for views and messages; empty without one. */
+export function projectView({ compose }: Container): { project?: string } {
+  return compose ? { project: compose.project } : {}
+}
+
 /** `80/tcp`. */
 function parsePort(text: string): ContainerPort | undefined {
   const [port, protocol = 'tcp'] = text.split('/')

@@ -11,7 +11,7 @@ export interface IngressPort {
   readonly since: string
 }
 
-/** What is read of the services of the Engine API. */
+/** The parts of a service in the Engine API that are read. */
 interface ServiceReply {
   readonly CreatedAt?: string
   readonly Spec?: { readonly Name?: string }

@@ -34,7 +34,10 @@ export async function serveOwnStatus(
     }
   }
   const containers = new ContainerWatch(change, log)
-  if (backends) change(containers.watch(backends))
+  if (backends) {
+    const left = containers.watch(backends)
+    if (left.backends.length < backends.backends.length) change(left)
+  }
   const since = Date.now()
   const handlers: RequestHandlers = {
     [PORTS_REQUEST]: () =>

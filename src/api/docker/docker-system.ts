@@ -7,7 +7,7 @@ const NAME = 'docker-publish'
 /** Go's names of processor architectures. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' }
 
-/** What `docker version` shows of the server. */
+/** The server's part of `docker version`. */
 export function describeVersion(): object {
   const details = {
     ApiVersion: MAX_VERSION,
@@ -23,7 +23,7 @@ export function describeVersion(): object {
   }
 }
 
-/** What `docker info` shows of the server. */
+/** The server's part of `docker info`. */
 export function describeSystem(publications: readonly PublicationView[]): object {
   const all = publications.length
   const isUp = ({ ports }: PublicationView): boolean =>

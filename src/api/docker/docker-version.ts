@@ -2,7 +2,7 @@ import { RequestError } from '../../controller/request-error.js'
 
 /** The newest version of the Engine API that is spoken: that of Docker 28.5. */
 export const MAX_VERSION = '1.51'
-/** The oldest one. Later versions changed nothing in the parts that are spoken. */
+/** The oldest version that is spoken. Since then the spoken parts have not changed. */
 export const MIN_VERSION = '1.24'
 
 /** A path of the Engine API: an optional version, then the path. */
@@ -14,7 +14,7 @@ export function splitVersion(path: string): { version: string; rest: string } | 
   return version !== undefined && rest !== undefined ? { version, rest } : undefined
 }
 
-/** @throws RequestError for a version that is not spoken, in the words of dockerd, on which clients act */
+/** @throws RequestError for any other version. The message has dockerd's words, because clients read them. */
 export function checkVersion(version: string): void {
   if (compare(version, MAX_VERSION) > 0) {
     throw new RequestError(

@@ -3,7 +3,7 @@ import { errnoReason } from '../errno.js'
 
 /** Time that a command may take, milliseconds. iptables waits for a lock that other programs hold. */
 const TIMEOUT_MS = 10_000
-/** Where the commands are, beside the folders of PATH. */
+/** Folders of the commands. A user's PATH often lacks them. */
 const FOLDERS = '/usr/sbin:/sbin'
 
 /** A command of the firewall that failed. The message is one line, and may quote what the command wrote. */

@@ -63,7 +63,7 @@ export class Firewall {
    * Translates these ports, and no others.
    * @param exceptInterfaces see Translation
    * @param isRepair whether another program may have changed the rules
-   * Rejects with FirewallError. The ports that were to go are not translated then, unless nft itself has failed.
+   * Rejects with FirewallError. Withdrawn ports are not translated then, unless nft itself has failed.
    */
   async apply(
     ports: readonly TranslatedPort[],

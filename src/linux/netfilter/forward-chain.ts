@@ -3,7 +3,7 @@ import type { TranslatedPort } from './translated-port.js'
 
 /** The chain that the Docker Engine leaves to others: it comes before the Engine's own rules, which drop unknown connections to its containers. */
 const USER_CHAIN = 'DOCKER-USER'
-/** Where rules go without the Docker Engine, see iptables(8). */
+/** The chain for rules on a host without the Docker Engine, see iptables(8). */
 const FORWARD_CHAIN = 'FORWARD'
 
 /** Ports that follow each other on both sides: one rule is enough. */
@@ -64,7 +64,7 @@ export class ForwardChain {
     return this.#applied === this.#ownRules(rules) && this.#jumpCommands(rules).length === 0
   }
 
-  /** Has one rule lead to the chain: the last one, or before a last rule that ends the user's chain. */
+  /** The commands after which one rule leads to the chain: the last rule, or before a last rule that ends the user's chain. */
   #jumpCommands(rules: readonly string[]): string[] {
     const hook = rules.includes(`-N ${USER_CHAIN}`) ? USER_CHAIN : FORWARD_CHAIN
     const jumps = this.#jumps(rules)

@@ -5,7 +5,7 @@ import type { TranslatedPort } from './translated-port.js'
 /** Before the rules of the Docker Engine and of others, whose priority is dstnat, -100. See nft(8). */
 const PRIORITY = -101
 
-/** What a table does. */
+/** The content of a table. */
 export interface Translation {
   readonly ports: readonly TranslatedPort[]
   /** Interfaces of containers: their packets are not translated, because the replies would not come back through this host. */
@@ -63,7 +63,7 @@ export class NatTable {
     try {
       return await runFirewall(['nft', 'list', 'table', ...this.#id.split(' ')])
     } catch (err) {
-      // The only text of nft that tells it apart from other faults.
+      // nft has the same exit code for all faults.
       if ((err as Error).message.includes('No such file or directory')) return undefined
       throw err
     }

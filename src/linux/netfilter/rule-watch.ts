@@ -7,7 +7,7 @@ export class RuleWatch {
   #poller: NodePoller | undefined
   #socket: NetlinkSocket | undefined
 
-  /** @param changed called after one or more changes, by whatever process; it must not throw */
+  /** @param changed called after one or more changes by any process; it must not throw */
   constructor(private readonly changed: () => void) {}
 
   /** May be called again. @throws SystemError; Error if there is no FFI */
@@ -19,7 +19,7 @@ export class RuleWatch {
       try {
         while (!socket.receive(() => undefined));
       } catch {
-        // Either nothing is left, or there was more than the kernel keeps.
+        // No message is left, or the kernel has dropped some.
       }
       this.changed()
     }
