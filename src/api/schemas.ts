@@ -81,6 +81,9 @@ const PublicationViewSchema = Type.Object(
       }),
     ),
     why: Type.Optional(Type.String({ description: 'Why no client gets through' })),
+    labelError: Type.Optional(
+      Type.String({ description: 'Why the labels of the container publish nothing' }),
+    ),
     network: Type.Optional(
       Type.String({
         description: 'The network in which the container is reached, if it was named',
@@ -132,6 +135,9 @@ const ContainerSchema = Type.Object(
     name: Type.String(),
     state: Type.Enum(['running', 'stopped', 'missing', 'unreachable']),
     why: Type.Optional(Type.String({ description: 'Why no client gets through' })),
+    labelError: Type.Optional(
+      Type.String({ description: 'Why the labels of the container publish nothing' }),
+    ),
     addresses: Type.Array(Type.String()),
     ports: Type.Array(
       Type.Object({
@@ -300,7 +306,9 @@ const EventSchema = Type.Object(
       Type.Literal('published'),
       Type.Literal('withdrawn'),
       Type.Literal('moved'),
+      Type.Literal('suspended'),
       Type.Literal('waiting'),
+      Type.Literal('refused'),
       Type.Literal('adopted'),
       Type.Literal('proxy-exited'),
       Type.Literal('proxy-restarted'),

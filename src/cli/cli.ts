@@ -65,9 +65,15 @@ export async function runCli(program: string, args: readonly string[]): Promise<
   }
   const words = normalizeArguments(args)
   refuseUnknownCommand(words, program)
+  await parserOf(words, program).parseAsync()
+  await allPrinted()
+}
+
+/** @param words the command line without the program */
+function parserOf(words: readonly string[], program: string) {
   const parser = yargs(words)
   for (const command of COMMANDS) parser.command(command as CommandModule)
-  await parser
+  return parser
     .scriptName(program)
     .usage('Usage: $0 COMMAND\n\nPublishes ports of containers, and names the holder of a port.')
     .completion(
@@ -94,8 +100,6 @@ export async function runCli(program: string, args: readonly string[]): Promise<
       if (err instanceof Error && err.name !== 'YError') throw err
       throw parserError(message, words, program, COMMANDS.map(commandLine))
     })
-    .parseAsync()
-  await allPrinted()
 }
 
 /**
@@ -103,12 +107,11 @@ export async function runCli(program: string, args: readonly string[]): Promise<
  * @param words the command line so far, without the program
  */
 export async function completeForDocker(words: readonly string[], program: string): Promise<void> {
-  const names =
-    words.length > 1
-      ? await completeNames([program, ...words], program)
-      : COMMANDS.flatMap((command) => commandNames(command).slice(0, 1))
+  const given = [program, ...words]
+  const names = await completeNames(given, program)
+  const found = names.length > 0 ? names : await parserOf([], program).getCompletion(given)
   const current = words.at(-1) ?? ''
-  await print([...names.filter((name) => name.startsWith(current)), NO_FILES].join('\n'))
+  await print([...found.filter((name) => name.startsWith(current)), NO_FILES].join('\n'))
   await allPrinted()
 }
 

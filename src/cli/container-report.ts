@@ -27,10 +27,9 @@ export function reportContainer(container: ContainerView, program: string): stri
 function formatPublished({ published, isMissing }: ContainerPortView): string {
   if (isMissing && published.length === 0) return 'missing: docker should publish it'
   if (published.length === 0) return '-'
-  return published
-    .map(
-      ({ hostIp, hostPort, publication }) =>
-        `${joinHostPort(hostIp, hostPort)} by ${publication ?? 'docker'}`,
-    )
-    .join(', ')
+  const owners = new Map<string, string[]>()
+  for (const { hostIp, hostPort, publication = 'docker' } of published) {
+    owners.set(publication, [...(owners.get(publication) ?? []), joinHostPort(hostIp, hostPort)])
+  }
+  return [...owners].map(([owner, addresses]) => `${addresses.join(', ')} by ${owner}`).join('; ')
 }

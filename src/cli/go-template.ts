@@ -30,7 +30,7 @@ export function formatTemplate(
   const body = template.replace(TABLE, '').replaceAll('\\t', '\t').replaceAll('\\n', '\n')
   const fill = (row: TemplateRow): string =>
     body.replaceAll(ACTION, (_, json: string | undefined, field: string) => {
-      const value = field === '' ? row : row[field]
+      const value = field === '' ? row : row[nameIn(Object.keys(row), field) ?? field]
       if (json === undefined && typeof value === 'string') return printable(value)
       return value === undefined ? '' : printableJson(JSON.stringify(value))
     })
@@ -56,9 +56,15 @@ export function checkTemplate(template: string, example: string, fields?: readon
     )
   }
   for (const [, , field = ''] of template.matchAll(ACTION)) {
-    if (field === '' || (fields?.includes(field) ?? true)) continue
+    if (field === '' || !fields || nameIn(fields, field)) continue
     throw new UsageError(
-      `unknown field "${field}" in the template ${JSON.stringify(template)}: expected one of ${fields?.join(', ')}`,
+      `unknown field "${field}" in the template ${JSON.stringify(template)}: expected one of ${fields.join(', ')}`,
     )
   }
+}
+
+/** The field that a template means: docker's users begin names with a capital, and those of our JSON begin without. */
+function nameIn(fields: readonly string[], given: string): string | undefined {
+  if (fields.includes(given)) return given
+  return fields.find((field) => field.toLowerCase() === given.toLowerCase())
 }

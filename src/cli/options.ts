@@ -178,7 +178,7 @@ const PUBLISH_OPTION = {
   coerce: (value: string | string[]) => [value].flat(),
 } as const
 /** The message without `-p`. */
-export const NEEDS_PUBLISH = 'at least one -p is needed, for example -p 8080:80'
+const NEEDS_PUBLISH = 'at least one -p is needed, for example -p 8080:80'
 
 export function withPublish<T>(yargs: Argv<T>) {
   return yargs.option('publish', { ...PUBLISH_OPTION, demandOption: NEEDS_PUBLISH })
@@ -214,24 +214,25 @@ export function withPublication<T>(yargs: Argv<T>) {
     .option('keep', {
       type: 'boolean',
       default: false,
-      describe: 'outlive the container, and take up the next one of its name',
+      describe:
+        'keep the publication when the container is removed, for the next container of that name',
     })
     .option('address-only', {
       type: 'boolean',
       default: false,
-      describe: 'keep an IP address, whoever has it, and follow no container',
+      describe: 'forward to this IP address, and follow no container',
     })
     .option('file', {
       alias: 'f',
       type: 'string',
       requiresArg: true,
-      describe: 'compose file whose service <container> is; may be repeated',
+      describe: 'compose file that defines the service <container>; may be repeated',
       coerce: (value: string | string[] | undefined) => (value === undefined ? [] : [value].flat()),
     })
     .option('project-name', {
       type: 'string',
       requiresArg: true,
-      describe: 'compose project whose service <container> is',
+      describe: 'compose project of the service <container>',
     })
     .positional('container', {
       type: 'string',

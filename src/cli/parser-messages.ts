@@ -11,6 +11,7 @@ export function parserMessages(): Record<string, string> {
     'Not enough arguments following: %s': 'missing value: %s',
     'Missing required argument: %s': sameForAnyCount('missing option --%s'),
     'Invalid values:': 'invalid value',
+    'Arguments %s and %s are mutually exclusive': 'give either --%s or --%s, and not both',
     'Argument: %s, Given: %s, Choices: %s': '--%s is %s, expected one of %s',
   }
   return messages as unknown as Record<string, string>

@@ -71,11 +71,15 @@ function formatDockerStatus(ports: readonly DockerPortView[]): string {
 }
 
 function describe(publication: PublicationView): string[] {
-  const { name, ports, containerState } = publication
+  const { name, ports, containerState, labelError } = publication
+  const status =
+    labelError === undefined
+      ? formatStatus(ports, containerState) + formatVia(publication)
+      : `label error: ${labelError}`
   const connections = sum(ports.map((port) => port.connections))
   return [
     ...[name, formatBackend(publication), formatPorts(ports)],
-    ...[formatStatus(ports, containerState) + formatVia(publication), String(connections)],
+    ...[status, String(connections)],
   ]
 }
 

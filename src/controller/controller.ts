@@ -2,7 +2,6 @@ import { EventEmitter } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { makeFolder } from '../linux/make-folder.js'
 import type { Log } from '../log/log.js'
-import { loopMessage } from '../proxy/loop.js'
 import type { Containers } from '../docker/containers.js'
 import { Allocator, releasePort, type BoundPort } from '../ports/allocator.js'
 import { checkPorts } from '../ports/check-ports.js'
@@ -12,17 +11,15 @@ import { connectionCounter } from '../ports/connections.js'
 import { formatHostPort, type HostPort } from '../ports/host-port.js'
 import { parsePortSpecs, type PortRequest } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
-import { printable } from '../printable.js'
-import { resolveTarget } from '../docker/target-backends.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { killProcess } from '../supervisor/process-end.js'
 import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import { isAlive } from '../linux/proc/process-identity.js'
 import { newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.js'
-import { MAX_PORTS_WITH_PROCESSES, type IsolationChoice } from './isolation.js'
 import { describeContainer, type ContainerView } from './container-view.js'
 import { EngineClaims, nameContainer } from './engine-claims.js'
+import { heldBy } from './held-by.js'
 import { Follower, type FollowerActions } from './follower.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
@@ -30,13 +27,13 @@ import { Nat } from './nat.js'
 import { LabelPublisher, type LabelActions } from './label-publisher.js'
 import { parseName, type PublicationRequest } from './publication-request.js'
 import { Publication, type PublicationDescription } from './publication.js'
+import { Publications } from './publications.js'
+import { isShared, refuseUnavailableNat, refuseUnreachable } from './refused-requests.js'
 import { findBackend, type RequestedBackend } from './requested-backend.js'
-import { RequestError } from './request-error.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 import type { StateFile } from './state-file.js'
-import { whyNotTranslated, whyRepliesAreLost } from './translated-ports.js'
 import type { PublicationView } from './views.js'
-import { viewWaiting } from './waiting-view.js'
+import { viewRefused, viewWaiting } from './waiting-view.js'
 
 export interface ControllerOptions {
   readonly program: ProxyProgram
@@ -62,15 +59,12 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   readonly #options: ControllerOptions
   readonly #claims: Claims
   readonly #allocator: Allocator
-  /** Includes publications that are still starting, so that a name is given only once. */
-  readonly #publications = new Map<string, Publication>()
-  readonly #complete = new Set<Publication>()
+  readonly #publications: Publications
   readonly #nat: Nat
   readonly #follower: Follower | undefined
   readonly #labels: LabelPublisher | undefined
   /** Whether this controller has given its publications up. */
   #isClosed = false
-  #isSaveDue = false
 
   constructor(options: ControllerOptions) {
     super()
@@ -79,7 +73,8 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     makeFolder(options.runFolder, OWNER_ONLY)
     // Processes are found by the path of their folder, so the path must always be the same.
     this.#options = { ...options, runFolder: realpathSync(options.runFolder) }
-    const { containers, log, claims = new MemoryClaims() } = options
+    const { containers, log, state, claims = new MemoryClaims() } = options
+    this.#publications = new Publications(state, log)
     this.#claims = containers ? new EngineClaims(claims, containers) : claims
     this.#allocator = new Allocator(this.#claims)
     this.#nat = new Nat(this.#options.runFolder, containers, log)
@@ -108,7 +103,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     for (const { ports, ...description } of saved.map(withoutEndedContainers)) {
       const publication = this.#create(description)
       await publication.restore(ports, (port) => this.#claimSaved(publication, port))
-      this.#complete.add(publication)
+      this.#publications.complete(publication)
       if (publication.follows) await publication.orderBackends()
     }
     await this.#nat.restore(saved.filter(({ via }) => via === 'nat').flatMap(({ ports }) => ports))
@@ -127,11 +122,11 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const requests = await parsePortSpecs(request.ports, this.#options.defaultIp)
     const name = parseName(request.name)
     const backend = await this.#findBackend(request, labels)
-    if (request.via === 'nat') await this.#refuseUnavailableNat(backend)
-    const isShared = this.#isShared(request.isolation ?? 'auto', requests.length)
+    if (request.via === 'nat') await refuseUnavailableNat(this.#nat, backend, this.containers)
+    const shared = isShared(request.isolation ?? 'auto', requests.length, this.#options.program)
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#publish(requests, name, { ...backend, ...viaOf(request) }, isShared)
+        return await this.#publish(requests, name, { ...backend, ...viaOf(request) }, shared)
       } catch (err) {
         if (tries === MAX_TRIES || !lostPort(err) || !requests.some(hasChoice)) {
           throw await nameContainer(err, this.containers)
@@ -151,7 +146,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   /** Describes a container and its ports. Rejects with Refusal if there is no such container, or no engine answers. */
   container(name: string): Promise<ContainerView> {
-    const publications = [...this.#complete].map(({ saved }) => saved)
+    const publications = this.#publications.completed.map(({ saved }) => saved)
     return describeContainer(name, this.containers, publications)
   }
 
@@ -159,28 +154,31 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async list(): Promise<PublicationView[]> {
     const count = connectionCounter()
     const views = await Promise.all(
-      [...this.#publications.values()].map((publication) => publication.view(count)),
+      this.#publications.all.map((publication) => publication.view(count)),
     )
-    const waiting = this.#labels?.waiting ?? []
-    return [
-      ...views,
-      ...(await Promise.all(waiting.map((each) => viewWaiting(each, this.#options.defaultIp)))),
-    ]
+    return [...views, ...(await this.#unpublished())]
   }
 
   /** Rejects with Refusal if there is no publication of this name. */
   async get(name: string): Promise<PublicationView> {
-    const waiting = this.#labels?.waiting.find(({ request }) => request.name === name)
-    if (waiting && !this.#publications.has(name)) {
-      return viewWaiting(waiting, this.#options.defaultIp)
+    if (!this.#publications.has(name)) {
+      const unpublished = (await this.#unpublished()).find((view) => view.name === name)
+      if (unpublished) return unpublished
     }
-    return this.#find(name).view(connectionCounter())
+    return this.#publications.find(name).view(connectionCounter())
+  }
+
+  /** The containers whose labels ask for ports that they did not get. */
+  async #unpublished(): Promise<PublicationView[]> {
+    const { waiting = [], refused = [] } = this.#labels ?? {}
+    const views = waiting.map((each) => viewWaiting(each, this.#options.defaultIp))
+    return [...(await Promise.all(views)), ...refused.map(viewRefused)]
   }
 
   /** Withdraws a publication. Rejects with Refusal; the publication then still exists. */
   async remove(name: string, options?: StopOptions): Promise<void> {
-    if (!this.#publications.has(name) && this.#labels?.stopWaiting(name)) return
-    const publication = this.#find(name)
+    if (!this.#publications.has(name) && this.#labels?.dismissName(name)) return
+    const publication = this.#publications.find(name)
     const { follows } = publication
     if (follows?.labels !== undefined && follows.target.kind === 'container') {
       this.#labels?.dismiss(follows.target.id)
@@ -190,17 +188,17 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   async #remove(publication: Publication, options?: StopOptions): Promise<void> {
     const { name } = publication
-    if (!this.#complete.delete(publication)) {
+    if (!this.#publications.withdraw(publication)) {
       throw new Refusal('busy', `${name} is being published or withdrawn: try again`)
     }
     try {
-      this.#save()
+      this.#publications.save()
     } catch (err) {
-      this.#complete.add(publication)
+      this.#publications.complete(publication)
       throw err
     }
     await publication.stop(options)
-    this.#forget(publication)
+    this.#publications.forget(publication)
     this.#emit({ type: 'withdrawn', publication: name })
     // A container may wait for the port.
     this.#labels?.look()
@@ -208,36 +206,39 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   /** Ends all proxies, and frees their ports. The state file keeps the publications for the next daemon. */
   async close(options?: StopOptions): Promise<void> {
-    this.#isClosed = true
-    this.#labels?.close()
-    const publications = [...this.#publications.values()]
-    await Promise.all(publications.map((publication) => publication.stop(options)))
+    this.#giveUp()
+    const { all } = this.#publications
+    await Promise.all(all.map((publication) => publication.stop(options)))
     await this.#nat.close()
-    this.#publications.clear()
-    this.#complete.clear()
+    for (const publication of all) this.#publications.forget(publication)
   }
 
   /** Leaves all processes to the next daemon. Publications under way are withdrawn. */
   async leave(): Promise<void> {
-    this.#isClosed = true
-    this.#labels?.close()
-    const publications = [...this.#publications.values()]
-    for (const publication of this.#complete) publication.leave()
-    const incomplete = publications.filter((publication) => !this.#complete.has(publication))
+    this.#giveUp()
+    const { all, completed } = this.#publications
+    for (const publication of completed) publication.leave()
+    const incomplete = all.filter((publication) => !completed.includes(publication))
     await Promise.all(incomplete.map((publication) => publication.stop()))
-    this.#nat.leave()
+    await this.#nat.leave()
+  }
+
+  #giveUp(): void {
+    this.#isClosed = true
+    this.#publications.freeze()
+    this.#labels?.close()
   }
 
   async #publish(
     requests: readonly PortRequest[],
     name: string,
     backend: RequestedBackend & Pick<SavedPublication, 'via'>,
-    isShared: boolean,
+    shared: boolean,
   ): Promise<PublicationView> {
-    this.#refuseTakenName(name)
+    this.#publications.refuseTakenName(name)
     const description: PublicationDescription = {
       ...{ name, ...backend, created: new Date().toISOString() },
-      ...(isShared ? { shared: newProcessId() } : {}),
+      ...(shared ? { shared: newProcessId() } : {}),
     }
     const bound = await this.#allocator.allocate(requests, (port, containerPort) =>
       publicationHolder(description, port, containerPort),
@@ -246,15 +247,15 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     try {
       await publication.start(bound)
       if (this.#isClosed) throw new Refusal('busy', 'the daemon is ending: try again')
-      this.#complete.add(publication)
+      this.#publications.complete(publication)
       // The container may have moved since it was looked up.
       await this.#follower?.compare(publication)
-      this.#save()
+      this.#publications.save()
     } catch (err) {
       // Before anything is awaited, so that another publication's save does not keep it.
-      this.#complete.delete(publication)
+      this.#publications.withdraw(publication)
       await publication.stop()
-      this.#forget(publication)
+      this.#publications.forget(publication)
       throw err
     }
     this.#emit({ type: 'published', publication: publication.name })
@@ -271,28 +272,16 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     bound: readonly BoundPort[],
   ): Promise<Publication> {
     try {
-      this.#refuseTakenName(description.name)
-      const ips = description.backends.map(({ ip }) => ip)
-      for (const ip of ips) refuseLoops(bound, ip)
-      if (description.via === 'nat') refuseNat(whyNotTranslated(bound, ips))
+      this.#publications.refuseTakenName(description.name)
+      refuseUnreachable(bound, description)
     } catch (err) {
       await Promise.all(bound.map(releasePort))
       throw err
     }
-    return this.#create({ ...description, name: description.name || this.#nameFor(bound) })
-  }
-
-  /** @throws RequestError if one process for all ports is requested and impossible */
-  #isShared(isolation: IsolationChoice, ports: number): boolean {
-    const { isOurs, path } = this.#options.program
-    if (isolation === 'shared' && !isOurs) {
-      throw new RequestError(
-        `isolation "shared" is not possible with ${path}, which serves one port: use "process", or start the daemon without --proxy-path`,
-      )
-    }
-    return (
-      isolation === 'shared' || (isolation === 'auto' && isOurs && ports > MAX_PORTS_WITH_PROCESSES)
-    )
+    return this.#create({
+      ...description,
+      name: description.name || this.#publications.nameFor(bound),
+    })
   }
 
   #create(description: PublicationDescription): Publication {
@@ -300,7 +289,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const onEvent = (event: Omit<PublicationEvent, 'time'>): void => this.#emit(event)
     const context = { program, runFolder, log, nat: this.#nat, onEvent }
     const publication = new Publication(description, context)
-    this.#publications.set(publication.name, publication)
+    this.#publications.begin(publication)
     return publication
   }
 
@@ -324,24 +313,15 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     return { ...backend, follows: { ...follows, labels } }
   }
 
-  /** Rejects with Refusal if this host can't translate ports for a container. */
-  async #refuseUnavailableNat({ follows }: RequestedBackend): Promise<void> {
-    refuseNat(await this.#nat.whyUnavailable())
-    if (!follows || !this.containers) return
-    refuseNat(whyRepliesAreLost(resolveTarget(follows, this.containers), this.containers))
-  }
-
   #followerActions(): FollowerActions {
     return {
-      publications: () => [...this.#complete],
+      publications: () => this.#publications.completed,
       changed: (publication, hasMoved) => {
-        const { name, description } = publication
-        const backend = description.backends.map(({ ip }) => ip).join(', ')
-        if (hasMoved) this.#emit({ type: 'moved', publication: name, backend })
-        if (this.#complete.has(publication)) this.#saveSoon()
+        if (hasMoved) this.#emit(movedEvent(publication))
+        if (this.#publications.isComplete(publication)) this.#publications.saveSoon()
       },
       lost: async ({ name }) => {
-        await this.#remove(this.#find(name))
+        await this.#remove(this.#publications.find(name))
         this.#options.log.info(`${name} is withdrawn, because its container was removed`)
       },
     }
@@ -349,61 +329,13 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   #labelActions(): LabelActions {
     return {
-      publications: () => this.#publications.values(),
+      publications: () => this.#publications.all,
       add: (request, labels) => this.#add(request, labels),
       remove: (publication) => this.#remove(publication),
-      waits: ({ request: { name = '' }, reason }) =>
-        this.#emit({ type: 'waiting', publication: name, reason }),
+      waits: ({ request: { name = '' }, reason, holder }) =>
+        this.#emit({ type: 'waiting', publication: name, reason: heldBy(reason, holder) }),
+      refused: ({ name, reason }) => this.#emit({ type: 'refused', publication: name, reason }),
     }
-  }
-
-  /** Saves once for all changes of this turn of the event loop. */
-  #saveSoon(): void {
-    if (this.#isSaveDue) return
-    this.#isSaveDue = true
-    setImmediate(() => {
-      this.#isSaveDue = false
-      try {
-        this.#save()
-      } catch (err) {
-        // The next change saves it as well.
-        this.#options.log.error((err as Error).message)
-      }
-    })
-  }
-
-  #save(): void {
-    if (this.#isClosed) return
-    this.#options.state?.save([...this.#complete].map(({ saved }) => saved))
-  }
-
-  #forget(publication: Publication): void {
-    this.#publications.delete(publication.name)
-    this.#complete.delete(publication)
-  }
-
-  #find(name: string): Publication {
-    const publication = this.#publications.get(name)
-    if (publication) return publication
-    const names = [...this.#publications.keys()]
-    const hint = names.length > 0 ? `published: ${names.join(', ')}` : 'nothing is published'
-    throw new Refusal('no-such-publication', `no such publication: ${name} (${hint})`)
-  }
-
-  #refuseTakenName(name: string): void {
-    const taken = this.#publications.get(name)
-    if (!taken) return
-    throw new Refusal(
-      'name-in-use',
-      `the name ${name} is in use by the publication of ${taken.destination}: withdraw it, or choose another name`,
-    )
-  }
-
-  /** Makes a name for a publication without one. */
-  #nameFor([first]: readonly BoundPort[]): string {
-    const base = `port-${first?.port ?? 0}`
-    if (!this.#publications.has(base)) return base
-    for (let i = 2; ; i++) if (!this.#publications.has(`${base}-${i}`)) return `${base}-${i}`
   }
 
   #emit(event: Omit<PublicationEvent, 'time'>): void {
@@ -411,17 +343,14 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   }
 }
 
-function viaOf({ via }: PublicationRequest): Pick<SavedPublication, 'via'> {
-  return via === 'nat' ? { via } : {}
+function movedEvent({ name, description, why }: Publication): Omit<PublicationEvent, 'time'> {
+  const backend = description.backends.map(({ ip }) => ip).join(', ')
+  if (backend !== '') return { type: 'moved', publication: name, backend }
+  return { type: 'suspended', publication: name, ...(why === undefined ? {} : { reason: why }) }
 }
 
-/** @throws Refusal unless there is no reason */
-function refuseNat(why: string | undefined): void {
-  if (why === undefined) return
-  throw new Refusal(
-    'nat-impossible',
-    `nat does not work here: ${printable(why)}; leave out --via nat`,
-  )
+function viaOf({ via }: PublicationRequest): Pick<SavedPublication, 'via'> {
+  return via === 'nat' ? { via } : {}
 }
 
 /** The address of a container that has ended while no daemon was running may belong to another one. */
@@ -440,12 +369,4 @@ function hasChoice({ hostPorts }: PortRequest): boolean {
 function lostPort(err: unknown): boolean {
   if (!(err instanceof Refusal && err.cause instanceof ProxyStartError)) return false
   return err.cause.systemCode === 'EADDRINUSE'
-}
-
-/** A docker-proxy that is not ours does not refuse it. @throws RequestError for a port that would forward to itself */
-function refuseLoops(bound: readonly BoundPort[], backend: string): void {
-  for (const { protocol, ip, port, containerPort } of bound) {
-    const message = loopMessage(protocol, { ip, port }, { ip: backend, port: containerPort })
-    if (message !== undefined) throw new RequestError(message)
-  }
 }

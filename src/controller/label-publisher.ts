@@ -23,6 +23,17 @@ export interface WaitingContainer {
   readonly holder?: Holder
 }
 
+/** A container whose labels publish nothing until it starts again. */
+export interface RefusedLabels {
+  /** The name that the publication would have. */
+  readonly name: string
+  readonly container: Container
+  /** Since when, ISO 8601. */
+  readonly since: string
+  /** Why, one line. */
+  readonly reason: string
+}
+
 /** What a LabelPublisher does to publications. */
 export interface LabelActions {
   publications(): Iterable<Publication>
@@ -32,6 +43,8 @@ export interface LabelActions {
   remove(publication: Publication): Promise<void>
   /** A container has begun to wait. */
   waits(waiting: WaitingContainer): void
+  /** Labels can't be followed. */
+  refused(labels: RefusedLabels): void
 }
 
 /**
@@ -41,8 +54,10 @@ export interface LabelActions {
 export class LabelPublisher {
   /** By the id of the container. */
   readonly #waiting = new Map<string, WaitingContainer>()
-  /** Containers whose labels are wrong, or whose publication a user has withdrawn: nothing is tried until they stop. */
-  readonly #settled = new Set<string>()
+  /** By the id of the container. */
+  readonly #refused = new Map<string, RefusedLabels>()
+  /** Containers whose publication a user has withdrawn: nothing is tried until they stop. */
+  readonly #dismissed = new Set<string>()
   #run: Promise<void> = Promise.resolve()
   #isQueued = false
   #isClosed = false
@@ -63,6 +78,11 @@ export class LabelPublisher {
     return [...this.#waiting.values()]
   }
 
+  /** The containers whose labels are refused, the first one first. */
+  get refused(): readonly RefusedLabels[] {
+    return [...this.#refused.values()]
+  }
+
   /** Looks at all containers soon. */
   look(): void {
     if (this.#isQueued || this.#isClosed) return
@@ -77,18 +97,21 @@ export class LabelPublisher {
 
   /** A user has withdrawn the publication of a container. */
   dismiss(containerId: string): void {
-    this.#settled.add(containerId)
+    this.#dismissed.add(containerId)
   }
 
-  /** Ends the wait of a container, for a user. @returns false if no container of this name waits */
-  stopWaiting(name: string): boolean {
-    for (const [id, { request }] of this.#waiting) {
-      if (request.name !== name) continue
-      this.#waiting.delete(id)
-      this.#settled.add(id)
-      return true
-    }
+  /** Ends the wait of a container, for a user. @returns false if no container of this name waits, and the labels of none are refused */
+  dismissName(name: string): boolean {
+    for (const [id, { request }] of this.#waiting) if (request.name === name) return this.#end(id)
+    for (const [id, refused] of this.#refused) if (refused.name === name) return this.#end(id)
     return false
+  }
+
+  #end(id: string): true {
+    this.#waiting.delete(id)
+    this.#refused.delete(id)
+    this.#dismissed.add(id)
+    return true
   }
 
   /** Publishes nothing from now on. */
@@ -96,6 +119,7 @@ export class LabelPublisher {
     this.#isClosed = true
     clearTimeout(this.#timer)
     this.#waiting.clear()
+    this.#refused.clear()
   }
 
   async #lookAtAll(): Promise<void> {
@@ -103,8 +127,9 @@ export class LabelPublisher {
     if (!this.containers.isConnected) return
     const running = this.containers.all.filter(({ isRunning }) => isRunning)
     const ids = new Set(running.map(({ id }) => id))
-    for (const id of this.#waiting.keys()) if (!ids.has(id)) this.#waiting.delete(id)
-    for (const id of this.#settled) if (!ids.has(id)) this.#settled.delete(id)
+    for (const known of [this.#waiting, this.#refused, this.#dismissed]) {
+      for (const id of known.keys()) if (!ids.has(id)) known.delete(id)
+    }
     this.#isIncomplete = false
     for (const container of running) {
       if (this.#isClosed) return
@@ -121,7 +146,7 @@ export class LabelPublisher {
   /** Never rejects. */
   async #publish(container: Container): Promise<void> {
     const { id, name, labels } = container
-    if (this.#settled.has(id)) return
+    if (this.#dismissed.has(id) || this.#refused.has(id)) return
     const wanted = labels[PORTS_LABEL]
     const publication = this.#publicationOf(id)
     if (publication && publication.follows?.labels === wanted) return
@@ -137,8 +162,7 @@ export class LabelPublisher {
         this.#isIncomplete = true
         return
       }
-      this.#settled.add(id)
-      this.log.error(`Can't publish what the labels of ${name} ask for: ${errnoReason(err)}`)
+      this.#refuse(container, name, errnoReason(err))
     }
   }
 
@@ -151,24 +175,29 @@ export class LabelPublisher {
     } catch (err) {
       if (!(err instanceof Refusal)) throw err
       // A user has ended the wait meanwhile.
-      if (this.#settled.has(id) || this.#isClosed) return
-      if (err.code === 'nat-impossible') {
-        // The next attempt would start and end proxies again.
-        this.#settled.add(id)
-        this.#waiting.delete(id)
-        this.log.error(
-          `Can't publish what the labels of ${printable(container.name)} ask for: ${err.message}`,
-        )
-        return
-      }
+      if (this.#dismissed.has(id) || this.#isClosed) return
+      const name = request.name ?? container.name
       const [reason = ''] = err.message.split('\n')
+      const { holder } = err.details
+      // With the first, each attempt would start and end proxies again. With the second, the labels name a port twice.
+      if (err.code === 'nat-impossible' || (holder && isOf(holder, name))) {
+        return this.#refuse(container, name, reason)
+      }
       const known = this.#waiting.get(id)
       const since = known?.since ?? new Date().toISOString()
-      const { holder } = err.details
       const waiting = { request, container, since, reason, ...(holder ? { holder } : {}) }
       this.#waiting.set(id, waiting)
       if (!known) this.actions.waits(waiting)
     }
+  }
+
+  #refuse(container: Container, name: string, reason: string): void {
+    const refused = { name, container, since: new Date().toISOString(), reason }
+    this.#waiting.delete(container.id)
+    this.#refused.set(container.id, refused)
+    const subject = printable(container.name)
+    this.log.error(`Can't publish what the labels of ${subject} ask for: ${reason}`)
+    this.actions.refused(refused)
   }
 
   #publicationOf(id: string): Publication | undefined {
@@ -179,4 +208,8 @@ export class LabelPublisher {
     }
     return undefined
   }
+}
+
+function isOf(holder: Holder, publication: string): boolean {
+  return holder.kind === 'publication' && holder.name === publication
 }

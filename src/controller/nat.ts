@@ -112,11 +112,18 @@ export class Nat {
   async close(): Promise<void> {
     this.#wanted.clear()
     if (this.#hasRules) await this.#change().catch(() => undefined)
-    this.leave()
+    this.#end()
   }
 
-  /** Leaves the rules in place, for the next daemon. */
-  leave(): void {
+  /** Ends all translations until the next daemon: nobody watches the containers meanwhile. Open connections stay. Never rejects. */
+  async leave(): Promise<void> {
+    this.#end()
+    await this.#changes
+    // After a failure the guard of the rules does it.
+    if (this.#hasRules) await this.#firewall.suspend().catch(() => undefined)
+  }
+
+  #end(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)
     this.#watch.stop()

@@ -3,11 +3,23 @@ export interface PublicationEvent {
   /** ISO 8601. */
   time: string
   type:
-    'published' | 'withdrawn' | 'moved' | 'waiting' | 'adopted' | 'proxy-exited' | 'proxy-restarted'
+    | 'published'
+    | 'withdrawn'
+    /** It forwards to other addresses now. */
+    | 'moved'
+    /** Its container has no address at present. */
+    | 'suspended'
+    /** A port that labels ask for is taken. */
+    | 'waiting'
+    /** Labels can't be followed. */
+    | 'refused'
+    | 'adopted'
+    | 'proxy-exited'
+    | 'proxy-restarted'
   publication: string
   /** As `0.0.0.0:8080/tcp`. */
   port?: string
   reason?: string
-  /** Where a publication that has moved forwards to now; empty while its container does not run. */
+  /** Where a publication that has moved forwards to now. */
   backend?: string
 }

@@ -40,7 +40,7 @@ export function requestOfLabels({ id, name, labels }: Container): PublicationReq
     .filter((port) => port !== '')
   if (ports.length === 0) {
     throw new LabelError(
-      `the label ${LABELS.ports} names no port: expected -p, for example 8080:80`,
+      `the label ${LABELS.ports} names no port: expected ports as of -p, for example 8080:80`,
     )
   }
   const network = labels[LABELS.network]

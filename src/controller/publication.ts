@@ -4,12 +4,10 @@ import type { BoundPort } from '../ports/allocator.js'
 import type { Claim } from '../ports/claims/claims.js'
 import type { CountConnections } from '../ports/connections.js'
 import { Refusal } from '../ports/refusal.js'
-import { printable } from '../printable.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { formatTarget, projectOf, targetOf } from '../docker/container-target.js'
 import type { TargetState } from '../docker/target-backends.js'
 import type { BackendList, ListedBackend } from '../status/backend-list.js'
-import type { PortStatus } from '../status/port-status.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import { PortServer, type ServedPort, type ServerContext } from '../supervisor/port-server.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
@@ -19,7 +17,9 @@ import { HOLD_MS, type Following } from './following.js'
 import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import type { Nat } from './nat.js'
+import { viewPorts } from './port-views.js'
 import { publicationHolder } from './publication-holder.js'
+import { refuseNat } from './refuse-nat.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 import { translatedPorts } from './translated-ports.js'
 import type { Via } from './via.js'
@@ -75,6 +75,11 @@ export class Publication {
     return this.#follows ? formatTarget(this.#follows.target) : this.#ips.join(', ')
   }
 
+  /** Why no client gets through at present. */
+  get why(): string | undefined {
+    return this.#target?.why
+  }
+
   /** Undefined if the publication keeps its address. */
   get follows(): Following | undefined {
     return this.#follows
@@ -128,10 +133,7 @@ export class Publication {
     try {
       await this.#translate()
     } catch (err) {
-      throw new Refusal(
-        'nat-impossible',
-        `nat does not work here: ${printable((err as Error).message)}; leave out --via nat`,
-      )
+      refuseNat((err as Error).message)
     }
   }
 
@@ -277,30 +279,4 @@ async function describeClaims(
   for (const port of ports) {
     await port.claim.describe(publicationHolder(publication.description, port, port.containerPort))
   }
-}
-
-/** The part of a proxy's report that clients see. */
-function reported(status: PortStatus): Partial<PortView> {
-  const { bytesIn, bytesOut, accepted, failedDials, recentFailedDials, lastFailedDial } = status
-  return {
-    ...{ bytesIn, bytesOut, accepted, failedDials, recentFailedDials },
-    ...(lastFailedDial === undefined ? {} : { lastFailedDial }),
-  }
-}
-
-async function viewPorts(server: PortServer, count: CountConnections): Promise<PortView[]> {
-  const { status, holdsSocket } = server.supervisor
-  const statuses = await server.portStatuses()
-  return server.ports.map((served, i): PortView => {
-    const { protocol, ip: hostIp, port: hostPort, containerPort } = served
-    const own = statuses?.[i]
-    return {
-      ...{ protocol, hostIp, hostPort, containerPort },
-      ...status,
-      connections: own ? own.active : count(served, status.pid),
-      ...(own ? reported(own) : {}),
-      holdsSocket,
-      via: 'proxy',
-    }
-  })
 }

@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs'
+import { isIP } from 'node:net'
 import {
   findTarget,
   formatTarget,
@@ -7,7 +8,7 @@ import {
   type ContainerTarget,
 } from '../docker/container-target.js'
 import type { Containers } from '../docker/containers.js'
-import { formatEngineHost } from '../docker/engine-host.js'
+import { EngineHostError, formatEngineHost } from '../docker/engine-host.js'
 import { resolveTarget } from '../docker/target-backends.js'
 import { errnoReason } from '../linux/errno.js'
 import { Refusal } from '../ports/refusal.js'
@@ -83,7 +84,7 @@ function refuseOtherEngine(engine: string | undefined, containers: Containers | 
   if (canonical(engine) === canonical(own)) return
   throw new Refusal(
     'other-engine',
-    `the daemon follows the containers of ${own}, and not of ${printable(engine)}: start it with DOCKER_HOST=${printable(engine)}, or leave DOCKER_HOST and the docker context as they are for it`,
+    `the daemon follows the containers of ${own}, but DOCKER_HOST or the docker context names ${printable(engine)}: unset them, or start the daemon with DOCKER_HOST=${printable(engine)}`,
   )
 }
 
@@ -99,7 +100,7 @@ function canonical(engine: string): string {
 }
 
 /**
- * Finds a container or a compose service by its name.
+ * Finds a container by its name, id or address, or a compose service by its name.
  * @returns the target, and the containers of the engine
  * Rejects with RequestError without an engine, and with Refusal if it does not answer, or knows no such container.
  */
@@ -116,11 +117,16 @@ export async function lookUpTarget(
   try {
     await containers.ready()
   } catch (err) {
+    // An engine that can't be used says itself what would work.
+    const advice =
+      err instanceof EngineHostError ? '' : '; start the Docker Engine, or give an IP address'
     throw new Refusal(
       'no-engine',
-      `can't look up the container ${JSON.stringify(name)}: ${errnoReason(err)}; start the Docker Engine, or give an IP address`,
+      `can't look up the container ${JSON.stringify(name)}: ${errnoReason(err)}${advice}`,
     )
   }
+  const owner = isIP(name) ? containers.runningOn(name) : undefined
+  if (owner) return { target: targetOf(owner), all: containers }
   try {
     return { target: findTarget(name, containers.all), all: containers }
   } catch (err) {

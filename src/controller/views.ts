@@ -55,6 +55,8 @@ export interface PublicationView {
   containerState?: TargetState['state'] | 'unknown'
   /** Why no client gets through. */
   why?: string
+  /** Why the labels of the container publish nothing. */
+  labelError?: string
   /** The network in which the container is reached, if it was named. */
   network?: string
   whenStopped?: WhenStopped

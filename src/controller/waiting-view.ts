@@ -1,6 +1,6 @@
-import type { Holder } from '../ports/holder.js'
 import { parsePortSpecs } from '../ports/port-spec.js'
-import type { WaitingContainer } from './label-publisher.js'
+import { heldBy } from './held-by.js'
+import type { RefusedLabels, WaitingContainer } from './label-publisher.js'
 import type { PublicationView } from './views.js'
 
 /** A container that waits for its ports, as `ls` shows it. @param defaultIp the host IP of ports that name none */
@@ -8,7 +8,6 @@ export async function viewWaiting(
   { request, container, since, reason, holder }: WaitingContainer,
   defaultIp = '0.0.0.0',
 ): Promise<PublicationView> {
-  const owner = holder ? nameOf(holder) : undefined
   const requests = await parsePortSpecs(request.ports, defaultIp).catch(() => [])
   return {
     ...{ name: request.name ?? container.name, backend: '', container: container.name },
@@ -21,23 +20,17 @@ export async function viewWaiting(
     ports: requests.map(({ protocol, ip = defaultIp, hostPorts, containerPort }) => ({
       ...{ protocol, hostIp: ip, hostPort: hostPorts?.first ?? 0, containerPort },
       ...{
-        state: 'waiting',
-        restarts: 0,
-        reason: owner === undefined ? reason : `${reason} (held by ${owner})`,
+        ...{ state: 'waiting', restarts: 0, reason: heldBy(reason, holder) },
       },
       ...{ connections: 0, holdsSocket: false, via: 'proxy' },
     })),
   }
 }
 
-function nameOf(holder: Holder): string | undefined {
-  switch (holder.kind) {
-    case 'publication':
-    case 'container':
-      return holder.name
-    case 'process':
-      return holder.publishes ?? `pid ${holder.pid}`
-    default:
-      return undefined
+/** A container whose labels are refused, as `ls` shows it. */
+export function viewRefused({ name, container, since, reason }: RefusedLabels): PublicationView {
+  return {
+    ...{ name, backend: '', container: container.name, containerState: 'running' },
+    ...{ created: since, isolation: 'process', via: 'proxy', ports: [], labelError: reason },
   }
 }

@@ -26,7 +26,8 @@ export function describeVersion(): object {
 /** The server's part of `docker info`. */
 export function describeSystem(publications: readonly PublicationView[]): object {
   const all = publications.length
-  const isUp = ({ ports }: PublicationView): boolean =>
+  const isUp = ({ ports, labelError }: PublicationView): boolean =>
+    labelError === undefined &&
     ports.every(({ state }) => !['waiting', 'closed', 'stopped'].includes(state))
   const running = publications.filter(isUp).length
   return {

@@ -97,9 +97,9 @@ function isPublished({ state }: PortView): boolean {
 }
 
 /** `running`, and otherwise the state whose word says best what happens to clients. */
-function stateOf({ ports }: PublicationView): string {
+function stateOf({ ports, labelError }: PublicationView): string {
   const states = new Set(ports.map(({ state }) => state))
-  if (states.has('waiting')) return 'created'
+  if (states.has('waiting') || labelError !== undefined) return 'created'
   if (states.has('restarting') || states.has('starting')) return 'restarting'
   if (states.has('closed') || states.has('stopped')) return 'exited'
   return 'running'

@@ -14,7 +14,6 @@ import {
 } from '../../docker/engine-host.js'
 import { Refusal } from '../../ports/refusal.js'
 import {
-  NEEDS_PUBLISH,
   openClient,
   withClient,
   withFormat,
@@ -69,7 +68,7 @@ export const addCommand: CommandModule<object, Args> = {
         requiresArg: true,
         default: 'proxy' as const,
         describe:
-          "proxy; nat: by the kernel, as dockerd's own ports, so that the container sees the client's address",
+          "proxy: through a process; nat: the kernel translates, as for dockerd's ports, and the container sees the client's address",
       })
       .conflicts({ all: ['publish', 'publish-all'], 'publish-all': 'publish' })
       .example('$0 add -p 8080:80 web_svr01', 'port 8080 on all addresses')
@@ -110,7 +109,6 @@ async function exposedPorts(client: Client, args: Args): Promise<string[] | unde
 
 /** Without ports, nothing is published. */
 async function showContainer(client: Client, args: Args, program: string): Promise<void> {
-  if (isAddress(args.container)) throw new UsageError(NEEDS_PUBLISH)
   const container = await client.container(args.container)
   if (args.format === 'json') await printJson(container)
   else await print(reportContainer(container, program))
@@ -159,7 +157,7 @@ export async function containerOf({
   if (project === undefined) return container
   if (!isAddress(container) && !container.includes('/')) return `${project}/${container}`
   throw new UsageError(
-    `${JSON.stringify(container)} is no service of the compose project ${project}: name only the service`,
+    `${JSON.stringify(container)} is not a service of the compose project ${project}: give only the name of the service`,
   )
 }
 

@@ -11,7 +11,8 @@ import { UsageError } from '../usage-error.js'
 /** The command that `ssh://` runs on the remote host. */
 export const dialStdioCommand: CommandModule = {
   command: 'dial-stdio',
-  describe: 'Connect stdin and stdout to the local daemon, for ssh:// clients',
+  // Hidden, as docker's own: people use -H ssh://.
+  describe: false,
   builder: (yargs) =>
     yargs.example('ssh web docker-publish dial-stdio', 'the command that -H ssh://web runs'),
   handler: async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { errnoCode, errnoReason } from '../../linux/errno.js'
 import { print } from '../output.js'
+import { UsageError } from '../usage-error.js'
 
 interface Args {
   dir: string
@@ -60,6 +61,10 @@ function withFolder<T>(yargs: Argv<T>) {
     requiresArg: true,
     default: defaultFolder(),
     describe: "docker's folder of plugins",
+    coerce(dir: string) {
+      if (dir === '') throw new UsageError('--dir "": name a folder')
+      return dir
+    },
   })
 }
 

@@ -57,10 +57,11 @@ type ListedPort = Pick<PortView, 'protocol' | 'hostIp' | 'hostPort' | 'container
  */
 async function portsOf(client: Client, name: string): Promise<readonly ListedPort[]> {
   try {
-    const { ports } = await client.get(name)
+    const { ports, labelError } = await client.get(name)
     const published = ports.filter(({ state }) => state !== 'waiting')
     if (published.length > 0) return published
-    throw new Refusal('no-such-port', `${name} waits for its ports: ${ports[0]?.reason ?? ''}`)
+    const why = labelError ?? `it waits for them: ${ports[0]?.reason ?? ''}`
+    throw new Refusal('no-such-port', `${name} has no ports: ${why}`)
   } catch (err) {
     if (!(err instanceof Refusal && err.code === 'no-such-publication')) throw err
     const container = await client.container(name).catch(() => undefined)

@@ -39,9 +39,7 @@ export function runFirewall(command: readonly string[], input = ''): Promise<str
     }
     let child: ChildProcess
     try {
-      // Lists have to be the same each time, whatever the language.
-      const path = `${process.env['PATH'] ?? ''}:${FOLDERS}`
-      child = spawn(program, args, { env: { ...process.env, LC_ALL: 'C', PATH: path } })
+      child = spawn(program, args, { env: firewallEnvironment() })
     } catch (err) {
       failToStart(err)
       return
@@ -66,4 +64,9 @@ export function runFirewall(command: readonly string[], input = ''): Promise<str
     // A command may end before its input does.
     child.stdin?.on('error', () => undefined).end(input)
   })
+}
+
+/** The environment of a command: its output is the same in each language. */
+export function firewallEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:${FOLDERS}` }
 }

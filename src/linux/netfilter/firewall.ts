@@ -2,6 +2,7 @@ import { isIpv6 } from '../sockets/ip-address.js'
 import { FirewallError, runFirewall } from './command.js'
 import { ForwardChain } from './forward-chain.js'
 import { NatTable } from './nat-table.js'
+import { TableGuard } from './table-guard.js'
 import type { TranslatedPort } from './translated-port.js'
 
 /** The table of the Docker Engine's nftables backend. It drops connections to containers that the Engine has not published. */
@@ -17,10 +18,12 @@ interface FamilyChain {
 
 /**
  * The rules of one controller: a table of nftables that translates, and chains of iptables that let the translated connections through. The
- * table is the first one to be made and the last one to be removed: while the table exists, a chain may exist.
+ * table is the first one to be made and the last one to be removed: while the table exists, a chain may exist. When this process ends, however
+ * it ends, nothing is translated: nobody would remove the rule of a container that ends, whose address may go to another one.
  */
 export class Firewall {
   readonly #table: NatTable
+  readonly #guard: TableGuard
   readonly #chains: readonly FamilyChain[]
   /** The ports of the rules in place; undefined if they are not known. */
   #ports: readonly TranslatedPort[] | undefined = []
@@ -29,6 +32,7 @@ export class Firewall {
   constructor(name: string) {
     const chain = name.toUpperCase()
     this.#table = new NatTable(name)
+    this.#guard = new TableGuard(this.#table.cleared)
     this.#chains = [
       { isFor: (ip) => !isIpv6(ip), chain: new ForwardChain('iptables', chain), isThere: false },
       { isFor: isIpv6, chain: new ForwardChain('ip6tables', chain), isThere: false },
@@ -73,6 +77,7 @@ export class Firewall {
     const [before, after] = [new Set(this.#ports ?? ports), new Set(ports)]
     const kept = ports.filter((port) => before.has(port))
     const hasGone = [...before].some((port) => !after.has(port))
+    this.#guard.start()
     const isNew = isRepair || this.#ports === undefined || kept.length < ports.length
     this.#ports = undefined
     // Ports that have gone do not wait for iptables: another container may soon have the address behind them.
@@ -88,7 +93,14 @@ export class Firewall {
     await this.#table.apply({ ports: [], exceptInterfaces: [] })
     await this.#acceptConnections([])
     await this.#table.remove()
+    this.#guard.stop()
     this.#ports = []
+  }
+
+  /** Ends all translations, but keeps what else the next process needs. Connections that are translated continue. Rejects with FirewallError. */
+  async suspend(): Promise<void> {
+    await this.#table.apply({ ports: [], exceptInterfaces: [] })
+    this.#guard.stop()
   }
 
   /** Whether all rules are as they were applied. Rejects with FirewallError. */

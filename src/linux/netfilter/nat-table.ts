@@ -53,6 +53,11 @@ export class NatTable {
     return (await this.#list()) !== undefined
   }
 
+  /** Commands of nft, one transaction, after which nothing is translated. The table stays as a sign that a chain may exist. */
+  get cleared(): string {
+    return `${this.#emptied}\nadd table ${this.#id}`
+  }
+
   /** A table can be deleted only if it is there. Both commands are one transaction. */
   get #emptied(): string {
     return `add table ${this.#id}\ndelete table ${this.#id}`

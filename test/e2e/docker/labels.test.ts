@@ -88,9 +88,25 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     await run('wrong', 'ports=80:x')
     await run('strange', 'ports=81:80', 'nope=1')
     await run('odd', 'ports=82:80', 'when-stopped=never')
+    await run('twice', 'ports=83:80, 83:81')
     await run('right', `ports=${port}:80`)
     await leadsTo(port, 'right')
-    t.match(await daemon.client.list(), [{ name: 'right' }])
+    await until(async () => (await daemon.client.list()).length === 5)
+    const errors = (await daemon.client.list()).map(({ name, labelError }) => [name, labelError])
+    t.match(Object.fromEntries(errors), {
+      wrong: /^invalid port "80:x"/,
+      strange: 'unknown label docker-publish.nope: expected docker-publish.ports',
+      odd: 'invalid docker-publish.when-stopped "never": expected refuse, hold, close-port',
+      twice: 'Bind for 127.0.0.1:83 failed: port is already allocated',
+      right: undefined,
+    })
+    t.match(
+      (await daemon.cli('ls')).stdout,
+      /^twice +twice +label error: Bind for 127\.0\.0\.1:83 /m,
+    )
+    t.match(await daemon.cli('port', 'odd'), { code: 125, stderr: /^odd has no ports: invalid / })
+    t.match(await daemon.cli('rm', 'odd'), { code: 0 })
+    t.equal((await daemon.client.list()).length, 4)
     await docker('rm', '-f', 'wrong', 'strange', 'odd', 'right')
   })
 

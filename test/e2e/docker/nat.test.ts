@@ -144,7 +144,7 @@ t.test('beside the rules of a real dockerd', { skip }, async (t) => {
     t.equal(code, 125)
     t.equal(
       stderr,
-      `nat does not work here: replies of web_svr02 leave by another network than ${second}; --network ${usual} works; leave out --via nat\n`,
+      `nat does not work here: replies of web_svr02 leave by another network than ${second}; --network ${usual} works; publish via proxy instead\n`,
     )
     t.match(
       await daemon.cli(

@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
 import { startHostBetween, type HostBetween, type Namespace } from '../../lib/namespace.js'
+import { processParent, processCommand, processIds } from '../../../src/linux/proc/process.js'
 import { inspectReply, startFakeEngine } from '../../lib/fake-engine.js'
 import { missing, notRoot } from '../../lib/program.js'
 import { inSandboxOf } from '../../lib/sandbox.js'
+import { kill } from '../../lib/proc.js'
 import { startDaemon, type TestDaemon } from '../../lib/publish.js'
 import { until } from '../../lib/until.js'
 
@@ -56,6 +58,14 @@ interface Network extends HostBetween {
   readonly startDaemon: (...before: string[]) => Promise<TestDaemon>
   /** Our rules on the host. */
   readonly ownRules: () => Promise<string[]>
+}
+
+/** The processes that end the translations when the daemon ends. */
+function guardsOf({ running }: TestDaemon): number[] {
+  return processIds().filter(
+    (pid) =>
+      processParent(pid) === running.pid && processCommand(pid)?.includes('docker-publish-guard'),
+  )
 }
 
 /** The host forwards nothing unless a rule allows it. */
@@ -144,9 +154,20 @@ t.test('the kernel translates for clients on other hosts', { skip }, async (t) =
   })
 
   t.test('rm leaves no trace, also after kill -9', async (t) => {
+    t.equal(await askUdp(client, 4000), CLIENT)
+    const [guard = 0] = guardsOf(daemon)
+    kill(guard)
+    await until(() => guardsOf(daemon).some((pid) => pid !== guard))
     await daemon.end('SIGKILL')
-    t.equal(await ask(client, HOST), CLIENT, 'the rules outlive the daemon, as its proxies do')
-    const next = await daemon.again()
+    // Nobody would notice that the container ends.
+    await until(async () => (await ask(client, HOST)) === HOST_INSIDE)
+    t.ok((await ownRules()).length > 0, 'the rules that let open connections through stay')
+    let next = await daemon.again('--live-restore')
+    t.equal(await ask(client, HOST), CLIENT)
+    t.equal(await askUdp(client, 4000), CLIENT)
+    await next.end('SIGTERM')
+    t.equal(await ask(client, HOST), HOST_INSIDE)
+    next = await daemon.again()
     t.equal(await ask(client, HOST), CLIENT)
     t.match((await next.cli('ls')).stdout, / up, via nat /)
     t.match(await next.cli('rm', 'web'), { code: 0 })
@@ -240,7 +261,7 @@ t.test('a firewall that fails: nothing is translated that was withdrawn', { skip
   writeFileSync(broken, '')
   t.match(await add(8081), {
     code: 125,
-    stderr: 'nat does not work here: iptables failed: locked; leave out --via nat\n',
+    stderr: 'nat does not work here: iptables failed: locked; publish via proxy instead\n',
   })
   t.equal(await client.node(ASK, HOST, '8081'), 'ECONNREFUSED', 'nothing half-done stays')
   t.match(await daemon.cli('rm', 'p8080'), { code: 0 })
@@ -266,7 +287,7 @@ t.test('what the kernel can not translate is refused in one sentence', { skip },
     const { code, stderr } = await daemon.cli('add', '--via', 'nat', ...args)
     return `${String(code)} ${stderr.trim()}`
   }
-  const refused = (why: string): string => `125 nat does not work here: ${why}; leave out --via nat`
+  const refused = (why: string): string => `125 nat does not work here: ${why}; publish via proxy instead`
   t.equal(
     await refusal('-p', '127.0.0.1:8080:80', CONTAINER),
     refused('clients of 127.0.0.1:8080/tcp are on this host, and a proxy serves them'),
@@ -318,6 +339,6 @@ t.test('what the kernel can not translate is refused in one sentence', { skip },
   const weak = await startDaemon('setpriv', '--bounding-set=-net_admin', '--')
   t.match(await weak.cli('add', '-p', '8081:80', '--via', 'nat', CONTAINER), {
     code: 125,
-    stderr: /^nat does not work here: nft failed: .*not permitted.*; leave out --via nat\n$/,
+    stderr: /^nat does not work here: nft failed: .*not permitted.*; publish via proxy instead\n$/,
   })
 })
