@@ -73,7 +73,7 @@ stop_reminder() {
 }
 
 # read has ended: there was a signal, or docker-proxyd has ended and its end of the pipe is closed. The next docker-proxyd replies to all
-# launchers. If there is none yet, one launcher starts it.
+# launchers. If there is none yet, one launcher starts it. That launcher's read ends with docker-proxyd-start, which may be killed as well.
 look_for_server() {
   [ -n "$server" ] || return
   next=
@@ -85,10 +85,24 @@ look_for_server() {
   trap 'ending=yes' INT TERM
   set -C
   # On a full disk there is no such file, and all launchers try.
-  [ -z "$next" ] && { { true >"$run/after.$server"; } 2>/dev/null || [ ! -e "$run/after.$server" ]; } && find_folder &&
-    ("$folder/docker-proxyd-start" "$run" "$server" 4>&- 7>&- 9>&- &)
+  if [ -z "$next" ] && [ "/proc/$$/fd/9" -ef "$run/control" ] &&
+    { [ "$elected" = "$server" ] || { true >"$run/after.$server"; } 2>/dev/null || [ ! -e "$run/after.$server" ]; } && find_folder; then
+    again=
+    [ "$elected" != "$server" ] || again=yes
+    elected=$server
+    # Descriptor 9 is closed before the second fork: docker-proxyd takes a process for a launcher if it has that, and its parent has not.
+    (
+      exec 4>&- 9>&-
+      {
+        ${again:+sleep 1}
+        exec "$folder/docker-proxyd-start" "$run" "$server"
+      } &
+    )
+    exec 7<"/proc/$$/fd/7"
+  else
+    server=
+  fi
   set +C
-  server=
   trap "$stop" INT TERM
   ${ending:+kill -TERM $$}
 }
@@ -112,6 +126,7 @@ is_root() {
 
 ending=
 server=
+elected=
 reminder=
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
 # Users other than root have their own folder.

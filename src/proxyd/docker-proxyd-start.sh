@@ -3,6 +3,7 @@
 # a docker-proxyd that has ended, it tries again until one runs, or no launcher is left. Exit code 0: a docker-proxyd serves the folder.
 #
 #   $1  run folder          $2  pid of a docker-proxyd that has ended while it had ports
+#   7  the pipe whose end tells the launcher that this script has ended; closed for all programs that may outlive it
 #   8  the file that is locked during a start
 
 # If sh is bash, the environment may set these options.
@@ -38,7 +39,7 @@ start() {
   [ -O "$run" ] || return 1
   [ -f "$run/starting" ] || [ ! -e "$run/starting" ] || return 1
   command exec 8>>"$run/starting" || return 1
-  flock 8 || return 1
+  flock 8 7>&- || return 1
   is_served "$run/control" && return
   cd / || return 1
   status=$(start_logged "$folder/docker-proxyd" --run-dir "$run" --on-demand ${ended:+--after "$ended"} 3>&1 4>&- 7>&- 8>&- 9>&- &)
@@ -61,7 +62,7 @@ back_off() {
   fi
   # On a full disk docker-proxyd can't start.
   { echo "$((now + delay)) $delay" >"$run/restarts"; } 2>/dev/null || delay=$MAX_DELAY
-  [ $delay = 0 ] || sleep $delay
+  [ $delay = 0 ] || sleep $delay 7>&-
 }
 
 # Whether any launcher has the control pipe open.

@@ -20,6 +20,7 @@ import {
   inOurNetwork,
   processCommand,
   processIds,
+  processParent,
   processUserId,
   processVariableNames,
   processVariables,
@@ -282,9 +283,13 @@ export class Launcher {
   }
 }
 
-/** All processes that have this control pipe open: launchers with and without a reply. */
+/**
+ * All processes that have this control pipe open: launchers with and without a reply. A launcher that forks has a child with the same
+ * descriptors and the same command line for a moment.
+ */
 export function launchersOf(control: FileId): number[] {
-  return processIds().filter((pid) => holdsControlPipe(pid, control))
+  const holders = new Set(processIds().filter((pid) => holdsControlPipe(pid, control)))
+  return [...holders].filter((pid) => !holders.has(processParent(pid) ?? 0))
 }
 
 /** @returns the flags of a launcher @throws NotALauncherError; SystemError `ENOENT`, `ESRCH` if it has ended */

@@ -15,17 +15,23 @@ import type { FileId } from '../../src/linux/proc/descriptors.js'
 import { requireCheckedSyscalls } from '../../src/linux/ffi/checked-syscalls.js'
 import { CONTROL_FD } from '../../src/proxyd/launcher-descriptors.js'
 import { Launcher, NotALauncherError, launchersOf } from '../../src/proxyd/launcher.js'
+import { processIds, processParent } from '../../src/linux/proc/process.js'
 import { kill } from '../lib/proc.js'
 import { until } from '../lib/until.js'
 
 /** A waiting script with a control pipe as descriptor 9, under a given name and with given arguments. */
-function startScript(t: Test, name: string, args: readonly string[] = []) {
+function startScript(
+  t: Test,
+  name: string,
+  args: readonly string[] = [],
+  commands = 'echo ready\nread -r line <&0\n',
+) {
   const folder = t.testdir()
   const controlPath = join(folder, 'control')
   requireCheckedSyscalls().makeFifo(controlPath, 0o600)
   const control = openSync(controlPath, constants.O_RDWR)
   const script = join(folder, name)
-  writeFileSync(script, 'echo ready\nread -r line <&0\n')
+  writeFileSync(script, commands)
   const stdio: ('pipe' | 'ignore' | number)[] = ['pipe', 'pipe', 'ignore']
   while (stdio.length < CONTROL_FD) stdio.push('ignore')
   const child = spawn('/bin/sh', [script, ...args], { stdio: [...stdio, control] })
@@ -53,6 +59,16 @@ t.test('a launcher is known by its control pipe, its name and its flags', async 
     container: { ip: '127.0.0.2', port: 5353 },
   })
   t.equal(launcher.copyListenFd(), undefined)
+})
+
+t.test('a process that a launcher has just forked is no launcher', async (t) => {
+  const fork = '(\necho ready\nread -r line <&9\n) &\nwait\n'
+  const { child, pid, control } = startScript(t, 'docker-proxy', [], fork)
+  await ready(child)
+  const forked = processIds().filter((each) => processParent(each) === pid)
+  t.equal(forked.length, 1)
+  t.strictSame(launchersOf(control), [pid])
+  forked.forEach(kill)
 })
 
 t.test('help, the version and invalid flags are no port: the program answers', async (t) => {

@@ -114,7 +114,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       await daemon.client.remove(name)
     }
     t.match(await refusal('--project-name', 'other', 'api'), /^125 no such container: other\/api/)
-    t.match(await refusal('--project-name', 'shop', '172.17.0.2'), /^2 .* name only the service$/)
+    t.match(await refusal('--project-name', 'shop', '172.17.0.2'), /^2 .* give only the name of the service$/)
     await docker('rm', '-f', 'shop-api-1')
   })
 

@@ -240,6 +240,32 @@ t.test(
   },
 )
 
+t.test('who starts the next one may be killed as well', async (t) => {
+  const { publish, folder, killServer, servers } = host(t)
+  const starters = (): number[] =>
+    processIds().filter((pid) => {
+      const [, program, run] = processCommand(pid) ?? []
+      return program?.endsWith('/docker-proxyd-start') && run === folder
+    })
+  const launchers = [await publish(await startEcho(t)), await publish(await startEcho(t))]
+  // The start after the second end is delayed.
+  await killServer()
+  for (const { pid } of launchers) await publishedPort(folder, pid)
+  servers().forEach(kill)
+  for (let i = 0; i < 2; i++) {
+    await until(() => starters().length > 0)
+    const killed = starters()
+    killed.forEach(kill)
+    await until(() => starters().every((pid) => !killed.includes(pid)))
+  }
+  for (const { pid } of launchers) {
+    t.equal(await exchange(t, await publishedPort(folder, pid), 'again'), 'again')
+  }
+  t.equal(servers().length, 1)
+  await until(() => starters().length === 0)
+  for (const launcher of launchers) t.match(await stop(launcher), { code: 0 })
+})
+
 t.test('when it is killed again and again, the starts are delayed', async (t) => {
   const { publish, folder, killServer } = host(t)
   const launcher = await publish(await startEcho(t))
