@@ -21,6 +21,7 @@ import {
   readLogFormat,
   readSettings,
   SettingError,
+  type Settings,
 } from './proxy/settings.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
@@ -109,46 +110,25 @@ async function main(): Promise<void> {
   // A successor inherits no pipe.
   if (process.argv.includes('--on-demand')) starter = openStatusPipe()
   const options = parseOptions()
-  const runDir = options['run-dir']
-  if (runDir === undefined) {
-    fail(EXIT_USAGE, 'there is no XDG_RUNTIME_DIR: name a folder with --run-dir')
-  }
-  if (runDir === '') fail(EXIT_USAGE, '--run-dir "": name a folder')
+  const runDir = runFolderOf(options)
   const stop = stopSignal()
-  const workers = options.workers
-  const settings = readSettings(
-    workers === undefined ? process.env : { ...process.env, DOCKER_PROXY_WORKERS: workers },
-  )
-  const log = StderrLog.open(
-    NAME,
-    settings.logLevel,
-    options['log-format'] ?? readLogFormat(process.env),
-  )
+  const settings = settingsOf(options)
+  const format = options['log-format'] ?? readLogFormat(process.env)
+  const log = StderrLog.open(NAME, settings.logLevel, format)
   ignoreHangup(() =>
     log.info('SIGHUP is ignored: SIGUSR2 starts a successor, which reads the settings'),
   )
-  const isOnDemand = options['on-demand']
   const idleMs = readIdleSeconds(process.env) * 1000
-  const proxyd = await openProxyd(runDir, settings, log, {
-    replace: options.replace,
-    isOnDemand,
-  }).catch((err: unknown) => {
-    if (!starter || !(err instanceof FolderInUseError)) throw err
-    return undefined
-  })
-  const tellStarter = (): Promise<void> | undefined => starter?.ready().catch(() => undefined)
-  if (!proxyd) return tellStarter() // Another one serves the launcher.
-  if (isOnDemand && !options.replace) {
-    if (options.after === undefined) log.info('Started by a docker-proxy')
-    else log.warn(`docker-proxyd ${options.after} has ended: its ports are served again`)
-    void tellStarter()
-  }
-  printReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
-  try {
-    notifySystemd(`MAINPID=${process.pid}\nREADY=1`)
-  } catch (err) {
-    log.warn(`Can't notify systemd: ${errnoReason(err)}`)
-  }
+  const { replace, 'on-demand': isOnDemand } = options
+  const proxyd = await openProxyd(runDir, settings, log, { replace, isOnDemand }).catch(
+    (err: unknown) => {
+      // Another one serves the launcher.
+      if (starter && err instanceof FolderInUseError) return undefined
+      throw err
+    },
+  )
+  if (!proxyd) return tellStarter()
+  announce(options, runDir, log)
   startSystemdWatchdog(() => proxyd.isOpen)
   isReady = true
   const idle = isOnDemand ? [proxyd.untilIdle(idleMs)] : []
@@ -162,6 +142,44 @@ async function main(): Promise<void> {
   if (signal ?? proxyd.isOpen) await proxyd.close()
   await log.flush()
   process.exit()
+}
+
+function runFolderOf({ 'run-dir': folder }: Options): string {
+  if (folder === undefined) {
+    fail(EXIT_USAGE, 'there is no XDG_RUNTIME_DIR: name a folder with --run-dir')
+  }
+  if (folder === '') fail(EXIT_USAGE, '--run-dir "": name a folder')
+  return folder
+}
+
+/** @throws SettingError */
+function settingsOf({ workers }: Options): Settings {
+  const { env } = process
+  return readSettings(workers === undefined ? env : { ...env, DOCKER_PROXY_WORKERS: workers })
+}
+
+async function tellStarter(): Promise<void> {
+  // It may have ended.
+  await starter?.ready().catch(() => undefined)
+}
+
+/** Tells everybody who waits for this process that it serves ports. */
+function announce(
+  { 'on-demand': isOnDemand, replace, after }: Options,
+  runDir: string,
+  log: Log,
+): void {
+  if (isOnDemand && !replace) {
+    if (after === undefined) log.info('Started by a docker-proxy')
+    else log.warn(`docker-proxyd ${after} has ended: its ports are served again`)
+    void tellStarter()
+  }
+  printReady(`${NAME} serves the ports of docker-proxies, in ${runDir}\n`)
+  try {
+    notifySystemd(`MAINPID=${process.pid}\nREADY=1`)
+  } catch (err) {
+    log.warn(`Can't notify systemd: ${errnoReason(err)}`)
+  }
 }
 
 function printReady(line: string): void {

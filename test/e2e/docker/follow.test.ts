@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process'
 import t from 'tap'
 import { IMAGE } from '../../lib/engine-namespace.js'
 import { freeRow } from '../../lib/free-row.js'
+import { kill } from '../../lib/proc.js'
 import { missingForDockerd, startOwnDockerd } from '../../lib/own-dockerd.js'
 import { until } from '../../lib/until.js'
 
@@ -114,7 +116,10 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       await daemon.client.remove(name)
     }
     t.match(await refusal('--project-name', 'other', 'api'), /^125 no such container: other\/api/)
-    t.match(await refusal('--project-name', 'shop', '172.17.0.2'), /^2 .* give only the name of the service$/)
+    t.match(
+      await refusal('--project-name', 'shop', '172.17.0.2'),
+      /^2 .* give only the name of the service$/,
+    )
     await docker('rm', '-f', 'shop-api-1')
   })
 
@@ -211,14 +216,21 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     })
   }
 
-  t.test('a port is closed while its container is stopped, if that is wanted', async () => {
+  t.test('a port is closed while its container is stopped, if that is wanted', async (t) => {
     await run('closing')
     const { name, port } = await add('--when-stopped', 'close-port', 'closing')
     await leadsTo(port, 'closing')
     await docker('stop', '-t', '0', 'closing')
     await leadsTo(port, 'refused')
     await until(async () => (await view(name)).ports[0]?.state === 'closed')
+    const listen = `require('node:net').createServer((s) => s.end()).listen(${port}, '127.0.0.1')`
+    const [program, ...args] = dockerd.enter
+    const other = spawn(program, [...args, process.execPath, '-e', listen], { stdio: 'ignore' })
+    t.teardown(() => kill(other.pid))
+    await leadsTo(port, 'disconnected')
     await docker('start', 'closing')
+    await until(async () => (await view(name)).ports[0]?.reason?.includes('(held by pid ') ?? false)
+    kill(other.pid)
     await leadsTo(port, 'closing')
     await docker('rm', '-f', 'closing')
     await until(async () => (await daemon.client.list()).length === 0)

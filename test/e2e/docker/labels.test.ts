@@ -83,6 +83,22 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     await removeAll('holder', 'waiter')
   })
 
+  t.test('rm --all leaves nothing, though a container waits for a name', async (t) => {
+    const port = freeRow(2)
+    const other = port + 1
+    t.match(
+      await daemon.cli('add', '-p', `${port}:80`, '--name', 'same', '--address-only', '127.0.0.9'),
+      { code: 0 },
+    )
+    await run('same', `ports=${other}:80`)
+    await until(async () => (await daemon.client.list()).length === 2)
+    const { code, stdout } = await daemon.cli('rm', '--all')
+    t.equal(code, 0)
+    t.equal(stdout, 'same\nsame\n')
+    t.strictSame(await daemon.client.list(), [])
+    await docker('rm', '-f', 'same')
+  })
+
   t.test('wrong labels are reported, and others go on', async (t) => {
     const port = freeRow(1)
     await run('wrong', 'ports=80:x')

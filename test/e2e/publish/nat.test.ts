@@ -287,7 +287,8 @@ t.test('what the kernel can not translate is refused in one sentence', { skip },
     const { code, stderr } = await daemon.cli('add', '--via', 'nat', ...args)
     return `${String(code)} ${stderr.trim()}`
   }
-  const refused = (why: string): string => `125 nat does not work here: ${why}; publish via proxy instead`
+  const refused = (why: string): string =>
+    `125 nat does not work here: ${why}; publish via proxy instead`
   t.equal(
     await refusal('-p', '127.0.0.1:8080:80', CONTAINER),
     refused('clients of 127.0.0.1:8080/tcp are on this host, and a proxy serves them'),
