@@ -163,7 +163,7 @@ async function tellStarter(): Promise<void> {
   await starter?.ready().catch(() => undefined)
 }
 
-/** Tells everybody who waits for this process that it serves ports. */
+/** Reports to the launcher, to stdout and to systemd that ports are served. */
 function announce(
   { 'on-demand': isOnDemand, replace, after }: Options,
   runDir: string,

@@ -135,9 +135,6 @@ const ContainerSchema = Type.Object(
     name: Type.String(),
     state: Type.Enum(['running', 'stopped', 'missing', 'unreachable']),
     why: Type.Optional(Type.String({ description: 'Why no client gets through' })),
-    labelError: Type.Optional(
-      Type.String({ description: 'Why the labels of the container publish nothing' }),
-    ),
     addresses: Type.Array(Type.String()),
     ports: Type.Array(
       Type.Object({

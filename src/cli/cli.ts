@@ -14,7 +14,7 @@ import { runCommand } from './commands/run.js'
 import { installPluginCommand, uninstallPluginCommand } from './commands/plugin.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
-import { completeNames } from './completion.js'
+import { commandNames, completeNames, completeWords } from './completion.js'
 import { refuseUnknownVariables } from './environment.js'
 import { allPrinted, print } from './output.js'
 import { parserMessages } from './parser-messages.js'
@@ -107,10 +107,10 @@ function parserOf(words: readonly string[], program: string) {
  * @param words the command line so far, without the program
  */
 export async function completeForDocker(words: readonly string[], program: string): Promise<void> {
-  const given = [program, ...words]
-  const names = await completeNames(given, program)
-  const found = names.length > 0 ? names : await parserOf([], program).getCompletion(given)
   const current = words.at(-1) ?? ''
+  const names = await completeNames([program, ...words], program)
+  const found =
+    names.length > 0 ? names : completeWords(words, COMMANDS as unknown as readonly CommandModule[])
   await print([...found.filter((name) => name.startsWith(current)), NO_FILES].join('\n'))
   await allPrinted()
 }
@@ -121,11 +121,6 @@ const NO_FILES = ':4'
 /** As `add <container>`. */
 function commandLine({ command }: Pick<CommandModule, 'command'>): string {
   return String(command)
-}
-
-/** The name of a command, and its aliases. */
-function commandNames(module: Pick<CommandModule, 'command' | 'aliases'>): string[] {
-  return [...commandLine(module).split(' ', 1), ...[module.aliases ?? []].flat()]
 }
 
 /** yargs would print the help of all commands for `nope --help`. @throws UsageError */

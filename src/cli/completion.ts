@@ -1,4 +1,4 @@
-import yargs from 'yargs'
+import yargs, { type CommandModule } from 'yargs'
 import { openClient, withClient } from './options.js'
 
 /** Commands whose arguments are names of publications. */
@@ -26,4 +26,47 @@ export async function completeNames(words: readonly string[], program: string): 
   } catch {
     return [] // A completion has nowhere to report this.
   }
+}
+
+/** The part of yargs' options that completions need. Its types leave the method out. */
+interface OptionsParser {
+  getOptions(): {
+    readonly key: Readonly<Record<string, boolean>>
+    readonly choices: Readonly<Record<string, readonly string[]>>
+  }
+}
+
+/**
+ * Commands, options of the command, or choices of the option before the last word.
+ * @param words the command line so far, without the program
+ */
+export function completeWords(
+  [name = '', ...words]: readonly string[],
+  commands: readonly CommandModule[],
+): string[] {
+  if (words.length === 0) {
+    const visible = commands.filter(({ describe }) => describe !== false)
+    return visible.flatMap((command) => commandNames(command).slice(0, 1))
+  }
+  const command = commands.find((each) => commandNames(each).includes(name))
+  if (typeof command?.builder !== 'function') return []
+  const parser = yargs([])
+  void command.builder(parser)
+  const { key, choices } = (parser as unknown as OptionsParser).getOptions()
+  const chosen = choices[words.at(-2)?.replace(/^--/, '') ?? '']
+  if (chosen) return [...chosen]
+  const positionals = [...String(command.command).matchAll(/([\w-]+)\.*[>\]]/g)].map(
+    ([, name]) => name,
+  )
+  return Object.keys(key)
+    .filter((option) => option.length > 1 && !positionals.includes(option))
+    .map((option) => `--${option}`)
+}
+
+/** The name of a command, and its aliases. */
+export function commandNames({
+  command,
+  aliases = [],
+}: Pick<CommandModule, 'command' | 'aliases'>): string[] {
+  return [...String(command).split(' ', 1), ...[aliases].flat()]
 }

@@ -63,7 +63,7 @@ export function checkTemplate(template: string, example: string, fields?: readon
   }
 }
 
-/** The field that a template means: docker's users begin names with a capital, and those of our JSON begin without. */
+/** The field that a template means. Docker's users write `.Name`, and our JSON has `name`: both are accepted. */
 function nameIn(fields: readonly string[], given: string): string | undefined {
   if (fields.includes(given)) return given
   return fields.find((field) => field.toLowerCase() === given.toLowerCase())

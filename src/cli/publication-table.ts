@@ -71,15 +71,11 @@ function formatDockerStatus(ports: readonly DockerPortView[]): string {
 }
 
 function describe(publication: PublicationView): string[] {
-  const { name, ports, containerState, labelError } = publication
-  const status =
-    labelError === undefined
-      ? formatStatus(ports, containerState) + formatVia(publication)
-      : `label error: ${labelError}`
+  const { name, ports } = publication
   const connections = sum(ports.map((port) => port.connections))
   return [
     ...[name, formatBackend(publication), formatPorts(ports)],
-    ...[status, String(connections)],
+    ...[formatStatus(publication), String(connections)],
   ]
 }
 
@@ -102,7 +98,7 @@ export function formatBackend({ backend, container, project }: PublicationView):
 
 /** Bytes from and to clients, as `1.2kB / 3.4MB`; `-` unless all proxies report them. */
 function formatTraffic(ports: readonly { bytesIn?: number; bytesOut?: number }[]): string {
-  if (ports.some(({ bytesIn }) => bytesIn === undefined)) return '-'
+  if (ports.length === 0 || ports.some(({ bytesIn }) => bytesIn === undefined)) return '-'
   const [bytesIn, bytesOut] = [
     sum(ports.map((port) => port.bytesIn ?? 0)),
     sum(ports.map((port) => port.bytesOut ?? 0)),
@@ -128,8 +124,15 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
 }
 
-/** `up`, `up, backend refuses (312 in 5 m)`, `container stopped`, or the state of the ports that are not up. */
-export function formatStatus(
+/** `up`, `up, via nat`, `up, backend refuses (312 in 5 m)`, `container stopped`, `label error: …`, or the state of the ports that are not up. */
+export function formatStatus(publication: PublicationView): string {
+  const { ports, containerState, labelError } = publication
+  if (labelError !== undefined) return `label error: ${labelError}`
+  return formatState(ports, containerState) + formatVia(publication)
+}
+
+/** The same without the way that connections take. */
+export function formatState(
   ports: readonly PortView[],
   containerState: PublicationView['containerState'] = 'running',
 ): string {

@@ -20,6 +20,7 @@ import { newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.
 import { describeContainer, type ContainerView } from './container-view.js'
 import { EngineClaims, nameContainer } from './engine-claims.js'
 import { heldBy } from './held-by.js'
+import { isShared } from './isolation.js'
 import { Follower, type FollowerActions } from './follower.js'
 import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
@@ -28,7 +29,7 @@ import { LabelPublisher, type LabelActions } from './label-publisher.js'
 import { parseName, type PublicationRequest } from './publication-request.js'
 import { Publication, type PublicationDescription } from './publication.js'
 import { Publications } from './publications.js'
-import { isShared, refuseUnavailableNat, refuseUnreachable } from './refused-requests.js'
+import { refuseUnavailableNat, refuseUnreachable } from './refused-requests.js'
 import { findBackend, type RequestedBackend } from './requested-backend.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 import type { StateFile } from './state-file.js'
@@ -150,7 +151,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     return describeContainer(name, this.containers, publications)
   }
 
-  /** All publications, and the containers that wait for their ports. */
+  /** All publications, and the containers whose labels ask for ports that they did not get. */
   async list(): Promise<PublicationView[]> {
     const count = connectionCounter()
     const views = await Promise.all(
@@ -175,9 +176,12 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     return [...(await Promise.all(views)), ...refused.map(viewRefused)]
   }
 
-  /** Withdraws a publication. Rejects with Refusal; the publication then still exists. */
+  /** Withdraws a publication, and ends the wait of a container for its name. Rejects with Refusal; the publication then still exists. */
   async remove(name: string, options?: StopOptions): Promise<void> {
-    if (!this.#publications.has(name) && this.#labels?.dismissName(name)) return
+    if (this.#labels?.dismissName(name)) {
+      this.#emit({ type: 'withdrawn', publication: name })
+      if (!this.#publications.has(name)) return
+    }
     const publication = this.#publications.find(name)
     const { follows } = publication
     if (follows?.labels !== undefined && follows.target.kind === 'container') {
@@ -218,7 +222,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     this.#giveUp()
     const { all, completed } = this.#publications
     for (const publication of completed) publication.leave()
-    const incomplete = all.filter((publication) => !completed.includes(publication))
+    const incomplete = all.filter((each) => !this.#publications.isComplete(each))
     await Promise.all(incomplete.map((publication) => publication.stop()))
     await this.#nat.leave()
   }

@@ -4,8 +4,7 @@ import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { Holder } from '../ports/holder.js'
 import { Refusal } from '../ports/refusal.js'
-import { printable } from '../printable.js'
-import { PORTS_LABEL, requestOfLabels } from './publication-labels.js'
+import { PORTS_LABEL, refuseRepeatedPorts, requestOfLabels } from './publication-labels.js'
 import type { PublicationRequest } from './publication-request.js'
 import type { Publication } from './publication.js'
 
@@ -56,8 +55,8 @@ export class LabelPublisher {
   readonly #waiting = new Map<string, WaitingContainer>()
   /** By the id of the container. */
   readonly #refused = new Map<string, RefusedLabels>()
-  /** Containers whose publication a user has withdrawn: nothing is tried until they stop. */
-  readonly #dismissed = new Set<string>()
+  /** Containers whose publication a user has withdrawn, by id: nothing is tried until they start again. The value is their last start. */
+  readonly #dismissed = new Map<string, string>()
   #run: Promise<void> = Promise.resolve()
   #isQueued = false
   #isClosed = false
@@ -97,7 +96,7 @@ export class LabelPublisher {
 
   /** A user has withdrawn the publication of a container. */
   dismiss(containerId: string): void {
-    this.#dismissed.add(containerId)
+    this.#dismissed.set(containerId, this.#startOf(containerId))
   }
 
   /** Ends the wait of a container, for a user. @returns false if no container of this name waits, and the labels of none are refused */
@@ -107,10 +106,14 @@ export class LabelPublisher {
     return false
   }
 
+  #startOf(id: string): string {
+    return this.containers.all.find((container) => container.id === id)?.startedAt ?? ''
+  }
+
   #end(id: string): true {
     this.#waiting.delete(id)
     this.#refused.delete(id)
-    this.#dismissed.add(id)
+    this.dismiss(id)
     return true
   }
 
@@ -126,9 +129,14 @@ export class LabelPublisher {
     clearTimeout(this.#timer)
     if (!this.containers.isConnected) return
     const running = this.containers.all.filter(({ isRunning }) => isRunning)
-    const ids = new Set(running.map(({ id }) => id))
-    for (const known of [this.#waiting, this.#refused, this.#dismissed]) {
-      for (const id of known.keys()) if (!ids.has(id)) known.delete(id)
+    const starts = new Map(running.map(({ id, startedAt }) => [id, startedAt]))
+    for (const id of this.#waiting.keys()) if (!starts.has(id)) this.#waiting.delete(id)
+    // Between two looks a container may have stopped and started again.
+    for (const [id, start] of this.#dismissed) {
+      if (starts.get(id) !== start) this.#dismissed.delete(id)
+    }
+    for (const [id, { container }] of this.#refused) {
+      if (starts.get(id) !== container.startedAt) this.#refused.delete(id)
     }
     this.#isIncomplete = false
     for (const container of running) {
@@ -150,11 +158,13 @@ export class LabelPublisher {
     const wanted = labels[PORTS_LABEL]
     const publication = this.#publicationOf(id)
     if (publication && publication.follows?.labels === wanted) return
+    let request: PublicationRequest | undefined
     try {
       // Compose has recreated the container with other ports.
       if (publication) await this.actions.remove(publication)
-      const request = requestOfLabels(container)
+      request = requestOfLabels(container)
       if (!request || wanted === undefined) return
+      await refuseRepeatedPorts(request.ports)
       await this.#add(request, container, wanted)
     } catch (err) {
       // For example, the publication is just being withdrawn.
@@ -162,7 +172,7 @@ export class LabelPublisher {
         this.#isIncomplete = true
         return
       }
-      this.#refuse(container, name, errnoReason(err))
+      this.#refuse(container, request?.name ?? name, errnoReason(err))
     }
   }
 
@@ -172,6 +182,9 @@ export class LabelPublisher {
     try {
       await this.actions.add(request, labels)
       this.#waiting.delete(id)
+      const publication = this.#publicationOf(id)
+      // A user has ended the wait meanwhile.
+      if (publication && this.#dismissed.has(id)) await this.actions.remove(publication)
     } catch (err) {
       if (!(err instanceof Refusal)) throw err
       // A user has ended the wait meanwhile.
@@ -179,10 +192,8 @@ export class LabelPublisher {
       const name = request.name ?? container.name
       const [reason = ''] = err.message.split('\n')
       const { holder } = err.details
-      // With the first, each attempt would start and end proxies again. With the second, the labels name a port twice.
-      if (err.code === 'nat-impossible' || (holder && isOf(holder, name))) {
-        return this.#refuse(container, name, reason)
-      }
+      // Each attempt would start and end proxies again.
+      if (err.code === 'nat-impossible') return this.#refuse(container, name, reason)
       const known = this.#waiting.get(id)
       const since = known?.since ?? new Date().toISOString()
       const waiting = { request, container, since, reason, ...(holder ? { holder } : {}) }
@@ -195,8 +206,6 @@ export class LabelPublisher {
     const refused = { name, container, since: new Date().toISOString(), reason }
     this.#waiting.delete(container.id)
     this.#refused.set(container.id, refused)
-    const subject = printable(container.name)
-    this.log.error(`Can't publish what the labels of ${subject} ask for: ${reason}`)
     this.actions.refused(refused)
   }
 
@@ -208,8 +217,4 @@ export class LabelPublisher {
     }
     return undefined
   }
-}
-
-function isOf(holder: Holder, publication: string): boolean {
-  return holder.kind === 'publication' && holder.name === publication
 }

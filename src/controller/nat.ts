@@ -51,6 +51,7 @@ export class Nat {
   #checkAt = Infinity
   #retryMs = RETRY_MS
   #isClosed = false
+  #isLeft = false
 
   /** @param runFolder of the controller: each controller of a host has rules of its own */
   constructor(
@@ -58,8 +59,10 @@ export class Nat {
     private readonly containers: Containers | undefined,
     log: Log,
   ) {
-    this.#firewall = new Firewall(nameFor(runFolder))
     this.#errors = new RepeatedLines((line, fields) => log.error(line, fields))
+    this.#firewall = new Firewall(nameFor(runFolder), (reason) =>
+      this.#errors.add(`The kernel translates ports, and ${reason}`),
+    )
   }
 
   /** Why this host can't translate ports, one clause; undefined if it can. */
@@ -117,10 +120,11 @@ export class Nat {
 
   /** Ends all translations until the next daemon: nobody watches the containers meanwhile. Open connections stay. Never rejects. */
   async leave(): Promise<void> {
+    this.#isLeft = true
     this.#end()
-    await this.#changes
     // After a failure the guard of the rules does it.
-    if (this.#hasRules) await this.#firewall.suspend().catch(() => undefined)
+    const suspend = (): Promise<void> => this.#firewall.suspend().catch(() => undefined)
+    await this.#changes.then(() => (this.#hasRules ? suspend() : undefined))
   }
 
   #end(): void {
@@ -135,7 +139,8 @@ export class Nat {
     if (this.#queued) return this.#queued
     const change = this.#changes.then(() => {
       this.#queued = undefined
-      return this.#putInPlace()
+      // `leave` comes after all changes.
+      return this.#isLeft ? undefined : this.#putInPlace()
     })
     this.#queued = change
     this.#changes = change.catch(() => undefined)

@@ -1,7 +1,5 @@
-import { canBind } from '../linux/sockets/port-socket.js'
 import type { CountConnections } from '../ports/connections.js'
 import { findHolder } from '../ports/holder.js'
-import type { HostPort } from '../ports/host-port.js'
 import type { PortStatus } from '../status/port-status.js'
 import type { PortServer } from '../supervisor/port-server.js'
 import { heldBy } from './held-by.js'
@@ -20,26 +18,19 @@ function reported(status: PortStatus): Partial<PortView> {
 export async function viewPorts(server: PortServer, count: CountConnections): Promise<PortView[]> {
   const { status, holdsSocket } = server.supervisor
   const statuses = await server.portStatuses()
-  const isUnbound = status.state === 'restarting' && !holdsSocket
-  const reason = isUnbound ? await whyUnbound(server.ports, status.reason) : status.reason
+  const { reason = '' } = status
+  const holder = server.taken && (await findHolder(server.taken).catch(() => undefined))
   return server.ports.map((served, i): PortView => {
     const { protocol, ip: hostIp, port: hostPort, containerPort } = served
     const own = statuses?.[i]
     return {
       ...{ protocol, hostIp, hostPort, containerPort },
       ...status,
-      ...(reason === undefined ? {} : { reason }),
+      ...(holder ? { reason: heldBy(reason, holder) } : {}),
       connections: own ? own.active : count(served, status.pid),
       ...(own ? reported(own) : {}),
       holdsSocket,
       via: 'proxy',
     }
   })
-}
-
-/** Another program may take a port that was closed while its container was stopped. */
-async function whyUnbound(ports: readonly HostPort[], reason = ''): Promise<string> {
-  const taken = ports.find((port) => !canBind(port))
-  const holder = taken && (await findHolder(taken).catch(() => undefined))
-  return heldBy(reason, holder)
 }

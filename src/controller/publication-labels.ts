@@ -1,4 +1,7 @@
 import type { Container } from '../docker/container.js'
+import { PortIndex } from '../ports/claims/port-index.js'
+import type { HostPort } from '../ports/host-port.js'
+import { parsePortSpecs } from '../ports/port-spec.js'
 import { printable } from '../printable.js'
 import { WHEN_STOPPED } from './following.js'
 import type { PublicationRequest } from './publication-request.js'
@@ -40,7 +43,7 @@ export function requestOfLabels({ id, name, labels }: Container): PublicationReq
     .filter((port) => port !== '')
   if (ports.length === 0) {
     throw new LabelError(
-      `the label ${LABELS.ports} names no port: expected ports as of -p, for example 8080:80`,
+      `the label ${LABELS.ports} names no port: expected ports as for -p, for example 8080:80`,
     )
   }
   const network = labels[LABELS.network]
@@ -49,6 +52,24 @@ export function requestOfLabels({ id, name, labels }: Container): PublicationReq
     ...(network === undefined ? {} : { network }),
     whenStopped: choiceOf(labels, LABELS.whenStopped, WHEN_STOPPED),
     via: choiceOf(labels, LABELS.via, VIA),
+  }
+}
+
+/**
+ * Refuses ports of which one would exclude another for ever.
+ * Rejects with LabelError, or with PortSpecError.
+ */
+export async function refuseRepeatedPorts(ports: readonly string[]): Promise<void> {
+  const named = new PortIndex<HostPort>()
+  for (const { protocol, ip, hostPorts } of await parsePortSpecs(ports)) {
+    if (!hostPorts || hostPorts.first < hostPorts.last) continue
+    for (const each of ip === undefined ? ['0.0.0.0', '::'] : [ip]) {
+      const port = { protocol, ip: each, port: hostPorts.first }
+      if (named.find(port)) {
+        throw new LabelError(`the label ${PORTS_LABEL} names ${port.port}/${protocol} twice`)
+      }
+      named.add(port)
+    }
   }
 }
 

@@ -19,7 +19,7 @@ import type { PublicationEvent } from './publication-event.js'
 import type { Nat } from './nat.js'
 import { viewPorts } from './port-views.js'
 import { publicationHolder } from './publication-holder.js'
-import { refuseNat } from './refuse-nat.js'
+import { natRefusal } from './refuse-nat.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 import { translatedPorts } from './translated-ports.js'
 import type { Via } from './via.js'
@@ -133,7 +133,7 @@ export class Publication {
     try {
       await this.#translate()
     } catch (err) {
-      refuseNat((err as Error).message)
+      throw natRefusal((err as Error).message, { cause: err })
     }
   }
 

@@ -18,7 +18,7 @@ export class Publications {
     private readonly log: Log,
   ) {}
 
-  /** Those that are starting or ending included. */
+  /** Includes publications that are starting or ending. */
   get all(): readonly Publication[] {
     return [...this.#all.values()]
   }

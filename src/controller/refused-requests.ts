@@ -2,8 +2,6 @@ import type { Containers } from '../docker/containers.js'
 import { resolveTarget } from '../docker/target-backends.js'
 import type { BoundPort } from '../ports/allocator.js'
 import { loopMessage } from '../proxy/loop.js'
-import type { ProxyProgram } from '../supervisor/proxy-program.js'
-import { MAX_PORTS_WITH_PROCESSES, type IsolationChoice } from './isolation.js'
 import type { Nat } from './nat.js'
 import type { PublicationDescription } from './publication.js'
 import type { RequestedBackend } from './requested-backend.js'
@@ -14,25 +12,6 @@ import { whyNotTranslated, whyRepliesAreLost } from './translated-ports.js'
 /*
  * Requests that can't be fulfilled, whatever ports are free.
  */
-
-/**
- * Decides whether one process serves all ports of a publication.
- * @throws RequestError if that is requested and impossible
- */
-export function isShared(
-  isolation: IsolationChoice,
-  ports: number,
-  { isOurs, path }: ProxyProgram,
-): boolean {
-  if (isolation === 'shared' && !isOurs) {
-    throw new RequestError(
-      `isolation "shared" is not possible with ${path}, which serves one port: use "process", or start the daemon without --proxy-path`,
-    )
-  }
-  return (
-    isolation === 'shared' || (isolation === 'auto' && isOurs && ports > MAX_PORTS_WITH_PROCESSES)
-  )
-}
 
 /** Rejects with Refusal if this host can't translate ports for a container. */
 export async function refuseUnavailableNat(

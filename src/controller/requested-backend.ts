@@ -1,5 +1,4 @@
 import { realpathSync } from 'node:fs'
-import { isIP } from 'node:net'
 import {
   findTarget,
   formatTarget,
@@ -11,6 +10,7 @@ import type { Containers } from '../docker/containers.js'
 import { EngineHostError, formatEngineHost } from '../docker/engine-host.js'
 import { resolveTarget } from '../docker/target-backends.js'
 import { errnoReason } from '../linux/errno.js'
+import { parseIp } from '../linux/sockets/ip-address.js'
 import { Refusal } from '../ports/refusal.js'
 import type { ListedBackend } from '../status/backend-list.js'
 import { printable } from '../printable.js'
@@ -125,7 +125,8 @@ export async function lookUpTarget(
       `can't look up the container ${JSON.stringify(name)}: ${errnoReason(err)}${advice}`,
     )
   }
-  const owner = isIP(name) ? containers.runningOn(name) : undefined
+  const ip = parseIp(name)
+  const owner = ip === undefined ? undefined : containers.runningOn(ip)
   if (owner) return { target: targetOf(owner), all: containers }
   try {
     return { target: findTarget(name, containers.all), all: containers }

@@ -20,7 +20,9 @@ export async function viewWaiting(
     ports: requests.map(({ protocol, ip = defaultIp, hostPorts, containerPort }) => ({
       ...{ protocol, hostIp: ip, hostPort: hostPorts?.first ?? 0, containerPort },
       ...{
-        ...{ state: 'waiting', restarts: 0, reason: heldBy(reason, holder) },
+        state: 'waiting',
+        restarts: 0,
+        reason: heldBy(reason, holder),
       },
       ...{ connections: 0, holdsSocket: false, via: 'proxy' },
     })),

@@ -125,7 +125,9 @@ function logEvents(controller: Controller, log: Log): void {
   controller.on('event', ({ type, publication, port, reason, backend }) => {
     // The supervisor has a line for the end of a proxy.
     if (type === 'proxy-exited' || type === 'proxy-restarted') return
-    log.info(type, { publication, port, reason, backend })
+    const fields = { publication, port, reason, backend }
+    if (type === 'refused') log.error("Can't publish what labels ask for", fields)
+    else log.info(type, fields)
   })
 }
 

@@ -76,6 +76,10 @@ stop_reminder() {
 # launchers. If there is none yet, one launcher starts it. That launcher's read ends with docker-proxyd-start, which may be killed as well.
 look_for_server() {
   [ -n "$server" ] || return
+  # A signal says nothing about docker-proxyd-start.
+  was_woken=$woken
+  woken=
+  [ -z "$was_woken" ] || [ "$elected" != "$server" ] || return
   next=
   is_served "/proc/$$/fd/9" && next=$host_pid
   [ "$next" != "$server" ] || return
@@ -87,14 +91,15 @@ look_for_server() {
   # On a full disk there is no such file, and all launchers try.
   if [ -z "$next" ] && [ "/proc/$$/fd/9" -ef "$run/control" ] &&
     { [ "$elected" = "$server" ] || { true >"$run/after.$server"; } 2>/dev/null || [ ! -e "$run/after.$server" ]; } && find_folder; then
-    again=
-    [ "$elected" != "$server" ] || again=yes
+    pause=$((pause == 0 ? 1 : pause * 2))
+    [ $pause -lt 30 ] || pause=30
+    [ "$elected" = "$server" ] || pause=0
     elected=$server
     # Descriptor 9 is closed before the second fork: docker-proxyd takes a process for a launcher if it has that, and its parent has not.
     (
       exec 4>&- 9>&-
       {
-        ${again:+sleep 1}
+        [ $pause = 0 ] || sleep $pause
         exec "$folder/docker-proxyd-start" "$run" "$server"
       } &
     )
@@ -127,6 +132,8 @@ is_root() {
 ending=
 server=
 elected=
+woken=
+pause=0
 reminder=
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
 # Users other than root have their own folder.
@@ -156,7 +163,7 @@ is_served "/proc/$$/fd/9" || exit 0
 printf "\nstop %s\n" $$ >&9'
 trap "$stop" INT TERM
 # A signal that comes just before read waits is noticed only when read ends. Therefore docker-proxyd sends USR1 later.
-trap : USR1
+trap woken=yes USR1
 # Docker's program ignores these signals as well: XCPU, XFSZ, VTALRM, PROF, IO and PWR by their numbers, as not every shell has the names.
 trap '' USR2 ALRM 24 25 26 27 29 30
 # The parent may have closed the status pipe.

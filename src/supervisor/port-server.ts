@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { errnoReason } from '../linux/errno.js'
+import { errnoCode, errnoReason } from '../linux/errno.js'
 import { openPortSocket } from '../linux/sockets/port-socket.js'
 import type { Log } from '../log/log.js'
 import type { Claim } from '../ports/claims/claims.js'
@@ -48,6 +48,8 @@ export interface ServedPort extends HostPort {
 /** One process and its ports: one port, or all ports of a publication. */
 export class PortServer {
   readonly supervisor: Supervisor
+  /** The port that was in use at the last attempt to bind the ports. */
+  #taken: HostPort | undefined
   /** The changes of backends so far, one after the other. */
   #changes: Promise<void> = Promise.resolve()
 
@@ -100,6 +102,11 @@ export class PortServer {
       else server.supervisor.restart(`${describeExit(status)}, while no daemon was running`)
     }
     return { server, isAdopted: adopted !== undefined }
+  }
+
+  /** The port whose holder keeps this process from being started again. */
+  get taken(): HostPort | undefined {
+    return this.#taken
   }
 
   /** Starts the process, unless the ports are closed at present. Rejects with the reason if it does not get ready. */
@@ -185,12 +192,14 @@ export class PortServer {
   }
 
   #bind(): number[] {
+    this.#taken = undefined
     const sockets: number[] = []
     for (const port of this.ports) {
       try {
         sockets.push(openPortSocket(port))
       } catch (err) {
         for (const socket of sockets) closeSync(socket)
+        if (errnoCode(err) === 'EADDRINUSE') this.#taken = port
         throw new Error(bindFailedMessage(port, errnoReason(err)), { cause: err })
       }
     }

@@ -11,6 +11,8 @@ t.test('fields, JSON and tables, as docker prints them', async (t) => {
   t.ok(isTemplate('{{.Name}}'))
   t.notOk(isTemplate('json'))
   t.equal(formatTemplate('{{.Name}}\\t{{ .Count }}', ROWS, FIELDS), 'web\t3\ndns_svr01\t0')
+  t.equal(formatTemplate('{{.name}}', ROWS, FIELDS), 'web\ndns_svr01', 'in either case')
+  t.doesNotThrow(() => checkTemplate('{{.name}}', '{{.Name}}', FIELDS))
   t.equal(formatTemplate('{{json .Name}}', ROWS, FIELDS), '"web"\n"dns_svr01"')
   t.equal(
     formatTemplate('{{json .}}', ROWS.slice(0, 1), FIELDS),

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { formatPublications, formatStatus } from '../../src/cli/publication-table.js'
+import { formatPublications, formatState } from '../../src/cli/publication-table.js'
 import type { PortView } from '../../src/controller/views.js'
 
 const port: PortView = {
@@ -47,10 +47,10 @@ b           172.17.0.3                                             up       0   
 
 t.test('the state of a port', async (t) => {
   const dead: PortView = { ...port, state: 'restarting', restarts: 2, reason: 'signal 9' }
-  t.equal(formatStatus([port, dead]), 'restarting (2): signal 9')
-  t.equal(formatStatus([dead, dead, port]), 'restarting (2): signal 9 and 1 more')
-  t.equal(formatStatus([{ ...port, state: 'starting' }]), 'starting')
-  t.equal(formatStatus([{ ...port, restarts: 4, reason: 'exit code 1' }]), 'up')
+  t.equal(formatState([port, dead]), 'restarting (2): signal 9')
+  t.equal(formatState([dead, dead, port]), 'restarting (2): signal 9 and 1 more')
+  t.equal(formatState([{ ...port, state: 'starting' }]), 'starting')
+  t.equal(formatState([{ ...port, restarts: 4, reason: 'exit code 1' }]), 'up')
 })
 
 t.test('a port that is up while its backend is not', async (t) => {
@@ -61,10 +61,10 @@ t.test('a port that is up while its backend is not', async (t) => {
     lastFailedDial: { reason, time },
   })
   const refused = failing('connection refused')
-  t.equal(formatStatus([refused, refused]), 'up, backend refuses (312 in 5 m)')
+  t.equal(formatState([refused, refused]), 'up, backend refuses (312 in 5 m)')
   t.equal(
-    formatStatus([port, failing('no route to host')]),
+    formatState([port, failing('no route to host')]),
     'up, backend: no route to host (156 in 5 m)',
   )
-  t.equal(formatStatus([{ ...refused, recentFailedDials: 0 }]), 'up', 'it has recovered')
+  t.equal(formatState([{ ...refused, recentFailedDials: 0 }]), 'up', 'it has recovered')
 })

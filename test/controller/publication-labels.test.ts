@@ -1,5 +1,5 @@
 import t from 'tap'
-import { requestOfLabels } from '../../src/controller/publication-labels.js'
+import { refuseRepeatedPorts, requestOfLabels } from '../../src/controller/publication-labels.js'
 import { exampleContainer } from '../lib/example-container.js'
 
 const requestOf = (labels: Record<string, string>) => requestOfLabels(exampleContainer({ labels }))
@@ -24,7 +24,8 @@ t.test('labels ask for a publication, which has the name of the container', asyn
 
 t.test('labels that mean nothing are quoted', async (t) => {
   t.throws(() => requestOf({ 'docker-publish.ports': ' ' }), {
-    message: 'the label docker-publish.ports names no port: expected -p, for example 8080:80',
+    message:
+      'the label docker-publish.ports names no port: expected ports as for -p, for example 8080:80',
   })
   t.throws(() => requestOf({ 'docker-publish.port': '80:80' }), {
     message: /^unknown label docker-publish\.port: expected docker-publish\.ports, /,
@@ -33,4 +34,24 @@ t.test('labels that mean nothing are quoted', async (t) => {
     () => requestOf({ 'docker-publish.ports': '80:80', 'docker-publish.when-stopped': 'x' }),
     { message: 'invalid docker-publish.when-stopped "x": expected refuse, hold, close-port' },
   )
+})
+
+t.test('a port that is named twice is quoted', async (t) => {
+  for (const [ports, twice] of [
+    [['83:80', '83:81'], '83/tcp'],
+    [['127.0.0.1:53:53/udp', '53:5353/udp'], '53/udp'],
+  ] as const) {
+    await t.rejects(refuseRepeatedPorts(ports), {
+      message: `the label docker-publish.ports names ${twice} twice`,
+    })
+  }
+  await refuseRepeatedPorts([
+    '83:80',
+    '83:80/udp',
+    '127.0.0.1:84:80',
+    '127.0.0.2:84:80',
+    '80',
+    '81',
+  ])
+  await refuseRepeatedPorts(['8000-8001:80', '8000-8001:81'])
 })

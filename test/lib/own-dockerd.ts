@@ -36,7 +36,7 @@ export interface OwnDockerd extends Pick<
 
 export function missingForDockerd(): string | false {
   return (
-    missing('/usr/sbin/dockerd', 'docker.io') ||
+    missing(`${process.env['DOCKER_ROOT'] ?? ''}/usr/sbin/dockerd`, 'docker.io') ||
     missing('/bin/busybox', 'busybox-static') ||
     missing('/usr/sbin/iptables', 'iptables') ||
     notRoot('for dockerd')

@@ -105,10 +105,10 @@ async function knownContainers(): Promise<Containers> {
 }
 
 function templateRow(publication: PublicationView): TemplateRow {
-  const { name, ports, created, isolation, containerState } = publication
+  const { name, ports, created, isolation } = publication
   return {
     ...{ Name: name, Backend: formatBackend(publication), Ports: formatPorts(ports) },
-    Status: formatStatus(ports, containerState),
+    Status: formatStatus(publication),
     Connections: ports.reduce((sum, { connections }) => sum + connections, 0),
     Uptime: formatDuration(Date.now() - Date.parse(created)),
     ...{ Created: created, Isolation: isolation },

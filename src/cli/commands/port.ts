@@ -60,16 +60,24 @@ async function portsOf(client: Client, name: string): Promise<readonly ListedPor
     const { ports, labelError } = await client.get(name)
     const published = ports.filter(({ state }) => state !== 'waiting')
     if (published.length > 0) return published
+    const others = (await containerPorts(client, name)) ?? []
+    if (others.length > 0) return others
     const why = labelError ?? `it waits for them: ${ports[0]?.reason ?? ''}`
     throw new Refusal('no-such-port', `${name} has no ports: ${why}`)
   } catch (err) {
     if (!(err instanceof Refusal && err.code === 'no-such-publication')) throw err
-    const container = await client.container(name).catch(() => undefined)
-    if (!container) throw err
-    return container.ports.flatMap(({ protocol, port: containerPort, published }) =>
-      published.map(({ hostIp, hostPort }) => ({ protocol, hostIp, hostPort, containerPort })),
-    )
+    const ports = await containerPorts(client, name)
+    if (!ports) throw err
+    return ports
   }
+}
+
+/** The published ports of a container; undefined if there is none of this name. */
+async function containerPorts(client: Client, name: string): Promise<ListedPort[] | undefined> {
+  const container = await client.container(name).catch(() => undefined)
+  return container?.ports.flatMap(({ protocol, port: containerPort, published }) =>
+    published.map(({ hostIp, hostPort }) => ({ protocol, hostIp, hostPort, containerPort })),
+  )
 }
 
 /** `80` and `80/` mean `80/tcp`, as in docker. */

@@ -18,8 +18,8 @@ interface FamilyChain {
 
 /**
  * The rules of one controller: a table of nftables that translates, and chains of iptables that let the translated connections through. The
- * table is the first one to be made and the last one to be removed: while the table exists, a chain may exist. When this process ends, however
- * it ends, nothing is translated: nobody would remove the rule of a container that ends, whose address may go to another one.
+ * table is the first one to be made and the last one to be removed: while the table exists, a chain may exist. When this process ends, a
+ * guard ends all translations: nobody would remove the rule of a container that ends, whose address may go to another one.
  */
 export class Firewall {
   readonly #table: NatTable
@@ -28,11 +28,14 @@ export class Firewall {
   /** The ports of the rules in place; undefined if they are not known. */
   #ports: readonly TranslatedPort[] | undefined = []
 
-  /** @param name of the table, and in capitals of the chains */
-  constructor(name: string) {
+  /**
+   * @param name of the table, and in capitals of the chains
+   * @param onGuardFailure called when the guard does not run at present, with one clause
+   */
+  constructor(name: string, onGuardFailure: (reason: string) => void) {
     const chain = name.toUpperCase()
     this.#table = new NatTable(name)
-    this.#guard = new TableGuard(this.#table.cleared)
+    this.#guard = new TableGuard(this.#table.cleared, onGuardFailure)
     this.#chains = [
       { isFor: (ip) => !isIpv6(ip), chain: new ForwardChain('iptables', chain), isThere: false },
       { isFor: isIpv6, chain: new ForwardChain('ip6tables', chain), isThere: false },
@@ -57,6 +60,7 @@ export class Firewall {
    * Rejects with FirewallError.
    */
   async adopt(): Promise<boolean> {
+    await this.#guard.untilOthersEnded()
     if (!(await this.#table.exists())) return false
     this.#ports = undefined
     for (const each of this.#chains) each.isThere = true
@@ -101,6 +105,7 @@ export class Firewall {
   async suspend(): Promise<void> {
     await this.#table.apply({ ports: [], exceptInterfaces: [] })
     this.#guard.stop()
+    this.#ports = []
   }
 
   /** Whether all rules are as they were applied. Rejects with FirewallError. */

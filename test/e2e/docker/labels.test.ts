@@ -94,7 +94,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     await until(async () => (await daemon.client.list()).length === 2)
     const { code, stdout } = await daemon.cli('rm', '--all')
     t.equal(code, 0)
-    t.equal(stdout, 'same\nsame\n')
+    t.equal(stdout, 'same\n')
     t.strictSame(await daemon.client.list(), [])
     await docker('rm', '-f', 'same')
   })
@@ -113,17 +113,14 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       wrong: /^invalid port "80:x"/,
       strange: 'unknown label docker-publish.nope: expected docker-publish.ports',
       odd: 'invalid docker-publish.when-stopped "never": expected refuse, hold, close-port',
-      twice: 'Bind for 127.0.0.1:83 failed: port is already allocated',
+      twice: 'the label docker-publish.ports names 83/tcp twice',
       right: undefined,
     })
-    t.match(
-      (await daemon.cli('ls')).stdout,
-      /^twice +twice +label error: Bind for 127\.0\.0\.1:83 /m,
-    )
+    t.match((await daemon.cli('ls')).stdout, /^twice +twice +label error: the label /m)
     t.match(await daemon.cli('port', 'odd'), { code: 125, stderr: /^odd has no ports: invalid / })
     t.match(await daemon.cli('rm', 'odd'), { code: 0 })
     t.equal((await daemon.client.list()).length, 4)
-    await docker('rm', '-f', 'wrong', 'strange', 'odd', 'right')
+    await docker('rm', '-f', 'wrong', 'strange', 'odd', 'twice', 'right')
   })
 
   t.test('a daemon that starts later finds them all', async () => {

@@ -240,7 +240,7 @@ t.test(
   },
 )
 
-t.test('who starts the next one may be killed as well', async (t) => {
+t.test('docker-proxyd-start is killed, and its launcher starts it again', async (t) => {
   const { publish, folder, killServer, servers } = host(t)
   const starters = (): number[] =>
     processIds().filter((pid) => {

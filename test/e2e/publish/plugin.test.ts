@@ -53,6 +53,11 @@ t.test('docker publish: help, commands, refusals and exit codes', { skip }, asyn
   })
   t.match(await docker(['__complete', 'publish', 'rm', ''], env), { stdout: /^web\n:4$/m })
   t.match(await docker(['__complete', 'publish', 'ch'], env), { stdout: /^check\n:4$/m })
+  t.match(await docker(['__complete', 'publish', 'add', ''], env), { stdout: /^--publish$/m })
+  t.match(await docker(['__complete', 'publish', 'ls', '--fo'], env), { stdout: /^--format\n:4$/m })
+  t.match(await docker(['__complete', 'publish', 'add', '--when-stopped', 'h'], env), {
+    stdout: /^hold\n:4$/m,
+  })
 })
 
 t.test("docker's own options choose the engine", { skip }, async (t) => {
@@ -63,7 +68,7 @@ t.test("docker's own options choose the engine", { skip }, async (t) => {
   t.match(await docker(['-H', 'unix:///nonexistent/mine.sock', ...add], env), {
     exitCode: 125,
     stderr:
-      /^the daemon follows the containers of unix:\/\/\/nonexistent\/daemons\.sock, and not of unix:\/\/\/nonexistent\/mine\.sock: /,
+      /^the daemon follows the containers of unix:\/\/\/nonexistent\/daemons\.sock, but DOCKER_HOST or the docker context names unix:\/\/\/nonexistent\/mine\.sock: /,
   })
   t.match(await docker(['-H', 'tcp://192.0.2.7', ...add], env), {
     exitCode: 125,
