@@ -93,6 +93,7 @@ const programs = await build({
     apart(/\/pino-log\.js$/, './pino-log.js'),
     apart(/\/daemon\/daemon\.js$/, './daemon.js'),
     apart(/^yaml$/, './yaml.js'),
+    apart(/^prom-client$/, './prom-client.js'),
   ],
 })
 // Under dockerd nobody reads stderr, and only people have terminals, so the code that writes lines is loaded when it is needed. In the
@@ -110,7 +111,16 @@ const pretty = await build({
 })
 // Few commands read compose files.
 const yaml = await build({ ...common, entryPoints: ['yaml'], outfile: join(NEXT, 'yaml.js') })
-writeFileSync(join(NEXT, 'THIRD-PARTY-LICENSES.txt'), licences([programs, log, pretty, yaml]))
+// A daemon without --metrics does not need it.
+const prometheus = await build({
+  ...common,
+  entryPoints: ['prom-client'],
+  outfile: join(NEXT, 'prom-client.js'),
+})
+writeFileSync(
+  join(NEXT, 'THIRD-PARTY-LICENSES.txt'),
+  licences([programs, log, pretty, yaml, prometheus]),
+)
 
 // Loading node:net takes two milliseconds, and the native engine does not need it.
 const SLOW_MODULES = /require\("node:(net|tty|dgram|worker_threads|v8)"\)/g

@@ -1,4 +1,5 @@
 import { isIpv6, parseIp } from '../linux/sockets/ip-address.js'
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { MAX_SOCKET_PATH } from '../linux/sockets/unix-path.js'
 import { joinHostPort, MAX_PORT } from '../ports/host-port.js'
 
@@ -27,6 +28,15 @@ export function parseHost(text: string): Host {
   throw new HostError(`invalid host ${JSON.stringify(text)}: expected ${FORMS}`)
 }
 
+/** Parses `IP:PORT`, `[IP]:PORT` or `localhost:PORT`. @returns undefined if it is none of these */
+export function parseAddress(text: string): SocketAddress | undefined {
+  const [, bracketed, bare, port] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? []
+  const host = bracketed ?? bare ?? ''
+  const ip = host === 'localhost' ? '127.0.0.1' : parseIp(host)
+  if (ip === undefined || Number(port) > MAX_PORT) return undefined
+  return { ip: isIpv6(host) ? host : ip, port: Number(port) }
+}
+
 export function formatHost(host: Host): string {
   switch (host.kind) {
     case 'unix':
@@ -52,11 +62,8 @@ const PARSERS: Record<string, (rest: string) => Host | undefined> = {
     )
   },
   tcp(rest) {
-    const [, bracketed, bare, port] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(rest) ?? []
-    const text = bracketed ?? bare ?? ''
-    const ip = text === 'localhost' ? '127.0.0.1' : parseIp(text)
-    if (ip === undefined || Number(port) > MAX_PORT) return undefined
-    return { kind: 'tcp', ip: isIpv6(text) ? text : ip, port: Number(port) }
+    const address = parseAddress(rest)
+    return address && { kind: 'tcp', ...address }
   },
   fd: (rest) => (rest === '' ? { kind: 'fd' } : undefined),
   ssh(rest) {

@@ -30,6 +30,9 @@ const PROXY_REPORT = {
     Type.Integer({ description: 'Failed dials of the last five minutes' }),
   ),
   lastFailedDial: Type.Optional(FailedDialSchema),
+  failedDialReasons: Type.Optional(
+    Type.Record(Type.String(), Type.Integer(), { description: 'Failed dials by reason' }),
+  ),
 }
 
 const PortViewSchema = Type.Object(

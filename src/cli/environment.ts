@@ -11,6 +11,7 @@ const VARIABLES = [
   'DOCKER_PUBLISH_TOKEN_FILE',
   'DOCKER_PUBLISH_PROXY_PATH',
   'DOCKER_PUBLISH_LOG_LEVEL',
+  'DOCKER_PUBLISH_METRICS',
 ] as const
 
 /** A setting of the environment. An empty variable counts as unset. */

@@ -7,10 +7,12 @@ import type { PortView } from './views.js'
 
 /** The part of a proxy's report that clients see. */
 function reported(status: PortStatus): Partial<PortView> {
-  const { bytesIn, bytesOut, accepted, failedDials, recentFailedDials, lastFailedDial } = status
+  const { bytesIn, bytesOut, accepted, failedDials, recentFailedDials } = status
+  const { lastFailedDial, failedDialReasons } = status
   return {
     ...{ bytesIn, bytesOut, accepted, failedDials, recentFailedDials },
     ...(lastFailedDial === undefined ? {} : { lastFailedDial }),
+    ...(failedDialReasons === undefined ? {} : { failedDialReasons }),
   }
 }
 

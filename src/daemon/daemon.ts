@@ -1,19 +1,23 @@
+import type { Server } from 'node:http'
 import { resolve } from 'node:path'
 import { formatHost, type Host } from '../api/host.js'
 import { isOpen, serve, type Authentication } from '../api/listen.js'
 import { createApi } from '../api/server.js'
 import { Controller } from '../controller/controller.js'
+import { listDockerPorts } from '../controller/docker-ports.js'
 import { EngineWarnings } from '../controller/engine-warnings.js'
 import { StateFile } from '../controller/state-file.js'
 import { deferred } from '../deferred.js'
 import { Containers } from '../docker/containers.js'
 import { findEngineHost } from '../docker/engine-host.js'
 import { lockFolder } from '../linux/folder-lock.js'
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { Log } from '../log/log.js'
 import type { StderrLog } from '../log/stderr-log.js'
 import { releaseMemorySoon } from '../memory/release-memory.js'
 import type { Proxyd } from '../proxyd/proxyd.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
+import type { Exposition } from './metrics.js'
 
 export interface DaemonOptions {
   /** The name of the program in messages. */
@@ -36,6 +40,8 @@ export interface DaemonOptions {
   readonly proxydRunDir: string | undefined
   /** Whether this process also is a docker-proxyd, which serves dockerd's ports. */
   readonly servesDockerPorts: boolean
+  /** Where metrics are served; undefined for nowhere. */
+  readonly metrics: SocketAddress | undefined
   readonly log: StderrLog
 }
 
@@ -75,6 +81,11 @@ export async function runDaemon(
     options.authentication,
     options.groupId,
   )
+  if (options.metrics) {
+    const { metrics } = options
+    const server = await startMetrics(metrics, controller, proxydRunDir, restored.promise, log)
+    servers.push(server)
+  }
   await controller.restore()
   containers.start()
   restored.resolve()
@@ -93,6 +104,30 @@ export async function runDaemon(
   else await controller.close()
   await proxyd?.close()
   log.info('Daemon stopped', { signal })
+}
+
+/**
+ * Serves the metrics of all publications, and of all ports of dockerd. Their library is loaded only here.
+ * @param ready resolves when the publications of an earlier daemon are there
+ */
+async function startMetrics(
+  address: SocketAddress,
+  controller: Controller,
+  proxydRunDir: string | undefined,
+  ready: Promise<void>,
+  log: Log,
+): Promise<Server> {
+  const [{ serveMetrics }, { exposeMetrics }] = await Promise.all([
+    import('./metrics-server.js'),
+    import('./metrics.js'),
+  ])
+  const expose = async (): Promise<Exposition> => {
+    await ready
+    // The publications count, also while a docker-proxyd does not answer.
+    const dockerPorts = listDockerPorts(proxydRunDir, controller.containers).catch(() => [])
+    return exposeMetrics(await controller.list(), await dockerPorts)
+  }
+  return serveMetrics(address, expose, log)
 }
 
 /** Serves dockerd's ports as docker-proxyd does. Its code is loaded only here. */

@@ -11,8 +11,13 @@ t.test('recent failures are counted, and the last one is kept', async (t) => {
     reason: 'connection refused',
     time: new Date(1299).toISOString(),
   }
-  t.strictSame(failures.report(2000), { recentFailedDials: 300, lastFailedDial })
-  t.strictSame(failures.report(1000 + RECENT_MS), { recentFailedDials: 0, lastFailedDial })
+  const failedDialReasons = { 'connection refused': 300 }
+  t.strictSame(failures.report(2000), {
+    ...{ recentFailedDials: 300, lastFailedDial, failedDialReasons },
+  })
+  t.strictSame(failures.report(1000 + RECENT_MS), {
+    ...{ recentFailedDials: 0, lastFailedDial, failedDialReasons },
+  })
 })
 
 t.test('failures are forgotten part by part', async (t) => {
@@ -23,4 +28,13 @@ t.test('failures are forgotten part by part', async (t) => {
   t.ok(recentFailedDials >= 270 && recentFailedDials <= 300, String(recentFailedDials))
   const later = failures.report(4 * RECENT_MS + half).recentFailedDials
   t.ok(later >= 120 && later <= 150, String(later))
+})
+
+t.test('failures are counted by reason, and rare reasons together', async (t) => {
+  const failures = new DialFailures()
+  for (let i = 0; i < 20; i++) failures.note(new Error(`reason ${i}`))
+  failures.note(new Error('reason 0'))
+  const { failedDialReasons = {} } = failures.report()
+  t.match(failedDialReasons, { 'reason 0': 2, 'reason 15': 1, other: 4 })
+  t.equal(Object.keys(failedDialReasons).length, 17)
 })

@@ -1,8 +1,10 @@
 import type { CommandModule } from 'yargs'
-import { parseHost } from '../../api/host.js'
+import { parseAddress, parseHost } from '../../api/host.js'
 import { openToken } from '../../api/token.js'
+import { EngineHostError, findEngineHost } from '../../docker/engine-host.js'
 import type { LogFormat, LogLevel } from '../../log/log.js'
 import { parseIp } from '../../linux/sockets/ip-address.js'
+import type { SocketAddress } from '../../linux/sockets/socket-address.js'
 import { ignoreHangup, stopSignal } from '../../linux/signals.js'
 import { keepYoungGenerationSmall } from '../../memory/heap.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
@@ -30,6 +32,7 @@ interface Args extends Omit<ClientArgs, 'host'> {
   insecure: boolean
   group: string | undefined
   proxyd: boolean
+  metrics: string | undefined
   'proxy-path': string | undefined
   'log-level': LogLevel | undefined
   'log-format': LogFormat | undefined
@@ -93,6 +96,11 @@ export const daemonCommand: CommandModule<object, Args> = {
         default: defaultRunFolder(),
         describe: 'run folder of docker-proxyd, this process or another [DOCKER_PROXY_RUN_DIR]',
       })
+      .option('metrics', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'IP:PORT on which to serve metrics to Prometheus [DOCKER_PUBLISH_METRICS]',
+      })
       .example('$0 daemon --live-restore', 'ports stay up while the daemon is upgraded')
       .example(
         '$0 daemon -H fd:// -H tcp://127.0.0.1:2385 --token-file /etc/docker-publish.token',
@@ -110,6 +118,7 @@ export const daemonCommand: CommandModule<object, Args> = {
       token: tokenFile === undefined ? undefined : openToken(tokenFile),
       isInsecure: args.insecure,
     }
+    refuseInvalidEngine()
     const program = await findProxyProgram(args['proxy-path'])
     if (args.proxyd && args['proxyd-run-dir'] === undefined) {
       throw new UsageError('there is no XDG_RUNTIME_DIR: name a folder with --proxyd-run-dir')
@@ -125,11 +134,31 @@ export const daemonCommand: CommandModule<object, Args> = {
       defaultIp: parseDefaultIp(args['default-ip']),
       proxydRunDir: args['proxyd-run-dir'],
       servesDockerPorts: args.proxyd,
+      metrics: parseMetricsAddress(args.metrics ?? environmentSetting('DOCKER_PUBLISH_METRICS')),
     }
     await runDaemon(options, stop)
     await log.flush()
     process.exit()
   },
+}
+
+/** An engine that can never be found is no engine to wait for. @throws UsageError */
+function refuseInvalidEngine(): void {
+  try {
+    findEngineHost(process.env)
+  } catch (err) {
+    throw err instanceof EngineHostError ? new UsageError(err.message) : err
+  }
+}
+
+/** @throws UsageError */
+function parseMetricsAddress(text: string | undefined): SocketAddress | undefined {
+  if (text === undefined) return undefined
+  const address = parseAddress(text)
+  if (address) return address
+  throw new UsageError(
+    `invalid --metrics ${JSON.stringify(text)}: expected IP:PORT, for example 127.0.0.1:9464`,
+  )
 }
 
 /** @throws UsageError */

@@ -1,0 +1,107 @@
+import { Counter, Gauge, Registry } from 'prom-client'
+import type { DockerPortView, PortView, PublicationView } from '../controller/views.js'
+import { Turns } from '../turns.js'
+import { COMMIT, VERSION } from '../version.js'
+
+/** Metrics of ports, by their names without the prefix. */
+const PREFIX = 'docker_publish_'
+const PORT_LABELS = ['publication', 'publisher', 'protocol', 'host_ip', 'host_port'] as const
+type PortLabels = Record<(typeof PORT_LABELS)[number], string>
+
+/** A text for Prometheus. */
+export interface Exposition {
+  readonly contentType: string
+  readonly text: string
+}
+
+/**
+ * Formats the figures of all ports for Prometheus. A figure that a proxy does not report, like Docker's own docker-proxy, is left out.
+ * @param dockerPorts ports that dockerd has published
+ */
+export async function exposeMetrics(
+  publications: readonly PublicationView[],
+  dockerPorts: readonly DockerPortView[],
+): Promise<Exposition> {
+  const registry = new Registry()
+  const metrics = new PortMetrics(registry)
+  const turns = new Turns()
+  for (const { name, ports } of publications) {
+    for (const port of ports) {
+      if (turns.isOver) await turns.next()
+      metrics.add(labelsOf(name, 'docker-publish', port), port)
+      metrics.addSupervised(labelsOf(name, 'docker-publish', port), port)
+    }
+  }
+  for (const port of dockerPorts) {
+    if (turns.isOver) await turns.next()
+    const owner = port.service ?? port.container ?? port.containerIp
+    metrics.add(labelsOf(owner, 'docker', port), port)
+  }
+  return { contentType: registry.contentType, text: await registry.metrics() }
+}
+
+function labelsOf(
+  publication: string,
+  publisher: string,
+  { protocol, hostIp, hostPort }: Pick<PortView, 'protocol' | 'hostIp' | 'hostPort'>,
+): PortLabels {
+  return { publication, publisher, protocol, host_ip: hostIp, host_port: String(hostPort) }
+}
+
+/** The metrics of one scrape. Their values are those of the proxies at present, so nothing is kept between scrapes. */
+class PortMetrics {
+  readonly #accepted: Counter
+  readonly #open: Gauge
+  readonly #received: Counter
+  readonly #sent: Counter
+  readonly #dialErrors: Counter
+  readonly #restarts: Counter
+  readonly #up: Gauge
+
+  constructor(registry: Registry) {
+    const options = (name: string, help: string, labelNames: readonly string[] = PORT_LABELS) => ({
+      ...{ name: `${PREFIX}${name}`, help, labelNames: [...labelNames], registers: [registry] },
+    })
+    this.#accepted = new Counter(
+      options('connections_total', 'Connections and UDP flows that were accepted.'),
+    )
+    this.#open = new Gauge(options('open_connections', 'Connections and UDP flows that are open.'))
+    this.#received = new Counter(
+      options('received_bytes_total', 'Bytes from clients, of open connections too.'),
+    )
+    this.#sent = new Counter(
+      options('sent_bytes_total', 'Bytes to clients, of open connections too.'),
+    )
+    this.#dialErrors = new Counter(
+      options('dial_errors_total', 'Dials of the container that failed, by reason.', [
+        ...PORT_LABELS,
+        'reason',
+      ]),
+    )
+    this.#restarts = new Counter(
+      options('proxy_restarts_total', 'Restarts of the process that serves the port.'),
+    )
+    this.#up = new Gauge(options('port_up', '1 if a proxy serves the port, and 0 otherwise.'))
+    new Gauge(
+      options('build_info', 'The version of the daemon; the value is 1.', ['version', 'commit']),
+    ).set({ version: VERSION, commit: COMMIT }, 1)
+  }
+
+  /** @param port without figures if its proxy reports none */
+  add(labels: PortLabels, port: PortView | DockerPortView): void {
+    const { connections, accepted, bytesIn, bytesOut, failedDialReasons = {} } = port
+    this.#open.set(labels, connections)
+    if (accepted !== undefined) this.#accepted.inc(labels, accepted)
+    if (bytesIn !== undefined) this.#received.inc(labels, bytesIn)
+    if (bytesOut !== undefined) this.#sent.inc(labels, bytesOut)
+    for (const [reason, count] of Object.entries(failedDialReasons)) {
+      this.#dialErrors.inc({ ...labels, reason }, count)
+    }
+  }
+
+  /** The figures of a port that the daemon supervises. */
+  addSupervised(labels: PortLabels, { restarts, state }: PortView): void {
+    this.#restarts.inc(labels, restarts)
+    this.#up.set(labels, state === 'up' ? 1 : 0)
+  }
+}
