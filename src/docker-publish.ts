@@ -1,7 +1,7 @@
 import { hideBin } from 'yargs/helpers'
 import { completeForDocker, runCli } from './cli/cli.js'
 import { exitWith } from './cli/exit.js'
-import { endWithDocker, pluginCall } from './cli/plugin.js'
+import { endWithDocker, exitOnInterrupt, pluginCall } from './cli/plugin.js'
 import { ignoreSignals } from './linux/signals.js'
 
 const NAME = 'docker-publish'
@@ -16,6 +16,7 @@ async function main(): Promise<void> {
   Object.assign(process.env, call.env)
   if (call.isCompletion) return completeForDocker(call.args, PLUGIN_NAME)
   endWithDocker(process.env)
+  exitOnInterrupt()
   await runCli(PLUGIN_NAME, call.args).catch((err: unknown) => exitWith(err, PLUGIN_NAME))
 }
 

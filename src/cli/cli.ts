@@ -14,7 +14,7 @@ import { runCommand } from './commands/run.js'
 import { installPluginCommand, uninstallPluginCommand } from './commands/plugin.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
-import { commandNames, completeNames, completeWords } from './completion.js'
+import { booleanOptions, commandNames, completeNames, completeWords } from './completion.js'
 import { refuseUnknownVariables } from './environment.js'
 import { allPrinted, print } from './output.js'
 import { parserMessages } from './parser-messages.js'
@@ -83,6 +83,7 @@ function parserOf(words: readonly string[], program: string) {
     .demandCommand(1, `${COMMAND_MISSING}: see ${program} --help`)
     .strict()
     .check(refuseRepetition, true)
+    .check(() => refuseBooleanValues(words, booleanOptions(parser)), true)
     .middleware(() => refuseUnknownVariables())
     .locale('en')
     .updateStrings(parserMessages())
@@ -111,12 +112,14 @@ export async function completeForDocker(words: readonly string[], program: strin
   const names = await completeNames([program, ...words], program)
   const found =
     names.length > 0 ? names : completeWords(words, COMMANDS as unknown as readonly CommandModule[])
-  await print([...found.filter((name) => name.startsWith(current)), NO_FILES].join('\n'))
+  const matching = found?.filter((name) => name.startsWith(current)) ?? []
+  await print([...matching, found ? NO_FILES : FILES].join('\n'))
   await allPrinted()
 }
 
 /** Has the shell complete no names of files. Source: cobra's ShellCompDirectiveNoFileComp. */
 const NO_FILES = ':4'
+const FILES = ':0'
 
 /** As `add <container>`. */
 function commandLine({ command }: Pick<CommandModule, 'command'>): string {
@@ -130,6 +133,18 @@ function refuseUnknownCommand([name]: readonly string[], program: string): void 
   if (!isKnown) {
     throw new UsageError(`unknown command ${JSON.stringify(name)}: see ${program} --help`)
   }
+}
+
+/** yargs takes each value but "true" for false. @throws UsageError */
+function refuseBooleanValues(words: readonly string[], options: readonly string[]): true {
+  for (const word of words) {
+    const [, option = '', value = ''] = /^--([\w-]+)=(.*)$/s.exec(word) ?? []
+    if (!options.includes(option) || ['true', 'false'].includes(value)) continue
+    throw new UsageError(
+      `invalid value ${JSON.stringify(value)} for --${option}: expected true or false`,
+    )
+  }
+  return true
 }
 
 function refuseRepetition(argv: Record<string, unknown>): true {

@@ -31,19 +31,26 @@ export async function completeNames(words: readonly string[], program: string): 
 /** The part of yargs' options that completions need. Its types leave the method out. */
 interface OptionsParser {
   getOptions(): {
+    readonly boolean: readonly string[]
     readonly key: Readonly<Record<string, boolean>>
     readonly choices: Readonly<Record<string, readonly string[]>>
   }
 }
 
+/** The options of a command line that take no value. @param parser of yargs */
+export function booleanOptions(parser: unknown): readonly string[] {
+  return (parser as OptionsParser).getOptions().boolean
+}
+
 /**
  * Commands, options of the command, or choices of the option before the last word.
  * @param words the command line so far, without the program
+ * @returns undefined if the last word is a value that is not known here, for example the name of a file
  */
 export function completeWords(
   [name = '', ...words]: readonly string[],
   commands: readonly CommandModule[],
-): string[] {
+): string[] | undefined {
   if (words.length === 0) {
     const visible = commands.filter(({ describe }) => describe !== false)
     return visible.flatMap((command) => commandNames(command).slice(0, 1))
@@ -52,15 +59,17 @@ export function completeWords(
   if (typeof command?.builder !== 'function') return []
   const parser = yargs([])
   void command.builder(parser)
-  const { key, choices } = (parser as unknown as OptionsParser).getOptions()
-  const chosen = choices[words.at(-2)?.replace(/^--/, '') ?? '']
-  if (chosen) return [...chosen]
+  const { key, choices, boolean } = (parser as unknown as OptionsParser).getOptions()
+  const [, option = ''] = /^--?([\w-]+)$/.exec(words.at(-2) ?? '') ?? []
+  if (choices[option]) return [...choices[option]]
+  if (option !== '' && !boolean.includes(option)) return undefined
+  if (!words.at(-1)?.startsWith('-')) return []
   const positionals = [...String(command.command).matchAll(/([\w-]+)\.*[>\]]/g)].map(
-    ([, name]) => name,
+    ([, positional]) => positional,
   )
   return Object.keys(key)
-    .filter((option) => option.length > 1 && !positionals.includes(option))
-    .map((option) => `--${option}`)
+    .filter((each) => each.length > 1 && !positionals.includes(each))
+    .map((each) => `--${each}`)
 }
 
 /** The name of a command, and its aliases. */

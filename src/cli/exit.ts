@@ -8,6 +8,9 @@ import { complain } from './output.js'
 /** Codes of usage errors. Classes say nothing here: the daemon's code is in a file of its own, with classes of its own. */
 const USAGE_CODES = ['EUSAGE', 'EBADPORT', 'EBADHOST', 'EBADSETTING', 'bad-request']
 
+/** Codes of requests that were not refused, but failed. */
+const FAILED_CODES: readonly string[] = ['state-not-saved', 'no-engine']
+
 /** Reports why a command has failed, and ends with the exit code of the error. @param program its name in messages */
 export function exitWith(err: unknown, program: string): never {
   // The reader of our output has closed it, for example head(1).
@@ -32,7 +35,7 @@ function toJson(err: unknown): object {
 }
 
 function exitCode(err: unknown): number {
-  if (isRefusal(err)) return err.code === 'state-not-saved' ? EXIT_FAILED : EXIT_REFUSED
+  if (isRefusal(err)) return FAILED_CODES.includes(err.code) ? EXIT_FAILED : EXIT_REFUSED
   return USAGE_CODES.includes(errnoCode(err) ?? '') ? EXIT_USAGE : EXIT_FAILED
 }
 

@@ -1,9 +1,12 @@
 import { connect } from 'node:net'
+import { constants } from 'node:os'
 
 /** Set by the docker command for its plugins. */
 const PLUGIN_VARIABLE = 'DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND'
 /** An abstract socket whose end means that the docker command was interrupted. */
 const SOCKET_VARIABLE = 'DOCKER_CLI_PLUGIN_SOCKET'
+/** As a shell reports the signal. */
+const EXIT_INTERRUPTED = 128 + constants.signals.SIGINT
 /** The name of the plugin: `docker publish`. */
 const PLUGIN = 'publish'
 /** docker's request for completions: its words, the last of which is to be completed. Source: cobra. */
@@ -57,6 +60,13 @@ export function pluginCall(
     if (variable !== undefined) settings[variable] = value
   }
   return undefined
+}
+
+/** docker gives exit code 255 to a plugin that a signal ends. A command that handles the signal itself ends as it wants. */
+export function exitOnInterrupt(): void {
+  process.on('SIGINT', () => {
+    if (process.listenerCount('SIGINT') === 1) process.exit(EXIT_INTERRUPTED)
+  })
 }
 
 /** Ends this process as SIGTERM does when the docker command is interrupted. */

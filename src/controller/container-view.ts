@@ -57,7 +57,8 @@ export async function describeContainer(
     ports.set(key, known)
     return known
   }
-  for (const container of containersOf(target, all.all, false)) {
+  const described = containersOf(target, all.all, false)
+  for (const container of described) {
     const { exposed, published } = container
     for (const { protocol, port } of exposed) portOf(protocol, port).isExposed = true
     for (const { protocol, port } of missingPorts(container, all.networks))
@@ -67,7 +68,12 @@ export async function describeContainer(
     }
   }
   for (const publication of publications) {
-    if (!publication.backends.some(({ ip }) => addresses.includes(ip))) continue
+    const { follows, backends: forwardedTo } = publication
+    // A container that is stopped has no address.
+    const isOwn = follows
+      ? containersOf(follows.target, all.all, follows.keep).some((each) => described.includes(each))
+      : forwardedTo.some(({ ip }) => addresses.includes(ip))
+    if (!isOwn) continue
     for (const { protocol, containerPort, ip, port } of publication.ports) {
       const own = { hostIp: ip, hostPort: port, publication: publication.name }
       portOf(protocol, containerPort).published.push(own)

@@ -42,7 +42,8 @@ export class Follower {
     if (!follows) return
     // Before the first list nothing is known, and the last addresses stay.
     if (!this.containers.wasListed) return
-    const target = resolveTarget(follows, this.containers)
+    const present = publication.description.backends.map(({ ip }) => ip)
+    const target = resolveTarget(follows, this.containers, present)
     if (target.state === 'missing' && !this.containers.isConnected) return
     const change = publication.follow(target)
     if (change === 'moved') await publication.orderBackends()

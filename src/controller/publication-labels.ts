@@ -19,6 +19,8 @@ const LABELS = {
   via: `${PREFIX}via`,
 } as const
 
+const EXPECTED = 'expected ports as for -p, for example 8080:80'
+
 /** Labels that can't be followed. The message quotes them. */
 class LabelError extends Error {
   override readonly name = 'LabelError'
@@ -37,14 +39,14 @@ export function requestOfLabels({ id, name, labels }: Container): PublicationReq
   if (unknown !== undefined) {
     throw new LabelError(`unknown label ${printable(unknown)}: expected ${known.join(', ')}`)
   }
-  const ports = (labels[LABELS.ports] ?? '')
+  const value = labels[LABELS.ports]
+  if (value === undefined) throw new LabelError(`the label ${LABELS.ports} is missing: ${EXPECTED}`)
+  const ports = value
     .split(',')
     .map((port) => port.trim())
     .filter((port) => port !== '')
   if (ports.length === 0) {
-    throw new LabelError(
-      `the label ${LABELS.ports} names no port: expected ports as for -p, for example 8080:80`,
-    )
+    throw new LabelError(`the label ${LABELS.ports} names no port: ${EXPECTED}`)
   }
   const network = labels[LABELS.network]
   return {

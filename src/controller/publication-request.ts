@@ -42,7 +42,7 @@ export function parseBackend(text: string): string {
   const reason = ip === undefined ? '' : whyNoBackend(ip)
   if (ip !== undefined && reason === undefined) return ip
   throw new RequestError(
-    `invalid backend ${JSON.stringify(text)}: ${reason ? `${reason}; ` : ''}expected the container's IP address, for example 172.17.0.2`,
+    `invalid backend ${JSON.stringify(text)}: ${reason ? `${reason}; ` : ''}expected an IP address or the name of a container, without a port`,
   )
 }
 

@@ -22,14 +22,17 @@ export type ContainerAddress =
 export const BRIDGES: readonly string[] = ['bridge', 'nat']
 
 /**
- * Chooses the address of a container that clients are forwarded to: in the network that was named, else in the first one that this host
- * reaches. IPv4 comes first, because a proxy translates between the families anyway.
+ * Chooses the address of a container that clients are forwarded to: in the network that was named, else the present one if it is still
+ * reached, else in the first network, by name, that this host reaches. IPv4 comes first, because a proxy translates between the families
+ * anyway.
  * @param wanted name of a network; undefined for any
+ * @param present addresses that clients are forwarded to so far
  */
 export function addressOf(
   container: Container,
   networks: EngineNetworks,
   wanted: string | undefined,
+  present: readonly string[] = [],
 ): ContainerAddress {
   const { name, networkMode, networks: own } = container
   if (networkMode === 'host') {
@@ -52,10 +55,12 @@ export function addressOf(
   const reachable = candidates.filter(
     (each) => whyUnreachable(each, networks, wanted) === undefined,
   )
-  for (const { name: network, ip, ip6 } of reachable) {
+  const addresses = reachable.flatMap(({ name: network, ip, ip6 }) => {
     const address = ip ?? ip6
-    if (address !== undefined) return { ip: address, network }
-  }
+    return address === undefined ? [] : { ip: address, network }
+  })
+  const address = addresses.find(({ ip }) => present.includes(ip)) ?? addresses[0]
+  if (address) return address
   const [first] = candidates
   if (!first) {
     return {

@@ -10,7 +10,12 @@ import type { EngineNetwork } from './container-address.js'
 import { EngineClient, EngineError } from './engine-client.js'
 import { openEvents, type EngineEvent } from './engine-events.js'
 import { listIngressPorts, type IngressPort } from './services.js'
-import { formatEngineHost, refuseRemoteEngine, type EngineHost } from './engine-host.js'
+import {
+  EngineHostError,
+  formatEngineHost,
+  refuseRemoteEngine,
+  type EngineHost,
+} from './engine-host.js'
 
 /** Wait before connecting again, milliseconds. */
 const RETRY_MS = 500
@@ -196,6 +201,8 @@ export class Containers extends EventEmitter<ContainersEvents> {
     if (wasConnected) {
       this.#log.warn(`Lost the Docker Engine, and waits for it: ${errnoReason(err)}`)
       this.emit('changed')
+    } else if (isNew && err instanceof EngineHostError) {
+      this.#log.warn(`Containers are not followed: ${errnoReason(err)}`)
     } else if (isNew) {
       this.#log.info(`No Docker Engine yet: ${errnoReason(err)}`)
     }

@@ -31,10 +31,14 @@ interface TargetChoice {
   readonly keep: boolean
 }
 
-/** Finds the containers of a target, and their addresses. */
+/**
+ * Finds the containers of a target, and their addresses.
+ * @param present addresses that clients are forwarded to so far
+ */
 export function resolveTarget(
   { target, network, keep }: TargetChoice,
   { all, networks, byId }: Pick<Containers, 'all' | 'networks' | 'byId'>,
+  present: readonly string[] = [],
 ): TargetState {
   const found = containersOf(target, all, keep)
   const [first] = found
@@ -46,7 +50,7 @@ export function resolveTarget(
   }
   const addresses = running.map((each) => ({
     container: each,
-    address: addressOf(networkOwner(each, byId), networks, network),
+    address: addressOf(networkOwner(each, byId), networks, network, present),
   }))
   const backends = addresses.flatMap(({ container: each, address }) =>
     address.ip === undefined ? [] : { ip: address.ip, network: address.network, container: each },

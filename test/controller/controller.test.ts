@@ -59,7 +59,10 @@ t.test('a publication is named after its first port, unless it has a name', asyn
 t.test('errors of invalid requests state the expected form', async (t) => {
   const { controller, fake } = startController(t)
   const cases: [string, object][] = [
-    ['invalid backend "web": expected the container\'s IP address', { backend: 'web' }],
+    [
+      'invalid backend "web": expected an IP address or the name of a container',
+      { backend: 'web' },
+    ],
     ['invalid backend "fe80::1%lo": expected', { backend: 'fe80::1%lo' }],
     ['invalid backend "::": it stands for all addresses', { backend: '::' }],
     ['invalid backend "239.1.2.3": it is a multicast', { backend: '239.1.2.3' }],

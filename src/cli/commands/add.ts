@@ -107,8 +107,17 @@ async function exposedPorts(client: Client, args: Args): Promise<string[] | unde
   return exposed.map(({ port, protocol }) => `${args.all ? `${port}:` : ''}${port}/${protocol}`)
 }
 
-/** Without ports, nothing is published. */
+/** Without ports, nothing is published. Rejects with UsageError for options of a publication. */
 async function showContainer(client: Client, args: Args, program: string): Promise<void> {
+  const option =
+    (args.keep && '--keep') ||
+    (args.via === 'nat' && '--via') ||
+    (args.name !== undefined && '--name') ||
+    (args.network !== undefined && '--network') ||
+    (args['when-stopped'] !== 'refuse' && '--when-stopped') ||
+    (args.isolation !== 'auto' && '--isolation') ||
+    (args['address-only'] && '--address-only')
+  if (option) throw new UsageError(`${option} is for ports to publish: give -p, --all or -P`)
   const container = await client.container(args.container)
   if (args.format === 'json') await printJson(container)
   else await print(reportContainer(container, program))

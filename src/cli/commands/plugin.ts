@@ -87,5 +87,7 @@ function linkAt(path: string): string | undefined {
 /** Only a link to a program of this name is ours. @throws Error */
 function refuseForeign(path: string, target: string): void {
   if (target.endsWith(`/${FILE}`)) return
-  throw new Error(`${path} is not a link to docker-publish: move it away first`)
+  throw new Error(
+    `${path} is another file, and was left alone: move it away, or name another folder with --dir`,
+  )
 }

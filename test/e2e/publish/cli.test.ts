@@ -28,7 +28,7 @@ t.test('a command line that makes no sense: one line, exit code 2', async (t) =>
     ],
     [
       'run -p 80 1.2.3',
-      'docker-publish: invalid backend "1.2.3": expected the container\'s IP address',
+      'docker-publish: invalid backend "1.2.3": expected an IP address or the name of a container',
     ],
     [
       'run -p 80 --name a/b 127.0.0.1',

@@ -53,7 +53,8 @@ t.test('docker publish: help, commands, refusals and exit codes', { skip }, asyn
   })
   t.match(await docker(['__complete', 'publish', 'rm', ''], env), { stdout: /^web\n:4$/m })
   t.match(await docker(['__complete', 'publish', 'ch'], env), { stdout: /^check\n:4$/m })
-  t.match(await docker(['__complete', 'publish', 'add', ''], env), { stdout: /^--publish$/m })
+  t.match(await docker(['__complete', 'publish', 'add', '--pub'], env), { stdout: /^--publish$/m })
+  t.match(await docker(['__complete', 'publish', 'add', '--file', ''], env), { stdout: /^:0$/m })
   t.match(await docker(['__complete', 'publish', 'ls', '--fo'], env), { stdout: /^--format\n:4$/m })
   t.match(await docker(['__complete', 'publish', 'add', '--when-stopped', 'h'], env), {
     stdout: /^hold\n:4$/m,
@@ -101,7 +102,7 @@ t.test('installing and uninstalling leave foreign files alone', async (t) => {
   writeFileSync(path, 'foreign')
   for (const command of ['install-plugin', 'uninstall-plugin']) {
     t.match(await publish(t, [command], env), {
-      ...{ code: 1, stderr: /docker-publish is not a link to docker-publish: move it away first/ },
+      ...{ code: 1, stderr: /docker-publish is another file, and was left alone: move it away, / },
     })
   }
   t.equal(readFileSync(path, 'utf8'), 'foreign')
