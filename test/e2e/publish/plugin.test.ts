@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { freeRow } from '../../lib/free-row.js'
 import { missing } from '../../lib/program.js'
 import { publish, PUBLISH, startDaemon } from '../../lib/publish.js'
+import { until } from '../../lib/until.js'
 
 /* docker-publish as a command of docker, with the real docker command. */
 
@@ -59,6 +60,23 @@ t.test('docker publish: help, commands, refusals and exit codes', { skip }, asyn
   t.match(await docker(['__complete', 'publish', 'add', '--when-stopped', 'h'], env), {
     stdout: /^hold\n:4$/m,
   })
+})
+
+t.test('Ctrl-C ends a command with the exit code that shells give', { skip }, async (t) => {
+  const { config } = await withPlugin(t)
+  const daemon = await startDaemon(t)
+  const env = { DOCKER_CONFIG: config, DOCKER_PUBLISH_HOST: daemon.host }
+  const events = execa('docker', ['publish', 'events'], { env, detached: true, reject: false })
+  let output = ''
+  events.stdout.on('data', (text: Buffer) => (output += text.toString()))
+  await until(async () => {
+    await daemon.cli('add', '-p', '127.0.0.1::80', '--name', 'web', '127.0.0.9')
+    await daemon.cli('rm', 'web')
+    return output !== ''
+  })
+  // A terminal sends it to all processes of the command.
+  process.kill(-(events.pid ?? 0), 'SIGINT')
+  t.match(await events, { exitCode: 130 })
 })
 
 t.test("docker's own options choose the engine", { skip }, async (t) => {
