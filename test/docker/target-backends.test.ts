@@ -11,14 +11,19 @@ const NETWORKS = new Map([
 ])
 const network = (name: string, ip?: string, ip6?: string) => ({ id: `${name}-id`, name, ip, ip6 })
 
-function resolve(container: Container, wanted?: string, others: readonly Container[] = []) {
+function resolve(
+  container: Container,
+  wanted?: string,
+  others: readonly Container[] = [],
+  present: readonly string[] = [],
+) {
   const all = [container, ...others]
   const containers = {
     ...{ all, networks: NETWORKS },
     byId: (id: string) => all.find((each) => each.id === id),
   }
   const choice = wanted === undefined ? {} : { network: wanted }
-  return resolveTarget({ target: targetOf(container), keep: false, ...choice }, containers)
+  return resolveTarget({ target: targetOf(container), keep: false, ...choice }, containers, present)
 }
 
 t.test('the first network that this host reaches, IPv4 before IPv6', async (t) => {
@@ -36,6 +41,16 @@ t.test('the first network that this host reaches, IPv4 before IPv6', async (t) =
   t.match(resolve(exampleContainer({ networks: [network('bridge', undefined, 'fd00::2')] })), {
     backends: [{ ip: 'fd00::2' }],
   })
+})
+
+t.test('an address that still works stays, whatever network is connected', async (t) => {
+  const networks = [network('bridge', '172.17.0.2'), network('bridge', '172.18.0.2')]
+  const container = exampleContainer({ networks })
+  const chosen = (...present: string[]) =>
+    resolve(container, undefined, [], present).backends.map(({ ip }) => ip)
+  t.strictSame(chosen(), ['172.17.0.2'])
+  t.strictSame(chosen('172.18.0.2'), ['172.18.0.2'])
+  t.strictSame(chosen('172.19.0.2'), ['172.17.0.2'], 'that address has left')
 })
 
 t.test('why there is no address', async (t) => {

@@ -223,6 +223,8 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     await docker('stop', '-t', '0', 'closing')
     await leadsTo(port, 'refused')
     await until(async () => (await view(name)).ports[0]?.state === 'closed')
+    const { stdout } = await daemon.cli('add', 'closing')
+    t.ok(stdout.includes(`127.0.0.1:${port} by ${name}`), 'the publication is shown meanwhile')
     const listen = `require('node:net').createServer((s) => s.end()).listen(${port}, '127.0.0.1')`
     const [program, ...args] = dockerd.enter
     const other = spawn(program, [...args, process.execPath, '-e', listen], { stdio: 'ignore' })
