@@ -223,7 +223,7 @@ t.test('a port that another process took in the meantime is tried until it is fr
   const holder = createServer().listen(port, '127.0.0.1')
   await until(() => holder.listening)
   const next = await daemon.again()
-  const reason = `failed to bind host port 127.0.0.1:${port}/tcp: address already in use`
+  const reason = `failed to bind host port 127.0.0.1:${port}/tcp: address already in use (held by pid ${process.pid})`
   await until(async () => (await portOf(next))?.reason === reason)
   t.match(await portOf(next), { state: 'restarting', holdsSocket: false })
   holder.close()
