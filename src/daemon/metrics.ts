@@ -3,7 +3,7 @@ import type { DockerPortView, PortView, PublicationView } from '../controller/vi
 import { Turns } from '../turns.js'
 import { COMMIT, VERSION } from '../version.js'
 
-/** Metrics of ports, by their names without the prefix. */
+/** The names of all metrics begin with it. */
 const PREFIX = 'docker_publish_'
 const PORT_LABELS = ['publication', 'publisher', 'protocol', 'host_ip', 'host_port'] as const
 type PortLabels = Record<(typeof PORT_LABELS)[number], string>
@@ -28,8 +28,9 @@ export async function exposeMetrics(
   for (const { name, ports } of publications) {
     for (const port of ports) {
       if (turns.isOver) await turns.next()
-      metrics.add(labelsOf(name, 'docker-publish', port), port)
-      metrics.addSupervised(labelsOf(name, 'docker-publish', port), port)
+      const labels = labelsOf(name, 'docker-publish', port)
+      metrics.add(labels, port)
+      metrics.addSupervised(labels, port)
     }
   }
   for (const port of dockerPorts) {

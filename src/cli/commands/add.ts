@@ -5,13 +5,7 @@ import type { IsolationChoice } from '../../controller/isolation.js'
 import type { PublicationRequest } from '../../controller/publication-request.js'
 import { VIA, type Via } from '../../controller/via.js'
 import type { PublicationView } from '../../controller/views.js'
-import {
-  EngineHostError,
-  findEngineHost,
-  formatEngineHost,
-  refuseRemoteEngine,
-  type EngineHost,
-} from '../../docker/engine-host.js'
+import { EngineHostError, formatEngineHost, refuseRemoteEngine } from '../../docker/engine-host.js'
 import { Refusal } from '../../ports/refusal.js'
 import {
   openClient,
@@ -22,6 +16,7 @@ import {
   type ClientArgs,
 } from '../options.js'
 import { composeProject } from '../compose-project.js'
+import { engineOfEnvironment } from '../engine-of-environment.js'
 import { reportContainer } from '../container-report.js'
 import { print, printEach, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
@@ -130,12 +125,7 @@ async function showContainer(client: Client, args: Args, program: string): Promi
 async function meantEngine(container: string): Promise<Pick<PublicationRequest, 'engine'>> {
   const { DOCKER_HOST: host, DOCKER_CONTEXT: context } = process.env
   if (isAddress(container) || (!host && !context)) return {}
-  let engine: EngineHost
-  try {
-    engine = findEngineHost(process.env)
-  } catch (err) {
-    throw err instanceof EngineHostError ? new UsageError(err.message) : err
-  }
+  const engine = engineOfEnvironment()
   await refuseRemoteEngine(engine).catch((err: unknown) => {
     throw err instanceof EngineHostError ? new Refusal('other-engine', err.message) : err
   })

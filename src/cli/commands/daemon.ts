@@ -1,13 +1,13 @@
 import type { CommandModule } from 'yargs'
 import { parseAddress, parseHost } from '../../api/host.js'
 import { openToken } from '../../api/token.js'
-import { EngineHostError, findEngineHost } from '../../docker/engine-host.js'
 import type { LogFormat, LogLevel } from '../../log/log.js'
 import { parseIp } from '../../linux/sockets/ip-address.js'
 import type { SocketAddress } from '../../linux/sockets/socket-address.js'
 import { ignoreHangup, stopSignal } from '../../linux/signals.js'
 import { keepYoungGenerationSmall } from '../../memory/heap.js'
 import { defaultRunFolder } from '../../proxyd/default-run-folder.js'
+import { engineOfEnvironment } from '../engine-of-environment.js'
 import { environmentSetting } from '../environment.js'
 import { groupId } from '../group-id.js'
 import { findProxyProgram } from '../find-proxy-program.js'
@@ -118,7 +118,8 @@ export const daemonCommand: CommandModule<object, Args> = {
       token: tokenFile === undefined ? undefined : openToken(tokenFile),
       isInsecure: args.insecure,
     }
-    refuseInvalidEngine()
+    // The daemon waits for an engine that is away, but an invalid setting never becomes valid.
+    engineOfEnvironment()
     const program = await findProxyProgram(args['proxy-path'])
     if (args.proxyd && args['proxyd-run-dir'] === undefined) {
       throw new UsageError('there is no XDG_RUNTIME_DIR: name a folder with --proxyd-run-dir')
@@ -140,15 +141,6 @@ export const daemonCommand: CommandModule<object, Args> = {
     await log.flush()
     process.exit()
   },
-}
-
-/** An engine that can never be found is no engine to wait for. @throws UsageError */
-function refuseInvalidEngine(): void {
-  try {
-    findEngineHost(process.env)
-  } catch (err) {
-    throw err instanceof EngineHostError ? new UsageError(err.message) : err
-  }
 }
 
 /** @throws UsageError */
