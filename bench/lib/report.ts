@@ -64,10 +64,17 @@ ${peersTable(results)}
 `
 }
 
+/** The machine's connection tracking says nothing about a bridge, which has a network namespace of its own. */
+function pathText(machine: Results['machine'], path: Results['path']): string {
+  if (path?.name === 'bridge') return `${path.how}, ${path.congestionControl}`
+  const how = path ? `${path.how}, ` : ''
+  return `${how}${path?.congestionControl ?? machine.congestionControl}, connection tracking ${machine.connectionTracking ?? 'unknown'}`
+}
+
 function intro({ date, machine, path, tools, rounds, seconds, interrupted }: Results): string {
   const used = Object.entries(tools).map(([name, version]) => `${name} ${version}`)
   return [
-    `${date.slice(0, 16).replace('T', ' ')} UTC · ${machine.processor}, ${machine.cores} cores, ${formatNumber(machine.memory / 1024)} GiB · Linux ${machine.kernel} · ${path ? `${path.how}, ` : ''}${path?.congestionControl ?? machine.congestionControl}, connection tracking ${machine.connectionTracking ?? 'unknown'} · ${machine.pinning}`,
+    `${date.slice(0, 16).replace('T', ' ')} UTC · ${machine.processor}, ${machine.cores} cores, ${formatNumber(machine.memory / 1024)} GiB · Linux ${machine.kernel} · ${pathText(machine, path)} · ${machine.pinning}`,
     `medians of ${rounds} interleaved ${rounds === 1 ? 'round' : 'rounds'} of ${seconds} s; the thin line is from the lowest to the highest round · ${used.join(', ')}`,
     ...(interrupted ? ['The run was interrupted: what was measured until then is here.'] : []),
   ]
