@@ -71,6 +71,10 @@ export async function runDaemon(
   const api = await createApi(controller, log, proxydRunDir)
   // Clients that come before everything is restored have to wait. A host that can't be used must be noticed before a process is started.
   const restored = deferred()
+  // First: an address that is taken must leave no socket file behind.
+  const metrics =
+    options.metrics &&
+    (await startMetrics(options.metrics, controller, proxydRunDir, restored.promise, log))
   const servers = await serve(
     (request, response) => {
       // The reply to a change is computed after its event, and needs code whose memory was released.
@@ -81,11 +85,7 @@ export async function runDaemon(
     options.authentication,
     options.groupId,
   )
-  if (options.metrics) {
-    const { metrics } = options
-    const server = await startMetrics(metrics, controller, proxydRunDir, restored.promise, log)
-    servers.push(server)
-  }
+  if (metrics) servers.push(metrics)
   await controller.restore()
   containers.start()
   restored.resolve()

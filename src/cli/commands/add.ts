@@ -102,16 +102,20 @@ async function exposedPorts(client: Client, args: Args): Promise<string[] | unde
   return exposed.map(({ port, protocol }) => `${args.all ? `${port}:` : ''}${port}/${protocol}`)
 }
 
+/** Options that are for ports to publish, and whether they are given. */
+const OF_PORTS: Readonly<Record<string, (args: Args) => boolean>> = {
+  '--keep': ({ keep }) => keep,
+  '--via': ({ via }) => via !== 'proxy',
+  '--name': ({ name }) => name !== undefined,
+  '--network': ({ network }) => network !== undefined,
+  '--when-stopped': (args) => args['when-stopped'] !== 'refuse',
+  '--isolation': ({ isolation }) => isolation !== 'auto',
+  '--address-only': (args) => args['address-only'],
+}
+
 /** Without ports, nothing is published. Rejects with UsageError for options of a publication. */
 async function showContainer(client: Client, args: Args, program: string): Promise<void> {
-  const option =
-    (args.keep && '--keep') ||
-    (args.via === 'nat' && '--via') ||
-    (args.name !== undefined && '--name') ||
-    (args.network !== undefined && '--network') ||
-    (args['when-stopped'] !== 'refuse' && '--when-stopped') ||
-    (args.isolation !== 'auto' && '--isolation') ||
-    (args['address-only'] && '--address-only')
+  const option = Object.keys(OF_PORTS).find((name) => OF_PORTS[name]?.(args))
   if (option) throw new UsageError(`${option} is for ports to publish: give -p, --all or -P`)
   const container = await client.container(args.container)
   if (args.format === 'json') await printJson(container)
@@ -132,7 +136,7 @@ async function meantEngine(container: string): Promise<Pick<PublicationRequest, 
   return { engine: formatEngineHost(engine) }
 }
 
-/** One line: the name of the publication, its ports, and the container that it follows. */
+/** One line: the name of the publication, its ports, and the container or compose service that it follows. */
 export function describeAdded({
   name,
   ports,
@@ -143,7 +147,8 @@ export function describeAdded({
   const line = `${name}: ${formatPorts(ports)}`
   if (container === undefined) return line
   const where = backend === '' ? (containerState ?? 'unknown') : backend
-  return `${line}, follows the container ${container} (${where})`
+  const kind = container.includes('/') ? 'service' : 'container'
+  return `${line}, follows the ${kind} ${container} (${where})`
 }
 
 /** The container of `add` and `run`: with a compose file or project, a service of it. Rejects with UsageError. */

@@ -111,7 +111,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       ['-f', `${folder}/Shop/compose.yaml`],
     ]) {
       const { name, port, stdout } = await add(...args, 'api')
-      t.match(stdout, /follows the container shop\/api /)
+      t.match(stdout, /follows the service shop\/api /)
       await leadsTo(port, 'shop-api-1')
       await daemon.client.remove(name)
     }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
@@ -18,10 +18,22 @@ const skip =
   missing('/bin/busybox', 'busybox-static') ||
   notRoot('for podman')
 
+const missingCompose = missing('/usr/bin/podman-compose', 'podman-compose')
 const missingNft = missing('/usr/sbin/nft', 'nftables')
 
 /** Repetitions. More are for the machine of whoever changes this. */
 const SWAPS = Number(process.env['SWAPS'] ?? 4)
+
+/** A compose project. Podman can't set higher limits than this user has, for example in a container. */
+const COMPOSE_FILE = `
+services:
+  web:
+    image: ${IMAGE}
+    hostname: web
+    ulimits:
+      nofile: { soft: 1024, hard: 1024 }
+      nproc: { soft: 1024, hard: 1024 }
+`
 
 async function startPodman(t: Test) {
   const ends: (() => Promise<unknown>)[] = []
@@ -72,11 +84,23 @@ async function startPodman(t: Test) {
       ...['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'],
       ...[...args, IMAGE],
     )
-  return { podman, run, namespace, restartService, host: `unix://${socket}` }
+  // podman-compose calls the podman of PATH.
+  const programs = join(root, 'bin')
+  mkdirSync(programs)
+  const wrapper = join(programs, 'podman')
+  writeFileSync(wrapper, `#!/bin/sh\nexec /usr/bin/podman ${options.join(' ')} "$@"\n`)
+  chmodSync(wrapper, 0o755)
+  const compose = async (...args: string[]): Promise<void> => {
+    const file = join(root, 'compose.yaml')
+    writeFileSync(file, COMPOSE_FILE)
+    const env = { PATH: `${programs}:${process.env['PATH'] ?? ''}` }
+    await execa(command, [...before, 'podman-compose', '-p', 'shop', '-f', file, ...args], { env })
+  }
+  return { podman, run, compose, namespace, restartService, host: `unix://${socket}` }
 }
 
 t.test('containers of a real Podman', { skip }, async (t) => {
-  const { podman, run, namespace, restartService, host } = await startPodman(t)
+  const { podman, run, compose, namespace, restartService, host } = await startPodman(t)
   t.comment(await podman('--version'))
   const daemon = await namespace.startDaemon({ DOCKER_HOST: host })
   const leadsTo = (port: number, answer: string): Promise<void> =>
@@ -156,6 +180,19 @@ t.test('containers of a real Podman', { skip }, async (t) => {
     await leadsTo(port, 'web_svr01')
     await daemon.client.remove(`p${port}`)
     t.pass()
+  })
+
+  t.test('a service of podman-compose is followed', { skip: missingCompose }, async (t) => {
+    await compose('up', '-d')
+    const port = await add('--keep', 'shop/web')
+    await leadsTo(port, 'web')
+    t.match(await daemon.cli('ls'), { stdout: /^p\d+ +shop\/web /m })
+    await compose('down', '-t', '0')
+    await leadsTo(port, 'disconnected')
+    await compose('up', '-d')
+    await leadsTo(port, 'web')
+    await compose('down', '-t', '0')
+    await daemon.client.remove(`p${port}`)
   })
 
   t.test('the kernel translates for clients on other hosts', { skip: missingNft }, async (t) => {

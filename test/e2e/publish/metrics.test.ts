@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { kill, listeningPort } from '../../lib/proc.js'
 import { publish, startDaemon } from '../../lib/publish.js'
@@ -116,9 +117,12 @@ t.test('an address that is taken ends the daemon, and starts nothing', async (t)
   await once(holder, 'listening')
   const address = holder.address()
   const port = typeof address === 'object' ? address?.port : 0
-  await t.rejects(startDaemon(t, {}, '--metrics', `127.0.0.1:${port}`), {
+  const socket = join(t.testdir(), 'second.sock')
+  const args = ['-H', `unix://${socket}`, '--metrics', `127.0.0.1:${port}`]
+  await t.rejects(startDaemon(t, {}, ...args), {
     message: new RegExp(
       `can't serve the metrics on 127\\.0\\.0\\.1:${port}: address already in use`,
     ),
   })
+  t.notOk(existsSync(socket))
 })
