@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { kill, listeningPort } from '../../lib/proc.js'
@@ -117,7 +118,10 @@ t.test('an address that is taken ends the daemon, and starts nothing', async (t)
   await once(holder, 'listening')
   const address = holder.address()
   const port = typeof address === 'object' ? address?.port : 0
-  const socket = join(t.testdir(), 'second.sock')
+  // t.testdir() is too long a path for a socket.
+  const folder = mkdtempSync(join(tmpdir(), 'metrics-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const socket = join(folder, 'second.sock')
   const args = ['-H', `unix://${socket}`, '--metrics', `127.0.0.1:${port}`]
   await t.rejects(startDaemon(t, {}, ...args), {
     message: new RegExp(
