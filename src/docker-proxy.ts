@@ -91,12 +91,16 @@ async function publish(flags: Flags): Promise<Published> {
   const log = StderrLog.open(PROXY_NAME, settings.logLevel, readLogFormat(process.env))
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   if (descriptors.isTooSmall) throw tooFewDescriptors(port)
-  const observer = new LogObserver(log, port.protocol)
+  const observer = new LogObserver(log, port, settings.port.accessLog)
   const list = process.env[BACKENDS_VARIABLE]
   const backends = list === undefined ? undefined : parseBackendList(list)
   const proxy = await openEngine(settings, log).listen(
     port,
-    { observer, ...(backends && { backends: backendsOf(backends, port.container.port) }) },
+    {
+      observer,
+      portOptions: settings.port,
+      ...(backends && { backends: backendsOf(backends, port.container.port) }),
+    },
     { descriptors },
   )
   return { port, proxy, descriptors, log, backends }

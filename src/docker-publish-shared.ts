@@ -41,8 +41,12 @@ async function main(): Promise<void> {
   const served = await Promise.all(
     ports.map(async (port, i): Promise<OwnPort> => {
       const inherited = { ...port, listenFd: SHARED_FIRST_LISTEN_FD + i }
-      const observer = new LogObserver(log, port.protocol)
-      const options = { observer, backends: backendsOf(backends, port.container.port) }
+      const observer = new LogObserver(log, port, settings.port.accessLog)
+      const options = {
+        observer,
+        portOptions: settings.port,
+        backends: backendsOf(backends, port.container.port),
+      }
       const proxy = await engine.listen(inherited, options, { descriptors })
       // The daemon has all sockets, and starts another process that listens on them.
       proxy.closed.catch((err: unknown) => {

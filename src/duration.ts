@@ -24,3 +24,14 @@ const WORDS: [from: number, words: (ms: number) => string][] = [
 export function formatDuration(ms: number): string {
   return WORDS.find(([from]) => ms >= from)?.[1](ms) ?? 'Less than a second'
 }
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: SECOND, m: MINUTE, h: HOUR }
+
+/**
+ * Parses a duration with its unit: `500ms`, `30s`, `5m` or `1h`.
+ * @returns milliseconds; undefined if the text is not one
+ */
+export function parseDuration(text: string): number | undefined {
+  const [, number = '', unit = ''] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? []
+  return number === '' ? undefined : Number(number) * (UNITS[unit] ?? NaN)
+}

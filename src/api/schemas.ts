@@ -3,6 +3,7 @@ import { WHEN_STOPPED } from '../controller/following.js'
 import { VIA } from '../controller/via.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import type { Holder } from '../ports/holder.js'
+import { OPTION_NAMES } from '../controller/publication-request.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
 import type { Suggestions } from '../ports/suggestions.js'
 
@@ -26,6 +27,12 @@ const PROXY_REPORT = {
   bytesOut: Type.Optional(Type.Integer({ description: 'Bytes to clients so far' })),
   accepted: Type.Optional(Type.Integer({ description: 'Connections so far' })),
   failedDials: Type.Optional(Type.Integer({ description: 'Dials of the container that failed' })),
+  deniedClients: Type.Optional(
+    Type.Integer({ description: 'Clients whose address is not allowed' }),
+  ),
+  excessClients: Type.Optional(
+    Type.Integer({ description: 'Clients refused because of max-connections' }),
+  ),
   recentFailedDials: Type.Optional(
     Type.Integer({ description: 'Failed dials of the last five minutes' }),
   ),
@@ -64,6 +71,10 @@ const PortViewSchema = Type.Object(
   { $id: 'Port' },
 )
 
+const OptionsSchema = Type.Record(Type.String(), Type.String(), {
+  description: `Options of each port, by name: ${OPTION_NAMES.join(', ')}`,
+})
+
 const PublicationViewSchema = Type.Object(
   {
     name: Type.String(),
@@ -99,6 +110,7 @@ const PublicationViewSchema = Type.Object(
     created: Type.String({ format: 'date-time' }),
     isolation: IsolationSchema,
     via: Type.Enum([...VIA], { description: 'The requested way' }),
+    options: Type.Optional(OptionsSchema),
     ports: Type.Array(Type.Ref('Port')),
   },
   { $id: 'Publication' },
@@ -218,6 +230,7 @@ const PublicationRequestSchema = Type.Object(
         description: `A process for each port, or one process for all of them; auto, the default, shares one among more than ${MAX_PORTS_WITH_PROCESSES} ports`,
       }),
     ),
+    options: Type.Optional(OptionsSchema),
   },
   { $id: 'PublicationRequest', additionalProperties: false },
 )

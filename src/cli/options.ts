@@ -12,6 +12,12 @@ import { processCommand, processIds, processStartDate } from '../linux/proc/proc
 import { isLoopback } from '../linux/sockets/ip-address.js'
 import { LOG_LEVELS, type LogFormat, type LogLevel } from '../log/log.js'
 import { StderrLog } from '../log/stderr-log.js'
+import {
+  parsePortOptions,
+  PORT_OPTIONS,
+  PortOptionError,
+  type PortOptionTexts,
+} from '../proxy/port-options.js'
 import { LOG_FORMAT_VARIABLE } from '../proxy/settings.js'
 import { environmentSetting } from './environment.js'
 import { checkTemplate, isTemplate } from './go-template.js'
@@ -189,9 +195,32 @@ export function withOptionalPublish<T>(yargs: Argv<T>) {
   return yargs.option('publish', PUBLISH_OPTION)
 }
 
+/** The options of published ports. */
+export function withPortOptions<T>(yargs: Argv<T>): Argv<T> {
+  for (const { name, describe } of PORT_OPTIONS) {
+    yargs.option(name, { type: 'string', requiresArg: true, describe })
+  }
+  return yargs
+}
+
+/** The options of published ports that were given. @throws UsageError if one is invalid */
+export function portOptionsOf(args: Readonly<Record<string, unknown>>): PortOptionTexts {
+  const texts: Record<string, string> = {}
+  for (const { name } of PORT_OPTIONS) {
+    const text = args[name]
+    if (typeof text === 'string') texts[name] = text
+  }
+  try {
+    parsePortOptions(texts, (name) => `--${name}`)
+  } catch (err) {
+    throw err instanceof PortOptionError ? new UsageError(err.message) : err
+  }
+  return texts
+}
+
 /** The options of a new publication beside its ports. */
 export function withPublication<T>(yargs: Argv<T>) {
-  return yargs
+  const withOthers = yargs
     .option('name', { type: 'string', requiresArg: true, describe: 'name of the publication' })
     .option('isolation', {
       choices: ISOLATION_CHOICES,
@@ -239,6 +268,7 @@ export function withPublication<T>(yargs: Argv<T>) {
       demandOption: true,
       describe: 'name or id, PROJECT/SERVICE of compose, or IP address',
     })
+  return withPortOptions(withOthers)
 }
 
 export function withProxy<T>(yargs: Argv<T>) {

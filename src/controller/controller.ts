@@ -26,7 +26,7 @@ import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
 import { Nat } from './nat.js'
 import { LabelPublisher, type LabelActions } from './label-publisher.js'
-import { parseName, type PublicationRequest } from './publication-request.js'
+import { checkOptions, parseName, type PublicationRequest } from './publication-request.js'
 import { Publication, type PublicationDescription } from './publication.js'
 import { Publications } from './publications.js'
 import { refuseUnavailableNat, refuseUnreachable } from './refused-requests.js'
@@ -122,12 +122,19 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async #add(request: PublicationRequest, labels: string | undefined): Promise<PublicationView> {
     const requests = await parsePortSpecs(request.ports, this.#options.defaultIp)
     const name = parseName(request.name)
+    const protocols = requests.map(({ protocol }) => protocol)
+    const options = checkOptions(request, protocols, this.#options.program)
     const backend = await this.#findBackend(request, labels)
     if (request.via === 'nat') await refuseUnavailableNat(this.#nat, backend, this.containers)
     const shared = isShared(request.isolation ?? 'auto', requests.length, this.#options.program)
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#publish(requests, name, { ...backend, ...viaOf(request) }, shared)
+        return await this.#publish(
+          requests,
+          name,
+          { ...backend, ...viaOf(request), options },
+          shared,
+        )
       } catch (err) {
         if (tries === MAX_TRIES || !lostPort(err) || !requests.some(hasChoice)) {
           throw await nameContainer(err, this.containers)
@@ -236,7 +243,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async #publish(
     requests: readonly PortRequest[],
     name: string,
-    backend: RequestedBackend & Pick<SavedPublication, 'via'>,
+    backend: RequestedBackend & Pick<SavedPublication, 'via' | 'options'>,
     shared: boolean,
   ): Promise<PublicationView> {
     this.#publications.refuseTakenName(name)

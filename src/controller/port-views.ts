@@ -8,9 +8,10 @@ import type { PortView } from './views.js'
 /** The part of a proxy's report that clients see. */
 function reported(status: PortStatus): Partial<PortView> {
   const { bytesIn, bytesOut, accepted, failedDials, recentFailedDials } = status
-  const { lastFailedDial, failedDialReasons } = status
+  const { deniedClients, excessClients, lastFailedDial, failedDialReasons } = status
   return {
     ...{ bytesIn, bytesOut, accepted, failedDials, recentFailedDials },
+    ...{ deniedClients, excessClients },
     ...(lastFailedDial === undefined ? {} : { lastFailedDial }),
     ...(failedDialReasons === undefined ? {} : { failedDialReasons }),
   }

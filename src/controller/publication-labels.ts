@@ -3,6 +3,7 @@ import { PortIndex } from '../ports/claims/port-index.js'
 import type { HostPort } from '../ports/host-port.js'
 import { parsePortSpecs } from '../ports/port-spec.js'
 import { printable } from '../printable.js'
+import { parsePortOptions, PORT_OPTIONS, PortOptionError } from '../proxy/port-options.js'
 import { WHEN_STOPPED } from './following.js'
 import type { PublicationRequest } from './publication-request.js'
 import { VIA } from './via.js'
@@ -18,6 +19,10 @@ const LABELS = {
   whenStopped: `${PREFIX}when-stopped`,
   via: `${PREFIX}via`,
 } as const
+/** The labels of options, and the names of these. */
+const OPTION_LABELS: Readonly<Record<string, string>> = Object.fromEntries(
+  PORT_OPTIONS.map(({ name }) => [`${PREFIX}${name}`, name]),
+)
 
 const EXPECTED = 'expected ports as for -p, for example 8080:80'
 
@@ -34,7 +39,7 @@ class LabelError extends Error {
 export function requestOfLabels({ id, name, labels }: Container): PublicationRequest | undefined {
   const own = Object.keys(labels).filter((label) => label.startsWith(PREFIX))
   if (own.length === 0) return undefined
-  const known: readonly string[] = Object.values(LABELS)
+  const known: readonly string[] = [...Object.values(LABELS), ...Object.keys(OPTION_LABELS)]
   const unknown = own.find((label) => !known.includes(label))
   if (unknown !== undefined) {
     throw new LabelError(`unknown label ${printable(unknown)}: expected ${known.join(', ')}`)
@@ -54,6 +59,7 @@ export function requestOfLabels({ id, name, labels }: Container): PublicationReq
     ...(network === undefined ? {} : { network }),
     whenStopped: choiceOf(labels, LABELS.whenStopped, WHEN_STOPPED),
     via: choiceOf(labels, LABELS.via, VIA),
+    ...optionsOf(labels),
   }
 }
 
@@ -73,6 +79,22 @@ export async function refuseRepeatedPorts(ports: readonly string[]): Promise<voi
       named.add(port)
     }
   }
+}
+
+/** @throws LabelError */
+function optionsOf(labels: Container['labels']): Pick<PublicationRequest, 'options'> {
+  const given = Object.entries(OPTION_LABELS).flatMap(([label, name]) => {
+    const text = labels[label]
+    return text === undefined ? [] : [[name, text] as const]
+  })
+  if (given.length === 0) return {}
+  const options = Object.fromEntries(given)
+  try {
+    parsePortOptions(options, (name) => `${PREFIX}${name}`)
+  } catch (err) {
+    throw err instanceof PortOptionError ? new LabelError(err.message) : err
+  }
+  return { options }
 }
 
 /** The value of a label that names a choice; without the label the first one. @throws LabelError */

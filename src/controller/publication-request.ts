@@ -1,5 +1,14 @@
 import { isLinkLocal, isMulticast, isWildcard, parseIp } from '../linux/sockets/ip-address.js'
 import { isBroadcast } from '../linux/sockets/own-addresses.js'
+import type { Protocol } from '../ports/host-port.js'
+import {
+  parsePortOptions,
+  PORT_OPTIONS,
+  PortOptionError,
+  type PortOptions,
+  type PortOptionTexts,
+} from '../proxy/port-options.js'
+import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import type { WhenStopped } from './following.js'
 import type { IsolationChoice } from './isolation.js'
 import { RequestError } from './request-error.js'
@@ -29,6 +38,51 @@ export interface PublicationRequest {
   readonly via?: Via
   /** `auto`, the default, shares one process among many ports. */
   readonly isolation?: IsolationChoice
+  /** Options of each port, by name. */
+  readonly options?: PortOptionTexts
+}
+
+/** The options that `options` may name. */
+export const OPTION_NAMES = PORT_OPTIONS.map(({ name }) => name)
+
+/**
+ * Checks the options of ports.
+ * @throws RequestError if one is invalid, or can't be followed
+ */
+export function checkOptions(
+  { options = {}, via }: PublicationRequest,
+  protocols: readonly Protocol[],
+  program: ProxyProgram,
+): PortOptionTexts {
+  const [first] = Object.keys(options)
+  if (first === undefined) return options
+  if (!program.isOurs) {
+    throw new RequestError(
+      `Docker's own docker-proxy has no option ${first}: start the daemon without --proxy-path`,
+    )
+  }
+  if (via === 'nat') {
+    throw new RequestError(
+      `the option ${first} is for a proxy, and with via nat the kernel forwards: leave one of them out`,
+    )
+  }
+  const { sendProxy } = parseOptions(options)
+  const other = protocols.find((protocol) => protocol !== 'tcp')
+  if (sendProxy && other !== undefined) {
+    throw new RequestError(
+      `the option send-proxy is for TCP, and a port is ${other}: publish it by itself, without the option`,
+    )
+  }
+  return options
+}
+
+/** @throws RequestError */
+function parseOptions(options: PortOptionTexts): PortOptions {
+  try {
+    return parsePortOptions(options, (name) => name)
+  } catch (err) {
+    throw err instanceof PortOptionError ? new RequestError(err.message) : err
+  }
 }
 
 /** See RFC 919. */

@@ -5,6 +5,7 @@ import type { Claim } from '../ports/claims/claims.js'
 import type { CountConnections } from '../ports/connections.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
+import type { PortOptionTexts } from '../proxy/port-options.js'
 import { formatTarget, projectOf, targetOf } from '../docker/container-target.js'
 import type { TargetState } from '../docker/target-backends.js'
 import type { BackendList, ListedBackend } from '../status/backend-list.js'
@@ -51,6 +52,7 @@ export class Publication {
   /** Names the files of the one process that serves all ports. */
   readonly #shared: string | undefined
   readonly #via: Via
+  readonly #options: PortOptionTexts
   #backends: readonly ListedBackend[]
   #follows: Following | undefined
   /** What is known of the followed container. */
@@ -58,7 +60,7 @@ export class Publication {
   #servers: readonly PortServer[] = []
 
   constructor(
-    { name, backends, follows, created, shared, via }: PublicationDescription,
+    { name, backends, follows, created, shared, via, options = {} }: PublicationDescription,
     context: PublicationContext,
   ) {
     this.name = name
@@ -67,6 +69,7 @@ export class Publication {
     this.#follows = follows
     this.#shared = shared
     this.#via = via ?? 'proxy'
+    this.#options = options
     this.#context = context
   }
 
@@ -189,6 +192,7 @@ export class Publication {
     return {
       ...{ name, backend: this.#ips.join(', '), created, isolation, via: this.#via },
       ...this.#followingView(),
+      ...this.#optionsView(),
       ports: views.flat().map((port) => ({ ...port, via: via(port) })),
     }
   }
@@ -210,7 +214,7 @@ export class Publication {
   get #serverContext(): ServerContext {
     const { program, runFolder, log } = this.#context
     return {
-      ...{ program, runFolder, log, publication: this.name },
+      ...{ program, runFolder, log, publication: this.name, options: this.#options },
       backends: () => this.#backendList,
       closesPorts: this.#follows?.whenStopped === 'close-port',
     }
@@ -236,7 +240,12 @@ export class Publication {
       ...{ name: this.name, backends: this.#backends, created: this.created },
       ...(this.#follows ? { follows: this.#follows } : {}),
       ...(this.#via === 'nat' ? { via: 'nat' as const } : {}),
+      ...this.#optionsView(),
     }
+  }
+
+  #optionsView(): { options?: PortOptionTexts } {
+    return Object.keys(this.#options).length > 0 ? { options: this.#options } : {}
   }
 
   #followingView(): Partial<PublicationView> {

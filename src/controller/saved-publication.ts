@@ -1,4 +1,5 @@
 import type { HostPort } from '../ports/host-port.js'
+import type { PortOptionTexts } from '../proxy/port-options.js'
 import type { ListedBackend } from '../status/backend-list.js'
 import type { Following } from './following.js'
 
@@ -18,6 +19,8 @@ export interface SavedPublication {
   readonly follows?: Following
   /** Left out for a publication by proxies alone. */
   readonly via?: 'nat'
+  /** Options of each port, by name; left out if all have their defaults. */
+  readonly options?: PortOptionTexts
   /** ISO 8601. */
   readonly created: string
   /** Names the files of the one process that serves all ports; left out if each port has a process of its own. */

@@ -11,6 +11,7 @@ import { formatHostPort, MAX_PORT, type HostPort } from '../ports/host-port.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
 import { Refusal } from '../ports/refusal.js'
 import { printable } from '../printable.js'
+import { parsePortOptions } from '../proxy/port-options.js'
 import { PROCESS_ID_PATTERN } from '../supervisor/runtime-record.js'
 import { parseBackend } from './publication-request.js'
 import { WHEN_STOPPED } from './following.js'
@@ -60,6 +61,7 @@ const PublicationSchema = Type.Object({
   backends: Type.Optional(Type.Array(BackendSchema)),
   follows: Type.Optional(FollowingSchema),
   via: Type.Optional(Type.Literal('nat')),
+  options: Type.Optional(Type.Record(Type.String(), Type.String())),
   created: Type.String(),
   shared: Type.Optional(ProcessId),
   ports: Type.Array(PortSchema),
@@ -208,6 +210,7 @@ function whyInvalid({
   backends = [],
   follows,
   created,
+  options = {},
   ports,
 }: State['publications'][number]): string | undefined {
   const where = `the publication ${JSON.stringify(name)}`
@@ -218,6 +221,7 @@ function whyInvalid({
     return `${where} needs either a backend, or a container that it follows`
   }
   try {
+    parsePortOptions(options, (name) => `option ${name}`)
     // The engine has given the others.
     if (backend !== undefined) parseBackend(backend)
     const strange = backends.find(({ ip }) => parseIp(ip) === undefined)?.ip

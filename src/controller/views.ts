@@ -1,5 +1,6 @@
 import type { Protocol } from '../ports/host-port.js'
 import type { DialFailureReport } from '../proxy/dial-failures.js'
+import type { PortOptionTexts } from '../proxy/port-options.js'
 import type { SupervisorState } from '../supervisor/supervisor.js'
 import type { TargetState } from '../docker/target-backends.js'
 import type { WhenStopped } from './following.js'
@@ -20,6 +21,10 @@ interface ProxyReport extends Partial<DialFailureReport> {
   accepted?: number
   /** Dials of the container that failed. */
   failedDials?: number
+  /** Clients that were disconnected because their address is not allowed. */
+  deniedClients?: number
+  /** Clients that were disconnected because the port had as many connections as it may have. */
+  excessClients?: number
 }
 
 /** A port of a publication. */
@@ -67,6 +72,8 @@ export interface PublicationView {
   isolation: Isolation
   /** The requested way. */
   via: Via
+  /** Options of each port, by name; left out if all have their defaults. */
+  options?: PortOptionTexts
   ports: PortView[]
 }
 

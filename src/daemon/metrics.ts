@@ -56,6 +56,7 @@ class PortMetrics {
   readonly #received: Counter
   readonly #sent: Counter
   readonly #dialErrors: Counter
+  readonly #refused: Counter
   readonly #restarts: Counter
   readonly #up: Gauge
 
@@ -79,6 +80,12 @@ class PortMetrics {
         'reason',
       ]),
     )
+    this.#refused = new Counter(
+      options('refused_connections_total', 'Clients that were disconnected, by reason.', [
+        ...PORT_LABELS,
+        'reason',
+      ]),
+    )
     this.#restarts = new Counter(
       options('proxy_restarts_total', 'Restarts of the process that serves the port.'),
     )
@@ -91,10 +98,17 @@ class PortMetrics {
   /** @param port without figures if its proxy reports none */
   add(labels: PortLabels, port: PortView | DockerPortView): void {
     const { connections, accepted, bytesIn, bytesOut, failedDialReasons = {} } = port
+    const { deniedClients, excessClients } = port
     this.#open.set(labels, connections)
     if (accepted !== undefined) this.#accepted.inc(labels, accepted)
     if (bytesIn !== undefined) this.#received.inc(labels, bytesIn)
     if (bytesOut !== undefined) this.#sent.inc(labels, bytesOut)
+    if (deniedClients !== undefined) {
+      this.#refused.inc({ ...labels, reason: 'not allowed' }, deniedClients)
+    }
+    if (excessClients !== undefined) {
+      this.#refused.inc({ ...labels, reason: 'too many' }, excessClients)
+    }
     for (const [reason, count] of Object.entries(failedDialReasons)) {
       this.#dialErrors.inc({ ...labels, reason }, count)
     }

@@ -16,81 +16,15 @@ import {
 } from './engine.js'
 import { HeldClients, type AcceptedClient } from './held-clients.js'
 import { refuseLoop } from './loop.js'
+import { ClientNetworks } from './client-networks.js'
+import { joinHostPort } from '../ports/host-port.js'
+import { dialTimedOut } from './listen-error.js'
+import { DEFAULT_PORT_OPTIONS, type PortOptions } from './port-options.js'
+import { RelayTimeouts, type TimeoutEvents } from './relay-timeouts.js'
+import type { Listener, ListenerEvents, Relay, RelayEvents, Transport } from './transport.js'
 import { NO_BACKEND } from './no-backend.js'
 import type { RelayEnding } from './observer.js'
 import type { PublishedPort } from './published-port.js'
-
-/** Go's default keep-alive time, seconds. The kernel detects idle connections whose other end has vanished. */
-export const KEEP_ALIVE_S = 15
-
-/**
- * How an engine accepts connections of a port and relays them to the backend.
- * `Client` is an accepted connection in the engine's own form.
- */
-export interface Transport<Client> {
-  /** Opens the port's listening socket, or takes the one that was handed over. Rejects with ListenError. */
-  openListener(port: PublishedPort, events: ListenerEvents<Client>): Promise<Listener>
-  /**
-   * Connects a client to the backend. Calls no event but `dialWaits` before it returns. A failed dial gives the client back.
-   * @param client accepted, and not read from yet: its data waits in the kernel until the backend has answered
-   */
-  openRelay(client: Client, backend: Backend, events: RelayEvents<Client>): Relay
-  /** Whether a client without a relay is still there, as far as that is known. */
-  isOpen(client: Client): boolean
-  /** Closes a client that has no relay. */
-  discard(client: Client): void
-  /** The client's address as `192.0.2.7:4711`. */
-  clientAddress(client: Client): string
-}
-
-/** A listening socket that can pause: while it is paused it stays open, and new clients wait in the kernel's backlog. */
-export interface Listener {
-  readonly address: SocketAddress
-  readonly fd: number | undefined
-  /** @returns false if pausing is impossible, and the listener continues to accept */
-  pause(): boolean
-  resume(): void
-  /** May be called again. */
-  close(): void
-}
-
-export interface ListenerEvents<Client> {
-  accepted(client: Client): void
-  /** The socket stopped listening, although nobody closed it. */
-  listenerBroke(err: Error): void
-  /** An error in this program. The listener continues. */
-  listenerFaulted(err: unknown): void
-  /** The system has no descriptor or memory for one more connection. The listener tries again soon. */
-  outOfResources(): void
-}
-
-/** A client and a backend that are joined. */
-export interface Relay {
-  /** Bytes from the client so far. */
-  readonly bytesIn: number
-  /** Bytes to the client so far. */
-  readonly bytesOut: number
-  /** Closes both sockets at once. */
-  destroy(): void
-  /** Unless the backend has answered, ends the relay and gives the client back: `dialEnded` follows, if need be later. */
-  cancelDial(): void
-}
-
-export interface RelayEvents<Client> {
-  /**
-   * The backend could not be reached, or the dial was cancelled: then there is no error. The relay is over, without `relayClosed`. Nothing
-   * was read from the client, which has no relay now.
-   */
-  dialEnded(relay: Relay, client: Client, backend: Backend, err: Error | undefined): void
-  /** No local port is free for a dial, which waits. */
-  dialWaits(backend: Backend): void
-  /** An error in this program has ended the relay. */
-  relayFaulted(err: unknown): void
-  /** The relay continues as another one. */
-  relayMoved(from: Relay, to: Relay): void
-  /** Both sockets are closed. Called once for each relay, unless it has moved. */
-  relayClosed(relay: Relay, ending: RelayEnding): void
-}
 
 /** Why a client was refused, as `ls` shows it. */
 const NO_ANSWER = 'the container did not accept in time'
@@ -113,11 +47,19 @@ export async function listenForConnections<Client>(
 
 /** One object with few closures: a process may have thousands of ports. */
 class ConnectionProxy<Client>
-  implements Proxy, ListenerEvents<Client>, RelayEvents<Client>, PausableListener
+  implements Proxy, ListenerEvents<Client>, RelayEvents<Client>, PausableListener, TimeoutEvents
 {
   /** The counts, but bytes of closed relays only: open relays have their own. */
   readonly #counters = zeroCounters()
   readonly #relays = new Map<Relay, TrackedClient<Client> | undefined>()
+  /** Relays that this proxy ends itself, and how it reports their end. */
+  readonly #endings = new Map<Relay, RelayEnding>()
+  /** Relays whose backend took too long to accept, until their dial has ended. */
+  readonly #timedOut = new Set<Relay>()
+  readonly #portOptions: PortOptions
+  /** Undefined if all clients are allowed. */
+  readonly #networks: ClientNetworks | undefined
+  readonly #timeouts: RelayTimeouts
   readonly #failures = new DialFailures()
   readonly #backends: BackendTurns
   #holdMs: number
@@ -125,6 +67,9 @@ class ConnectionProxy<Client>
   readonly #closed = deferred()
   #listener!: Listener
   #unregister!: () => void
+  /** Whether the process has no descriptor for one more client. */
+  #isShort = false
+  #isPaused = false
   #isDraining = false
   #isStopped = false
   /** Connections that had been accepted when memory was released. */
@@ -140,6 +85,15 @@ class ConnectionProxy<Client>
     const { addresses, holdMs } = options.backends ?? { addresses: [port.container], holdMs: 0 }
     this.#backends = new BackendTurns(addresses)
     this.#holdMs = holdMs
+    this.#portOptions = options.portOptions ?? DEFAULT_PORT_OPTIONS
+    const {
+      allow,
+      deny,
+      dialTimeoutMs: dialMs,
+      idleTimeoutMs: idleMs = Infinity,
+    } = this.#portOptions
+    if (allow.length + deny.length > 0) this.#networks = new ClientNetworks(allow, deny)
+    this.#timeouts = new RelayTimeouts({ dialMs, idleMs }, () => this.#relays.keys(), this)
     this.#held = new HeldClients<TrackedClient<Client>>(
       {
         isServed: () => this.#backends.isSome,
@@ -153,7 +107,12 @@ class ConnectionProxy<Client>
 
   /** Rejects with ListenError. */
   async open(): Promise<void> {
-    this.#listener = await this.transport.openListener(this.port, this)
+    try {
+      this.#listener = await this.transport.openListener(this.port, this)
+    } catch (err) {
+      this.#timeouts.close()
+      throw err
+    }
     refuseLoop(this.port, this.#listener)
     this.#unregister = this.context.descriptors.register(this)
   }
@@ -213,14 +172,16 @@ class ConnectionProxy<Client>
     const { observer } = this.options
     const { descriptors } = this.context
     const counters = this.#counters
+    if (this.#refuses(client)) return this.transport.discard(client)
     counters.accepted++
     counters.active++
+    this.#pauseOrResume()
     if (counters.active === MANY_CONNECTIONS) keepYoungGenerationSmall()
     descriptors.acquire()
     observer.accepted()
     const tracked =
       observer.wantsRelays || this.#holdMs > 0
-        ? { client, address: this.#addressOf(client), acceptedAt: performance.now() }
+        ? { client, address: this.#addressOf(client), acceptedAt: performance.now(), backend: '' }
         : undefined
     this.#serve(client, tracked)
   }
@@ -230,11 +191,24 @@ class ConnectionProxy<Client>
   }
 
   pause(): void {
-    this.#reportShortage(this.#listener.pause() ? 'connections-wait' : 'connections-dropped')
+    this.#isShort = true
+    this.#pauseOrResume()
+    this.#reportShortage(this.#isPaused ? 'connections-wait' : 'connections-dropped')
   }
 
   resume(): void {
-    this.#listener.resume()
+    this.#isShort = false
+    this.#pauseOrResume()
+  }
+
+  dialTimedOut(relay: Relay): void {
+    this.#timedOut.add(relay)
+    relay.cancelDial()
+  }
+
+  wentIdle(relay: Relay): void {
+    this.#endings.set(relay, 'idle')
+    relay.destroy()
   }
 
   listenerFaulted(err: unknown): void {
@@ -248,6 +222,7 @@ class ConnectionProxy<Client>
   dialEnded(relay: Relay, client: Client, backend: Backend, err: Error | undefined): void {
     const tracked = this.#relays.get(relay)
     this.#relays.delete(relay)
+    if (this.#timedOut.delete(relay)) err = dialTimedOut()
     if (err === undefined) {
       return this.#isStopped ? this.#discard(client) : this.#serve(client, tracked)
     }
@@ -257,7 +232,10 @@ class ConnectionProxy<Client>
     this.#counters.failedDials++
     this.#failures.note(err)
     this.options.observer.dialFailed(backend.address, err)
-    if (tracked) this.#reportClosed(tracked, { bytesIn: 0, bytesOut: 0 }, 'dial-failed')
+    if (tracked) {
+      const nothing = { dialMs: undefined, bytesIn: 0, bytesOut: 0 }
+      this.#reportClosed(tracked, nothing, 'dial-failed')
+    }
     this.#discard(client)
   }
 
@@ -268,17 +246,21 @@ class ConnectionProxy<Client>
   relayMoved(from: Relay, to: Relay): void {
     this.#relays.set(to, this.#relays.get(from))
     this.#relays.delete(from)
+    // The backend has accepted in the last moment.
+    this.#timedOut.delete(from)
   }
 
   relayClosed(relay: Relay, ending: RelayEnding): void {
     const tracked = this.#relays.get(relay)
     this.#relays.delete(relay)
+    this.#timedOut.delete(relay)
     const { bytesIn, bytesOut } = relay
     const counters = this.#counters
+    if (tracked) this.#reportClosed(tracked, relay, this.#endings.get(relay) ?? ending)
+    this.#endings.delete(relay)
     counters.active--
     counters.bytesIn += bytesIn
     counters.bytesOut += bytesOut
-    if (tracked) this.#reportClosed(tracked, relay, ending)
     this.context.descriptors.release()
     if (counters.active === 0 && counters.accepted - this.#acceptedAtRelease >= BURST) {
       this.#acceptedAtRelease = counters.accepted
@@ -288,6 +270,7 @@ class ConnectionProxy<Client>
   }
 
   #afterDisconnect(): void {
+    this.#pauseOrResume()
     if (this.#isDraining && this.#counters.active === 0) this.stop()
   }
 
@@ -314,20 +297,55 @@ class ConnectionProxy<Client>
   }
 
   #addressOf(client: Client): string {
-    return this.options.observer.wantsRelays ? this.transport.clientAddress(client) : ''
+    if (!this.options.observer.wantsRelays) return ''
+    const { ip, port } = this.transport.clientAddress(client)
+    return joinHostPort(ip, port)
+  }
+
+  /** Whether a client may not connect, or there are too many. */
+  #refuses(client: Client): boolean {
+    const counters = this.#counters
+    if (this.#networks && !this.#networks.allows(this.transport.clientAddress(client).ip)) {
+      counters.deniedClients++
+      return true
+    }
+    // A listener that can't pause accepts clients that should wait.
+    if (!this.#isFull) return false
+    counters.excessClients++
+    return true
+  }
+
+  get #isFull(): boolean {
+    return this.#counters.active >= this.#portOptions.maxConnections
+  }
+
+  /** While no client can be served, clients wait in the backlog. */
+  #pauseOrResume(): void {
+    if (this.#isStopped || this.#isDraining) return
+    const waits = this.#isShort || (this.#isFull && this.#portOptions.whenFull === 'wait')
+    if (waits === this.#isPaused) return
+    if (!waits) this.#listener.resume()
+    this.#isPaused = waits && this.#listener.pause()
   }
 
   #reportClosed(
-    { address, acceptedAt }: TrackedClient<Client>,
-    { bytesIn, bytesOut }: Pick<Relay, 'bytesIn' | 'bytesOut'>,
+    { address: client, acceptedAt, backend }: TrackedClient<Client>,
+    { dialMs, bytesIn, bytesOut }: Pick<Relay, 'dialMs' | 'bytesIn' | 'bytesOut'>,
     ending: RelayEnding,
   ): void {
     if (!this.options.observer.wantsRelays) return
     const durationMs = Math.round(performance.now() - acceptedAt)
-    this.options.observer.relayClosed({ client: address, bytesIn, bytesOut, durationMs, ending })
+    this.options.observer.relayClosed({
+      ...{ client, backend, bytesIn, bytesOut, durationMs, ending },
+      ...(dialMs === undefined ? {} : { dialMs: Math.round(dialMs) }),
+      active: this.#counters.active,
+    })
   }
 
   #openRelay(client: Client, backend: Backend, tracked: TrackedClient<Client> | undefined): void {
+    if (tracked && this.options.observer.wantsRelays) {
+      tracked.backend = joinHostPort(backend.address.ip, backend.address.port)
+    }
     try {
       this.#relays.set(this.transport.openRelay(client, backend, this), tracked)
     } catch (err) {
@@ -352,6 +370,7 @@ class ConnectionProxy<Client>
 
   #destroyRelays(): void {
     this.#isStopped = true
+    this.#timeouts.close()
     for (const { client } of this.#held.takeAll()) this.#discard(client)
     for (const relay of this.#relays.keys()) relay.destroy()
   }
@@ -373,4 +392,6 @@ class ConnectionProxy<Client>
 interface TrackedClient<Client> extends AcceptedClient<Client> {
   /** Empty unless the observer wants it. */
   readonly address: string
+  /** The backend that was dialled last; empty unless the observer wants it. */
+  backend: string
 }

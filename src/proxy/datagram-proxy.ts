@@ -4,6 +4,7 @@ import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { joinHostPort } from '../ports/host-port.js'
 import type { Backend } from './backend.js'
 import { BackendTurns, type Backends } from './backends.js'
+import { ClientNetworks } from './client-networks.js'
 import type { FlowOwner } from './descriptor-budget.js'
 import { DialFailures, type DialFailureReport } from './dial-failures.js'
 import {
@@ -17,10 +18,13 @@ import {
 import { FlowTable, type FlowEntry } from './flow-table.js'
 import { receives, refuseLoop } from './loop.js'
 import type { RelayEnding } from './observer.js'
+import { DEFAULT_PORT_OPTIONS } from './port-options.js'
 import type { PublishedPort } from './published-port.js'
 
 /** A flow ends after this idle time, milliseconds; the same as in the original. */
 const IDLE_MS = 90_000
+/** A flow takes a descriptor, so none lives for ever, milliseconds. */
+const LONGEST_IDLE_MS = 86_400_000
 /** Errors that the network reports about an earlier datagram, by ICMP. Source: icmp_err_convert in the kernel. */
 const NETWORK_ERRORS: readonly (string | undefined)[] = [
   'ECONNREFUSED',
@@ -42,7 +46,7 @@ export function isNetworkError(err: unknown): boolean {
 export const MAX_RETRIES = 3
 /** Receive buffer for a burst of datagrams, bytes. The kernel reduces it to net.core.rmem_max, see socket(7). */
 export const RECEIVE_BUFFER = 2 * 1024 * 1024
-/** Flows of a port at most. The table of the original grows without limit. */
+/** Flows of a port at most, whatever its options are. The table of the original grows without limit. */
 const MAX_FLOWS = 16_384
 
 /**
@@ -123,6 +127,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   /** Clients whose end the observer wants to know, and when their flows began, by performance.now(). */
   readonly #tracked = new Map<FlowEntry<Flow<Datagram>>, { client: string; openedAt: number }>()
   readonly #idleMs: number
+  readonly #maxFlows: number
+  /** Undefined if all clients are allowed. */
+  readonly #networks: ClientNetworks | undefined
   #socket!: PortSocket
   #unregister!: () => void
   #sweep: NodeJS.Timeout | undefined
@@ -137,7 +144,11 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     private readonly context: ProxyContext,
   ) {
     this.#backends = new BackendTurns(options.backends?.addresses ?? [port.container])
-    this.#idleMs = options.udpIdleMs ?? IDLE_MS
+    const { allow, deny, idleTimeoutMs, maxConnections } =
+      options.portOptions ?? DEFAULT_PORT_OPTIONS
+    this.#idleMs = options.udpIdleMs ?? Math.min(idleTimeoutMs ?? IDLE_MS, LONGEST_IDLE_MS)
+    this.#maxFlows = Math.min(MAX_FLOWS, maxConnections)
+    if (allow.length + deny.length > 0) this.#networks = new ClientNetworks(allow, deny)
   }
 
   /** Rejects with ListenError. */
@@ -219,6 +230,10 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     const client = this.transport.clientAddress(first)
     // A reply to port 0 can't be sent.
     if (client.port === 0 || receives(this.address, client)) return undefined
+    if (this.#networks && !this.#networks.allows(client.ip)) {
+      this.#counters.deniedClients++
+      return undefined
+    }
     const backend = this.#backends.next()
     // The log has warned of an unreachable one when the port was published.
     if (backend?.isReachable) return this.#openFlow(key, first, backend)
@@ -274,7 +289,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     if (descriptors.flowsAreShort && descriptors.shouldReportShortage()) {
       this.options.observer.shortage({ effect: 'flows-evicted', flows: this.#flows.size })
     }
-    while (this.#flows.size >= MAX_FLOWS) this.evictOldestFlow()
+    while (this.#flows.size >= this.#maxFlows) this.evictOldestFlow()
     descriptors.acquireFlow(this)
   }
 
@@ -287,15 +302,18 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   #endFlow(entry: FlowEntry<Flow<Datagram>>, ending: RelayEnding): void {
     if (!this.#flows.delete(entry)) return
     entry.flow.close()
-    this.#counters.active--
     const tracked = this.#tracked.get(entry)
     if (tracked) {
       this.#tracked.delete(entry)
       const { bytesIn, bytesOut } = entry
       const durationMs = Math.round(performance.now() - tracked.openedAt)
-      const { client } = tracked
-      this.options.observer.relayClosed({ client, bytesIn, bytesOut, durationMs, ending })
+      const { ip, port } = entry.backend.address
+      this.options.observer.relayClosed({
+        ...{ client: tracked.client, backend: joinHostPort(ip, port) },
+        ...{ bytesIn, bytesOut, durationMs, ending, active: this.#counters.active },
+      })
     }
+    this.#counters.active--
     this.context.descriptors.releaseFlow()
     if (this.#isDraining && this.#counters.active === 0) this.#close()
   }

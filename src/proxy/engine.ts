@@ -3,6 +3,7 @@ import type { Backends } from './backends.js'
 import type { DescriptorBudget } from './descriptor-budget.js'
 import type { DialFailureReport } from './dial-failures.js'
 import type { ProxyObserver } from './observer.js'
+import type { PortOptions } from './port-options.js'
 import type { PublishedPort } from './published-port.js'
 
 /** A way to move the data of published ports. All engines pass the same test suites. */
@@ -22,6 +23,8 @@ export interface ProxyOptions {
   readonly udpIdleMs?: number
   /** What the proxy forwards to from the start; by default the container of the port. */
   readonly backends?: Backends
+  /** By default DEFAULT_PORT_OPTIONS. */
+  readonly portOptions?: PortOptions
 }
 
 /** Parts that all ports of a process share. */
@@ -62,6 +65,10 @@ export interface Counters {
   active: number
   /** Dials that failed. */
   failedDials: number
+  /** Clients that were disconnected because their address is not allowed. */
+  deniedClients: number
+  /** Clients that were disconnected because the port had as many connections as it may have. */
+  excessClients: number
   /** Bytes from clients. */
   bytesIn: number
   /** Bytes to clients. */
@@ -71,7 +78,16 @@ export interface Counters {
 }
 
 export function zeroCounters(): Counters {
-  return { accepted: 0, active: 0, failedDials: 0, bytesIn: 0, bytesOut: 0, dropped: 0 }
+  return {
+    accepted: 0,
+    active: 0,
+    failedDials: 0,
+    deniedClients: 0,
+    excessClients: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    dropped: 0,
+  }
 }
 
 /** A port that can't be published. */

@@ -49,6 +49,11 @@ export function refusedConnection(): Error {
   return Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' })
 }
 
+/** The error of a dial that takes too long. */
+export function dialTimedOut(): Error {
+  return Object.assign(new Error('connection timed out'), { code: 'ETIMEDOUT' })
+}
+
 /** The error that the kernel would give for a port that does not exist. */
 export function invalidArgument(): Error {
   return Object.assign(new Error('invalid argument'), { code: 'EINVAL' })

@@ -2,7 +2,14 @@ import { errnoReason } from '../linux/errno.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { Log } from '../log/log.js'
 import { RepeatedLines } from '../log/repeated-lines.js'
-import { isPort, joinHostPort, MAX_PORT, type Protocol } from '../ports/host-port.js'
+import {
+  formatHostPort,
+  isPort,
+  joinHostPort,
+  MAX_PORT,
+  type HostPort,
+  type Protocol,
+} from '../ports/host-port.js'
 import type { ClosedRelay, ProxyObserver, Shortage } from './observer.js'
 import { formatRoute, type PublishedPort } from './published-port.js'
 
@@ -13,11 +20,17 @@ export class LogObserver implements ProxyObserver {
 
   constructor(
     private readonly log: Log,
-    private readonly protocol: Protocol,
+    private readonly port: HostPort,
+    /** Whether each connection has a line at the level info, and not only at debug. */
+    private readonly hasAccessLog = false,
   ) {}
 
+  private get protocol(): Protocol {
+    return this.port.protocol
+  }
+
   get wantsRelays(): boolean {
-    return this.log.debugEnabled
+    return this.hasAccessLog || this.log.debugEnabled
   }
 
   accepted(): void {
@@ -44,9 +57,10 @@ export class LogObserver implements ProxyObserver {
     )
   }
 
-  relayClosed({ client, bytesIn, bytesOut, durationMs, ending }: ClosedRelay): void {
+  relayClosed(relay: ClosedRelay): void {
     const what = this.protocol === 'udp' ? 'Flow closed' : 'Connection closed'
-    this.log.debug(what, { client, bytesIn, bytesOut, durationMs, ending })
+    if (this.hasAccessLog) this.log.info(what, { port: formatHostPort(this.port), ...relay })
+    else this.log.debug(what, { ...relay })
   }
 
   shortage(shortage: Shortage): void {

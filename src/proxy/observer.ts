@@ -7,7 +7,7 @@ export const RELAY_ENDINGS = [
   'client-reset',
   'backend-reset',
   'dial-failed',
-  /** UDP: nothing came from either side for the idle time. */
+  /** Nothing came from either side for the idle time. */
   'idle',
   /** UDP: the port has another backend. The client gets a new flow with its next datagram. */
   'backend-changed',
@@ -24,12 +24,18 @@ export type RelayEnding = (typeof RELAY_ENDINGS)[number]
 export interface ClosedRelay {
   /** The client's address as `192.0.2.7:4711`. */
   readonly client: string
+  /** The backend's address; empty if none was dialled. */
+  readonly backend: string
   /** Bytes from the client. */
   readonly bytesIn: number
   /** Bytes to the client. */
   readonly bytesOut: number
+  /** Time from the dial until the backend accepted, milliseconds; left out if it did not, and for UDP. */
+  readonly dialMs?: number
   /** From the accept to the close, milliseconds. */
   readonly durationMs: number
+  /** Connections, or flows, of the port that are open, this one included. */
+  readonly active: number
   readonly ending: RelayEnding
 }
 

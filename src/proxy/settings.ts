@@ -2,6 +2,14 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { MAX_THREADS } from './descriptor-shares.js'
+import {
+  DEFAULT_PORT_OPTIONS,
+  optionVariable,
+  parsePortOptions,
+  PORT_OPTIONS,
+  PortOptionError,
+  type PortOptions,
+} from './port-options.js'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../log/log.js'
 import { printable } from '../printable.js'
 
@@ -24,6 +32,8 @@ export interface Settings {
   readonly logLevel: LogLevel
   /** Threads that may move data, if one is not enough. */
   readonly workers: number
+  /** Options of each port. */
+  readonly port: PortOptions
 }
 
 /**
@@ -95,6 +105,7 @@ type Key = keyof typeof SETTINGS
 export const SETTING_VARIABLES = [
   FILE_VARIABLE,
   ...Object.values(SETTINGS).map(({ variable }) => variable),
+  ...PORT_OPTIONS.map(({ name }) => optionVariable(name)),
 ]
 
 /** All variables of this project's docker-proxy begin with it. */
@@ -134,7 +145,7 @@ export function refuseUnknownVariables(names: readonly string[]): void {
 }
 
 function defaultSettings(): Settings {
-  return { engine: 'auto', logLevel: 'info', workers: maxWorkers() }
+  return { engine: 'auto', logLevel: 'info', workers: maxWorkers(), port: DEFAULT_PORT_OPTIONS }
 }
 
 /**
@@ -158,6 +169,37 @@ export function chooseSettings(
     engine: choose('engine') ?? byDefault.engine,
     workers: workers === 'auto' ? maxWorkers() : Number(workers),
     logLevel: choose('log-level') ?? byDefault.logLevel,
+    port: choosePortOptions(env, file, byDefault.port),
+  }
+}
+
+/** @throws SettingError */
+function choosePortOptions(
+  env: NodeJS.ProcessEnv,
+  file: SettingsFile | undefined,
+  byDefault: PortOptions,
+): PortOptions {
+  const texts: Record<string, string> = {}
+  const sources: Record<string, string> = {}
+  for (const { name } of PORT_OPTIONS) {
+    const fromEnv = env[optionVariable(name)]
+    const fromFile = file?.values[name]
+    if (fromEnv) {
+      texts[name] = fromEnv
+      sources[name] = optionVariable(name)
+    } else if (fromFile !== undefined) {
+      // A number may be written as a JSON number. Other values are no text of an option, and are refused.
+      texts[name] = typeof fromFile === 'string' ? fromFile : JSON.stringify(fromFile)
+      sources[name] = `"${name}" in ${file?.path ?? ''}`
+    }
+  }
+  if (Object.keys(texts).length === 0) return byDefault
+  try {
+    return parsePortOptions(texts, String, byDefault)
+  } catch (err) {
+    if (!(err instanceof PortOptionError) || !err.fault) throw err
+    const { name, given, expected } = err.fault
+    throw invalidSetting(given, sources[name] ?? name, expected)
   }
 }
 
@@ -183,7 +225,11 @@ function oneOf<T extends string>(
   // A number in the file may be written as a JSON number.
   const choice = choices.find((c) => c === (typeof value === 'number' ? String(value) : value))
   if (choice !== undefined) return choice
-  throw new SettingError(`invalid setting ${JSON.stringify(value)} for ${source}: use ${expected}`)
+  throw invalidSetting(value, source, expected)
+}
+
+function invalidSetting(value: unknown, source: string, expected: string): SettingError {
+  return new SettingError(`invalid setting ${JSON.stringify(value)} for ${source}: use ${expected}`)
 }
 
 /** A settings file, parsed. */
@@ -215,11 +261,11 @@ export function readSettingsFile(
     )
   }
   const values = parseObject(path, text)
-  const unknown = Object.keys(values).find((key) => !Object.hasOwn(SETTINGS, key))
+  const known = [...Object.keys(SETTINGS), ...PORT_OPTIONS.map(({ name }) => name)]
+  const unknown = Object.keys(values).find((key) => !known.includes(key))
   if (unknown !== undefined) {
     throw new SettingError(
-      `unknown setting ${JSON.stringify(unknown)} in ${path}: ` +
-        `expected ${Object.keys(SETTINGS).join(' or ')}`,
+      `unknown setting ${JSON.stringify(unknown)} in ${path}: ` + `expected ${known.join(', ')}`,
     )
   }
   return { path, values }

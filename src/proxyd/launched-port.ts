@@ -12,6 +12,7 @@ import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { ListenError, type Engine, type Proxy, type StopOptions } from '../proxy/engine.js'
 import { bindError, brokenListenerMessage } from '../proxy/listen-error.js'
 import { logListening, LogObserver } from '../proxy/log-observer.js'
+import type { PortOptions } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { SettingError, type Settings } from '../proxy/settings.js'
 import { portStatus, type PortStatus } from '../status/port-status.js'
@@ -47,6 +48,7 @@ export class LaunchedPort implements Pollable {
   readonly #hasRoom: boolean
   #state: State = { kind: 'opened' }
   #engine: Engine
+  #portOptions: PortOptions
   #log: StderrLog
 
   private constructor(
@@ -58,6 +60,7 @@ export class LaunchedPort implements Pollable {
     this.#onEnded = onEnded
     this.#hasRoom = context.descriptors.hasRoomForPort
     this.#engine = context.engines.engineFor(context.settings)
+    this.#portOptions = context.settings.port
     this.#log = context.log.child({ launcher: launcher.pid })
   }
 
@@ -219,6 +222,7 @@ export class LaunchedPort implements Pollable {
       if (reason !== undefined) return reason
       const settings = launcher.settings(ours)
       this.#engine = engines.engineFor(settings)
+      this.#portOptions = settings.port
       if (settings.logLevel !== ours.logLevel) {
         this.#log = log.child({ launcher: launcher.pid }, settings.logLevel)
       }
@@ -238,7 +242,10 @@ export class LaunchedPort implements Pollable {
     // An engine that refuses a socket may have closed it, or not.
     const closeSocket = port.listenFd === undefined ? undefined : descriptorCloser(port.listenFd)
     try {
-      const options = { observer: new LogObserver(log, port.protocol) }
+      const options = {
+        observer: new LogObserver(log, port, this.#portOptions.accessLog),
+        portOptions: this.#portOptions,
+      }
       const proxy = await this.#engine.listen(port, options, { descriptors })
       if (this.#state.kind === 'ended') {
         proxy.stop() // The launcher has ended meanwhile.

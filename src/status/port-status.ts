@@ -21,6 +21,10 @@ export interface PortStatus extends DialFailureReport {
   readonly accepted: number
   readonly active: number
   readonly failedDials: number
+  /** Clients that were disconnected because their address is not allowed. */
+  readonly deniedClients: number
+  /** Clients that were disconnected because the port had as many connections as it may have. */
+  readonly excessClients: number
   /** Bytes from clients. */
   readonly bytesIn: number
   /** Bytes to clients. */

@@ -8,6 +8,7 @@ import { formatHostPort, type HostPort } from '../ports/host-port.js'
 import { bindFailedMessage } from '../ports/refusal.js'
 import { formatFlags } from '../proxy/flags.js'
 import { LISTEN_FD, SHARED_FIRST_LISTEN_FD } from '../proxy/inherited-descriptors.js'
+import { optionEnvironment, type PortOptionTexts } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { BACKENDS_VARIABLE, formatBackendList, type BackendList } from '../status/backend-list.js'
 import { orderBackends } from '../status/proxy-orders.js'
@@ -29,6 +30,8 @@ export interface ServerContext {
   readonly runFolder: string
   readonly log: Log
   readonly publication: string
+  /** Options of each port, by name. */
+  readonly options: PortOptionTexts
   /** Returns the current addresses of the containers. */
   readonly backends: () => BackendList
   /** Whether the ports are closed while there is no address. */
@@ -165,7 +168,7 @@ export class PortServer {
   }
 
   #command() {
-    const { program, publication } = this.context
+    const { program, publication, options } = this.context
     const backends = this.context.backends()
     const ports = this.#publishedPorts(backends)
     if (this.isShared) {
@@ -173,6 +176,7 @@ export class PortServer {
       return {
         program: SHARED_PROGRAM,
         args: [publication],
+        env: optionEnvironment(options),
         input: JSON.stringify(task),
         firstListenFd: SHARED_FIRST_LISTEN_FD,
       }
@@ -180,7 +184,7 @@ export class PortServer {
     const [port] = ports
     if (!port) throw new Error('there is no port to serve')
     const args = formatFlags(port, program.takesSocket)
-    const env = { [BACKENDS_VARIABLE]: formatBackendList(backends) }
+    const env = { [BACKENDS_VARIABLE]: formatBackendList(backends), ...optionEnvironment(options) }
     return { program: program.path, args, env, firstListenFd: LISTEN_FD }
   }
 

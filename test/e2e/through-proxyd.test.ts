@@ -8,6 +8,7 @@ import { listenFdSuite } from './suites/listen-fd.js'
 import { logSuite } from './suites/log.js'
 import { manyConnectionsSuite } from './suites/many-connections.js'
 import { memorySuite } from './suites/memory.js'
+import { portOptionsSuite } from './suites/port-options.js'
 import { processSuite } from './suites/process.js'
 import { settingsSuite } from './suites/settings.js'
 import { statusPipeSuite } from './suites/status-pipe.js'
@@ -21,7 +22,14 @@ type Suite = (t: Test, target: Target) => void
  * The suites of the drop-in with every port handed over to a docker-proxyd.
  */
 
-const CONTRACT = { flagsSuite, listenFdSuite, statusPipeSuite, processSuite, settingsSuite }
+const CONTRACT = {
+  flagsSuite,
+  listenFdSuite,
+  statusPipeSuite,
+  processSuite,
+  settingsSuite,
+  portOptionsSuite,
+}
 const STRESS = { manyConnectionsSuite, stormSuite }
 /** Each of these needs the stderr, memory, limits, network or threads of one process to itself. */
 const ONE_PROCESS = { logSuite, memorySuite, descriptorsSuite, udpShortageSuite, workersSuite }

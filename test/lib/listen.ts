@@ -4,6 +4,7 @@ import { DescriptorBudget } from '../../src/proxy/descriptor-budget.js'
 import type { Engine, Proxy } from '../../src/proxy/engine.js'
 import { LogObserver } from '../../src/proxy/log-observer.js'
 import type { ProxyObserver } from '../../src/proxy/observer.js'
+import { DEFAULT_PORT_OPTIONS, type PortOptions } from '../../src/proxy/port-options.js'
 import type { PublishedPort } from '../../src/proxy/published-port.js'
 import { MemoryLog } from './memory-log.js'
 
@@ -13,6 +14,7 @@ export interface ListenOptions extends Partial<PublishedPort> {
   readonly udpIdleMs?: number
   readonly log?: MemoryLog
   readonly observer?: ProxyObserver
+  readonly portOptions?: Partial<PortOptions> | undefined
 }
 
 export interface Listening {
@@ -29,12 +31,13 @@ export async function listen(
   container: SocketAddress,
   options: ListenOptions = {},
 ): Promise<Listening> {
-  const { capacity, udpIdleMs, log = new MemoryLog(), observer, ...rest } = options
+  const { capacity, udpIdleMs, log = new MemoryLog(), observer, portOptions, ...rest } = options
   const port: PublishedPort = { protocol: 'tcp', ip: '127.0.0.1', port: 0, container, ...rest }
   const proxy = await engine.listen(
     port,
     {
-      observer: observer ?? new LogObserver(log, port.protocol),
+      observer: observer ?? new LogObserver(log, port),
+      portOptions: { ...DEFAULT_PORT_OPTIONS, ...portOptions },
       ...(udpIdleMs === undefined ? {} : { udpIdleMs }),
     },
     { descriptors: new DescriptorBudget(capacity) },

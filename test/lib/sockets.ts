@@ -71,6 +71,16 @@ export async function readBytes(socket: Socket, count: number): Promise<string> 
   return text
 }
 
+/** Whether the next that comes is data, and not the end or a reset. */
+export async function isAnswered(socket: Socket): Promise<boolean> {
+  if (socket.destroyed || socket.readableEnded) return false
+  return new Promise((resolve) => {
+    socket.once('data', () => resolve(true))
+    socket.once('end', () => resolve(false))
+    socket.once('close', () => resolve(false))
+  })
+}
+
 /** Sends `text` and an end, and returns everything that comes back. */
 export async function exchange(
   t: Test,

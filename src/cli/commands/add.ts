@@ -9,6 +9,7 @@ import { EngineHostError, formatEngineHost, refuseRemoteEngine } from '../../doc
 import { Refusal } from '../../ports/refusal.js'
 import {
   openClient,
+  portOptionsOf,
   withClient,
   withFormat,
   withOptionalPublish,
@@ -115,7 +116,10 @@ const OF_PORTS: Readonly<Record<string, (args: Args) => boolean>> = {
 
 /** Without ports, nothing is published. Rejects with UsageError for options of a publication. */
 async function showContainer(client: Client, args: Args, program: string): Promise<void> {
-  const option = Object.keys(OF_PORTS).find((name) => OF_PORTS[name]?.(args))
+  const [portOption] = Object.keys(portOptionsOf({ ...args }))
+  const option =
+    Object.keys(OF_PORTS).find((name) => OF_PORTS[name]?.(args)) ??
+    (portOption === undefined ? undefined : `--${portOption}`)
   if (option) throw new UsageError(`${option} is for ports to publish: give -p, --all or -P`)
   const container = await client.container(args.container)
   if (args.format === 'json') await printJson(container)
@@ -165,8 +169,9 @@ export async function containerOf({
   )
 }
 
-/** The request of `add` and `run`. */
+/** The request of `add` and `run`. @throws UsageError */
 export function publicationRequest(args: PublicationArgs): PublicationRequest {
+  const options = portOptionsOf({ ...args })
   const { container, publish, name, isolation, network, keep } = args
   return {
     ...(isAddress(container) ? { backend: container } : { container }),
@@ -174,6 +179,7 @@ export function publicationRequest(args: PublicationArgs): PublicationRequest {
     ...(args['address-only'] ? { addressOnly: true } : {}),
     ...(network === undefined ? {} : { network }),
     ...(name === undefined ? {} : { name }),
+    ...(Object.keys(options).length > 0 ? { options } : {}),
   }
 }
 

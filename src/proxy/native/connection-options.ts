@@ -1,7 +1,7 @@
 import type { Syscalls } from '../../linux/ffi/syscalls.js'
 import { OPTION } from '../../linux/ffi/constants.js'
 import type { Protocol } from '../../ports/host-port.js'
-import { KEEP_ALIVE_S } from '../connection-proxy.js'
+import { KEEP_ALIVE_S } from '../transport.js'
 
 /** Sets the options of a relay's socket. Connections inherit the options of their listening socket, see tcp(7). */
 export function setConnectionOptions(syscalls: Syscalls, fd: number, protocol: Protocol): void {

@@ -1,17 +1,18 @@
+import type { ProxyVersion } from '../proxy-header.js'
 import { peerAddress } from '../../linux/sockets/endpoints.js'
 import { MessageBatch } from '../../linux/sockets/message-batch.js'
 import { NodePoller } from '../../linux/sockets/node-poller.js'
 import type { Log } from '../../log/log.js'
-import { joinHostPort } from '../../ports/host-port.js'
+import type { SocketAddress } from '../../linux/sockets/socket-address.js'
 import type { Backend } from '../backend.js'
+import { listenForConnections } from '../connection-proxy.js'
 import {
-  listenForConnections,
   type Listener,
   type ListenerEvents,
   type Relay,
   type RelayEvents,
   type Transport,
-} from '../connection-proxy.js'
+} from '../transport.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
 import { maxThreads, pipesPerThread } from '../descriptor-shares.js'
 import type { Engine } from '../engine.js'
@@ -42,7 +43,12 @@ export function nativeEngine(reactor: Reactor<NodePoller>, workers: Workers): En
       switch (port.protocol) {
         case 'tcp':
         case 'sctp': {
-          const transport = new NativeTransport(reactor, port, workers)
+          const transport = new NativeTransport(
+            reactor,
+            port,
+            workers,
+            options.portOptions?.sendProxy,
+          )
           return listenForConnections(transport, port, options, context)
         }
         case 'udp': {
@@ -54,6 +60,8 @@ export function nativeEngine(reactor: Reactor<NodePoller>, workers: Workers): En
   }
 }
 
+const UNKNOWN: SocketAddress = { ip: '?', port: 0 }
+
 /** Accepts and relays the connections of one port. */
 class NativeTransport implements Transport<number> {
   readonly #relays: RelayFactory
@@ -62,8 +70,9 @@ class NativeTransport implements Transport<number> {
     private readonly reactor: Reactor,
     port: PublishedPort,
     workers: Workers,
+    sendProxy: ProxyVersion | undefined,
   ) {
-    this.#relays = workers.relayFactory(port.protocol)
+    this.#relays = workers.relayFactory(port.protocol, sendProxy)
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- an exception becomes a rejection
@@ -84,12 +93,11 @@ class NativeTransport implements Transport<number> {
     this.reactor.poller.close(client)
   }
 
-  clientAddress(client: number): string {
+  clientAddress(client: number): SocketAddress {
     try {
-      const { ip, port } = peerAddress(client) ?? { ip: '?', port: 0 }
-      return joinHostPort(ip, port)
+      return peerAddress(client) ?? UNKNOWN
     } catch {
-      return '?' // The client has gone already.
+      return UNKNOWN // The client has gone already.
     }
   }
 }

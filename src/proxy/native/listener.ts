@@ -2,7 +2,7 @@ import { EPOLL, ERRNO, NOT_LISTENING, SHORTAGES, SOCK } from '../../linux/ffi/co
 import { socketError } from '../../linux/ffi/system-error.js'
 import type { Pollable } from '../../linux/sockets/poller.js'
 import type { SocketAddress } from '../../linux/sockets/socket-address.js'
-import type { Listener, ListenerEvents } from '../connection-proxy.js'
+import type { Listener, ListenerEvents } from '../transport.js'
 import type { PublishedPort } from '../published-port.js'
 import { setConnectionOptions } from './connection-options.js'
 import { bindPort, watchPort } from './port-socket.js'

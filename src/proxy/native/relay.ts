@@ -1,10 +1,13 @@
 import { errnoCode, isReset } from '../../linux/errno.js'
-import { EPOLL, OPTION, SHUT_WR } from '../../linux/ffi/constants.js'
+import { EPOLL, MSG, OPTION, SHUT_WR } from '../../linux/ffi/constants.js'
+import { requireFfi } from '../../linux/ffi/ffi.js'
 import { socketError } from '../../linux/ffi/system-error.js'
 import type { EventQueue } from '../../linux/sockets/event-queue.js'
 import { MAX_REDIALS } from '../backend.js'
-import type { Relay, RelayEvents } from '../connection-proxy.js'
+import type { Relay, RelayEvents } from '../transport.js'
 import { refusedConnection } from '../listen-error.js'
+import { localAddress, peerAddress } from '../../linux/sockets/endpoints.js'
+import { proxyHeader, type ClientConnection, type ProxyVersion } from '../proxy-header.js'
 import { DIAL_WAIT_MS, type WaitingDial } from '../waiting-dials.js'
 import type { RelayEnding } from '../observer.js'
 import { Direction } from './direction.js'
@@ -15,6 +18,8 @@ import { ALL_EVENTS, CLOSED_EVENTS, RelaySide, type RelaySideOwner } from './rel
 /** A backend connection that another relay has detached, and the bytes that it moved. */
 export interface JoinedBackend {
   readonly fd: number
+  /** Time from the dial until the backend accepted, milliseconds. */
+  readonly dialMs: number
   readonly bytesIn: number
   readonly bytesOut: number
 }
@@ -23,6 +28,8 @@ export interface JoinedBackend {
 export interface RelayPort {
   /** With SCTP, a read returns at most one message, and there is no half-close. */
   readonly isSctp: boolean
+  /** The version of the header that backends get. */
+  readonly sendProxy: ProxyVersion | undefined
   /** The events of the port's relays. */
   readonly queue: EventQueue
 }
@@ -79,6 +86,10 @@ export class NativeRelay implements Relay, RelaySideOwner {
   /** An error of this program, not of the backend. */
   #fault: unknown
   #ending: RelayEnding = 'finished'
+  readonly #openedAt = performance.now()
+  #dialMs: number | undefined
+  /** For the backend, before everything else. */
+  #header: Buffer | undefined
 
   /**
    * @param client a connected socket; the relay owns it from now on
@@ -99,10 +110,13 @@ export class NativeRelay implements Relay, RelaySideOwner {
     try {
       reactor.poller.watch(client, ALL_EVENTS, this.#client, port.queue)
       if (isJoined) {
+        this.#dialMs = backend.dialMs
         this.#up.bytes = backend.bytesIn
         this.#down.bytes = backend.bytesOut
       } else {
         this.#dialer = backend
+        // Now, because a client that has gone has no address.
+        if (port.sendProxy) this.#header = proxyHeader(port.sendProxy, connectionOf(client))
         this.#dial(backend)
       }
       if (!isJoined) return
@@ -113,6 +127,10 @@ export class NativeRelay implements Relay, RelaySideOwner {
       this.#fault = this.#dialError ? undefined : err
       reactor.poller.defer(this.#client)
     }
+  }
+
+  get dialMs(): number | undefined {
+    return this.#dialMs
   }
 
   get bytesIn(): number {
@@ -142,8 +160,8 @@ export class NativeRelay implements Relay, RelaySideOwner {
     this.#state = 'closed'
     this.reactor.poller.unwatch(this.#client.fd)
     this.reactor.poller.unwatch(this.#backend.fd)
-    const { bytesIn, bytesOut } = this
-    return { client: this.#client.fd, fd: this.#backend.fd, bytesIn, bytesOut }
+    const { dialMs = 0, bytesIn, bytesOut } = this
+    return { client: this.#client.fd, fd: this.#backend.fd, dialMs, bytesIn, bytesOut }
   }
 
   onSideReady(side: RelaySide, events: number): void {
@@ -234,6 +252,8 @@ export class NativeRelay implements Relay, RelaySideOwner {
       } else if (events & (EPOLL.OUT | CLOSED_EVENTS)) {
         this.#state = 'joined'
         this.#dialer = undefined
+        this.#dialMs = performance.now() - this.#openedAt
+        if (this.#header) this.#sendHeader(side, this.#header)
         // If the backend has already gone, its data is delivered, and then the reset.
         side.isBroken = (events & CLOSED_EVENTS) !== 0
       }
@@ -245,6 +265,16 @@ export class NativeRelay implements Relay, RelaySideOwner {
       if (this.#hasUnreadData(side)) side.isBroken = true
       else this.abort('client-reset')
     }
+  }
+
+  /** A socket that has just connected has room for the few bytes. */
+  #sendHeader({ fd }: RelaySide, header: Buffer): void {
+    this.#header = undefined
+    const sent = this.reactor.syscalls.send(
+      ...([fd, requireFfi().addressOf(header), header.length, MSG.NOSIGNAL] as const),
+    )
+    // A backend that has gone again is noticed by its event.
+    if (sent >= 0 && sent < header.length) throw new Error('a PROXY header was cut off')
   }
 
   #endDial(err: Error | undefined): void {
@@ -340,5 +370,15 @@ export class NativeRelay implements Relay, RelaySideOwner {
     this.#state = 'resetting'
     this.#reset = new PendingReset(this.reactor, side)
     if (this.#reset.isDone) this.#close()
+  }
+}
+
+/** The ends of a client's connection; undefined if the client has gone. */
+function connectionOf(fd: number): ClientConnection | undefined {
+  try {
+    const [client, server] = [peerAddress(fd), localAddress(fd)]
+    return client && server && { client, server }
+  } catch {
+    return undefined
   }
 }

@@ -41,6 +41,8 @@ export interface RelayTable {
   readonly errors: Int32Array
   /** How a relay ended, see endingAt. */
   readonly endings: Int32Array
+  /** Time from the dial until the backend accepted, milliseconds; NaN until then. */
+  readonly dialMs: Float64Array
   /** Bytes from the client so far. Includes those that were moved before the worker took over. */
   readonly bytesIn: Float64Array
   /** Bytes to the client so far. Includes those that were moved before the worker took over. */
@@ -74,6 +76,7 @@ export function workerMemory(ordersEventFd: number, reportsEventFd: number): Wor
       ports: numbers(),
       errors: numbers(),
       endings: numbers(),
+      dialMs: counts(),
       bytesIn: counts(),
       bytesOut: counts(),
     },

@@ -1,4 +1,4 @@
-import type { Relay } from '../connection-proxy.js'
+import type { Relay } from '../transport.js'
 import type { WorkerPort } from './worker-port.js'
 import type { RelayTable } from './worker-memory.js'
 
@@ -18,6 +18,11 @@ export class WorkerRelay implements Relay {
     private readonly sendDestroy: () => void,
     private readonly sendCancel: () => void,
   ) {}
+
+  get dialMs(): number | undefined {
+    const ms = this.table.dialMs[this.place] ?? NaN
+    return Number.isNaN(ms) ? undefined : ms
+  }
 
   get bytesIn(): number {
     return this.table.bytesIn[this.place] ?? 0

@@ -1,5 +1,6 @@
 import { constants } from 'node:os'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import type { ProxyVersion } from '../proxy-header.js'
 import { errnoCode } from '../../linux/errno.js'
 import { EPOLL, ERRNO } from '../../linux/ffi/constants.js'
 import { BlockingPoller } from '../../linux/sockets/blocking-poller.js'
@@ -8,7 +9,7 @@ import type { SocketAddress } from '../../linux/sockets/socket-address.js'
 import type { Protocol } from '../../ports/host-port.js'
 import { Backend } from '../backend.js'
 import type { WaitingDial } from '../waiting-dials.js'
-import type { Relay } from '../connection-proxy.js'
+import type { Relay } from '../transport.js'
 import { Dialer } from './dialer.js'
 import { closeReactor, openReactor, type Reactor } from './reactor.js'
 import { NativeRelay, type NativeRelayEvents, type RelayPort } from './relay.js'
@@ -38,6 +39,7 @@ export interface WorkerStart {
 export interface PortNotice {
   readonly number: number
   readonly protocol: Protocol
+  readonly sendProxy: ProxyVersion | undefined
   readonly container: SocketAddress
 }
 
@@ -114,6 +116,7 @@ class WorkerThread {
     const backend = isJoined
       ? {
           fd: table.backends[place] ?? -1,
+          dialMs: table.dialMs[place] ?? 0,
           bytesIn: table.bytesIn[place] ?? 0,
           bytesOut: table.bytesOut[place] ?? 0,
         }
@@ -134,7 +137,8 @@ class WorkerThread {
 
   #eventsOf(place: number): NativeRelayEvents {
     const table = this.#table
-    const progressed = ({ bytesIn, bytesOut }: Relay): void => {
+    const progressed = ({ dialMs, bytesIn, bytesOut }: Relay): void => {
+      table.dialMs[place] = dialMs ?? NaN
       table.bytesIn[place] = bytesIn
       table.bytesOut[place] = bytesOut
     }
@@ -169,10 +173,10 @@ class WorkerThread {
       const received = parentPort && receiveMessageOnPort(parentPort)
       if (!received) throw new Error(`port number ${number} was not announced to this worker`)
       const notice = received.message as PortNotice
-      const { protocol } = notice
+      const { protocol, sendProxy } = notice
       const dialer = new Dialer(this.#reactor, protocol, new Backend(notice.container))
       const isSctp = protocol === 'sctp'
-      this.#ports.set(notice.number, { isSctp, dialer, queue: new EventQueue() })
+      this.#ports.set(notice.number, { isSctp, sendProxy, dialer, queue: new EventQueue() })
     }
   }
 }

@@ -3,7 +3,7 @@ import { requireCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
 import { EPOLL } from '../../linux/ffi/constants.js'
 import { socketError } from '../../linux/ffi/system-error.js'
 import type { NodePoller } from '../../linux/sockets/node-poller.js'
-import type { Relay } from '../connection-proxy.js'
+import type { Relay } from '../transport.js'
 import type { RelayEnding } from '../observer.js'
 import type { Reactor } from './reactor.js'
 import type { JoinedBackend } from './relay.js'
@@ -104,6 +104,7 @@ export class Worker {
     table.clients[place] = client
     table.backends[place] = joined?.fd ?? -1
     table.ports[place] = port.number
+    table.dialMs[place] = joined?.dialMs ?? NaN
     table.bytesIn[place] = joined?.bytesIn ?? 0
     table.bytesOut[place] = joined?.bytesOut ?? 0
     const relay = new WorkerRelay(
@@ -155,9 +156,12 @@ export class Worker {
   #announcePort(port: WorkerPort): void {
     if (this.#ports.has(port.number)) return
     this.#ports.set(port.number, port)
-    const { number, protocol, backend } = port
+    const { number, protocol, sendProxy, backend } = port
     const { ip, port: containerPort } = backend.address
-    const notice: PortNotice = { number, protocol, container: { ip, port: containerPort } }
+    const notice: PortNotice = {
+      ...{ number, protocol, sendProxy },
+      container: { ip, port: containerPort },
+    }
     this.#thread.postMessage(notice)
   }
 

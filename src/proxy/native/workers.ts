@@ -1,10 +1,11 @@
+import type { ProxyVersion } from '../proxy-header.js'
 import { errnoReason } from '../../linux/errno.js'
 import { EventQueue } from '../../linux/sockets/event-queue.js'
 import type { NodePoller } from '../../linux/sockets/node-poller.js'
 import type { Log } from '../../log/log.js'
 import type { Protocol } from '../../ports/host-port.js'
 import type { Backend } from '../backend.js'
-import type { Relay, RelayEvents } from '../connection-proxy.js'
+import type { Relay, RelayEvents } from '../transport.js'
 import { maxThreads, pipesPerThread } from '../descriptor-shares.js'
 import { Dialer } from './dialer.js'
 import type { Reactor } from './reactor.js'
@@ -65,7 +66,7 @@ export class Workers {
   }
 
   /** Makes the factory of a port's relays. */
-  relayFactory(protocol: Protocol): RelayFactory {
+  relayFactory(protocol: Protocol, sendProxy: ProxyVersion | undefined): RelayFactory {
     this.reactor.poller.onBusy ??= () => {
       if (this.#hasRoom && this.#workload.benefitsFromThread()) this.add()
     }
@@ -78,7 +79,7 @@ export class Workers {
         if (!openRelay) {
           const number = this.#ports++
           numbers.push(number)
-          openRelay = this.#makeOpenRelay({ number, protocol, backend, events })
+          openRelay = this.#makeOpenRelay({ number, protocol, sendProxy, backend, events })
           openRelays.set(backend, openRelay)
         }
         return openRelay(client)
@@ -129,7 +130,7 @@ export class Workers {
 
   /** How a client of this port gets a relay. */
   #makeOpenRelay(port: WorkerPort): (client: number) => Relay {
-    const { protocol, backend, events } = port
+    const { protocol, sendProxy, backend, events } = port
     const ownEvents: NativeRelayEvents = {
       dialEnded: (relay, client, err) => {
         this.#relays.delete(relay as OwnRelay)
@@ -143,7 +144,7 @@ export class Workers {
       },
     }
     const dialer = new Dialer(this.reactor, protocol, backend)
-    const relayPort = { isSctp: protocol === 'sctp', queue: new EventQueue() }
+    const relayPort = { isSctp: protocol === 'sctp', sendProxy, queue: new EventQueue() }
     return (client) => {
       const worker = this.#leastLoadedWorker()
       if (worker) return worker.open(port, client)

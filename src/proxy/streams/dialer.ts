@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { errnoCode } from '../../linux/errno.js'
 import type { Backend } from '../backend.js'
-import { KEEP_ALIVE_S } from '../connection-proxy.js'
+import { KEEP_ALIVE_S } from '../transport.js'
 import { isOutOfPorts, LocalPorts } from '../local-ports.js'
 import { WaitingDials, type WaitingDial } from '../waiting-dials.js'
 

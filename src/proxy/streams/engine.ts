@@ -1,16 +1,17 @@
 import type { Socket } from 'node:net'
-import { joinHostPort } from '../../ports/host-port.js'
 import type { Backend } from '../backend.js'
-import { listenForConnections, type Transport } from '../connection-proxy.js'
+import { listenForConnections } from '../connection-proxy.js'
+import { type Transport } from '../transport.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
 import { ListenError, type Engine } from '../engine.js'
+import type { ProxyVersion } from '../proxy-header.js'
 import { Dialer } from './dialer.js'
 import { HalfClosedSockets } from './half-closed.js'
 import { openListener } from './tcp-listener.js'
 import { openRelay } from './tcp-relay.js'
 import { udpTransport } from './udp-transport.js'
 
-function tcpTransport(): Transport<Socket> {
+function tcpTransport(sendProxy: ProxyVersion | undefined): Transport<Socket> {
   const halfClosed = new HalfClosedSockets()
   const dialers = new WeakMap<Backend, Dialer>()
   return {
@@ -18,11 +19,11 @@ function tcpTransport(): Transport<Socket> {
     openRelay(client, backend, events) {
       let dialer = dialers.get(backend)
       if (!dialer) dialers.set(backend, (dialer = new Dialer(backend)))
-      return openRelay(client, dialer, events, halfClosed)
+      return openRelay(client, dialer, events, { halfClosed, sendProxy })
     },
     isOpen: (client) => !client.destroyed,
     discard: (client) => client.destroy(),
-    clientAddress: (client) => joinHostPort(client.remoteAddress ?? '?', client.remotePort ?? 0),
+    clientAddress: ({ remoteAddress: ip = '?', remotePort: port = 0 }) => ({ ip, port }),
   }
 }
 
@@ -32,7 +33,12 @@ export const streamsEngine: Engine = {
   async listen(port, options, context) {
     switch (port.protocol) {
       case 'tcp':
-        return listenForConnections(tcpTransport(), port, options, context)
+        return listenForConnections(
+          tcpTransport(options.portOptions?.sendProxy),
+          port,
+          options,
+          context,
+        )
       case 'udp':
         return listenForDatagrams(udpTransport(options.observer), port, options, context)
       case 'sctp':

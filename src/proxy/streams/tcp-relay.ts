@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net'
 import { isReset } from '../../linux/errno.js'
 import { MAX_REDIALS } from '../backend.js'
-import type { Relay, RelayEvents } from '../connection-proxy.js'
+import type { Relay, RelayEvents } from '../transport.js'
 import { refusedConnection } from '../listen-error.js'
 import { MAX_LOCAL_PORTS } from '../local-ports.js'
 import type { RelayEnding } from '../observer.js'
+import { proxyHeader, type ProxyVersion } from '../proxy-header.js'
 import { DIAL_WAIT_MS } from '../waiting-dials.js'
 import type { Dialer } from './dialer.js'
 import type { HalfClosedSockets } from './half-closed.js'
@@ -25,12 +26,21 @@ export function openRelay(
   client: Socket,
   dialer: Dialer,
   events: RelayEvents<Socket>,
-  halfClosed: HalfClosedSockets,
+  port: RelayPort,
 ): Relay {
-  return new TcpRelay(client, dialer, events, halfClosed)
+  return new TcpRelay(client, dialer, events, port)
+}
+
+/** What the relays of a port have in common. */
+interface RelayPort {
+  readonly halfClosed: HalfClosedSockets
+  /** The version of the header that backends get. */
+  readonly sendProxy: ProxyVersion | undefined
 }
 
 class TcpRelay implements Relay {
+  readonly #openedAt = performance.now()
+  #dialMs: number | undefined
   #backend: Socket
   #isConnected = false
   /** Whether the client was given back. */
@@ -49,12 +59,16 @@ class TcpRelay implements Relay {
     private readonly client: Socket,
     private readonly dialer: Dialer,
     private readonly events: RelayEvents<Socket>,
-    private readonly halfClosed: HalfClosedSockets,
+    private readonly port: RelayPort,
   ) {
     client.on('close', this.#socketClosed)
     client.on('error', this.#clientFailed)
     this.#backend = this.#dial()
     relayOpened()
+  }
+
+  get dialMs(): number | undefined {
+    return this.#dialMs
   }
 
   get bytesIn(): number {
@@ -112,6 +126,8 @@ class TcpRelay implements Relay {
     const { client } = this
     const backend = this.#backend
     this.#isConnected = true
+    this.#dialMs = performance.now() - this.#openedAt
+    if (this.port.sendProxy) backend.write(headerOf(this.port.sendProxy, client))
     deliverUnreadData(backend, (data) => client.write(data))
     deliverUnreadData(client, (data) => backend.write(data))
     this.#pipe(client, backend, 'client-reset')
@@ -124,7 +140,7 @@ class TcpRelay implements Relay {
       'end',
       this.#confined(() => {
         if (!wasReset(from)) {
-          this.halfClosed.add(from)
+          this.port.halfClosed.add(from)
           return void to.end()
         }
         this.#ending = ending
@@ -213,6 +229,18 @@ class TcpRelay implements Relay {
       }
     }
   }
+}
+
+/** The addresses of a client that has gone are unknown. */
+function headerOf(version: ProxyVersion, client: Socket): Buffer {
+  const { remoteAddress, remotePort, localAddress, localPort } = client
+  if (!remoteAddress || !remotePort || !localAddress || !localPort) {
+    return proxyHeader(version, undefined)
+  }
+  return proxyHeader(version, {
+    client: { ip: remoteAddress, port: remotePort },
+    server: { ip: localAddress, port: localPort },
+  })
 }
 
 function isSelfConnected({ localAddress, localPort, remoteAddress, remotePort }: Socket): boolean {

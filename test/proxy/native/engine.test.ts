@@ -1,8 +1,10 @@
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
 import { MemoryLog } from '../../lib/memory-log.js'
+import { portOptionsSuite } from '../port-options-suite.js'
 import { tcpSuite } from '../tcp-suite.js'
 import { udpSuite } from '../udp-suite.js'
 
 const engine = openNativeEngine(new MemoryLog())
 tcpSuite(engine)
 udpSuite(engine)
+portOptionsSuite(engine)

@@ -46,7 +46,7 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
         if (isBroken) throw new Error('no relay')
         last = client
         const dialer = new Dialer(reactor, 'tcp', backend)
-        const relayPort = { isSctp: false, queue: new EventQueue() }
+        const relayPort = { isSctp: false, sendProxy: undefined, queue: new EventQueue() }
         const relayEvents: NativeRelayEvents = {
           dialEnded: (relay, given, err) => events.dialEnded(relay, given, backend, err),
           dialWaits: () => events.dialWaits(backend),
@@ -57,10 +57,10 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
       },
       isOpen: () => true,
       discard: (client) => reactor.poller.close(client),
-      clientAddress: () => '',
+      clientAddress: () => ({ ip: '?', port: 0 }),
     },
     port,
-    { observer: new LogObserver(log, 'tcp') },
+    { observer: new LogObserver(log, { protocol: 'tcp', ip: '127.0.0.1', port: 0 }) },
     { descriptors: new DescriptorBudget() },
   )
   t.teardown(() => proxy.stop())

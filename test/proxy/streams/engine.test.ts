@@ -1,6 +1,8 @@
 import { streamsEngine } from '../../../src/proxy/streams/engine.js'
+import { portOptionsSuite } from '../port-options-suite.js'
 import { tcpSuite } from '../tcp-suite.js'
 import { udpSuite } from '../udp-suite.js'
 
 tcpSuite(streamsEngine)
 udpSuite(streamsEngine)
+portOptionsSuite(streamsEngine)

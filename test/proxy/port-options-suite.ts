@@ -1,0 +1,155 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import type { Engine } from '../../src/proxy/engine.js'
+import { fillBacklog } from '../lib/full-backlog.js'
+import { listen, type ListenOptions } from '../lib/listen.js'
+import { RecordingObserver } from '../lib/recording-observer.js'
+import {
+  dial,
+  exchange,
+  isAnswered,
+  readAll,
+  readBytes,
+  startBackend,
+  startEcho,
+} from '../lib/sockets.js'
+import { until } from '../lib/until.js'
+
+/** The options of a port, as every engine has to follow them with TCP, tested with real sockets. */
+export function portOptionsSuite(engine: Engine): void {
+  t.test('the backend is told the address of each client, before its data', async (t) => {
+    const seen: Buffer[] = []
+    const backend = await startBackend(t, (socket) => {
+      const chunks: Buffer[] = []
+      socket.on('data', (chunk) => chunks.push(chunk))
+      socket.on('end', () => {
+        seen.push(Buffer.concat(chunks))
+        socket.end()
+      })
+    })
+    for (const sendProxy of ['v1', 'v2'] as const) {
+      const { port } = await listen(t, engine, backend, { portOptions: { sendProxy } })
+      const client = await dial(t, port)
+      const from = client.localPort ?? 0
+      client.end('hello')
+      await readAll(client)
+      const received = seen.pop() ?? Buffer.alloc(0)
+      if (sendProxy === 'v1') {
+        const header = `PROXY TCP4 127.0.0.1 127.0.0.1 ${from} ${port}\r\n`
+        t.equal(received.toString(), `${header}hello`)
+      } else {
+        t.equal(received.readUInt16BE(24), from)
+        t.equal(received.readUInt16BE(26), port)
+        t.equal(received.subarray(28).toString(), 'hello')
+      }
+    }
+  })
+
+  t.test('a client that only listens is announced, too', async (t) => {
+    const backend = await startBackend(t, (socket) => socket.end('welcome'))
+    const { port } = await listen(t, engine, backend, { portOptions: { sendProxy: 'v2' } })
+    t.equal(await readAll(await dial(t, port)), 'welcome')
+  })
+
+  /** A proxy of an echo that may have two connections, and both of them. */
+  const publishFull = async (t: Test, portOptions: ListenOptions['portOptions'] = {}) => {
+    const backend = await startEcho(t)
+    const options = { portOptions: { maxConnections: 2, ...portOptions } }
+    const listening = await listen(t, engine, backend, options)
+    const clients = [await dial(t, listening.port), await dial(t, listening.port)] as const
+    for (const client of clients) {
+      client.write('x')
+      await readBytes(client, 1)
+    }
+    return { ...listening, clients }
+  }
+
+  t.test('with as many connections as allowed, the next client waits', async (t) => {
+    const { proxy, port, clients } = await publishFull(t)
+    const third = await dial(t, port)
+    third.end('third')
+    clients[0].write('still served')
+    await readBytes(clients[0], 12)
+    t.match(proxy.counters, { active: 2, accepted: 2, excessClients: 0 })
+    clients[0].destroy()
+    t.equal(await readAll(third), 'third')
+    t.equal(await exchange(t, port, 'and the next'), 'and the next')
+    t.match(proxy.counters, { accepted: 4, excessClients: 0 })
+  })
+
+  t.test('or is refused', async (t) => {
+    const { proxy, port, clients } = await publishFull(t, { whenFull: 'refuse' })
+    t.equal(await isAnswered(await dial(t, port)), false)
+    t.match(proxy.counters, { active: 2, accepted: 2, excessClients: 1 })
+    clients[0].end()
+    await once(clients[0].resume(), 'close')
+    await until(() => proxy.counters.active === 1)
+    t.equal(await exchange(t, port, 'served'), 'served')
+  })
+
+  t.test('only clients of allowed networks get through', async (t) => {
+    const echo = await startEcho(t)
+    const network = (ip: string, prefix: number) => [{ ip, prefix }]
+    const allowed = async (portOptions: ListenOptions['portOptions']): Promise<boolean> => {
+      const observer = new RecordingObserver()
+      const { proxy, port } = await listen(t, engine, echo, { portOptions, observer })
+      const client = await dial(t, port)
+      client.write('x')
+      const isServed = await isAnswered(client)
+      t.equal(proxy.counters.deniedClients, isServed ? 0 : 1)
+      t.equal(observer.acceptedCount, isServed ? 1 : 0)
+      return isServed
+    }
+    t.equal(await allowed({ allow: network('127.0.0.0', 8) }), true)
+    t.equal(await allowed({ allow: network('10.0.0.0', 8) }), false)
+    t.equal(await allowed({ deny: network('127.0.0.1', 32) }), false)
+    t.equal(await allowed({ deny: network('10.0.0.0', 8) }), true)
+    const both = { allow: network('127.0.0.0', 8), deny: network('127.0.0.1', 32) }
+    t.equal(await allowed(both), false, 'deny comes first')
+  })
+
+  t.test('a backend that does not accept in time is a failed dial', async (t) => {
+    const { ip, port: silent } = await fillBacklog(t)
+    const observer = new RecordingObserver()
+    const options = { observer, portOptions: { dialTimeoutMs: 200 } }
+    const { proxy, port } = await listen(t, engine, { ip, port: silent }, options)
+    t.equal(await isAnswered(await dial(t, port)), false)
+    t.match(observer.failedDials, [{ code: 'ETIMEDOUT' }])
+    t.match(proxy.dialFailures.failedDialReasons, { 'connection timed out': 1 })
+    t.match(observer.closedRelays, [{ ending: 'dial-failed', backend: `${ip}:${silent}` }])
+  })
+
+  t.test('a silent connection ends, and one with data in either direction goes on', async (t) => {
+    const servers: Socket[] = []
+    const backend = await startBackend(t, (socket) => servers.push(socket))
+    const observer = new RecordingObserver()
+    const options = { observer, portOptions: { idleTimeoutMs: 400 } }
+    const { port } = await listen(t, engine, backend, options)
+    const busy = await dial(t, port)
+    await until(() => servers.length === 1)
+    const pulse = setInterval(() => servers[0]?.write('.'), 20)
+    t.teardown(() => clearInterval(pulse))
+    busy.resume()
+    const silent = await dial(t, port)
+    t.equal(await isAnswered(silent), false)
+    await until(() => observer.closedRelays.length > 0)
+    t.match(observer.closedRelays, [{ ending: 'idle', bytesOut: 0 }])
+    clearInterval(pulse)
+    await once(busy, 'end')
+    await until(() => observer.closedRelays.length === 2)
+    t.match(observer.closedRelays[1], { ending: 'idle', bytesIn: 0 })
+    t.ok((observer.closedRelays[1]?.bytesOut ?? 0) > 1)
+  })
+
+  t.test('the end of a connection is told with its backend and the time of its dial', async (t) => {
+    const echo = await startEcho(t)
+    const observer = new RecordingObserver()
+    const { port } = await listen(t, engine, echo, { observer })
+    await exchange(t, port, 'hello')
+    await until(() => observer.closedRelays.length === 1)
+    t.match(observer.closedRelays, [
+      { backend: `${echo.ip}:${echo.port}`, dialMs: Number, active: 1, bytesIn: 5, bytesOut: 5 },
+    ])
+  })
+}
