@@ -20,6 +20,14 @@ t.test('labels ask for a publication, which has the name of the container', asyn
     }),
     { name: 'shop', network: 'back', whenStopped: 'hold' },
   )
+  t.match(
+    requestOf({
+      'docker-publish.ports': '80:80',
+      'docker-publish.max-connections': '500',
+      'docker-publish.send-proxy': 'v2',
+    }),
+    { options: { 'max-connections': '500', 'send-proxy': 'v2' } },
+  )
 })
 
 t.test('labels that mean nothing are quoted', async (t) => {
@@ -34,6 +42,9 @@ t.test('labels that mean nothing are quoted', async (t) => {
     () => requestOf({ 'docker-publish.ports': '80:80', 'docker-publish.when-stopped': 'x' }),
     { message: 'invalid docker-publish.when-stopped "x": expected refuse, hold, close-port' },
   )
+  t.throws(() => requestOf({ 'docker-publish.ports': '80:80', 'docker-publish.allow': 'x' }), {
+    message: /^invalid docker-publish\.allow "x": expected addresses and networks, /,
+  })
 })
 
 t.test('a port that is named twice is quoted', async (t) => {
