@@ -107,12 +107,7 @@ class ConnectionProxy<Client>
 
   /** Rejects with ListenError. */
   async open(): Promise<void> {
-    try {
-      this.#listener = await this.transport.openListener(this.port, this)
-    } catch (err) {
-      this.#timeouts.close()
-      throw err
-    }
+    this.#listener = await this.transport.openListener(this.port, this)
     refuseLoop(this.port, this.#listener)
     this.#unregister = this.context.descriptors.register(this)
   }
@@ -337,7 +332,7 @@ class ConnectionProxy<Client>
     const durationMs = Math.round(performance.now() - acceptedAt)
     this.options.observer.relayClosed({
       ...{ client, backend, bytesIn, bytesOut, durationMs, ending },
-      ...(dialMs === undefined ? {} : { dialMs: Math.round(dialMs) }),
+      ...(dialMs === undefined ? {} : { dialMs }),
       active: this.#counters.active,
     })
   }
@@ -346,6 +341,7 @@ class ConnectionProxy<Client>
     if (tracked && this.options.observer.wantsRelays) {
       tracked.backend = joinHostPort(backend.address.ip, backend.address.port)
     }
+    this.#timeouts.opened()
     try {
       this.#relays.set(this.transport.openRelay(client, backend, this), tracked)
     } catch (err) {

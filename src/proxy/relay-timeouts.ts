@@ -31,8 +31,10 @@ interface Look {
  * costs nothing. A time may be exceeded by an eighth.
  */
 export class RelayTimeouts {
-  #looks = new Map<Relay, Look>()
+  #looks: ReadonlyMap<Relay, Look> | undefined
   #timer: NodeJS.Timeout | undefined
+  /** Time between two looks, milliseconds; Infinity if there is nothing to look for. */
+  readonly #interval: number
 
   /** @param relays that are open */
   constructor(
@@ -41,14 +43,22 @@ export class RelayTimeouts {
     private readonly events: TimeoutEvents,
   ) {
     const shortest = Math.min(timeouts.dialMs, timeouts.idleMs)
-    if (shortest === Infinity) return
-    const interval = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, shortest / LOOKS))
-    this.#timer = setInterval(() => this.#look(), interval).unref()
+    this.#interval =
+      shortest === Infinity
+        ? Infinity
+        : Math.min(LONGEST_MS, Math.max(SHORTEST_MS, shortest / LOOKS))
+  }
+
+  /** A relay was opened. A port without relays has no timer: a process may have thousands of ports. */
+  opened(): void {
+    if (this.#interval === Infinity) return
+    this.#timer ??= setInterval(() => this.#look(), this.#interval).unref()
   }
 
   close(): void {
     clearInterval(this.#timer)
-    this.#looks.clear()
+    this.#timer = undefined
+    this.#looks = undefined
   }
 
   #look(): void {
@@ -56,17 +66,20 @@ export class RelayTimeouts {
     const now = performance.now()
     const looks = new Map<Relay, Look>()
     const late: (() => void)[] = []
+    let isEmpty = true
     for (const relay of this.relays()) {
+      isEmpty = false
       const isDialing = relay.dialMs === undefined
-      if (!isDialing && idleMs === Infinity) continue
       const limit = isDialing ? dialMs : idleMs
+      if (limit === Infinity) continue
       const bytes = isDialing ? -1 : relay.bytesIn + relay.bytesOut
-      const before = this.#looks.get(relay)
+      const before = this.#looks?.get(relay)
       const look = before?.bytes === bytes ? before : { bytes, since: now }
       looks.set(relay, look)
       if (now - look.since < limit) continue
       late.push(() => (isDialing ? this.events.dialTimedOut(relay) : this.events.wentIdle(relay)))
     }
+    if (isEmpty) return this.close()
     this.#looks = looks
     // Only now: the events change the relays.
     for (const report of late) report()

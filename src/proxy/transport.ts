@@ -49,7 +49,7 @@ export interface ListenerEvents<Client> {
 
 /** A client and a backend that are joined. */
 export interface Relay {
-  /** Time from the first dial until the backend accepted, milliseconds; undefined until then. */
+  /** Time from the first dial until the backend accepted, whole milliseconds; undefined until then. */
   readonly dialMs: number | undefined
   /** Bytes from the client so far. */
   readonly bytesIn: number

@@ -78,6 +78,13 @@ export class NativeRelay implements Relay, RelaySideOwner {
   #isDeferred = false
   /** Until the backend has answered. */
   #dialer: BackendDialer | undefined
+  /**
+   * While it dials, since when, by performance.now(); then the time that it took. Whole milliseconds, because V8 keeps small integers in the
+   * object itself.
+   */
+  #dialTime = 0
+  /** For the backend, before everything else. */
+  #header: Buffer | undefined
   #redials = 0
   /** No local port was free, and none is waited for after this time, by performance.now(), milliseconds. */
   #waitsUntil: number | undefined
@@ -86,10 +93,6 @@ export class NativeRelay implements Relay, RelaySideOwner {
   /** An error of this program, not of the backend. */
   #fault: unknown
   #ending: RelayEnding = 'finished'
-  readonly #openedAt = performance.now()
-  #dialMs: number | undefined
-  /** For the backend, before everything else. */
-  #header: Buffer | undefined
 
   /**
    * @param client a connected socket; the relay owns it from now on
@@ -110,11 +113,12 @@ export class NativeRelay implements Relay, RelaySideOwner {
     try {
       reactor.poller.watch(client, ALL_EVENTS, this.#client, port.queue)
       if (isJoined) {
-        this.#dialMs = backend.dialMs
+        this.#dialTime = backend.dialMs
         this.#up.bytes = backend.bytesIn
         this.#down.bytes = backend.bytesOut
       } else {
         this.#dialer = backend
+        this.#dialTime = Math.floor(performance.now())
         // Now, because a client that has gone has no address.
         if (port.sendProxy) this.#header = proxyHeader(port.sendProxy, connectionOf(client))
         this.#dial(backend)
@@ -130,7 +134,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
   }
 
   get dialMs(): number | undefined {
-    return this.#dialMs
+    return this.#dialer ? undefined : this.#dialTime
   }
 
   get bytesIn(): number {
@@ -252,7 +256,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
       } else if (events & (EPOLL.OUT | CLOSED_EVENTS)) {
         this.#state = 'joined'
         this.#dialer = undefined
-        this.#dialMs = performance.now() - this.#openedAt
+        this.#dialTime = Math.floor(performance.now()) - this.#dialTime
         if (this.#header) this.#sendHeader(side, this.#header)
         // If the backend has already gone, its data is delivered, and then the reset.
         side.isBroken = (events & CLOSED_EVENTS) !== 0

@@ -126,7 +126,7 @@ class TcpRelay implements Relay {
     const { client } = this
     const backend = this.#backend
     this.#isConnected = true
-    this.#dialMs = performance.now() - this.#openedAt
+    this.#dialMs = Math.round(performance.now() - this.#openedAt)
     if (this.port.sendProxy) backend.write(headerOf(this.port.sendProxy, client))
     deliverUnreadData(backend, (data) => client.write(data))
     deliverUnreadData(client, (data) => backend.write(data))
