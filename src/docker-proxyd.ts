@@ -23,6 +23,7 @@ import {
   SettingError,
   type Settings,
 } from './proxy/settings.js'
+import { WITHOUT_OPTIONS } from './proxy/port-options.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
@@ -153,9 +154,11 @@ function runFolderOf({ 'run-dir': folder }: Options): string {
 }
 
 /** @throws SettingError */
-function settingsOf({ workers }: Options): Settings {
+function settingsOf({ workers, 'on-demand': isOnDemand }: Options): Settings {
   const { env } = process
-  return readSettings(workers === undefined ? env : { ...env, DOCKER_PROXY_WORKERS: workers })
+  const own = workers === undefined ? env : { ...env, DOCKER_PROXY_WORKERS: workers }
+  // Its environment is that of the first launcher, whose options are not those of other ports.
+  return readSettings(isOnDemand ? { ...own, ...WITHOUT_OPTIONS } : own)
 }
 
 async function tellStarter(): Promise<void> {

@@ -196,6 +196,11 @@ export function optionVariable(name: string): string {
   return `DOCKER_PROXY_${name.toUpperCase().replaceAll('-', '_')}`
 }
 
+/** An environment in which no option is set. */
+export const WITHOUT_OPTIONS: NodeJS.ProcessEnv = Object.fromEntries(
+  PORT_OPTIONS.map(({ name }) => [optionVariable(name), '']),
+)
+
 /** The environment of a proxy with these options. */
 export function optionEnvironment(texts: PortOptionTexts): NodeJS.ProcessEnv {
   return Object.fromEntries(

@@ -18,6 +18,7 @@ import { assertReleased } from '../../lib/released.js'
 import {
   dial,
   exchange,
+  isAnswered,
   listeningDescriptor,
   readAll,
   startEcho,
@@ -91,6 +92,26 @@ t.test('the first docker-proxy starts it, the next ones find it, and it ends', a
   const third = await publish(echo)
   t.equal(await exchange(t, third.port, 'again'), 'again')
   t.match(await stop(third), { code: 0 })
+})
+
+t.test('the options of the docker-proxy that starts it are for its port alone', async (t) => {
+  const echo = await startEcho(t)
+  const { publish, env } = host(t)
+  const limits = { DOCKER_PROXY_MAX_CONNECTIONS: '1', DOCKER_PROXY_WHEN_FULL: 'refuse' }
+  const limited = run(t, proxyFlags(echo), { env: { ...env, ...limits } })
+  t.equal(await limited.status, READY)
+  const limitedPort = await publishedPort(env.DOCKER_PROXY_RUN_DIR, limited.pid)
+  const { port } = await publish(echo)
+  for (const [number, isServed] of [
+    [limitedPort, false],
+    [port, true],
+  ] as const) {
+    const [first, second] = [await dial(t, number), await dial(t, number)]
+    first.write('x')
+    t.equal(await isAnswered(first), true)
+    second.write('y')
+    t.equal(await isAnswered(second), isServed)
+  }
 })
 
 /** Shells that run a launcher of this run folder. */
