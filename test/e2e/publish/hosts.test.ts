@@ -40,7 +40,10 @@ async function statusOf(port: number, headers: Record<string, string>): Promise<
 t.test('tcp:// on a loopback address is open only if that is requested', async (t) => {
   const port = freeRow(1)
   const host = ['-H', `tcp://127.0.0.1:${port}`]
-  t.match(await publish(t, ['daemon', ...host]), {
+  // A daemon of this machine may use the default folders.
+  const folder = t.testdir()
+  const roots = ['--data-root', folder, '--exec-root', folder]
+  t.match(await publish(t, ['daemon', ...roots, ...host]), {
     code: 2,
     stderr:
       /would give every local user the rights of the daemon: use --token-file FILE; use --tlsverify .*; or accept it with --insecure\n$/,
