@@ -47,7 +47,8 @@ export function nativeEngine(reactor: Reactor<NodePoller>, workers: Workers): En
             reactor,
             port,
             workers,
-            options.portOptions?.sendProxy,
+            // The header is for TCP.
+            port.protocol === 'tcp' ? options.portOptions?.sendProxy : undefined,
           )
           return listenForConnections(transport, port, options, context)
         }
