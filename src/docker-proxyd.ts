@@ -17,6 +17,7 @@ import { keepYoungGenerationSmall } from './memory/heap.js'
 import { MAX_THREADS } from './proxy/descriptor-shares.js'
 import {
   parseWorkers,
+  FILE_VARIABLE,
   readIdleSeconds,
   readLogFormat,
   readSettings,
@@ -157,8 +158,11 @@ function runFolderOf({ 'run-dir': folder }: Options): string {
 function settingsOf({ workers, 'on-demand': isOnDemand }: Options): Settings {
   const { env } = process
   const own = workers === undefined ? env : { ...env, DOCKER_PROXY_WORKERS: workers }
+  const settings = readSettings(own)
+  if (!isOnDemand) return settings
   // Its environment is that of the first launcher, whose options are not those of other ports.
-  return readSettings(isOnDemand ? { ...own, ...WITHOUT_OPTIONS } : own)
+  const common = readSettings({ ...own, ...WITHOUT_OPTIONS, [FILE_VARIABLE]: '' })
+  return { ...settings, port: common.port }
 }
 
 async function tellStarter(): Promise<void> {

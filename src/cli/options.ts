@@ -208,6 +208,8 @@ export function portOptionsOf(args: Readonly<Record<string, unknown>>): PortOpti
   const texts: Record<string, string> = {}
   for (const { name } of PORT_OPTIONS) {
     const text = args[name]
+    // yargs takes `--no-NAME` for every option.
+    if (text === false) throw new UsageError(`unknown option --no-${name}: see --${name} in --help`)
     if (typeof text === 'string') texts[name] = text
   }
   try {

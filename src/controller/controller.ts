@@ -26,7 +26,12 @@ import type { PublicationEvent } from './publication-event.js'
 import { publicationHolder } from './publication-holder.js'
 import { Nat } from './nat.js'
 import { LabelPublisher, type LabelActions } from './label-publisher.js'
-import { checkOptions, parseName, type PublicationRequest } from './publication-request.js'
+import {
+  checkOptions,
+  parseName,
+  refuseForeignOptions,
+  type PublicationRequest,
+} from './publication-request.js'
 import { Publication, type PublicationDescription } from './publication.js'
 import { Publications } from './publications.js'
 import { refuseUnavailableNat, refuseUnreachable } from './refused-requests.js'
@@ -93,6 +98,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async restore(): Promise<void> {
     const { runFolder, state } = this.#options
     const saved = state?.load() ?? []
+    refuseForeignOptions(saved, this.#options.program)
     const known = new Set(
       saved.flatMap(({ shared, ports }) => [shared, ...ports.map(({ id }) => id)]),
     )

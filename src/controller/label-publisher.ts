@@ -4,7 +4,7 @@ import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { Holder } from '../ports/holder.js'
 import { Refusal } from '../ports/refusal.js'
-import { PORTS_LABEL, refuseRepeatedPorts, requestOfLabels } from './publication-labels.js'
+import { refuseRepeatedPorts, requestOfLabels, textOfLabels } from './publication-labels.js'
 import type { PublicationRequest } from './publication-request.js'
 import type { Publication } from './publication.js'
 
@@ -36,7 +36,7 @@ export interface RefusedLabels {
 /** What a LabelPublisher does to publications. */
 export interface LabelActions {
   publications(): Iterable<Publication>
-  /** Publishes ports for a container. @param labels the value of its label. Rejects as `add` does. */
+  /** Publishes ports for a container. @param labels a text of all its labels, see textOfLabels. Rejects as `add` does. */
   add(request: PublicationRequest, labels: string): Promise<unknown>
   /** Rejects with Refusal. */
   remove(publication: Publication): Promise<void>
@@ -155,12 +155,12 @@ export class LabelPublisher {
   async #publish(container: Container): Promise<void> {
     const { id, name, labels } = container
     if (this.#dismissed.has(id) || this.#refused.has(id)) return
-    const wanted = labels[PORTS_LABEL]
+    const wanted = textOfLabels(labels)
     const publication = this.#publicationOf(id)
     if (publication && publication.follows?.labels === wanted) return
     let request: PublicationRequest | undefined
     try {
-      // Compose has recreated the container with other ports.
+      // Compose has recreated the container with other labels.
       if (publication) await this.actions.remove(publication)
       request = requestOfLabels(container)
       if (!request || wanted === undefined) return

@@ -11,7 +11,7 @@ import { VIA } from './via.js'
 /** Labels by which a container asks for publications. */
 const PREFIX = 'docker-publish.'
 /** The `-p` of the container, separated by commas. */
-export const PORTS_LABEL = `${PREFIX}ports`
+const PORTS_LABEL = `${PREFIX}ports`
 const LABELS = {
   ports: PORTS_LABEL,
   name: `${PREFIX}name`,
@@ -61,6 +61,15 @@ export function requestOfLabels({ id, name, labels }: Container): PublicationReq
     via: choiceOf(labels, LABELS.via, VIA),
     ...optionsOf(labels),
   }
+}
+
+/** All labels of a container for docker-publish, as a text to compare; undefined if they name no ports. */
+export function textOfLabels(labels: Container['labels']): string | undefined {
+  const ports = labels[PORTS_LABEL]
+  const own = Object.entries(labels).filter(([label]) => label.startsWith(PREFIX))
+  // The form of a container that has only this label.
+  if (own.length <= 1 || ports === undefined) return ports
+  return JSON.stringify(own.sort(([one], [other]) => (one < other ? -1 : 1)))
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   type PortOptions,
   type PortOptionTexts,
 } from '../proxy/port-options.js'
+import { readSettings } from '../proxy/settings.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import type { WhenStopped } from './following.js'
 import type { IsolationChoice } from './isolation.js'
@@ -54,6 +55,7 @@ export function checkOptions(
   protocols: readonly Protocol[],
   program: ProxyProgram,
 ): PortOptionTexts {
+  if (via === 'nat') refuseLimitsOfAllPorts()
   const [first] = Object.keys(options)
   if (first === undefined) return options
   if (!program.isOurs) {
@@ -73,7 +75,37 @@ export function checkOptions(
       `the option send-proxy is for TCP, and a port is ${other}: publish it by itself, without the option`,
     )
   }
+  if ('when-full' in options && protocols.includes('udp')) {
+    throw new RequestError(
+      'the option when-full is not for UDP, where a new flow ends the oldest one: publish the UDP port by itself, without the option',
+    )
+  }
   return options
+}
+
+/** The kernel does not follow options that proxies have from the environment and the settings file. @throws RequestError */
+function refuseLimitsOfAllPorts(): void {
+  const { allow, deny, maxConnections, sendProxy } = readSettings(process.env).port
+  const isLimited = allow.length + deny.length > 0 || maxConnections < Infinity
+  if (!isLimited && sendProxy === undefined) return
+  throw new RequestError(
+    'all ports of this daemon have limits or send-proxy, by its environment or the settings file, and with via nat the kernel forwards: leave one of them out',
+  )
+}
+
+/** @throws RequestError if publications of an earlier daemon have options that the program does not have */
+export function refuseForeignOptions(
+  saved: readonly { readonly name: string; readonly options?: PortOptionTexts }[],
+  program: ProxyProgram,
+): void {
+  if (program.isOurs) return
+  for (const { name, options = {} } of saved) {
+    const [option] = Object.keys(options)
+    if (option === undefined) continue
+    throw new RequestError(
+      `the publication ${name} has the option ${option}, which Docker's own docker-proxy does not have: start the daemon without --proxy-path`,
+    )
+  }
 }
 
 /** @throws RequestError */

@@ -38,8 +38,13 @@ export class ClientNetworks {
   readonly #allowed: BlockList | undefined
   readonly #denied: BlockList
 
+  /** @returns undefined if all clients may connect */
+  static of(allow: readonly Network[], deny: readonly Network[]): ClientNetworks | undefined {
+    return allow.length + deny.length > 0 ? new ClientNetworks(allow, deny) : undefined
+  }
+
   /** @param allow networks of the clients that may connect; empty for all */
-  constructor(allow: readonly Network[], deny: readonly Network[]) {
+  private constructor(allow: readonly Network[], deny: readonly Network[]) {
     this.#allowed = allow.length > 0 ? listOf(allow) : undefined
     this.#denied = listOf(deny)
   }

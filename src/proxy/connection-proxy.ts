@@ -52,8 +52,6 @@ class ConnectionProxy<Client>
   /** The counts, but bytes of closed relays only: open relays have their own. */
   readonly #counters = zeroCounters()
   readonly #relays = new Map<Relay, TrackedClient<Client> | undefined>()
-  /** Relays that this proxy ends itself, and how it reports their end. */
-  readonly #endings = new Map<Relay, RelayEnding>()
   /** Relays whose backend took too long to accept, until their dial has ended. */
   readonly #timedOut = new Set<Relay>()
   readonly #portOptions: PortOptions
@@ -92,14 +90,14 @@ class ConnectionProxy<Client>
       dialTimeoutMs: dialMs,
       idleTimeoutMs: idleMs = Infinity,
     } = this.#portOptions
-    if (allow.length + deny.length > 0) this.#networks = new ClientNetworks(allow, deny)
+    this.#networks = ClientNetworks.of(allow, deny)
     this.#timeouts = new RelayTimeouts({ dialMs, idleMs }, () => this.#relays.keys(), this)
     this.#held = new HeldClients<TrackedClient<Client>>(
       {
         isServed: () => this.#backends.isSome,
         serve: (held) => this.#serveHeld(held),
-        refuse: ({ client }) =>
-          this.#refuse(client, this.#backends.isSome ? NO_ANSWER : NO_BACKEND),
+        refuse: (held) =>
+          this.#refuseUnserved(held.client, held, this.#backends.isSome ? NO_ANSWER : NO_BACKEND),
       },
       () => this.#holdMs,
     )
@@ -167,7 +165,7 @@ class ConnectionProxy<Client>
     const { observer } = this.options
     const { descriptors } = this.context
     const counters = this.#counters
-    if (this.#refuses(client)) return this.transport.discard(client)
+    if (this.#turnsAway(client)) return this.transport.discard(client)
     counters.accepted++
     counters.active++
     this.#pauseOrResume()
@@ -202,8 +200,7 @@ class ConnectionProxy<Client>
   }
 
   wentIdle(relay: Relay): void {
-    this.#endings.set(relay, 'idle')
-    relay.destroy()
+    relay.abort('idle')
   }
 
   listenerFaulted(err: unknown): void {
@@ -219,7 +216,9 @@ class ConnectionProxy<Client>
     this.#relays.delete(relay)
     if (this.#timedOut.delete(relay)) err = dialTimedOut()
     if (err === undefined) {
-      return this.#isStopped ? this.#discard(client) : this.#serve(client, tracked)
+      return this.#isStopped
+        ? this.#discard(client, tracked, 'stopped')
+        : this.#serve(client, tracked)
     }
     if (tracked && this.#mayWait(tracked) && this.transport.isOpen(client)) {
       return this.#held.add(tracked)
@@ -227,11 +226,7 @@ class ConnectionProxy<Client>
     this.#counters.failedDials++
     this.#failures.note(err)
     this.options.observer.dialFailed(backend.address, err)
-    if (tracked) {
-      const nothing = { dialMs: undefined, bytesIn: 0, bytesOut: 0 }
-      this.#reportClosed(tracked, nothing, 'dial-failed')
-    }
-    this.#discard(client)
+    this.#discard(client, tracked, 'dial-failed')
   }
 
   dialWaits(backend: Backend): void {
@@ -251,8 +246,7 @@ class ConnectionProxy<Client>
     this.#timedOut.delete(relay)
     const { bytesIn, bytesOut } = relay
     const counters = this.#counters
-    if (tracked) this.#reportClosed(tracked, relay, this.#endings.get(relay) ?? ending)
-    this.#endings.delete(relay)
+    if (tracked) this.#reportClosed(tracked, relay, ending)
     counters.active--
     counters.bytesIn += bytesIn
     counters.bytesOut += bytesOut
@@ -274,12 +268,14 @@ class ConnectionProxy<Client>
     const backend = this.#backends.next()
     if (backend) this.#openRelay(client, backend, tracked)
     else if (tracked && this.#mayWait(tracked)) this.#held.add(tracked)
-    else this.#refuse(client, NO_BACKEND)
+    else this.#refuseUnserved(client, tracked, NO_BACKEND)
   }
 
   /** Never throws. */
   #serveHeld(held: TrackedClient<Client>): void {
-    if (!this.transport.isOpen(held.client)) return this.#discard(held.client)
+    if (!this.transport.isOpen(held.client)) {
+      return this.#discard(held.client, held, 'client-reset')
+    }
     try {
       this.#serve(held.client, held)
     } catch (err) {
@@ -298,7 +294,7 @@ class ConnectionProxy<Client>
   }
 
   /** Whether a client may not connect, or there are too many. */
-  #refuses(client: Client): boolean {
+  #turnsAway(client: Client): boolean {
     const counters = this.#counters
     if (this.#networks && !this.#networks.allows(this.transport.clientAddress(client).ip)) {
       counters.deniedClients++
@@ -345,19 +341,27 @@ class ConnectionProxy<Client>
     try {
       this.#relays.set(this.transport.openRelay(client, backend, this), tracked)
     } catch (err) {
-      this.#discard(client)
+      this.#discard(client, tracked, 'fault')
       throw err
     }
   }
 
-  #refuse(client: Client, reason: string): void {
+  /** Closes a client for which there is no backend. */
+  #refuseUnserved(
+    client: Client,
+    tracked: TrackedClient<Client> | undefined,
+    reason: string,
+  ): void {
     this.#counters.failedDials++
     this.#failures.note(new Error(reason))
-    this.#discard(client)
+    this.#discard(client, tracked, 'dial-failed')
   }
 
   /** Closes a client that was accepted and has no relay. */
-  #discard(client: Client): void {
+  #discard(client: Client, tracked: TrackedClient<Client> | undefined, ending: RelayEnding): void {
+    if (tracked) {
+      this.#reportClosed(tracked, { dialMs: undefined, bytesIn: 0, bytesOut: 0 }, ending)
+    }
     this.#counters.active--
     this.context.descriptors.release()
     this.transport.discard(client)
@@ -367,7 +371,7 @@ class ConnectionProxy<Client>
   #destroyRelays(): void {
     this.#isStopped = true
     this.#timeouts.close()
-    for (const { client } of this.#held.takeAll()) this.#discard(client)
+    for (const held of this.#held.takeAll()) this.#discard(held.client, held, 'stopped')
     for (const relay of this.#relays.keys()) relay.destroy()
   }
 

@@ -148,7 +148,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
       options.portOptions ?? DEFAULT_PORT_OPTIONS
     this.#idleMs = options.udpIdleMs ?? Math.min(idleTimeoutMs ?? IDLE_MS, LONGEST_IDLE_MS)
     this.#maxFlows = Math.min(MAX_FLOWS, maxConnections)
-    if (allow.length + deny.length > 0) this.#networks = new ClientNetworks(allow, deny)
+    this.#networks = ClientNetworks.of(allow, deny)
   }
 
   /** Rejects with ListenError. */

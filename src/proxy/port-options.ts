@@ -2,7 +2,7 @@ import { parseDuration } from '../duration.js'
 import { parseNetworks, type Network } from './client-networks.js'
 import { PROXY_VERSIONS, type ProxyVersion } from './proxy-header.js'
 
-/** What becomes of a client that comes while the port has as many connections as it may have. */
+/** The treatment of a new client while the port has as many connections as it may have. */
 type WhenFull =
   /** It waits in the kernel's backlog. */
   | 'wait'
@@ -32,8 +32,10 @@ export interface PortOptions {
 const DIAL_TIMEOUT_MS = 30_000
 /** Higher limits have no effect: a process has fewer descriptors. */
 const MOST_CONNECTIONS = 1_000_000
-/** Node's timers take no longer times, milliseconds. */
+/** The longest time of a Node timer, milliseconds: 596 hours. */
 const LONGEST_MS = 2 ** 31 - 1
+/** An option becomes an environment variable, which may have 128 KiB, see execve(2); characters. */
+const LONGEST_TEXT = 16_384
 
 interface Definition<Value> {
   /** The key in the settings file, `--NAME` of docker-publish, and `docker-publish.NAME` among labels. */
@@ -51,7 +53,8 @@ const duration = (text: string): { value: number } | undefined => {
   const ms = parseDuration(text)
   return ms === undefined || ms === 0 || ms > LONGEST_MS ? undefined : { value: ms }
 }
-const DURATION_EXPECTED = 'a time with its unit, for example 500ms, 30s or 5m, or off'
+const DURATION_EXPECTED =
+  'a time of at most 596h with its unit, for example 500ms, 30s or 5m, or off'
 
 const networks = (text: string): { value: readonly Network[] } | undefined => {
   if (text === 'off') return { value: [] }
@@ -65,7 +68,7 @@ const DEFINITIONS: { readonly [Key in keyof PortOptions]: Definition<PortOptions
   accessLog: {
     name: 'access-log',
     byDefault: false,
-    describe: 'a line in the log for each connection: on or off',
+    describe: "a line in the daemon's log for each connection: on or off",
     expected: 'on or off',
     parse: choice({ on: true, off: false }),
   },
@@ -118,7 +121,8 @@ const DEFINITIONS: { readonly [Key in keyof PortOptions]: Definition<PortOptions
   whenFull: {
     name: 'when-full',
     byDefault: 'wait',
-    describe: 'with --max-connections, whether further clients wait or are refused: wait or refuse',
+    describe:
+      'with --max-connections, whether further clients wait or are refused: wait or refuse [wait]',
     expected: 'wait or refuse',
     parse: choice({ wait: 'wait', refuse: 'refuse' }),
   },
@@ -178,6 +182,12 @@ export function parsePortOptions(
     const { name, expected, parse } = DEFINITIONS[key]
     const text = texts[name]
     if (text === undefined) return byDefault[key]
+    if (text.length > LONGEST_TEXT) {
+      throw new PortOptionError(
+        `${sourceOf(name)} has ${text.length} characters: expected at most ${LONGEST_TEXT}`,
+        { name, given: `${text.slice(0, 40)}…`, expected: `at most ${LONGEST_TEXT} characters` },
+      )
+    }
     const parsed = parse(text)
     if (parsed) return parsed.value
     throw new PortOptionError(

@@ -1,6 +1,6 @@
 import type { Relay } from './transport.js'
 
-/** A relay is looked at so many times in its time. */
+/** Looks within the shortest timeout. */
 const LOOKS = 8
 /** Time between two looks at least, and at most, milliseconds. */
 const SHORTEST_MS = 50
@@ -19,16 +19,16 @@ export interface TimeoutEvents {
   wentIdle(relay: Relay): void
 }
 
-/** The state of a relay at an earlier look. */
+/** The state of a relay at earlier looks. */
 interface Look {
   readonly bytes: number
-  /** When it was first seen in this state, by performance.now(), milliseconds. */
-  readonly since: number
+  /** Looks that have found it in this state, after the first one. A process that was stopped for a while has missed its looks. */
+  readonly unchanged: number
 }
 
 /**
  * Finds relays that dial or say nothing for too long. It looks at all of them from time to time, so that a connection that lives for a moment
- * costs nothing. A time may be exceeded by an eighth.
+ * costs nothing. A time may be exceeded by a quarter and twice the shortest time between two looks.
  */
 export class RelayTimeouts {
   #looks: ReadonlyMap<Relay, Look> | undefined
@@ -63,7 +63,6 @@ export class RelayTimeouts {
 
   #look(): void {
     const { dialMs, idleMs } = this.timeouts
-    const now = performance.now()
     const looks = new Map<Relay, Look>()
     const late: (() => void)[] = []
     let isEmpty = true
@@ -74,9 +73,9 @@ export class RelayTimeouts {
       if (limit === Infinity) continue
       const bytes = isDialing ? -1 : relay.bytesIn + relay.bytesOut
       const before = this.#looks?.get(relay)
-      const look = before?.bytes === bytes ? before : { bytes, since: now }
-      looks.set(relay, look)
-      if (now - look.since < limit) continue
+      const unchanged = before?.bytes === bytes ? before.unchanged + 1 : 0
+      looks.set(relay, { bytes, unchanged })
+      if (unchanged * this.#interval < limit) continue
       late.push(() => (isDialing ? this.events.dialTimedOut(relay) : this.events.wentIdle(relay)))
     }
     if (isEmpty) return this.close()

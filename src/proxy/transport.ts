@@ -57,6 +57,8 @@ export interface Relay {
   readonly bytesOut: number
   /** Closes both sockets at once. */
   destroy(): void
+  /** Resets both sides: a connection that was cut off must not look complete. `relayClosed` has this ending. */
+  abort(ending: 'idle'): void
   /** Unless the backend has answered, ends the relay and gives the client back: `dialEnded` follows, if need be later. */
   cancelDial(): void
 }

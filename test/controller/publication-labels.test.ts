@@ -1,5 +1,9 @@
 import t from 'tap'
-import { refuseRepeatedPorts, requestOfLabels } from '../../src/controller/publication-labels.js'
+import {
+  refuseRepeatedPorts,
+  requestOfLabels,
+  textOfLabels,
+} from '../../src/controller/publication-labels.js'
 import { exampleContainer } from '../lib/example-container.js'
 
 const requestOf = (labels: Record<string, string>) => requestOfLabels(exampleContainer({ labels }))
@@ -28,6 +32,17 @@ t.test('labels ask for a publication, which has the name of the container', asyn
     }),
     { options: { 'max-connections': '500', 'send-proxy': 'v2' } },
   )
+})
+
+t.test('a container with other labels is told from its predecessor', async (t) => {
+  const ports = { 'docker-publish.ports': '80:80' }
+  const limited = { ...ports, 'docker-publish.allow': '10.0.0.1' }
+  t.equal(textOfLabels({ ...ports, other: 'x' }), textOfLabels(ports))
+  t.not(textOfLabels(limited), textOfLabels(ports))
+  t.not(textOfLabels({ ...limited, 'docker-publish.allow': '10.0.0.2' }), textOfLabels(limited))
+  const reversed = Object.fromEntries(Object.entries(limited).reverse())
+  t.equal(textOfLabels(reversed), textOfLabels(limited))
+  t.equal(textOfLabels({ 'docker-publish.allow': '10.0.0.1' }), undefined)
 })
 
 t.test('labels that mean nothing are quoted', async (t) => {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Engine } from '../../src/proxy/engine.js'
+import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
 import { fillBacklog } from '../lib/full-backlog.js'
 import { listen, type ListenOptions } from '../lib/listen.js'
 import { RecordingObserver } from '../lib/recording-observer.js'
@@ -9,12 +10,16 @@ import {
   dial,
   exchange,
   isAnswered,
+  listeningDescriptor,
   readAll,
   readBytes,
   startBackend,
   startEcho,
 } from '../lib/sockets.js'
 import { until } from '../lib/until.js'
+
+/** Bytes of a header of version 2 for IPv4. */
+const V2_IPV4_LENGTH = 28
 
 /** The options of a port, as every engine has to follow them with TCP, tested with real sockets. */
 export function portOptionsSuite(engine: Engine): void {
@@ -50,6 +55,28 @@ export function portOptionsSuite(engine: Engine): void {
     const backend = await startBackend(t, (socket) => socket.end('welcome'))
     const { port } = await listen(t, engine, backend, { portOptions: { sendProxy: 'v2' } })
     t.equal(await readAll(await dial(t, port)), 'welcome')
+  })
+
+  t.test('data of a client without an address does not reach the backend', async (t) => {
+    let received = 0
+    const backend = await startBackend(t, (socket) =>
+      socket.on('data', (chunk) => (received += chunk.length)),
+    )
+    const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+    const client = await dial(t, port)
+    await new Promise((resolve) => client.write('data', resolve))
+    client.resetAndDestroy()
+    await once(client, 'close')
+    const observer = new RecordingObserver()
+    const options = { listenFd: fd, observer, portOptions: { sendProxy: 'v2' } } as const
+    await listen(t, engine, backend, options)
+    await until(() => observer.closedRelays.length === 1)
+    t.match(observer.closedRelays, [{ ending: 'client-reset' }])
+    // A client that comes later is served, so the first one was handled.
+    const next = await dial(t, port)
+    next.write('x')
+    await until(() => received > 0)
+    t.equal(received, V2_IPV4_LENGTH + 1)
   })
 
   /** A proxy of an echo that may have two connections, and both of them. */
@@ -136,9 +163,9 @@ export function portOptionsSuite(engine: Engine): void {
     await until(() => observer.closedRelays.length > 0)
     t.match(observer.closedRelays, [{ ending: 'idle', bytesOut: 0 }])
     clearInterval(pulse)
-    await once(busy, 'end')
+    await new Promise<void>((resolve) => busy.once('close', () => resolve()))
     await until(() => observer.closedRelays.length === 2)
-    t.match(observer.closedRelays[1], { ending: 'idle', bytesIn: 0 })
+    t.match(observer.closedRelays[1], { ending: 'idle', bytesIn: 0, backend: /^127/ })
     t.ok((observer.closedRelays[1]?.bytesOut ?? 0) > 1)
   })
 
@@ -151,5 +178,49 @@ export function portOptionsSuite(engine: Engine): void {
     t.match(observer.closedRelays, [
       { backend: `${echo.ip}:${echo.port}`, dialMs: Number, active: 1, bytesIn: 5, bytesOut: 5 },
     ])
+  })
+
+  t.test('UDP: as many flows as allowed, the new one in the place of the oldest', async (t) => {
+    const observer = new RecordingObserver()
+    const echo = await startUdpEcho(t)
+    const options = { protocol: 'udp', observer, portOptions: { maxConnections: 2 } } as const
+    const { proxy, port } = await listen(t, engine, echo, options)
+    for (const text of ['one', 'two', 'three']) {
+      t.equal(String(await ask(await bindUdp(t), port, text)), text)
+    }
+    t.match(proxy.counters, { accepted: 3, active: 2 })
+    t.match(observer.closedRelays, [{ ending: 'evicted', bytesIn: 3, active: 2 }])
+  })
+
+  t.test('UDP: datagrams of clients that are not allowed are dropped', async (t) => {
+    const observer = new RecordingObserver()
+    const echo = await startUdpEcho(t)
+    const deny = [{ ip: '127.0.0.2', prefix: 32 }]
+    const options = { protocol: 'udp', observer, portOptions: { deny } } as const
+    const { proxy, port } = await listen(t, engine, echo, options)
+    const denied = await bindUdp(t, '127.0.0.2')
+    denied.socket.on('message', () => t.fail('it is denied'))
+    denied.socket.send('hello', port, '127.0.0.1')
+    t.equal(String(await ask(await bindUdp(t), port, 'allowed')), 'allowed')
+    await until(() => proxy.counters.deniedClients === 1)
+    t.equal(observer.acceptedCount, 1)
+  })
+
+  t.test('UDP: a silent flow ends after the time of the option', async (t) => {
+    const observer = new RecordingObserver()
+    const echo = await startUdpEcho(t)
+    const options = { protocol: 'udp', observer, portOptions: { idleTimeoutMs: 100 } } as const
+    const { port } = await listen(t, engine, echo, options)
+    t.equal(String(await ask(await bindUdp(t), port, 'hello')), 'hello')
+    await until(() => observer.closedRelays.length === 1)
+    t.match(observer.closedRelays, [{ ending: 'idle', bytesIn: 5, bytesOut: 5 }])
+  })
+
+  t.test('without a backend, the end of a client is told, too', async (t) => {
+    const observer = new RecordingObserver()
+    const { proxy, port } = await listen(t, engine, { ip: '127.0.0.1', port: 1 }, { observer })
+    proxy.changeBackends({ addresses: [], holdMs: 0 })
+    t.equal(await isAnswered(await dial(t, port)), false)
+    t.match(observer.closedRelays, [{ ending: 'dial-failed', backend: '' }])
   })
 }

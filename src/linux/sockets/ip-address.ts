@@ -22,6 +22,11 @@ export function parseIp(text: string): string | undefined {
   return formatIp(ipv6Bytes(text))
 }
 
+/** An address without the zone that Node adds to a link-local one: `fe80::1%eth0`. */
+export function withoutZone(ip: string): string {
+  return ip.split('%')[0] ?? ip
+}
+
 /** Whether an IP address is an IPv6 address. @param ip an IP address, in any form */
 export function isIpv6(ip: string): boolean {
   return ip.includes(':')

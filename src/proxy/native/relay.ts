@@ -1,5 +1,5 @@
 import { errnoCode, isReset } from '../../linux/errno.js'
-import { EPOLL, MSG, OPTION, SHUT_WR } from '../../linux/ffi/constants.js'
+import { EPOLL, ERRNO, MSG, OPTION, SHUT_WR } from '../../linux/ffi/constants.js'
 import { requireFfi } from '../../linux/ffi/ffi.js'
 import { socketError } from '../../linux/ffi/system-error.js'
 import type { EventQueue } from '../../linux/sockets/event-queue.js'
@@ -7,7 +7,7 @@ import { MAX_REDIALS } from '../backend.js'
 import type { Relay, RelayEvents } from '../transport.js'
 import { refusedConnection } from '../listen-error.js'
 import { localAddress, peerAddress } from '../../linux/sockets/endpoints.js'
-import { proxyHeader, type ClientConnection, type ProxyVersion } from '../proxy-header.js'
+import { proxyHeader, type ProxyVersion } from '../proxy-header.js'
 import { DIAL_WAIT_MS, type WaitingDial } from '../waiting-dials.js'
 import type { RelayEnding } from '../observer.js'
 import { Direction } from './direction.js'
@@ -120,8 +120,9 @@ export class NativeRelay implements Relay, RelaySideOwner {
         this.#dialer = backend
         this.#dialTime = Math.floor(performance.now())
         // Now, because a client that has gone has no address.
-        if (port.sendProxy) this.#header = proxyHeader(port.sendProxy, connectionOf(client))
-        this.#dial(backend)
+        if (port.sendProxy) this.#header = headerOf(port.sendProxy, client)
+        if (this.#isUnknown) reactor.poller.defer(this.#client)
+        else this.#dial(backend)
       }
       if (!isJoined) return
       reactor.poller.watch(backend.fd, ALL_EVENTS, this.#backend, port.queue)
@@ -171,11 +172,18 @@ export class NativeRelay implements Relay, RelaySideOwner {
   onSideReady(side: RelaySide, events: number): void {
     if (this.#state === 'closed') return
     if (this.#fault) return this.onError(this.#fault)
+    // Data without the address of its client would count as the proxy's own.
+    if (this.#isUnknown) return this.abort('client-reset')
     if (events === 0) this.#isDeferred = false
     if (this.#state === 'dialing') this.#continueDial(side, events)
     else if (this.#reset) this.#continueReset(this.#reset, side, events)
     else if (events & EPOLL.ERR) this.#markReset(side)
     if (this.#state === 'joined') this.#advance()
+  }
+
+  /** Whether the backend has to be told the client's address, and the client has gone. */
+  get #isUnknown(): boolean {
+    return this.#dialer !== undefined && this.port.sendProxy !== undefined && !this.#header
   }
 
   onError(err: unknown): void {
@@ -257,9 +265,9 @@ export class NativeRelay implements Relay, RelaySideOwner {
         this.#state = 'joined'
         this.#dialer = undefined
         this.#dialTime = Math.floor(performance.now()) - this.#dialTime
-        if (this.#header) this.#sendHeader(side, this.#header)
+        const isThere = !this.#header || this.#sendHeader(side, this.#header)
         // If the backend has already gone, its data is delivered, and then the reset.
-        side.isBroken = (events & CLOSED_EVENTS) !== 0
+        side.isBroken = !isThere || (events & CLOSED_EVENTS) !== 0
       }
     }
     if (this.#dialError) {
@@ -271,14 +279,19 @@ export class NativeRelay implements Relay, RelaySideOwner {
     }
   }
 
-  /** A socket that has just connected has room for the few bytes. */
-  #sendHeader({ fd }: RelaySide, header: Buffer): void {
+  /**
+   * A socket that has just connected has room for the few bytes.
+   * @returns false if the backend has gone
+   * @throws SystemError; without the header, no data may follow
+   */
+  #sendHeader({ fd }: RelaySide, header: Buffer): boolean {
     this.#header = undefined
     const sent = this.reactor.syscalls.send(
       ...([fd, requireFfi().addressOf(header), header.length, MSG.NOSIGNAL] as const),
     )
-    // A backend that has gone again is noticed by its event.
-    if (sent >= 0 && sent < header.length) throw new Error('a PROXY header was cut off')
+    if (sent === header.length) return true
+    if (sent === -ERRNO.EPIPE || sent === -ERRNO.ECONNRESET) return false
+    throw sent < 0 ? socketError(-sent) : new Error('a PROXY header was cut off')
   }
 
   #endDial(err: Error | undefined): void {
@@ -377,11 +390,11 @@ export class NativeRelay implements Relay, RelaySideOwner {
   }
 }
 
-/** The ends of a client's connection; undefined if the client has gone. */
-function connectionOf(fd: number): ClientConnection | undefined {
+/** @returns undefined if the client has gone */
+function headerOf(version: ProxyVersion, fd: number): Buffer | undefined {
   try {
     const [client, server] = [peerAddress(fd), localAddress(fd)]
-    return client && server && { client, server }
+    return client && server && proxyHeader(version, { client, server })
   } catch {
     return undefined
   }

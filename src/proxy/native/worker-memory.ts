@@ -7,7 +7,15 @@ export const MAX_RELAYS = 16_384
 const MESSAGES_PER_PLACE = 8
 
 /** The kind of an order to a worker. It is sent with the relay's place in the table, or with a port's number. */
-export const ORDER = { OPEN: 0, ADOPT: 1, DESTROY: 2, STOP: 3, FORGET: 4, CANCEL: 5 } as const
+export const ORDER = {
+  OPEN: 0,
+  ADOPT: 1,
+  DESTROY: 2,
+  STOP: 3,
+  FORGET: 4,
+  CANCEL: 5,
+  ABORT: 6,
+} as const
 /** The kind of a report from a worker. It is sent with the relay's place in the table. */
 export const REPORT = { DIAL_ENDED: 0, CLOSED: 1, DIAL_WAITS: 2 } as const
 const KIND_BITS = 3

@@ -10,6 +10,7 @@ export class WorkerRelay implements Relay {
   /**
    * @param sendDestroy orders the worker to destroy the relay
    * @param sendCancel orders it to cancel the dial
+   * @param sendAbort orders it to reset both sides
    */
   constructor(
     readonly port: WorkerPort,
@@ -17,6 +18,7 @@ export class WorkerRelay implements Relay {
     private readonly place: number,
     private readonly sendDestroy: () => void,
     private readonly sendCancel: () => void,
+    private readonly sendAbort: () => void,
   ) {}
 
   get dialMs(): number | undefined {
@@ -37,6 +39,12 @@ export class WorkerRelay implements Relay {
     if (this.#isDestroyed || this.#isCancelled) return
     this.#isCancelled = true
     this.sendCancel()
+  }
+
+  abort(): void {
+    if (this.#isDestroyed) return
+    this.#isDestroyed = true
+    this.sendAbort()
   }
 
   destroy(): void {

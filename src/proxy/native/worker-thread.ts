@@ -101,6 +101,9 @@ class WorkerThread {
       case ORDER.CANCEL:
         this.#relays[place]?.cancelDial()
         break
+      case ORDER.ABORT:
+        this.#relays[place]?.abort('idle')
+        break
       case ORDER.FORGET:
         this.#ports.delete(place)
         break

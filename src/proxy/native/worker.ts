@@ -111,6 +111,7 @@ export class Worker {
       ...([port, table, place] as const),
       () => this.#orders.send(message(ORDER.DESTROY, place)),
       () => this.#orders.send(message(ORDER.CANCEL, place)),
+      () => this.#orders.send(message(ORDER.ABORT, place)),
     )
     this.#relays[place] = relay
     this.#active++

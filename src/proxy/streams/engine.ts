@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { withoutZone } from '../../linux/sockets/ip-address.js'
 import type { Backend } from '../backend.js'
 import { listenForConnections } from '../connection-proxy.js'
 import { type Transport } from '../transport.js'
@@ -23,7 +24,10 @@ function tcpTransport(sendProxy: ProxyVersion | undefined): Transport<Socket> {
     },
     isOpen: (client) => !client.destroyed,
     discard: (client) => client.destroy(),
-    clientAddress: ({ remoteAddress: ip = '?', remotePort: port = 0 }) => ({ ip, port }),
+    clientAddress: ({ remoteAddress = '?', remotePort: port = 0 }) => ({
+      ip: withoutZone(remoteAddress),
+      port,
+    }),
   }
 }
 

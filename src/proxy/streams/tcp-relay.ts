@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { isReset } from '../../linux/errno.js'
+import { withoutZone } from '../../linux/sockets/ip-address.js'
 import { MAX_REDIALS } from '../backend.js'
 import type { Relay, RelayEvents } from '../transport.js'
 import { refusedConnection } from '../listen-error.js'
@@ -41,6 +42,8 @@ interface RelayPort {
 class TcpRelay implements Relay {
   readonly #openedAt = performance.now()
   #dialMs: number | undefined
+  /** For the backend, before everything else; undefined also if the client has gone. */
+  readonly #header: Buffer | undefined
   #backend: Socket
   #isConnected = false
   /** Whether the client was given back. */
@@ -61,6 +64,7 @@ class TcpRelay implements Relay {
     private readonly events: RelayEvents<Socket>,
     private readonly port: RelayPort,
   ) {
+    if (port.sendProxy) this.#header = headerOf(port.sendProxy, client)
     client.on('close', this.#socketClosed)
     client.on('error', this.#clientFailed)
     this.#backend = this.#dial()
@@ -82,6 +86,17 @@ class TcpRelay implements Relay {
   destroy(): void {
     if (this.#openSockets > 0) this.#ending = 'stopped'
     this.#destroySockets()
+  }
+
+  abort(ending: RelayEnding): void {
+    if (this.#openSockets > 0) this.#cut(ending)
+  }
+
+  /** Resets both sides: a connection that was cut off must not look complete. */
+  #cut(ending: RelayEnding): void {
+    this.#ending = ending
+    this.client.resetAndDestroy()
+    this.#backend.resetAndDestroy()
   }
 
   cancelDial(): void {
@@ -127,7 +142,11 @@ class TcpRelay implements Relay {
     const backend = this.#backend
     this.#isConnected = true
     this.#dialMs = Math.round(performance.now() - this.#openedAt)
-    if (this.port.sendProxy) backend.write(headerOf(this.port.sendProxy, client))
+    if (this.port.sendProxy) {
+      // Data without the address of its client would count as the proxy's own.
+      if (!this.#header) return this.#cut('client-reset')
+      backend.write(this.#header)
+    }
     deliverUnreadData(backend, (data) => client.write(data))
     deliverUnreadData(client, (data) => backend.write(data))
     this.#pipe(client, backend, 'client-reset')
@@ -231,15 +250,13 @@ class TcpRelay implements Relay {
   }
 }
 
-/** The addresses of a client that has gone are unknown. */
-function headerOf(version: ProxyVersion, client: Socket): Buffer {
+/** @returns undefined if the client has gone */
+function headerOf(version: ProxyVersion, client: Socket): Buffer | undefined {
   const { remoteAddress, remotePort, localAddress, localPort } = client
-  if (!remoteAddress || !remotePort || !localAddress || !localPort) {
-    return proxyHeader(version, undefined)
-  }
+  if (!remoteAddress || !remotePort || !localAddress || !localPort) return undefined
   return proxyHeader(version, {
-    client: { ip: remoteAddress, port: remotePort },
-    server: { ip: localAddress, port: localPort },
+    client: { ip: withoutZone(remoteAddress), port: remotePort },
+    server: { ip: withoutZone(localAddress), port: localPort },
   })
 }
 

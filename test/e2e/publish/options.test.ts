@@ -101,6 +101,11 @@ t.test('wrong options are refused, and nothing is published', async (t) => {
   })
   const udp = await daemon.cli('add', '-p', '53/udp', '--send-proxy', 'v2', '127.0.0.1')
   t.match(udp, { stderr: /the option send-proxy is for TCP, and a port is udp: / })
+  const full = await daemon.cli('add', '-p', '53/udp', '--when-full', 'wait', '127.0.0.1')
+  t.match(full, { stderr: /the option when-full is not for UDP, / })
+  t.match(await add('--no-access-log'), { code: 2, stderr: /unknown option --no-access-log: / })
+  const networks = Array.from({ length: 2_000 }, () => '10.0.0.0/8').join()
+  t.match(await add('--allow', networks), { code: 2, stderr: /at most 16384\n$/ })
   const request = { backend: '127.0.0.1', ports: ['127.0.0.1::80'], options: { speed: '1' } }
   await t.rejects(daemon.client.add(request), { message: /^unknown option "speed": expected / })
   t.match(await daemon.cli('add', '--allow', '10.0.0.1', 'web'), {
@@ -111,6 +116,13 @@ t.test('wrong options are refused, and nothing is published', async (t) => {
 })
 
 const skip = missing(ORIGINAL, 'docker.io')
+t.test('options of all ports are no options of the kernel', async (t) => {
+  const daemon = await startDaemon(t, { env: { DOCKER_PROXY_ALLOW: '127.0.0.1' } })
+  const args = ['add', '-p', '127.0.0.1::80', '--via', 'nat', '127.0.0.1']
+  t.match(await daemon.cli(...args), { stderr: /: all ports of this daemon have limits or / })
+  t.same(await daemon.client.list(), [])
+})
+
 t.test("Docker's own docker-proxy has none", { skip }, async (t) => {
   const args = ['run', '-p', '127.0.0.1::80', '--proxy-path', ORIGINAL, '--allow', '10.0.0.1']
   t.match(await publish(t, [...args, '127.0.0.1']), {
