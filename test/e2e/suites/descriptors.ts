@@ -120,8 +120,8 @@ export function descriptorsSuite(t: Test, target: Target): void {
     const backend = await startBackend(t, (socket) => socket.pipe(socket))
     const roomy = await target.startProxy(t, backend)
     const idle = openDescriptors(target.serverOf(roomy.pid))
-    // With fewer, the program refuses to start.
-    for (const spare of [5, 7, 11]) {
+    // With fewer, the program may refuse to start: it opens files for a moment, and their number is not always the same.
+    for (const spare of [8, 10, 14]) {
       const running = target.run(t, limited(idle + spare, proxyFlags(backend)), {
         program: '/bin/sh',
       })
