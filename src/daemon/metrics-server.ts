@@ -7,7 +7,7 @@ import type { Log } from '../log/log.js'
 import { joinHostPort } from '../ports/host-port.js'
 import type { Exposition } from './metrics.js'
 
-/** Where Prometheus looks, unless it is configured otherwise. */
+/** The path that Prometheus requests by default. */
 const PATH = '/metrics'
 /** Clients at once: one or two Prometheus servers, and a person. */
 const MAX_CONNECTIONS = 16

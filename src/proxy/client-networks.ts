@@ -33,7 +33,7 @@ function parseNetwork(text: string): Network | undefined {
   return prefix <= most ? { ip, prefix } : undefined
 }
 
-/** Decides by its address whether a client may connect. */
+/** Decides whether a client may connect, by the address of the client. */
 export class ClientNetworks {
   readonly #allowed: BlockList | undefined
   readonly #denied: BlockList
@@ -49,7 +49,7 @@ export class ClientNetworks {
     this.#denied = listOf(deny)
   }
 
-  /** `deny` comes first. @param ip of the client; an unknown address is allowed only if every address is */
+  /** `deny` comes first. @param ip of the client; an unknown address is refused */
   allows(ip: string): boolean {
     const known = parseIp(ip)
     if (known === undefined) return false

@@ -144,6 +144,9 @@ export const PORT_OPTIONS: readonly Pick<Definition<unknown>, 'name' | 'describe
   (key) => DEFINITIONS[key],
 )
 
+/** The names of all options. */
+export const OPTION_NAMES: readonly string[] = PORT_OPTIONS.map(({ name }) => name)
+
 export const DEFAULT_PORT_OPTIONS: PortOptions = portOptions((key) => DEFINITIONS[key].byDefault)
 
 /** An option with a value that is not expected. The message quotes it. */
@@ -171,11 +174,10 @@ export function parsePortOptions(
   sourceOf: (name: string) => string,
   byDefault = DEFAULT_PORT_OPTIONS,
 ): PortOptions {
-  const names = PORT_OPTIONS.map(({ name }) => name)
-  const unknown = Object.keys(texts).find((name) => !names.includes(name))
+  const unknown = Object.keys(texts).find((name) => !OPTION_NAMES.includes(name))
   if (unknown !== undefined) {
     throw new PortOptionError(
-      `unknown option ${JSON.stringify(unknown)}: expected ${names.join(', ')}`,
+      `unknown option ${JSON.stringify(unknown)}: expected ${OPTION_NAMES.join(', ')}`,
     )
   }
   return portOptions((key) => {
@@ -208,7 +210,7 @@ export function optionVariable(name: string): string {
 
 /** An environment in which no option is set. */
 export const WITHOUT_OPTIONS: NodeJS.ProcessEnv = Object.fromEntries(
-  PORT_OPTIONS.map(({ name }) => [optionVariable(name), '']),
+  OPTION_NAMES.map((name) => [optionVariable(name), '']),
 )
 
 /** The environment of a proxy with these options. */

@@ -4,9 +4,9 @@ import { errnoCode, errnoReason } from '../linux/errno.js'
 import { MAX_THREADS } from './descriptor-shares.js'
 import {
   DEFAULT_PORT_OPTIONS,
+  OPTION_NAMES,
   optionVariable,
   parsePortOptions,
-  PORT_OPTIONS,
   PortOptionError,
   type PortOptions,
 } from './port-options.js'
@@ -105,7 +105,7 @@ type Key = keyof typeof SETTINGS
 export const SETTING_VARIABLES = [
   FILE_VARIABLE,
   ...Object.values(SETTINGS).map(({ variable }) => variable),
-  ...PORT_OPTIONS.map(({ name }) => optionVariable(name)),
+  ...OPTION_NAMES.map(optionVariable),
 ]
 
 /** All variables of this project's docker-proxy begin with it. */
@@ -181,7 +181,7 @@ function choosePortOptions(
 ): PortOptions {
   const texts: Record<string, string> = {}
   const sources: Record<string, string> = {}
-  for (const { name } of PORT_OPTIONS) {
+  for (const name of OPTION_NAMES) {
     const fromEnv = env[optionVariable(name)]
     const fromFile = file?.values[name]
     if (fromEnv) {
@@ -261,11 +261,11 @@ export function readSettingsFile(
     )
   }
   const values = parseObject(path, text)
-  const known = [...Object.keys(SETTINGS), ...PORT_OPTIONS.map(({ name }) => name)]
+  const known = [...Object.keys(SETTINGS), ...OPTION_NAMES]
   const unknown = Object.keys(values).find((key) => !known.includes(key))
   if (unknown !== undefined) {
     throw new SettingError(
-      `unknown setting ${JSON.stringify(unknown)} in ${path}: ` + `expected ${known.join(', ')}`,
+      `unknown setting ${JSON.stringify(unknown)} in ${path}: expected ${known.join(', ')}`,
     )
   }
   return { path, values }
