@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { BRIDGES } from '../docker/container-address.js'
 import type { Containers } from '../docker/containers.js'
 import { forgetConnections } from '../linux/netfilter/conntrack.js'
+import { FirewallError } from '../linux/netfilter/command.js'
 import { Firewall } from '../linux/netfilter/firewall.js'
 import { RuleWatch } from '../linux/netfilter/rule-watch.js'
 import type { TranslatedPort } from '../linux/netfilter/translated-port.js'
@@ -103,7 +104,29 @@ export class Nat {
     const after = ports.map((port) => same.get(JSON.stringify(port)) ?? port)
     if (ports.length > 0) this.#wanted.set(publication, after)
     else this.#wanted.delete(publication)
-    if (!this.#isRestoring) await this.#change()
+    if (this.#isRestoring) return
+    if (hasLostContainer(before, after)) this.#withdraw(publication, before, after)
+    await this.#change()
+  }
+
+  /**
+   * Ends the translation of a publication's ports at once: another container may soon have an address behind them, and a change waits for
+   * earlier ones and for other programs. Until the change, the proxy serves all clients.
+   */
+  #withdraw(
+    publication: string,
+    before: readonly TranslatedPort[],
+    after: readonly TranslatedPort[],
+  ): void {
+    try {
+      this.#firewall.withdraw(publication)
+    } catch (err) {
+      this.#report(err)
+      return
+    }
+    const outdated = new OutdatedConnections()
+    outdated.addChange(before, after)
+    outdated.forget(forgetConnections, after).catch((err: unknown) => this.#report(err))
   }
 
   /** Whether the kernel translates a port now. */
@@ -142,13 +165,17 @@ export class Nat {
       // `leave` comes after all changes.
       return this.#isLeft ? undefined : this.#putInPlace()
     })
-    this.#queued = change
     this.#changes = change.catch(() => undefined)
-    return change
+    this.#queued = change.catch((err: unknown) => {
+      if (!isSuperseded(err)) throw err
+      return this.#change()
+    })
+    return this.#queued
   }
 
   async #putInPlace(): Promise<void> {
-    const ports = [...this.#wanted.values()].flat()
+    const wanted = new Map(this.#wanted)
+    const ports = [...wanted.values()].flat()
     this.#outdated.addChange(this.#applied, ports)
     this.#setApplied([])
     this.#hasRules = true
@@ -156,7 +183,7 @@ export class Nat {
       if (ports.length > 0) {
         this.#watch.start()
         const interfaces = this.#exceptInterfaces()
-        await this.#firewall.apply(ports, interfaces, this.#isDamaged)
+        await this.#firewall.apply(wanted, interfaces, this.#isDamaged)
         this.#interfaces = interfaces.join()
       } else {
         await this.#firewall.remove()
@@ -167,6 +194,8 @@ export class Nat {
       this.#setApplied(ports)
       await this.#outdated.forget(forgetConnections, ports)
     } catch (err) {
+      // Another change follows.
+      if (isSuperseded(err)) throw err
       this.#report(err)
       this.#checkIn(this.#retryMs)
       this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS)
@@ -233,6 +262,19 @@ export class Nat {
   #report(err: unknown): void {
     this.#errors.add(`Can't change the rules of the firewall: ${printable((err as Error).message)}`)
   }
+}
+
+function isSuperseded(err: unknown): boolean {
+  return err instanceof FirewallError && err.code === 'ESUPERSEDED'
+}
+
+/** Whether connections can have led to a container that gets none any more. */
+function hasLostContainer(
+  before: readonly TranslatedPort[],
+  after: readonly TranslatedPort[],
+): boolean {
+  const left = new Set(after.flatMap(({ containerIps }) => containerIps))
+  return before.some(({ containerIps }) => containerIps.some((ip) => !left.has(ip)))
 }
 
 /** The name of a controller's rules. A chain's name has at most 28 characters, see iptables(8). */

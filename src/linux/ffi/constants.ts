@@ -95,7 +95,9 @@ export const SHUT_WR = 1
 
 /** netlink(7). */
 export const NLM_F_REQUEST = 1
+export const NLM_F_ACK = 4
 export const NLM_F_DUMP = 0x300
+export const NLM_F_CREATE = 0x400
 export const NLMSG = { ERROR: 2, DONE: 3 } as const
 
 /** sock_diag(7). */
@@ -116,6 +118,16 @@ export const CTA = {
 } as const
 /** The group that tells of changes of nftables, see linux/netfilter/nfnetlink.h. */
 export const NFNLGRP_NFTABLES = 7
+/** Messages around the changes of a transaction, see linux/netfilter/nfnetlink.h. */
+export const NFNL_MSG_BATCH = { BEGIN: 16, END: 17 } as const
+/** A message's type is one of these and the number of its part in the upper byte, see linux/netfilter/nf_tables.h. */
+export const NFT_MSG = { PART: 10, NEW_TABLE: 0, NEW_CHAIN: 3, DEL_CHAIN: 5, DEL_RULE: 8 } as const
+/** Attributes of tables, chains and rules, see linux/netfilter/nf_tables.h. */
+export const NFTA = {
+  ...{ TABLE_NAME: 1, CHAIN_TABLE: 1, CHAIN_NAME: 3, RULE_TABLE: 1, RULE_CHAIN: 2 },
+} as const
+/** The family of tables for IPv4 and IPv6, see linux/netfilter.h. */
+export const NFPROTO_INET = 1
 /** An attribute contains attributes, see linux/netlink.h. */
 export const NLA_F_NESTED = 0x8000
 

@@ -10,9 +10,9 @@ const FOLDERS = '/usr/sbin:/sbin'
 export class FirewallError extends Error {
   override readonly name = 'FirewallError'
 
-  /** @param code `EMISSING` if the command is not installed; `EFAILED` otherwise */
+  /** @param code `EMISSING` if the command is not installed; `ESUPERSEDED` if a later change forbids this one; `EFAILED` otherwise */
   constructor(
-    readonly code: 'EMISSING' | 'EFAILED',
+    readonly code: 'EMISSING' | 'ESUPERSEDED' | 'EFAILED',
     message: string,
     options?: ErrorOptions,
   ) {

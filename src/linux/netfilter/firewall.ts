@@ -68,33 +68,46 @@ export class Firewall {
   }
 
   /**
-   * Translates these ports, and no others.
+   * Translates these ports of publications, and no others.
    * @param exceptInterfaces see Translation
    * @param isRepair whether another program may have changed the rules
-   * Rejects with FirewallError. Withdrawn ports are not translated then, unless nft itself has failed.
+   * Rejects with FirewallError. Withdrawn ports are not translated then, unless nft itself has failed. Rejects with ESUPERSEDED if `withdraw`
+   * is called meanwhile: the ports may have to be others then.
    */
   async apply(
-    ports: readonly TranslatedPort[],
+    publications: ReadonlyMap<string, readonly TranslatedPort[]>,
     exceptInterfaces: readonly string[],
     isRepair: boolean,
   ): Promise<void> {
+    const { withdrawals } = this.#table
+    const ports = [...publications.values()].flat()
     const [before, after] = [new Set(this.#ports ?? ports), new Set(ports)]
     const kept = ports.filter((port) => before.has(port))
+    const keptPublications = new Map(
+      [...publications].map(([name, own]) => [name, own.filter((port) => before.has(port))]),
+    )
     const hasGone = [...before].some((port) => !after.has(port))
     this.#guard.start()
     const isNew = isRepair || this.#ports === undefined || kept.length < ports.length
     this.#ports = undefined
     // Ports that have gone do not wait for iptables: another container may soon have the address behind them.
-    await this.#table.apply({ ports: kept, exceptInterfaces })
+    await this.#table.apply({ publications: keptPublications, exceptInterfaces }, withdrawals)
     // A connection that is translated and not let through would wait for its next try.
     if (hasGone || isNew) await this.#acceptConnections(ports)
-    if (kept.length < ports.length) await this.#table.apply({ ports, exceptInterfaces })
+    if (kept.length < ports.length) {
+      await this.#table.apply({ publications, exceptInterfaces }, withdrawals)
+    }
     this.#ports = ports
+  }
+
+  /** Ends the translation of a publication's ports, before this returns. @throws SystemError */
+  withdraw(publication: string): void {
+    this.#table.withdraw(publication)
   }
 
   /** Removes all rules. Rejects with FirewallError. No port is translated then, unless nft itself has failed. */
   async remove(): Promise<void> {
-    await this.#table.apply({ ports: [], exceptInterfaces: [] })
+    await this.#translateNothing()
     await this.#acceptConnections([])
     await this.#table.remove()
     this.#guard.stop()
@@ -103,7 +116,7 @@ export class Firewall {
 
   /** Ends all translations, but keeps what else the next process needs. Connections that are translated continue. Rejects with FirewallError. */
   async suspend(): Promise<void> {
-    await this.#table.apply({ ports: [], exceptInterfaces: [] })
+    await this.#translateNothing()
     this.#guard.stop()
     this.#ports = []
   }
@@ -115,6 +128,13 @@ export class Firewall {
       ...this.#chains.filter(({ isThere }) => isThere).map(({ chain }) => chain.isIntact()),
     ])
     return intact.every(Boolean)
+  }
+
+  async #translateNothing(): Promise<void> {
+    await this.#table.apply(
+      { publications: new Map(), exceptInterfaces: [] },
+      this.#table.withdrawals,
+    )
   }
 
   async #acceptConnections(ports: readonly TranslatedPort[]): Promise<void> {

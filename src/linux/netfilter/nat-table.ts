@@ -1,40 +1,83 @@
+import { errnoReason } from '../errno.js'
 import { isIpv6, isWildcard } from '../sockets/ip-address.js'
 import { FirewallError, runFirewall } from './command.js'
+import { emptyChain, ensureChain, removeChain } from './nftables.js'
 import type { TranslatedPort } from './translated-port.js'
 
 /** Before the rules of the Docker Engine and of others, whose priority is dstnat, -100. See nft(8). */
 const PRIORITY = -101
+/** An empty chain. Whoever withdraws ports removes it, and nft fails without it: what it puts in place may be outdated. */
+const PERMIT = 'permit'
 
 /** The content of a table. */
 export interface Translation {
-  readonly ports: readonly TranslatedPort[]
+  /** The ports of each publication, by its name. */
+  readonly publications: ReadonlyMap<string, readonly TranslatedPort[]>
   /** Interfaces of containers: their packets are not translated, because the replies would not come back through this host. */
   readonly exceptInterfaces: readonly string[]
 }
 
 /** A table of nftables that translates addresses of connections from outside, as the Docker Engine's rules do for its own ports. */
 export class NatTable {
+  readonly #name: string
   readonly #id: string
   /** The table as nft lists it. */
   #applied: string | undefined
+  #withdrawals = 0
 
   /** @param name of the table, which belongs to us alone */
   constructor(name: string) {
+    this.#name = name
     this.#id = `inet ${name}`
   }
 
-  /** Puts the table in place at once, instead of an earlier one. Rejects with FirewallError. */
-  async apply(translation: Translation): Promise<void> {
+  /** The number of withdrawals so far. */
+  get withdrawals(): number {
+    return this.#withdrawals
+  }
+
+  /**
+   * Puts the table in place at once, instead of an earlier one.
+   * @param withdrawals as they were when the translation was made
+   * Rejects with FirewallError; with ESUPERSEDED, and without a change, after another withdrawal.
+   */
+  async apply(translation: Translation, withdrawals: number): Promise<void> {
     const table = formatTable(this.#id, translation)
     this.#applied = undefined
-    await runFirewall(['nft', '-f', '-'], `${this.#emptied}\n${table}`)
-    this.#applied = await this.#list()
-    if (this.#applied === undefined) {
+    this.#refuseSuperseded(withdrawals)
+    try {
+      ensureChain(this.#name, PERMIT)
+    } catch (err) {
+      throw new FirewallError('EFAILED', `can't change nftables: ${errnoReason(err)}`)
+    }
+    try {
+      await runFirewall(
+        ['nft', '-f', '-'],
+        `delete chain ${this.#id} ${PERMIT}\n${this.#emptied}\n${table}`,
+      )
+    } catch (err) {
+      this.#refuseSuperseded(withdrawals)
+      throw err
+    }
+    const applied = await this.#list()
+    if (applied === undefined) {
       throw new FirewallError(
         'EFAILED',
         'another program has removed the table of nftables at once',
       )
     }
+    if (withdrawals === this.#withdrawals) this.#applied = applied
+  }
+
+  /**
+   * Ends the translation of a publication's ports, before this returns. A change that is being made does not bring it back.
+   * @throws SystemError
+   */
+  withdraw(publication: string): void {
+    this.#withdrawals++
+    this.#applied = undefined
+    removeChain(this.#name, PERMIT)
+    emptyChain(this.#name, chainOf(publication))
   }
 
   /** Removes the table, if it is there. Rejects with FirewallError. */
@@ -63,6 +106,11 @@ export class NatTable {
     return `add table ${this.#id}\ndelete table ${this.#id}`
   }
 
+  #refuseSuperseded(withdrawals: number): void {
+    if (withdrawals === this.#withdrawals) return
+    throw new FirewallError('ESUPERSEDED', 'a container has ended meanwhile')
+  }
+
   /** @returns undefined if there is no such table */
   async #list(): Promise<string | undefined> {
     try {
@@ -75,58 +123,132 @@ export class NatTable {
   }
 }
 
-function formatTable(id: string, { ports, exceptInterfaces }: Translation): string {
-  const rules = [
+/** A port, and the chain of its publication. */
+interface ChainedPort extends TranslatedPort {
+  readonly chain: string
+}
+
+/** Each publication has a chain, and the first rules lead to them. Thousands of ports are one map, because each rule costs time for each new connection. */
+function formatTable(id: string, { publications, exceptInterfaces }: Translation): string {
+  const own = [...publications].map(([name, ports]) => ({ chain: chainOf(name), ports }))
+  const chains = own.map(({ chain, ports }) =>
+    formatChain(chain, forEachKind(ports, formatTranslations)),
+  )
+  const all = own.flatMap(({ chain, ports }) => ports.map((port) => ({ ...port, chain })))
+  const prerouting = [
+    `type nat hook prerouting priority ${PRIORITY}; policy accept;`,
     ...(exceptInterfaces.length > 0
       ? [`iifname { ${exceptInterfaces.map((name) => JSON.stringify(name)).join(', ')} } return`]
       : []),
-    ...[false, true].flatMap((ipv6) =>
-      (['tcp', 'udp'] as const).flatMap((protocol) =>
-        formatRules(
-          protocol,
-          ipv6,
-          ports.filter((port) => port.protocol === protocol && isIpv6(port.ip) === ipv6),
-        ),
-      ),
-    ),
+    ...forEachKind(all, formatJumps),
   ]
   return `table ${id} {
-  chain prerouting {
-    type nat hook prerouting priority ${PRIORITY}; policy accept;
-    ${rules.join('\n    ')}
-  }
-}
+${[formatChain(PERMIT, []), ...chains, formatChain('prerouting', prerouting)].join('')}}
 `
 }
 
-/** The rules for ports of one protocol and family. Thousands of them are one map, because each rule costs time for each new connection. */
-function formatRules(protocol: string, ipv6: boolean, ports: readonly TranslatedPort[]): string[] {
-  const family = ipv6 ? 'ip6' : 'ip'
-  const [any, local] = [
-    `meta nfproto ${ipv6 ? 'ipv6' : 'ipv4'} fib daddr type local`,
-    `${family} daddr . ${protocol} dport`,
+/** The name cannot be a word of nft. */
+function chainOf(publication: string): string {
+  return `publication-${publication}`
+}
+
+function formatChain(name: string, rules: readonly string[]): string {
+  return `  chain ${name} {\n${rules.map((rule) => `    ${rule}\n`).join('')}  }\n`
+}
+
+/** Ports of one protocol and family. */
+interface PortKind<T extends TranslatedPort> {
+  readonly protocol: 'tcp' | 'udp'
+  /** The family in the words of nft. */
+  readonly family: 'ip' | 'ip6'
+  /** Matches packets to any address of this host. */
+  readonly toHost: string
+  readonly ports: readonly T[]
+}
+
+function forEachKind<T extends TranslatedPort>(
+  ports: readonly T[],
+  format: (kind: PortKind<T>) => readonly string[],
+): string[] {
+  return (['ip', 'ip6'] as const).flatMap((family) =>
+    (['tcp', 'udp'] as const).flatMap((protocol) => {
+      const own = ports.filter(
+        (port) => port.protocol === protocol && isIpv6(port.ip) === (family === 'ip6'),
+      )
+      const toHost = `meta nfproto ${family === 'ip' ? 'ipv4' : 'ipv6'} fib daddr type local`
+      return format({ protocol, family, toHost, ports: own })
+    }),
+  )
+}
+
+/** The rules that lead to the chains of the publications. */
+function formatJumps({ protocol, family, toHost, ports }: PortKind<ChainedPort>): string[] {
+  const jump = ({ chain }: ChainedPort): string => `goto ${chain}`
+  return [
+    ...formatMap(`${toHost} ${protocol} dport vmap`, ports.filter(isOnAll), portOf, jump),
+    ...formatMap(
+      `${family} daddr . ${protocol} dport vmap`,
+      ports.filter((port) => !isOnAll(port)),
+      addressOf,
+      jump,
+    ),
   ]
+}
+
+/** The rules of a publication. */
+function formatTranslations({
+  protocol,
+  family,
+  toHost,
+  ports,
+}: PortKind<TranslatedPort>): string[] {
   const single = ports.filter(({ containerIps }) => containerIps.length === 1)
-  const onAll = single.filter(({ ip }) => isWildcard(ip))
-  const onOne = single.filter(({ ip }) => !isWildcard(ip))
+  const shared = ports.filter(({ containerIps }) => containerIps.length > 1)
   const target = ({ containerIps: [ip = ''], containerPort }: TranslatedPort): string =>
     `${ip} . ${containerPort}`
-  const rules: string[] = []
-  if (onAll.length > 0) {
-    const map = onAll.map((port) => `${port.port} : ${target(port)}`)
-    rules.push(`${any} dnat ${family} to ${protocol} dport map { ${map.join(', ')} }`)
-  }
-  if (onOne.length > 0) {
-    const map = onOne.map((port) => `${port.ip} . ${port.port} : ${target(port)}`)
-    rules.push(`dnat ${family} to ${local} map { ${map.join(', ')} }`)
-  }
-  for (const { ip, port, containerIps, containerPort } of ports) {
-    if (containerIps.length < 2) continue
-    const where = isWildcard(ip) ? any : `${family} daddr ${ip}`
-    const map = containerIps.map((each, i) => `${i} : ${each} . ${containerPort}`)
-    rules.push(
-      `${where} ${protocol} dport ${port} dnat ${family} to numgen inc mod ${map.length} map { ${map.join(', ')} }`,
-    )
-  }
-  return rules
+  return [
+    ...formatMap(
+      `${toHost} dnat ${family} to ${protocol} dport map`,
+      single.filter(isOnAll),
+      portOf,
+      target,
+    ),
+    ...formatMap(
+      `dnat ${family} to ${family} daddr . ${protocol} dport map`,
+      single.filter((port) => !isOnAll(port)),
+      addressOf,
+      target,
+    ),
+    ...shared.flatMap((port) =>
+      formatMap(
+        `${isOnAll(port) ? toHost : `${family} daddr ${port.ip}`} ${protocol} dport ${port.port} dnat ${family} to numgen inc mod ${port.containerIps.length} map`,
+        port.containerIps.map((ip, number) => ({ ip, number })),
+        ({ number }) => `${number}`,
+        ({ ip }) => `${ip} . ${port.containerPort}`,
+      ),
+    ),
+  ]
+}
+
+function isOnAll({ ip }: TranslatedPort): boolean {
+  return isWildcard(ip)
+}
+
+function portOf({ port }: TranslatedPort): string {
+  return `${port}`
+}
+
+function addressOf({ ip, port }: TranslatedPort): string {
+  return `${ip} . ${port}`
+}
+
+/** A rule with a map at its end; no rule for an empty map. */
+function formatMap<T>(
+  rule: string,
+  items: readonly T[],
+  key: (item: T) => string,
+  value: (item: T) => string,
+): string[] {
+  if (items.length === 0) return []
+  return [`${rule} { ${items.map((item) => `${key(item)} : ${value(item)}`).join(', ')} }`]
 }

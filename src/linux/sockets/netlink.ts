@@ -28,6 +28,14 @@ interface Attribute {
   readonly value: Buffer
 }
 
+/** A message to the kernel. */
+export interface NetlinkMessage {
+  readonly type: number
+  /** NLM_F_REQUEST is added. */
+  readonly flags: number
+  readonly body: Buffer
+}
+
 /** A socket to a part of the kernel. Its owner closes it. */
 export class NetlinkSocket {
   readonly fd: number
@@ -45,11 +53,12 @@ export class NetlinkSocket {
 
   /** Sends a request. @throws SystemError */
   send(type: number, flags: number, body: Buffer): void {
-    const request = Buffer.alloc(HEADER.size + body.length)
-    writeU32(request, request.length, 0)
-    writeU16(request, type, HEADER.type)
-    writeU16(request, NLM_F_REQUEST | flags, HEADER.flags)
-    body.copy(request, HEADER.size)
+    this.sendAll([{ type, flags, body }])
+  }
+
+  /** Sends several requests at once. @throws SystemError */
+  sendAll(messages: readonly NetlinkMessage[]): void {
+    const request = Buffer.concat(messages.map(encodeMessage))
     // A netlink socket that is not connected sends to the kernel.
     const address = requireFfi().addressOf(request)
     check('send', requireSyscalls().send(this.fd, address, request.length, 0))
@@ -88,6 +97,15 @@ export class NetlinkSocket {
   close(): void {
     closeSync(this.fd)
   }
+}
+
+function encodeMessage({ type, flags, body }: NetlinkMessage): Buffer {
+  const message = Buffer.alloc(align(HEADER.size + body.length))
+  writeU32(message, HEADER.size + body.length, 0)
+  writeU16(message, type, HEADER.type)
+  writeU16(message, NLM_F_REQUEST | flags, HEADER.flags)
+  body.copy(message, HEADER.size)
+  return message
 }
 
 /** Encodes an attribute. */

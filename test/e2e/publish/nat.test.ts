@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
@@ -23,6 +23,8 @@ const HOST = '10.99.0.1'
 /** The host's address towards the container. */
 const HOST_INSIDE = '172.30.0.1'
 const CONTAINER = '172.30.0.2'
+/** An address in the container's network that no container has. */
+const NO_CONTAINER = '172.30.0.3'
 const [CLIENT6, HOST6, HOST_INSIDE6, CONTAINER6] = ['fd99::2', 'fd99::1', 'fd30::1', 'fd30::2']
 
 /** Tells each client its own address. @param address argument 1 @param port argument 2 */
@@ -56,6 +58,8 @@ socket.bind(Number(own), () => socket.connect(port, address, () => {
 interface Network extends HostBetween {
   /** Starts docker-publish daemon on the host. @param before a command that becomes it */
   readonly startDaemon: (...before: string[]) => Promise<TestDaemon>
+  /** What a shell on the host writes. */
+  readonly read: (script: string) => Promise<string>
   /** Our rules on the host. */
   readonly ownRules: () => Promise<string[]>
 }
@@ -86,13 +90,14 @@ async function startNetwork(t: Test): Promise<Network> {
   await container.untilListening(80)
   await container.untilUdpBound(80)
   const enter = ['nsenter', '--net', `--target=${host.pid}`, '--']
+  const read = async (script: string): Promise<string> =>
+    (await execa('nsenter', [...enter.slice(1), 'sh', '-ec', script])).stdout
   return {
-    ...{ client, host, container },
+    ...{ client, host, container, read },
     startDaemon: (...before) => startDaemon(t, { through: [...enter, ...before] }),
     ownRules: async () => {
-      const script = 'nft list tables; iptables -S; ip6tables -S'
-      const { stdout } = await execa('nsenter', [...enter.slice(1), 'sh', '-ec', script])
-      return stdout.split('\n').filter((line) => /docker-publish/i.test(line))
+      const rules = await read('nft list tables; iptables -S; ip6tables -S')
+      return rules.split('\n').filter((line) => /docker-publish/i.test(line))
     },
   }
 }
@@ -278,6 +283,61 @@ t.test('a firewall that fails: nothing is translated that was withdrawn', { skip
   await daemon.again()
   t.strictSame(await ownRules(), [])
 })
+
+t.test(
+  'a container that ends is not translated to, whatever another change waits for',
+  { skip },
+  async (t) => {
+    const { client, read, startDaemon } = await startNetwork(t)
+    const folder = t.testdir({ 'rules.txt': '' })
+    const [waits, rules] = [join(folder, 'waits'), join(folder, 'rules.txt')]
+    // While the file `hold-NAME` is there, a change by the program waits. It notes the rules after it.
+    const script = (name: string): string => `#!/bin/sh
+case "$*" in *-f*|*--noflush*) ;; *) exec /usr/sbin/${name} "$@" ;; esac
+while [ -e ${folder}/hold-${name} ]; do touch ${waits}; sleep .02; done
+/usr/sbin/${name} "$@"
+code=$?
+/usr/sbin/nft list ruleset >>${rules} 2>&1
+exit $code
+`
+    for (const name of ['nft', 'iptables-restore']) {
+      writeFileSync(join(folder, name), script(name), { mode: 0o755 })
+    }
+    const engine = await startFakeEngine(t)
+    const reply = inspectReply('a'.repeat(64), 'web', CONTAINER)
+    const startContainer = (): void => {
+      engine.containers.set(reply.Id, reply)
+      engine.report('container', 'start', reply.Id)
+    }
+    startContainer()
+    const path = `PATH=${folder}:${process.env['PATH'] ?? ''}`
+    const daemon = await startDaemon('env', path, `DOCKER_HOST=${engine.host}`)
+    const add = (port: number, target: string) =>
+      daemon.cli('add', '-p', `${HOST}:${port}:80`, '--via', 'nat', '--name', `p${port}`, target)
+    const isTranslated = async (): Promise<boolean> =>
+      (await client.node(ASK, HOST, '8080')) === CLIENT
+    t.match(await add(8080, 'web'), { code: 0, stderr: '' })
+    t.ok(await isTranslated())
+
+    for (const [i, name] of ['iptables-restore', 'nft'].entries()) {
+      writeFileSync(join(folder, `hold-${name}`), '')
+      rmSync(waits, { force: true })
+      const other = add(8081 + i, NO_CONTAINER)
+      await until(() => existsSync(waits))
+      writeFileSync(rules, '')
+      engine.containers.set(reply.Id, { ...reply, State: { Running: false, Pid: 0 } })
+      engine.report('container', 'die', reply.Id)
+      await until(async () => !(await read('nft list ruleset')).includes(`${CONTAINER} . 80`))
+      t.equal(await client.node(ASK, HOST, '8080'), '', `the proxy disconnects, and ${name} waits`)
+      rmSync(join(folder, `hold-${name}`))
+      t.match(await other, { code: 0, stderr: '' })
+      t.notOk(readFileSync(rules, 'utf8').includes(`${CONTAINER} . 80`), 'at no time')
+      t.ok(readFileSync(rules, 'utf8').includes(`${NO_CONTAINER} . 80`))
+      startContainer()
+      await until(isTranslated)
+    }
+  },
+)
 
 t.test('what the kernel can not translate is refused in one sentence', { skip }, async (t) => {
   const { host, startDaemon, ownRules } = await startNetwork(t)

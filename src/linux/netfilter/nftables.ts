@@ -1,0 +1,84 @@
+import {
+  NETLINK_NETFILTER,
+  NFNL_MSG_BATCH,
+  NFPROTO_INET,
+  NFT_MSG,
+  NFTA,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+} from '../ffi/constants.js'
+import { errnoCode } from '../errno.js'
+import { encodeAttribute, NetlinkSocket, type NetlinkMessage } from '../sockets/netlink.js'
+
+/*
+ * Small changes of nftables, for which no process is started: each is in effect when the function returns. Tables are those of the family
+ * inet, see nft(8).
+ */
+
+/** Adds a chain without a hook, and its table, unless they are there. @throws SystemError */
+export function ensureChain(table: string, chain: string): void {
+  change([
+    request(NFT_MSG.NEW_TABLE, NLM_F_CREATE, [[NFTA.TABLE_NAME, table]]),
+    request(NFT_MSG.NEW_CHAIN, NLM_F_CREATE, chainNames(table, chain)),
+  ])
+}
+
+/** Removes a chain to which no rule leads, if it is there. @throws SystemError */
+export function removeChain(table: string, chain: string): void {
+  changeIfThere(request(NFT_MSG.DEL_CHAIN, 0, chainNames(table, chain)))
+}
+
+/** Removes the rules of a chain, if it is there. @throws SystemError */
+export function emptyChain(table: string, chain: string): void {
+  const names: [number, string][] = [
+    [NFTA.RULE_TABLE, table],
+    [NFTA.RULE_CHAIN, chain],
+  ]
+  changeIfThere(request(NFT_MSG.DEL_RULE, 0, names))
+}
+
+function chainNames(table: string, chain: string): [number, string][] {
+  return [
+    [NFTA.CHAIN_TABLE, table],
+    [NFTA.CHAIN_NAME, chain],
+  ]
+}
+
+function changeIfThere(message: NetlinkMessage): void {
+  try {
+    change([message])
+  } catch (err) {
+    if (errnoCode(err) !== 'ENOENT') throw err
+  }
+}
+
+/** Makes the changes as one transaction: the kernel makes all of them or none. */
+function change(messages: readonly NetlinkMessage[]): void {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER)
+  try {
+    const [begin, end] = [NFNL_MSG_BATCH.BEGIN, NFNL_MSG_BATCH.END]
+    socket.sendAll([batchMessage(begin), ...messages, batchMessage(end)])
+    // The kernel replies to each message, and after an error to no other.
+    for (const _ of messages) socket.receive(() => undefined)
+  } finally {
+    socket.close()
+  }
+}
+
+function request(type: number, flags: number, names: readonly [number, string][]): NetlinkMessage {
+  const attributes = names.map(([id, name]) => encodeAttribute(id, Buffer.from(`${name}\0`)))
+  return {
+    type: (NFT_MSG.PART << 8) | type,
+    flags: NLM_F_ACK | flags,
+    body: Buffer.concat([genericHeader(NFPROTO_INET, 0), ...attributes]),
+  }
+}
+
+function batchMessage(type: number): NetlinkMessage {
+  return { type, flags: 0, body: genericHeader(0, NFT_MSG.PART) }
+}
+
+/** struct nfgenmsg: an address family, a version, and the number of a part in network byte order. */
+function genericHeader(family: number, part: number): Buffer {
+  return Buffer.from([family, 0, part >> 8, part & 0xff])
+}
