@@ -251,6 +251,7 @@ const HolderSchema = Type.Object(
     kind: Type.Union([
       Type.Literal('publication'),
       Type.Literal('container'),
+      Type.Literal('service'),
       Type.Literal('process'),
       Type.Literal('unknown'),
       Type.Literal('closed-connection'),

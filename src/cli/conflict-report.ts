@@ -28,6 +28,8 @@ function describeHolder(holder: Holder): string {
     }
     case 'container':
       return `the container ${named(holder.name, holder.project)} (${holder.address} -> ${holder.containerPort}), which Docker publishes without a proxy`
+    case 'service':
+      return `the swarm service ${holder.name} (${holder.address} -> ${holder.containerPort}), which Docker publishes without a proxy`
     case 'process': {
       const { pid, command, user, since, container, remote } = holder
       const details = [

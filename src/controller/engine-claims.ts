@@ -23,13 +23,12 @@ export class EngineClaims implements Claims {
   ) {}
 
   async claim(port: HostPort, holder: Holder): Promise<ClaimResult> {
-    const heldBy = this.#ruleHolder(port)
+    const heldBy = await this.#ruleHolder(port)
     return heldBy ? { heldBy } : this.claims.claim(port, holder)
   }
 
-  holderOf(port: HostPort): Promise<Holder | undefined> {
-    const heldBy = this.#ruleHolder(port)
-    return heldBy ? Promise.resolve(heldBy) : this.claims.holderOf(port)
+  async holderOf(port: HostPort): Promise<Holder | undefined> {
+    return (await this.#ruleHolder(port)) ?? this.claims.holderOf(port)
   }
 
   get #publishers(): ReadonlyMap<number, readonly EnginePublication[]> {
@@ -42,11 +41,16 @@ export class EngineClaims implements Claims {
   }
 
   /** A port that a process holds is left to the kernel, because the process tells more. */
-  #ruleHolder(port: HostPort): Holder | undefined {
+  async #ruleHolder(port: HostPort): Promise<Holder | undefined> {
+    const holder = this.#publishingContainer(port) ?? (await this.#publishingService(port))
+    return holder && canBind(port) ? holder : undefined
+  }
+
+  #publishingContainer(port: HostPort): Holder | undefined {
     const owner = this.#publishers
       .get(port.port)
       ?.find(({ publishedPort }) => portsOverlap(publishedPort, port))
-    if (!owner || !canBind(port)) return undefined
+    if (!owner) return undefined
     const { container, publishedPort } = owner
     return {
       kind: 'container',
@@ -55,6 +59,18 @@ export class EngineClaims implements Claims {
       address: joinHostPort(publishedPort.ip, publishedPort.port),
       containerPort: publishedPort.containerPort,
     }
+  }
+
+  /** A swarm publishes its ingress ports on all addresses of a node. */
+  async #publishingService({ protocol, port }: HostPort): Promise<Holder | undefined> {
+    const ports = await this.containers.recentIngressPorts()
+    const owner = ports.find((each) => each.protocol === protocol && each.port === port)
+    return (
+      owner && {
+        ...{ kind: 'service', name: owner.service, containerPort: owner.containerPort },
+        address: joinHostPort('0.0.0.0', port),
+      }
+    )
   }
 }
 

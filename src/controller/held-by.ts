@@ -10,6 +10,7 @@ function nameOf(holder: Holder): string | undefined {
   switch (holder.kind) {
     case 'publication':
     case 'container':
+    case 'service':
       return holder.name
     case 'process':
       return holder.publishes ?? `pid ${holder.pid}`

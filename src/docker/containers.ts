@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
@@ -19,6 +20,8 @@ import {
 
 /** Wait before connecting again, milliseconds. */
 const RETRY_MS = 500
+/** Time that a list of the ingress ports stays current, and time that a request waits for one, milliseconds. */
+const INGRESS_MS = 1_000
 /** Containers that are inspected at the same time. */
 const REQUESTS_AT_ONCE = 8
 
@@ -51,6 +54,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
   readonly #watched = new Map<string, { pid: number; stop: () => void }>()
   readonly #end = new AbortController()
   #first = deferred()
+  #ingress: { readonly since: number; readonly ports: Promise<readonly IngressPort[]> } | undefined
   /** Why the engine is not connected. */
   #problem: Error | undefined
   #isConnected = false
@@ -94,9 +98,19 @@ export class Containers extends EventEmitter<ContainersEvents> {
   }
 
   /** The ingress ports of a swarm that the engine manages; none if it can't be asked. */
-  async ingressPorts(): Promise<IngressPort[]> {
+  async ingressPorts(): Promise<readonly IngressPort[]> {
     if (!this.#client || !this.#isConnected) return []
     return listIngressPorts(this.#client).catch(() => [])
+  }
+
+  /** For many questions at once: `ingressPorts` as they were a second ago at most; none if the engine does not answer within a second. */
+  recentIngressPorts(): Promise<readonly IngressPort[]> {
+    const now = performance.now()
+    if (this.#ingress === undefined || now - this.#ingress.since > INGRESS_MS) {
+      const late = delay(INGRESS_MS, [], { ref: false })
+      this.#ingress = { since: now, ports: Promise.race([this.ingressPorts(), late]) }
+    }
+    return this.#ingress.ports
   }
 
   /** Lists all containers anew. Requests that come meanwhile share the next list. @returns false if the engine can't be asked */

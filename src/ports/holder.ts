@@ -16,6 +16,7 @@ import { joinHostPort, type HostPort, type Protocol } from './host-port.js'
 export type Holder =
   | PublicationHolder
   | ContainerHolder
+  | ServiceHolder
   | ProcessHolder
   | UnknownHolder
   | ClosedConnection
@@ -42,6 +43,14 @@ interface ContainerHolder {
   readonly name: string
   /** The compose project of the container. */
   readonly project?: string
+  readonly address: string
+  readonly containerPort: number
+}
+
+/** The nodes of a swarm publish the port for a service, and no process here holds it. */
+interface ServiceHolder {
+  readonly kind: 'service'
+  readonly name: string
   readonly address: string
   readonly containerPort: number
 }

@@ -12,14 +12,19 @@ import { freeRow } from '../lib/free-row.js'
 
 const HOLDER: Holder = { kind: 'publication', name: 'own', address: '', backend: '', since: '' }
 
+/** The ingress port of a swarm service. */
+const SERVICE_PORT = 30_000
+
 /** Containers of an engine that publishes one port of `web_svr01`. */
 function publishing(port: number, isRunning = true): Containers {
   const published = [{ protocol: 'tcp', ip: '0.0.0.0', port, containerPort: 80 }] as const
   const compose = { project: 'shop', service: 'web', number: 1, isOneOff: false }
   const container = exampleContainer({ published, isRunning, compose })
   const runningOn = (ip: string) => (ip === '172.17.0.2' ? container : undefined)
-  const ingressPorts = () => Promise.resolve([{ service: 'shop_web', port: 30_000 }])
-  return { all: [container], runningOn, ingressPorts } as unknown as Containers
+  const service = { service: 'shop_web', protocol: 'tcp', port: SERVICE_PORT, containerPort: 80 }
+  const ingressPorts = () => Promise.resolve([service])
+  const recentIngressPorts = ingressPorts
+  return { all: [container], runningOn, ingressPorts, recentIngressPorts } as unknown as Containers
 }
 
 const tcp = (port: number, ip = '127.0.0.1'): HostPort => ({ protocol: 'tcp', ip, port })
@@ -32,6 +37,15 @@ t.test('a port that exists as a rule of the firewall alone is taken', async (t) 
   t.match(await claims.holderOf(tcp(port)), holder)
   t.equal(await claims.holderOf({ ...tcp(port), protocol: 'udp' }), undefined)
   t.equal(await claims.holderOf(tcp(port, '::1')), undefined)
+})
+
+t.test('an ingress port of a swarm is taken on all addresses', async (t) => {
+  const claims = new EngineClaims(new MemoryClaims(), publishing(freeRow(1)))
+  const address = `0.0.0.0:${SERVICE_PORT}`
+  const holder = { kind: 'service', name: 'shop_web', address, containerPort: 80 }
+  t.match(await claims.claim(tcp(SERVICE_PORT), HOLDER), { heldBy: holder })
+  t.match(await claims.holderOf(tcp(SERVICE_PORT, '::')), holder)
+  t.equal(await claims.holderOf({ ...tcp(SERVICE_PORT), protocol: 'udp' }), undefined)
 })
 
 t.test('a port that a process holds is left to the kernel, which names it', async (t) => {

@@ -29,6 +29,18 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     t.match(listed, { dockerPorts: [{ service: 'shop_web', hostPort: port, protocol: 'tcp' }] })
   })
 
+  t.test('a conflict with such a port names the service', async (t) => {
+    const { code, stderr } = await daemon.cli('add', '-p', `${port}:80`, '127.0.0.1')
+    t.equal(code, 125)
+    t.match(stderr, /^Bind for 0\.0\.0\.0:\d+ failed: port is already allocated\n/)
+    t.match(stderr, /^ {2}held by {3}.*the swarm service shop_web/m)
+    t.match(stderr, /^ {2}free {6}the ports \d+/m)
+    const check = await daemon.cli('check', '-p', `${port}:80`)
+    t.match(check, { code: 125, stderr: /held by {3}the swarm service shop_web / })
+    // Another protocol is another port.
+    t.match(await daemon.cli('check', '-p', `${port}:80/udp`), { code: 0 })
+  })
+
   t.test('a container with an overlay network alone is refused', async (t) => {
     const name = await docker('ps', '--format', '{{.Names}}')
     const { code, stderr } = await daemon.cli('add', '-p', '127.0.0.1::80', name)
