@@ -128,8 +128,19 @@ export async function lookUpTarget(
   const ip = parseIp(name)
   const owner = ip === undefined ? undefined : containers.runningOn(ip)
   if (owner) return { target: targetOf(owner), all: containers }
+  const find = (): { target: ContainerTarget; all: Containers } => ({
+    target: findTarget(name, containers.all),
+    all: containers,
+  })
   try {
-    return { target: findTarget(name, containers.all), all: containers }
+    return find()
+  } catch (err) {
+    if (!(err instanceof NoSuchContainerError)) throw err
+  }
+  try {
+    // Podman may report a container only after its command has ended.
+    await containers.listAgain()
+    return find()
   } catch (err) {
     if (!(err instanceof NoSuchContainerError)) throw err
     throw new Refusal('no-such-container', err.message)

@@ -83,6 +83,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
     return this.#wasListed
   }
 
+  /** By id, and by name. */
   get networks(): ReadonlyMap<string, EngineNetwork> {
     return this.#networks
   }
@@ -244,10 +245,19 @@ export class Containers extends EventEmitter<ContainersEvents> {
 
   async #listNetworks(client: EngineClient): Promise<void> {
     const networks =
-      await client.get<readonly { Id: string; Driver?: string; Internal?: boolean }[]>('/networks')
+      await client.get<
+        readonly { Id: string; Name?: string; Driver?: string; Internal?: boolean }[]
+      >('/networks')
     this.#networks.clear()
-    for (const { Id: id, Driver: driver = '', Internal: isInternal = false } of networks) {
-      this.#networks.set(id, { driver, isInternal })
+    for (const {
+      Id: id,
+      Name: name,
+      Driver: driver = '',
+      Internal: isInternal = false,
+    } of networks) {
+      // Podman has names in the place of ids, and lists its network `podman` as `bridge`.
+      const names = name === undefined ? [] : name === 'bridge' ? [name, 'podman'] : [name]
+      for (const each of [id, ...names]) this.#networks.set(each, { driver, isInternal })
     }
   }
 
@@ -256,7 +266,9 @@ export class Containers extends EventEmitter<ContainersEvents> {
     // At once, before another container can get the address.
     if (container && kind === 'ended') this.#ended(container)
     if (container && kind === 'left') {
-      const networks = container.networks.filter((network) => network.id !== networkId)
+      const networks = container.networks.filter(
+        (network) => networkId !== undefined && network.id !== networkId,
+      )
       this.#set(id, { ...container, networks })
       this.emit('changed')
     }

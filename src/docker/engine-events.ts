@@ -9,7 +9,7 @@ export interface EngineEvent {
    * anything else.
    */
   readonly kind: 'ended' | 'left' | 'changed'
-  /** The network of `left`. */
+  /** The network of `left`; left out if the engine does not tell. */
   readonly networkId?: string
 }
 
@@ -66,7 +66,13 @@ async function* parseEvents(lines: AsyncIterable<string>): AsyncGenerator<Engine
 
 function parseEvent({ Type: type, Action: action = '', Actor: actor }: EventReply) {
   const id = actor?.ID ?? ''
-  if (type === 'network') return networkEvent(action, id, actor?.Attributes?.['container'])
+  if (type === 'network') {
+    const container = actor?.Attributes?.['container']
+    // Podman names the container in the place of the network.
+    return container === undefined
+      ? networkEvent(action, id, undefined)
+      : networkEvent(action, container, id)
+  }
   if (type !== 'container' || id === '') return undefined
   if (ENDS.includes(action)) return { containerId: id, kind: 'ended' } as const
   return CHANGES.includes(action) ? ({ containerId: id, kind: 'changed' } as const) : undefined
@@ -74,10 +80,11 @@ function parseEvent({ Type: type, Action: action = '', Actor: actor }: EventRepl
 
 function networkEvent(
   action: string,
-  networkId: string,
-  containerId: string | undefined,
+  containerId: string,
+  networkId: string | undefined,
 ): EngineEvent | undefined {
-  if (!containerId) return undefined
-  if (action === 'disconnect') return { containerId, kind: 'left', networkId }
-  return action === 'connect' ? { containerId, kind: 'changed' } : undefined
+  if (containerId === '') return undefined
+  if (action === 'connect') return { containerId, kind: 'changed' }
+  if (action !== 'disconnect') return undefined
+  return { containerId, kind: 'left', ...(networkId === undefined ? {} : { networkId }) }
 }

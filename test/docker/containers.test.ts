@@ -77,6 +77,17 @@ t.test('an address that a network has taken back is dropped at once', async (t) 
   await until(() => containers.byId(WEB)?.networks.length === 1)
 })
 
+t.test('Podman does not tell which network has taken an address back', async (t) => {
+  const { engine, containers } = await follow(t)
+  const gate = deferred()
+  engine.inspecting = gate.promise
+  engine.report('network', 'disconnect', WEB)
+  await once(containers, 'changed')
+  t.same(containers.byId(WEB)?.networks, [])
+  gate.resolve()
+  await until(() => containers.byId(WEB)?.networks.length === 1)
+})
+
 t.test(
   'after a lost connection everything is listed again, whatever events were lost',
   async (t) => {

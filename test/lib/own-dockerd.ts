@@ -4,14 +4,9 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa, execaSync } from 'execa'
 import type { Test } from 'tap'
-import {
-  IMAGE,
-  IMAGE_COMMAND,
-  startEngineNamespace,
-  type EngineNamespace,
-} from './engine-namespace.js'
+import { IMAGE, IMAGE_COMMAND, startEngineNamespace } from './engine-namespace.js'
+import type { OwnEngine } from './own-engine.js'
 import { missing, notRoot } from './program.js'
-import type { TestDaemon } from './publish.js'
 import { until } from './until.js'
 
 const PATH = [process.env['DOCKER_ROOT'] ?? '', '/usr']
@@ -19,19 +14,9 @@ const PATH = [process.env['DOCKER_ROOT'] ?? '', '/usr']
   .flatMap((root) => [`${root}/usr/bin`, `${root}/usr/sbin`, `${root}/bin`, `${root}/sbin`])
 const ENVIRONMENT = { PATH: [...PATH, process.env['PATH']].join(':') }
 
-/** A dockerd in namespaces of its own. DOCKER_ROOT names the root folder of a newer one. */
-export interface OwnDockerd extends Pick<
-  EngineNamespace,
-  'ask' | 'enter' | 'pid' | 'startClients'
-> {
-  readonly version: string
-  readonly docker: (...args: string[]) => Promise<string>
-  /** Starts docker-publish daemon there, which follows this dockerd. */
-  startDaemon(...args: string[]): Promise<TestDaemon>
-  /** Ends dockerd, and not its containers if it was started with --live-restore. */
-  kill(signal: NodeJS.Signals): Promise<void>
-  /** Starts it again after `kill`. */
-  restart(): Promise<void>
+/** A dockerd. DOCKER_ROOT names the root folder of a newer one. */
+export interface OwnDockerd extends OwnEngine {
+  readonly docker: OwnEngine['command']
 }
 
 export function missingForDockerd(): string | false {
@@ -92,6 +77,10 @@ export async function startOwnDockerd(t: Test, ...options: string[]): Promise<Ow
   const archive = await namespace.packImage()
   await docker('import', '--change', change, '--change', 'EXPOSE 80', archive, IMAGE)
   return {
+    ...{ name: 'docker', defaultNetwork: 'bridge', limits: [], command: docker },
+    async remove(...names) {
+      await docker('rm', '-f', ...names)
+    },
     ...{ docker, kill, restart: start, ask: namespace.ask, enter, pid: namespace.pid },
     startClients: (ports) => namespace.startClients(ports),
     version: await docker('version', '--format', '{{.Server.Version}}'),

@@ -59,7 +59,7 @@ function change(messages: readonly NetlinkMessage[]): void {
     const [begin, end] = [NFNL_MSG_BATCH.BEGIN, NFNL_MSG_BATCH.END]
     socket.sendAll([batchMessage(begin), ...messages, batchMessage(end)])
     // The kernel replies to each message, and after an error to no other.
-    for (const _ of messages) socket.receive(() => undefined)
+    messages.forEach(() => socket.receive(() => undefined))
   } finally {
     socket.close()
   }

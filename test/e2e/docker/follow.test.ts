@@ -3,22 +3,22 @@ import t from 'tap'
 import { IMAGE } from '../../lib/engine-namespace.js'
 import { freeRow } from '../../lib/free-row.js'
 import { kill } from '../../lib/proc.js'
-import { missingForDockerd, startOwnDockerd } from '../../lib/own-dockerd.js'
+import { missingForEngine, startOwnEngine } from '../../lib/own-engine.js'
 import { until } from '../../lib/until.js'
 
-/* Publications that follow the containers of a real dockerd. */
+/* Publications that follow the containers of a real engine. */
 
 /** Repetitions. More are for the machine of whoever changes this. */
 const RESTARTS = Number(process.env['RESTARTS'] ?? 4)
 const SWAPS = Number(process.env['SWAPS'] ?? 8)
 
-t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
-  const dockerd = await startOwnDockerd(t, '--live-restore')
-  t.comment(`dockerd ${dockerd.version}`)
-  const { docker, ask } = dockerd
-  const daemon = await dockerd.startDaemon('--live-restore')
+t.test('with a real engine', { skip: missingForEngine() }, async (t) => {
+  const engine = await startOwnEngine(t, '--live-restore')
+  t.comment(`${engine.name} ${engine.version}`)
+  const { command: docker, ask, limits, remove, defaultNetwork } = engine
+  const daemon = await engine.startDaemon('--live-restore')
   const run = (name: string, ...args: string[]): Promise<string> =>
-    docker('run', '-d', '--name', name, '--hostname', name, ...args, IMAGE)
+    docker('run', '-d', '--name', name, '--hostname', name, ...limits, ...args, IMAGE)
   const add = async (
     ...args: string[]
   ): Promise<{ name: string; port: number; stdout: string }> => {
@@ -42,7 +42,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     const id = await docker('inspect', '-f', '{{.Id}}', 'web_svr01')
     for (const text of ['web_svr01', id, id.slice(0, 12)]) {
       const { name, port, stdout } = await add(text)
-      t.match(stdout, /, follows the container web_svr01 \(172\.\d+\.\d+\.\d+\)\n$/)
+      t.match(stdout, /, follows the container web_svr01 \(1[07][\d.]+\)\n$/)
       await leadsTo(port, 'web_svr01')
       t.match(await view(name), { container: 'web_svr01', containerState: 'running' })
       await daemon.client.remove(name)
@@ -81,13 +81,14 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       code: 125,
       stderr: /no such publication: by_doc/,
     })
-    await docker('rm', '-f', 'by_docker')
+    await remove('by_docker')
   })
 
   // Older engines give every container IPv4.
-  const isOld = Number(dockerd.version.split('.')[0]) < 28
+  const isOld = engine.name === 'docker' && Number(engine.version.split('.')[0]) < 28
   t.test('a container with IPv6 alone', { skip: isOld && 'needs Docker 28' }, async (t) => {
-    const network = ['--ipv6', '--ipv4=false', '--subnet', 'fd00:19::/64', 'six']
+    const family = engine.name === 'docker' ? ['--ipv6', '--ipv4=false'] : []
+    const network = [...family, '--subnet', 'fd00:19::/64', 'six']
     await docker('network', 'create', ...network)
     await run('on_six', '--network', 'six')
     const { name, port, stdout } = await add('on_six')
@@ -96,7 +97,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     await docker('restart', '-t', '0', 'on_six')
     await leadsTo(port, 'on_six')
     await daemon.client.remove(name)
-    await docker('rm', '-f', 'on_six')
+    await remove('on_six')
     await docker('network', 'rm', 'six')
   })
 
@@ -120,7 +121,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       await refusal('--project-name', 'shop', '172.17.0.2'),
       /^2 .* give only the name of the service$/,
     )
-    await docker('rm', '-f', 'shop-api-1')
+    await remove('shop-api-1')
   })
 
   t.test('an address stands for the container that has it, unless it is kept', async (t) => {
@@ -151,31 +152,26 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     )
     t.match(
       await refusal('--network', 'nope', 'web_svr01'),
-      /^125 web_svr01 is not in the network "nope": it is in bridge$/,
+      new RegExp(`^125 web_svr01 is not in the network "nope": it is in ${defaultNetwork}$`),
     )
     const { name, port } = await add('--network', 'inside', 'on_inside')
     await leadsTo(port, 'on_inside')
     await daemon.client.remove(name)
-    await docker('rm', '-f', 'on_host', 'on_none', 'on_inside')
+    await remove('on_host', 'on_none', 'on_inside')
   })
 
   t.test('a container that shares the network of another one is reached there', async (t) => {
     await run('owner')
     await docker(
-      'run',
-      '-d',
-      '--name',
-      'guest',
-      '--network',
-      'container:owner',
-      IMAGE,
+      ...['run', '-d', '--name', 'guest', ...limits, '--network', 'container:owner', IMAGE],
       ...['/bin/httpd', '-f', '-p', '81', '-h', '/www'],
     )
     const port = freeRow(1)
     t.match(await daemon.cli('add', '-p', `127.0.0.1:${port}:81`, 'guest'), { code: 0 })
-    await leadsTo(port, 'owner')
+    // Podman gives it a host name of its own.
+    await leadsTo(port, await docker('exec', 'guest', '/bin/hostname'))
     await daemon.client.remove(`port-${port}`)
-    await docker('rm', '-f', 'owner', 'guest')
+    await remove('guest', 'owner')
   })
 
   for (const isolation of ['process', 'shared']) {
@@ -202,7 +198,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       await docker('rename', 'first', 'renamed')
       await until(async () => (await view(name)).container === 'renamed')
       await docker('network', 'create', 'other')
-      await docker('network', 'disconnect', 'bridge', 'renamed')
+      await docker('network', 'disconnect', defaultNetwork, 'renamed')
       await leadsTo(port, 'disconnected')
       await docker('network', 'connect', 'other', 'renamed')
       await leadsTo(port, 'first')
@@ -210,7 +206,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       t.equal(after.ports[0]?.pid, before.ports[0]?.pid, 'the same process')
       t.equal(after.ports[0]?.restarts, 0)
 
-      await docker('rm', '-f', 'renamed', 'second')
+      await remove('renamed', 'second')
       await until(async () => (await daemon.client.list()).length === 0)
       await docker('network', 'rm', 'other')
     })
@@ -226,7 +222,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     const { stdout } = await daemon.cli('add', 'closing')
     t.ok(stdout.includes(`127.0.0.1:${port} by ${name}`), 'the publication is shown meanwhile')
     const listen = `require('node:net').createServer((s) => s.end()).listen(${port}, '127.0.0.1')`
-    const [program, ...args] = dockerd.enter
+    const [program, ...args] = engine.enter
     const other = spawn(program, [...args, process.execPath, '-e', listen], { stdio: 'ignore' })
     t.teardown(() => kill(other.pid))
     await leadsTo(port, 'disconnected')
@@ -234,20 +230,20 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     await until(async () => (await view(name)).ports[0]?.reason?.includes('(held by pid ') ?? false)
     kill(other.pid)
     await leadsTo(port, 'closing')
-    await docker('rm', '-f', 'closing')
+    await remove('closing')
     await until(async () => (await daemon.client.list()).length === 0)
   })
 
   t.test('a publication that is kept takes up the next container of the name', async (t) => {
     await run('kept')
     const { name, port } = await add('--keep', 'kept')
-    await docker('rm', '-f', 'kept')
+    await remove('kept')
     await leadsTo(port, 'disconnected')
     t.match(await view(name), { containerState: 'missing', keep: true })
     await run('kept')
     await leadsTo(port, 'kept')
     await daemon.client.remove(name)
-    await docker('rm', '-f', 'kept')
+    await remove('kept')
   })
 
   t.test('a compose service shares its connections among its replicas', async (t) => {
@@ -270,26 +266,18 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
 
     // As compose recreates a container: the new one is there before the old one is removed.
     await docker(
-      'create',
-      '--name',
-      'new',
-      '--hostname',
-      'again',
-      '--label',
-      'com.docker.compose.project=shop',
-      '--label',
-      'com.docker.compose.service=web',
-      '--label',
-      'com.docker.compose.container-number=1',
-      IMAGE,
+      ...['create', '--name', 'new', '--hostname', 'again', ...limits],
+      ...['--label', 'com.docker.compose.project=shop'],
+      ...['--label', 'com.docker.compose.service=web'],
+      ...['--label', 'com.docker.compose.container-number=1', IMAGE],
     )
-    await docker('rm', '-f', 'shop-web-1')
+    await remove('shop-web-1')
     await docker('rename', 'new', 'shop-web-1')
     await docker('start', 'shop-web-1')
     await leadsTo(single.port, 'again')
     await leadsTo(port, 'again')
 
-    await docker('rm', '-f', 'shop-web-1', 'shop-web-2', 'shop-web-3')
+    await remove('shop-web-1', 'shop-web-2', 'shop-web-3')
     await until(async () => (await daemon.client.list()).length === 0)
   })
 
@@ -297,14 +285,14 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     await run('busy')
     const { name, port } = await add('--when-stopped', 'hold', 'busy')
     await leadsTo(port, 'busy')
-    const clients = dockerd.startClients([port, port])
+    const clients = engine.startClients([port, port])
     for (let i = 0; i < RESTARTS; i++) await docker('restart', '-t', '0', 'busy')
     const answers = await clients.end()
     const [{ failedDials, accepted } = {}] = (await view(name)).ports
     t.equal(failedDials, 0)
     t.equal(answers[port]?.['refused'], undefined)
     t.comment(`${String(accepted)} connections: ${JSON.stringify(answers)}`)
-    await docker('rm', '-f', 'busy')
+    await remove('busy')
     await until(async () => (await daemon.client.list()).length === 0)
   })
 
@@ -317,7 +305,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       add('--when-stopped', 'hold', 'left'),
       add('--when-stopped', 'hold', 'right'),
     ])
-    const clients = dockerd.startClients([left.port, right.port])
+    const clients = engine.startClients([left.port, right.port])
     for (let i = 0; i < SWAPS; i++) {
       addresses.reverse()
       for (const name of ['left', 'right']) await docker('network', 'disconnect', 'swap', name)
@@ -329,7 +317,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     t.ok((answers[left.port]?.['left'] ?? 0) > 0)
     t.equal(answers[left.port]?.['right'], undefined)
     t.equal(answers[right.port]?.['left'], undefined)
-    await docker('rm', '-f', 'left', 'right')
+    await remove('left', 'right')
     await until(async () => (await daemon.client.list()).length === 0)
     await docker('network', 'rm', 'swap')
   })
@@ -351,14 +339,14 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       await leadsTo(gone.port, 'gone')
 
       // Without an engine, running containers stay reachable, and the end of one is noticed.
-      await dockerd.kill('SIGKILL')
+      await engine.kill('SIGKILL')
       t.equal(await ask(here.port), 'here')
       const { stdout } = await next.cli('inspect', here.name)
       t.match(JSON.parse(stdout), [{ containerState: 'running' }])
-      await dockerd.restart()
+      await engine.restart()
       await docker('restart', '-t', '0', 'here')
       await leadsTo(here.port, 'here')
-      await docker('rm', '-f', 'here', 'gone', 'heir')
+      await remove('here', 'gone', 'heir')
       await until(async () => (await next.client.list()).length === 0)
     },
   )

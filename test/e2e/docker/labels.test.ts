@@ -1,28 +1,28 @@
 import t from 'tap'
 import { IMAGE } from '../../lib/engine-namespace.js'
 import { freeRow } from '../../lib/free-row.js'
-import { missingForDockerd, startOwnDockerd } from '../../lib/own-dockerd.js'
+import { missingForEngine, startOwnEngine } from '../../lib/own-engine.js'
 import { until } from '../../lib/until.js'
 
-/* Publications that labels of containers ask for, with a real dockerd. */
+/* Publications that labels of containers ask for, with a real engine. */
 
 /** Containers that start at once. More are for the machine of whoever changes this. */
 const CONTAINERS = Number(process.env['CONTAINERS'] ?? 6)
 
-t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
-  const dockerd = await startOwnDockerd(t)
-  const { docker, ask } = dockerd
-  const daemon = await dockerd.startDaemon('--default-ip', '127.0.0.1')
+t.test('with a real engine', { skip: missingForEngine() }, async (t) => {
+  const engine = await startOwnEngine(t)
+  const { command: docker, ask, limits, remove } = engine
+  const daemon = await engine.startDaemon('--default-ip', '127.0.0.1')
   const run = (name: string, ...labels: string[]): Promise<string> =>
     docker(
-      ...['run', '-d', '--name', name, '--hostname', name],
+      ...['run', '-d', '--name', name, '--hostname', name, ...limits],
       ...labels.flatMap((label) => ['--label', `docker-publish.${label}`]),
       IMAGE,
     )
   const leadsTo = (port: number, answer: string): Promise<void> =>
     until(async () => (await ask(port)) === answer)
   const removeAll = async (...names: string[]): Promise<void> => {
-    await docker('rm', '-f', ...names)
+    await remove(...names)
     await until(async () => (await daemon.client.list()).length === 0)
   }
 
@@ -55,7 +55,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
       ),
     )
     t.equal(await ask(port), 'first')
-    await docker('rm', '-f', 'first')
+    await remove('first')
     await leadsTo(port, 'second')
     await removeAll('second')
   })
@@ -96,7 +96,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     t.equal(code, 0)
     t.equal(stdout, 'same\n')
     t.strictSame(await daemon.client.list(), [])
-    await docker('rm', '-f', 'same')
+    await remove('same')
   })
 
   t.test('wrong labels are reported, and others go on', async (t) => {
@@ -120,7 +120,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
     t.match(await daemon.cli('port', 'odd'), { code: 125, stderr: /^odd has no ports: invalid / })
     t.match(await daemon.cli('rm', 'odd'), { code: 0 })
     t.equal((await daemon.client.list()).length, 4)
-    await docker('rm', '-f', 'wrong', 'strange', 'odd', 'twice', 'right')
+    await remove('wrong', 'strange', 'odd', 'twice', 'right')
   })
 
   t.test('a daemon that starts later finds them all', async () => {
@@ -141,7 +141,7 @@ t.test('under a real dockerd', { skip: missingForDockerd() }, async (t) => {
         CONTAINERS
       )
     })
-    await docker('rm', '-f', ...names)
+    await remove(...names)
     await until(async () => (await last.client.list()).length === 0)
   })
 })

@@ -1,22 +1,13 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { execa } from 'execa'
-import t, { type Test } from 'tap'
-import { IMAGE, IMAGE_COMMAND, startEngineNamespace } from '../../lib/engine-namespace.js'
+import t from 'tap'
+import { IMAGE } from '../../lib/engine-namespace.js'
 import { freeRow } from '../../lib/free-row.js'
 import { startNamespace } from '../../lib/namespace.js'
-import { missing, notRoot } from '../../lib/program.js'
+import { missingForPodman, startOwnPodman } from '../../lib/own-podman.js'
+import { missing } from '../../lib/program.js'
 import { until } from '../../lib/until.js'
 
 /* Publications that follow the containers of a real Podman, whose service has Docker's API. */
-
-const skip =
-  missing('/usr/bin/podman', 'podman') ||
-  missing('/usr/sbin/runc', 'runc') ||
-  missing('/bin/busybox', 'busybox-static') ||
-  notRoot('for podman')
 
 const missingCompose = missing('/usr/bin/podman-compose', 'podman-compose')
 const missingNft = missing('/usr/sbin/nft', 'nftables')
@@ -24,85 +15,13 @@ const missingNft = missing('/usr/sbin/nft', 'nftables')
 /** Repetitions. More are for the machine of whoever changes this. */
 const SWAPS = Number(process.env['SWAPS'] ?? 4)
 
-/** A compose project. Podman can't set higher limits than this user has, for example in a container. */
-const COMPOSE_FILE = `
-services:
-  web:
-    image: ${IMAGE}
-    hostname: web
-    ulimits:
-      nofile: { soft: 1024, hard: 1024 }
-      nproc: { soft: 1024, hard: 1024 }
-`
-
-async function startPodman(t: Test) {
-  const ends: (() => Promise<unknown>)[] = []
-  const namespace = await startEngineNamespace(t, async () => {
-    for (const end of ends) await end()
-  })
-  const { root, enter } = namespace
-  const [command, ...before] = enter
-  const options = [
-    ...[`--root=${join(root, 'storage')}`, `--runroot=${join(root, 'run')}`],
-    ...['--cgroup-manager=cgroupfs', '--storage-driver=vfs', '--runtime=runc'],
-  ]
-  const podman = async (...args: string[]): Promise<string> =>
-    (await execa(command, [...before, 'podman', ...options, ...args])).stdout.trim()
-  const socket = join(root, 'podman.sock')
-  const serve = async (): Promise<{ end(signal: NodeJS.Signals): Promise<void> }> => {
-    rmSync(socket, { force: true })
-    const service = spawn(
-      command,
-      [...before, 'podman', ...options, 'system', 'service', '--time=0', `unix://${socket}`],
-      { stdio: 'ignore' },
-    )
-    const exit = once(service, 'exit')
-    await until(() => existsSync(socket))
-    return {
-      async end(signal) {
-        service.kill(signal)
-        await exit
-      },
-    }
-  }
-  let service = await serve()
-  ends.push(
-    () => podman('rm', '-f', '-t', '0', '--all').catch(() => ''),
-    () => service.end('SIGTERM'),
-  )
-  const restartService = async (): Promise<void> => {
-    await service.end('SIGKILL')
-    service = await serve()
-  }
-  const change = `CMD ${JSON.stringify(IMAGE_COMMAND)}`
-  const archive = await namespace.packImage()
-  await podman('import', '--change', change, '--change', 'EXPOSE 80', archive, IMAGE)
+t.test('containers of a real Podman', { skip: missingForPodman() }, async (t) => {
+  const engine = await startOwnPodman(t)
+  const { command: podman, compose, namespace, limits, remove } = engine
+  t.comment(engine.version)
+  const daemon = await engine.startDaemon()
   const run = (name: string, ...args: string[]): Promise<string> =>
-    podman(
-      ...['run', '-d', '--name', name, '--hostname', name],
-      // More than this user has can't be set, for example in a container.
-      ...['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'],
-      ...[...args, IMAGE],
-    )
-  // podman-compose calls the podman of PATH.
-  const programs = join(root, 'bin')
-  mkdirSync(programs)
-  const wrapper = join(programs, 'podman')
-  writeFileSync(wrapper, `#!/bin/sh\nexec /usr/bin/podman ${options.join(' ')} "$@"\n`)
-  chmodSync(wrapper, 0o755)
-  const compose = async (...args: string[]): Promise<void> => {
-    const file = join(root, 'compose.yaml')
-    writeFileSync(file, COMPOSE_FILE)
-    const env = { PATH: `${programs}:${process.env['PATH'] ?? ''}` }
-    await execa(command, [...before, 'podman-compose', '-p', 'shop', '-f', file, ...args], { env })
-  }
-  return { podman, run, compose, namespace, restartService, host: `unix://${socket}` }
-}
-
-t.test('containers of a real Podman', { skip }, async (t) => {
-  const { podman, run, compose, namespace, restartService, host } = await startPodman(t)
-  t.comment(await podman('--version'))
-  const daemon = await namespace.startDaemon({ DOCKER_HOST: host })
+    podman('run', '-d', '--name', name, '--hostname', name, ...limits, ...args, IMAGE)
   const leadsTo = (port: number, answer: string): Promise<void> =>
     until(async () => (await namespace.ask(port)) === answer)
   const add = async (...args: string[]): Promise<number> => {
@@ -111,14 +30,13 @@ t.test('containers of a real Podman', { skip }, async (t) => {
     t.match(await daemon.cli('add', '--name', `p${port}`, '-p', spec, ...args), { code: 0 })
     return port
   }
-  const remove = (name: string): Promise<string> => podman('rm', '-f', '-t', '0', name)
 
   t.test('are found by name and by label, and followed', async (t) => {
     const labelled = freeRow(1)
     await run('web_svr01', '--label', `docker-publish.ports=127.0.0.1:${labelled}:80`)
     await leadsTo(labelled, 'web_svr01')
     const port = await add('web_svr01')
-    t.match(await daemon.client.get(`p${port}`), { backend: /^10\.88\.0\.\d+$/ })
+    t.match(await daemon.client.get(`p${port}`), { backend: /^10\.88\.\d+\.\d+$/ })
     await leadsTo(port, 'web_svr01')
     await podman('restart', '-t', '0', 'web_svr01')
     await leadsTo(port, 'web_svr01')
@@ -174,7 +92,8 @@ t.test('containers of a real Podman', { skip }, async (t) => {
 
   t.test('ports outlive the service, and follow again when it is back', async (t) => {
     const port = await add('web_svr01')
-    await restartService()
+    await engine.kill('SIGKILL')
+    await engine.restart()
     await leadsTo(port, 'web_svr01')
     await podman('restart', '-t', '0', 'web_svr01')
     await leadsTo(port, 'web_svr01')
