@@ -13,7 +13,6 @@ import { LISTEN_FD } from './proxy/inherited-descriptors.js'
 import { brokenListenerMessage, tooFewDescriptors } from './proxy/listen-error.js'
 import { logListening, LogObserver } from './proxy/log-observer.js'
 import { PROXY_NAME } from './proxy/proxy-command.js'
-import type { PublishedPort } from './proxy/published-port.js'
 import {
   checkOnDemand,
   ISOLATION_VARIABLE,
@@ -30,7 +29,8 @@ import {
   parseBackendList,
   type BackendList,
 } from './status/backend-list.js'
-import { serveOwnStatus } from './status/own-status.js'
+import { readOptionsAgain } from './status/own-options.js'
+import { serveOwnStatus, type OwnPort } from './status/own-status.js'
 import { STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
 import { versionLine } from './version.js'
 
@@ -46,11 +46,13 @@ async function main(): Promise<void> {
   if (flags.version) return printVersion()
 
   const status = openStatusPipe()
-  const { port, proxy, descriptors, log, backends } = await publish(flags).catch((err: unknown) =>
+  const { descriptors, log, backends, ...own } = await publish(flags).catch((err: unknown) =>
     reportFailure(status, err),
   )
+  const { port, proxy } = own
   stopOnSignal(proxy, log)
-  await serveOwnStatus([{ port, proxy }], descriptors, log, backends)
+  readOptionsOnSignal(own, log)
+  await serveOwnStatus([own], descriptors, log, backends)
   status
     .ready()
     .catch((err: unknown) =>
@@ -71,9 +73,7 @@ async function main(): Promise<void> {
   }
 }
 
-interface Published {
-  readonly port: PublishedPort
-  readonly proxy: Proxy
+interface Published extends OwnPort {
   readonly descriptors: DescriptorBudget
   readonly log: StderrLog
   /** The list of a docker-publish daemon. */
@@ -103,7 +103,7 @@ async function publish(flags: Flags): Promise<Published> {
     },
     { descriptors },
   )
-  return { port, proxy, descriptors, log, backends }
+  return { port, proxy, observer, descriptors, log, backends }
 }
 
 /** Tells the parent and stderr why the port can't be published, and ends. */
@@ -156,6 +156,18 @@ function stopOnSignal(proxy: Proxy, log: StderrLog): void {
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
+}
+
+/** Go programs, and so the original, ignore SIGUSR2. */
+function readOptionsOnSignal(port: OwnPort, log: StderrLog): void {
+  process.on('SIGUSR2', () => {
+    try {
+      readOptionsAgain([port])
+      log.info('Has read the options of the port again')
+    } catch (err) {
+      log.error(`The port keeps its options: ${errnoReason(err)}`)
+    }
+  })
 }
 
 /** Prints the version, and the engine that the settings lead to on this machine. */

@@ -54,7 +54,7 @@ async function main(): Promise<void> {
         process.exitCode = EXIT_FAILED
         stop.resolve()
       })
-      return { port, proxy }
+      return { port, proxy, observer }
     }),
   )
   await serveOwnStatus(served, descriptors, log, backends)

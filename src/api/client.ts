@@ -17,7 +17,7 @@ import { API_VERSION } from './api-version.js'
 import { connectionError, ConnectionError, isAbsent } from './connection-error.js'
 import { BAD_REQUEST, FORBIDDEN, UNAUTHORIZED } from './error-reply.js'
 import { formatHost, HostError, type Host } from './host.js'
-import type { ErrorView, VersionView } from './schemas.js'
+import type { ChangeRequest, ErrorView, VersionView } from './schemas.js'
 import { readTls, type TlsFiles } from './tls.js'
 
 const NO_CONTENT = 204
@@ -75,6 +75,11 @@ export class Client {
 
   add(publication: PublicationRequest): Promise<PublicationView> {
     return this.#call('POST', 'publications', publication)
+  }
+
+  /** Changes options of a publication. The others stay. */
+  set(name: string, options: ChangeRequest['options']): Promise<PublicationView> {
+    return this.#call('PATCH', `publications/${encodeURIComponent(name)}`, { options })
   }
 
   async remove(name: string): Promise<void> {

@@ -6,7 +6,7 @@ import { COMMIT, VERSION } from '../version.js'
 import { API_VERSION } from './api-version.js'
 import { eventStream } from './event-stream.js'
 import { sendJson } from './send-json.js'
-import type { CheckRequest } from './schemas.js'
+import type { ChangeRequest, CheckRequest } from './schemas.js'
 
 const ref = (name: string) => ({ $ref: `${name}#` })
 /** The error replies of every request. */
@@ -50,6 +50,19 @@ export function addPublicationRoutes(app: FastifyInstance, controller: Controlle
       },
     },
     async (request, reply) => sendJson(reply, await controller.get(request.params.name)),
+  )
+  app.patch<{ Params: { name: string }; Body: ChangeRequest }>(
+    '/publications/:name',
+    {
+      schema: {
+        summary: 'Change options of a publication; the others stay',
+        params: NAME_PARAM,
+        body: ref('ChangeRequest'),
+        response: { 200: ref('Publication'), ...ERRORS },
+      },
+    },
+    async (request, reply) =>
+      sendJson(reply, await controller.set(request.params.name, request.body.options)),
   )
   app.delete<{ Params: { name: string } }>(
     '/publications/:name',

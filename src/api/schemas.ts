@@ -235,6 +235,12 @@ const PublicationRequestSchema = Type.Object(
   { $id: 'PublicationRequest', additionalProperties: false },
 )
 
+const ChangeRequestSchema = Type.Object(
+  { options: OptionsSchema },
+  { $id: 'ChangeRequest', additionalProperties: false },
+)
+export type ChangeRequest = Static<typeof ChangeRequestSchema>
+
 const CheckRequestSchema = Type.Object(
   { ports: Type.Array(Type.String(), { minItems: 1 }) },
   { $id: 'CheckRequest', additionalProperties: false },
@@ -321,6 +327,7 @@ const EventSchema = Type.Object(
       Type.Literal('withdrawn'),
       Type.Literal('moved'),
       Type.Literal('suspended'),
+      Type.Literal('changed'),
       Type.Literal('waiting'),
       Type.Literal('refused'),
       Type.Literal('adopted'),
@@ -343,6 +350,7 @@ export const ALL_SCHEMAS = [
   PublicationViewSchema,
   ContainerSchema,
   PublicationRequestSchema,
+  ChangeRequestSchema,
   CheckRequestSchema,
   HostPortSchema,
   DockerPortSchema,

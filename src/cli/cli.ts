@@ -11,6 +11,7 @@ import { lsCommand } from './commands/ls.js'
 import { portCommand } from './commands/port.js'
 import { rmCommand } from './commands/rm.js'
 import { runCommand } from './commands/run.js'
+import { setCommand } from './commands/set.js'
 import { installPluginCommand, uninstallPluginCommand } from './commands/plugin.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
@@ -39,6 +40,7 @@ const COMMANDS = [
   lsCommand,
   portCommand,
   inspectCommand,
+  setCommand,
   rmCommand,
   eventsCommand,
   checkCommand,

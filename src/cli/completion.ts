@@ -2,7 +2,7 @@ import yargs, { type CommandModule } from 'yargs'
 import { openClient, withClient } from './options.js'
 
 /** Commands whose arguments are names of publications. */
-const WITH_NAMES = ['rm', 'inspect', 'port']
+const WITH_NAMES = ['rm', 'inspect', 'port', 'set']
 
 /**
  * The names of publications that may complete the last word of a command line; none without a daemon.

@@ -196,7 +196,7 @@ export function withOptionalPublish<T>(yargs: Argv<T>) {
 }
 
 /** The options of published ports. */
-function withPortOptions<T>(yargs: Argv<T>): Argv<T> {
+export function withPortOptions<T>(yargs: Argv<T>): Argv<T> {
   for (const { name, describe } of PORT_OPTIONS) {
     yargs.option(name, { type: 'string', requiresArg: true, describe })
   }

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { realpathSync } from 'node:fs'
+import { errnoReason } from '../linux/errno.js'
 import { makeFolder } from '../linux/make-folder.js'
 import type { Log } from '../log/log.js'
 import type { Containers } from '../docker/containers.js'
@@ -12,11 +13,13 @@ import { formatHostPort, type HostPort } from '../ports/host-port.js'
 import { parsePortSpecs, type PortRequest } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
+import type { PortOptionTexts } from '../proxy/port-options.js'
 import { killProcess } from '../supervisor/process-end.js'
 import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import { isAlive } from '../linux/proc/process-identity.js'
 import { newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.js'
+import { changedOptions } from './changed-options.js'
 import { describeContainer, type ContainerView } from './container-view.js'
 import { EngineClaims, nameContainer } from './engine-claims.js'
 import { heldBy } from './held-by.js'
@@ -203,10 +206,49 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     await this.#remove(publication, options)
   }
 
+  /**
+   * Changes options of a publication. Those that are not named stay.
+   * Rejects with RequestError, or with Refusal; the publication then keeps its options.
+   */
+  async set(name: string, changes: PortOptionTexts): Promise<PublicationView> {
+    const publication = this.#publications.find(name)
+    if (!this.#publications.isComplete(publication)) throw busyError(name)
+    const before = publication.options
+    const options = changedOptions(publication.saved, changes, this.#options.program)
+    publication.options = options
+    try {
+      this.#publications.save()
+      await publication.orderOptions()
+    } catch (err) {
+      // A later change counts.
+      if (publication.options === options) publication.options = before
+      this.#publications.saveSoon()
+      publication.orderOptions().catch(() => undefined)
+      if (err instanceof Refusal) throw err
+      const message = `${name} keeps its options: ${errnoReason(err)}`
+      throw new Refusal('proxy-failed', message, {}, { cause: err })
+    }
+    this.#emit({ type: 'changed', publication: name })
+    return this.get(name)
+  }
+
+  /** Has all proxies read the settings file again. A failure is logged. */
+  async readSettingsAgain(): Promise<void> {
+    const { log } = this.#options
+    let failures = 0
+    for (const publication of this.#publications.completed) {
+      await publication.orderOptions().catch((err: unknown) => {
+        failures++
+        log.error(`${publication.name} keeps its options: ${errnoReason(err)}`)
+      })
+    }
+    if (failures === 0) log.info('The proxies have read their settings again')
+  }
+
   async #remove(publication: Publication, options?: StopOptions): Promise<void> {
     const { name } = publication
     if (!this.#publications.withdraw(publication)) {
-      throw new Refusal('busy', `${name} is being published or withdrawn: try again`)
+      throw busyError(name)
     }
     try {
       this.#publications.save()
@@ -358,6 +400,10 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   #emit(event: Omit<PublicationEvent, 'time'>): void {
     this.emit('event', { time: new Date().toISOString(), ...event })
   }
+}
+
+function busyError(name: string): Refusal {
+  return new Refusal('busy', `${name} is being published or withdrawn: try again`)
 }
 
 function movedEvent({ name, description, why }: Publication): Omit<PublicationEvent, 'time'> {

@@ -13,6 +13,8 @@ export interface PublicationEvent {
     | 'waiting'
     /** Labels can't be followed. */
     | 'refused'
+    /** It has other options now. */
+    | 'changed'
     | 'adopted'
     | 'proxy-exited'
     | 'proxy-restarted'

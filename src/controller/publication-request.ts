@@ -3,7 +3,6 @@ import { isBroadcast } from '../linux/sockets/own-addresses.js'
 import type { Protocol } from '../ports/host-port.js'
 import {
   parsePortOptions,
-  PORT_OPTIONS,
   PortOptionError,
   type PortOptions,
   type PortOptionTexts,
@@ -14,6 +13,8 @@ import type { WhenStopped } from './following.js'
 import type { IsolationChoice } from './isolation.js'
 import { RequestError } from './request-error.js'
 import type { Via } from './via.js'
+
+export { OPTION_NAMES } from '../proxy/port-options.js'
 
 /** A request to publish ports of a container. */
 export interface PublicationRequest {
@@ -43,15 +44,12 @@ export interface PublicationRequest {
   readonly options?: PortOptionTexts
 }
 
-/** The options that `options` may name. */
-export const OPTION_NAMES = PORT_OPTIONS.map(({ name }) => name)
-
 /**
  * Checks the options of ports.
  * @throws RequestError if one is invalid, or can't be followed
  */
 export function checkOptions(
-  { options = {}, via }: PublicationRequest,
+  { options = {}, via }: Pick<PublicationRequest, 'options' | 'via'>,
   protocols: readonly Protocol[],
   program: ProxyProgram,
 ): PortOptionTexts {

@@ -52,7 +52,7 @@ export class Publication {
   /** Names the files of the one process that serves all ports. */
   readonly #shared: string | undefined
   readonly #via: Via
-  readonly #options: PortOptionTexts
+  #options: PortOptionTexts
   #backends: readonly ListedBackend[]
   #follows: Following | undefined
   /** What is known of the followed container. */
@@ -114,6 +114,20 @@ export class Publication {
         this.#servers.flatMap(({ ports }) => ports),
       ),
     ])
+  }
+
+  /** The options of each port, by name. The caller saves a change, and orders the proxies to follow. */
+  get options(): PortOptionTexts {
+    return this.#options
+  }
+
+  set options(options: PortOptionTexts) {
+    this.#options = options
+  }
+
+  /** Orders the proxies to follow the current options. Rejects if one can't. */
+  async orderOptions(): Promise<void> {
+    await inParallel(REQUESTS_AT_ONCE, this.#servers, (server) => server.changeOptions())
   }
 
   /**
@@ -214,7 +228,7 @@ export class Publication {
   get #serverContext(): ServerContext {
     const { program, runFolder, log } = this.#context
     return {
-      ...{ program, runFolder, log, publication: this.name, options: this.#options },
+      ...{ program, runFolder, log, publication: this.name, options: () => this.#options },
       backends: () => this.#backendList,
       closesPorts: this.#follows?.whenStopped === 'close-port',
     }

@@ -67,6 +67,7 @@ export async function runDaemon(
   })
   const warnings = new EngineWarnings(containers, log)
   logEvents(controller, log)
+  process.on('SIGHUP', () => void controller.readSettingsAgain())
 
   const api = await createApi(controller, log, proxydRunDir)
   // Clients that come before everything is restored have to wait. A host that can't be used must be noticed before a process is started.

@@ -54,10 +54,10 @@ class ConnectionProxy<Client>
   readonly #relays = new Map<Relay, TrackedClient<Client> | undefined>()
   /** Relays whose backend took too long to accept, until their dial has ended. */
   readonly #timedOut = new Set<Relay>()
-  readonly #portOptions: PortOptions
+  #portOptions!: PortOptions
   /** Undefined if all clients are allowed. */
-  readonly #networks: ClientNetworks | undefined
-  readonly #timeouts: RelayTimeouts
+  #networks: ClientNetworks | undefined
+  #timeouts!: RelayTimeouts
   readonly #failures = new DialFailures()
   readonly #backends: BackendTurns
   #holdMs: number
@@ -83,15 +83,7 @@ class ConnectionProxy<Client>
     const { addresses, holdMs } = options.backends ?? { addresses: [port.container], holdMs: 0 }
     this.#backends = new BackendTurns(addresses)
     this.#holdMs = holdMs
-    this.#portOptions = options.portOptions ?? DEFAULT_PORT_OPTIONS
-    const {
-      allow,
-      deny,
-      dialTimeoutMs: dialMs,
-      idleTimeoutMs: idleMs = Infinity,
-    } = this.#portOptions
-    this.#networks = ClientNetworks.of(allow, deny)
-    this.#timeouts = new RelayTimeouts({ dialMs, idleMs }, () => this.#relays.keys(), this)
+    this.#follow(options.portOptions ?? DEFAULT_PORT_OPTIONS)
     this.#held = new HeldClients<TrackedClient<Client>>(
       {
         isServed: () => this.#backends.isSome,
@@ -141,6 +133,13 @@ class ConnectionProxy<Client>
     // An address that has left may belong to another container by the time a dial would succeed.
     for (const relay of [...this.#relays.keys()]) relay.cancelDial()
     for (const held of this.#held.takeAll()) this.#serveHeld(held)
+  }
+
+  changeOptions(options: PortOptions): void {
+    this.#timeouts.close()
+    this.#follow(options)
+    if (this.#relays.size > 0 && !this.#isStopped) this.#timeouts.opened()
+    this.#pauseOrResume()
   }
 
   stop({ drainMs = 0 }: StopOptions = {}): void {
@@ -256,6 +255,13 @@ class ConnectionProxy<Client>
       releaseMemorySoon()
     }
     this.#afterDisconnect()
+  }
+
+  #follow(options: PortOptions): void {
+    const { allow, deny, dialTimeoutMs: dialMs, idleTimeoutMs: idleMs = Infinity } = options
+    this.#portOptions = options
+    this.#networks = ClientNetworks.of(allow, deny)
+    this.#timeouts = new RelayTimeouts({ dialMs, idleMs }, () => this.#relays.keys(), this)
   }
 
   #afterDisconnect(): void {

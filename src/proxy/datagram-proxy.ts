@@ -18,7 +18,7 @@ import {
 import { FlowTable, type FlowEntry } from './flow-table.js'
 import { receives, refuseLoop } from './loop.js'
 import type { RelayEnding } from './observer.js'
-import { DEFAULT_PORT_OPTIONS } from './port-options.js'
+import { DEFAULT_PORT_OPTIONS, type PortOptions } from './port-options.js'
 import type { PublishedPort } from './published-port.js'
 
 /** A flow ends after this idle time, milliseconds; the same as in the original. */
@@ -126,10 +126,10 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   readonly #closed = deferred()
   /** Clients whose end the observer wants to know, and when their flows began, by performance.now(). */
   readonly #tracked = new Map<FlowEntry<Flow<Datagram>>, { client: string; openedAt: number }>()
-  readonly #idleMs: number
-  readonly #maxFlows: number
+  #idleMs!: number
+  #maxFlows!: number
   /** Undefined if all clients are allowed. */
-  readonly #networks: ClientNetworks | undefined
+  #networks: ClientNetworks | undefined
   #socket!: PortSocket
   #unregister!: () => void
   #sweep: NodeJS.Timeout | undefined
@@ -144,11 +144,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     private readonly context: ProxyContext,
   ) {
     this.#backends = new BackendTurns(options.backends?.addresses ?? [port.container])
-    const { allow, deny, idleTimeoutMs, maxConnections } =
-      options.portOptions ?? DEFAULT_PORT_OPTIONS
-    this.#idleMs = options.udpIdleMs ?? Math.min(idleTimeoutMs ?? IDLE_MS, LONGEST_IDLE_MS)
-    this.#maxFlows = Math.min(MAX_FLOWS, maxConnections)
-    this.#networks = ClientNetworks.of(allow, deny)
+    this.#follow(options.portOptions ?? DEFAULT_PORT_OPTIONS)
   }
 
   /** Rejects with ListenError. */
@@ -156,7 +152,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     this.#socket = await this.transport.openSocket(this.port, this)
     refuseLoop(this.port, this.#socket)
     this.#unregister = this.context.descriptors.registerFlows(this)
-    this.#sweep = setInterval(() => this.#endIdleFlows(), this.#idleMs / 4).unref()
+    this.#startSweep()
   }
 
   get address(): SocketAddress {
@@ -185,6 +181,13 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     // A flow's socket is connected: each client gets a new one with its next datagram.
     const ended = [...this.#flows].filter(({ backend }) => !this.#backends.has(backend))
     for (const flow of ended) this.#endFlow(flow, 'backend-changed')
+  }
+
+  changeOptions(options: PortOptions): void {
+    this.#follow(options)
+    if (this.#isClosed) return
+    this.#startSweep()
+    while (this.#flows.size > this.#maxFlows) this.evictOldestFlow()
   }
 
   stop({ drainMs = 0 }: StopOptions = {}): void {
@@ -316,6 +319,17 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     this.#counters.active--
     this.context.descriptors.releaseFlow()
     if (this.#isDraining && this.#counters.active === 0) this.#close()
+  }
+
+  #follow({ allow, deny, idleTimeoutMs, maxConnections }: PortOptions): void {
+    this.#idleMs = this.options.udpIdleMs ?? Math.min(idleTimeoutMs ?? IDLE_MS, LONGEST_IDLE_MS)
+    this.#maxFlows = Math.min(MAX_FLOWS, maxConnections)
+    this.#networks = ClientNetworks.of(allow, deny)
+  }
+
+  #startSweep(): void {
+    clearInterval(this.#sweep)
+    this.#sweep = setInterval(() => this.#endIdleFlows(), this.#idleMs / 4).unref()
   }
 
   #endIdleFlows(): void {

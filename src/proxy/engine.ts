@@ -52,6 +52,8 @@ export interface Proxy {
   readonly dialFailures: DialFailureReport
   /** Forwards new connections, and each further datagram, to other addresses. Open connections stay with the old ones. */
   changeBackends(backends: Backends): void
+  /** Follows other options from now on, also with open connections, but `sendProxy` stays as it is. */
+  changeOptions(options: PortOptions): void
   /** Stops listening, and ends all relays after `drainMs`. May be called again, for example with a shorter time. */
   stop(options?: StopOptions): void
   /** Resolves when the proxy has stopped and its relays have ended. Rejects with the reason if the listener breaks. */

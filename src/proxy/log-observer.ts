@@ -21,8 +21,8 @@ export class LogObserver implements ProxyObserver {
   constructor(
     private readonly log: Log,
     private readonly port: HostPort,
-    /** Whether each connection has a line at the level info, and not only at debug. */
-    private readonly hasAccessLog = false,
+    /** Whether each connection has a line at the level info, and not only at debug. May change: connections that are accepted later follow. */
+    public hasAccessLog = false,
   ) {}
 
   private get protocol(): Protocol {

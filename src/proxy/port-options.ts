@@ -208,6 +208,16 @@ export function optionVariable(name: string): string {
   return `DOCKER_PROXY_${name.toUpperCase().replaceAll('-', '_')}`
 }
 
+/** The options in an environment. An empty variable counts as unset. */
+export function optionsIn(env: NodeJS.ProcessEnv): PortOptionTexts {
+  return Object.fromEntries(
+    OPTION_NAMES.flatMap((name) => {
+      const text = env[optionVariable(name)]
+      return text ? [[name, text]] : []
+    }),
+  )
+}
+
 /** An environment in which no option is set. */
 export const WITHOUT_OPTIONS: NodeJS.ProcessEnv = Object.fromEntries(
   OPTION_NAMES.map((name) => [optionVariable(name), '']),

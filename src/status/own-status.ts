@@ -2,17 +2,21 @@ import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import type { Proxy } from '../proxy/engine.js'
+import type { LogObserver } from '../proxy/log-observer.js'
+import type { PortOptionTexts } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { backendsOf, parseBackendList, type BackendList } from './backend-list.js'
 import { ContainerWatch } from './container-watch.js'
 import { PORTS_REQUEST, portStatus } from './port-status.js'
-import { BACKENDS_REQUEST, DRAIN_REQUEST } from './proxy-orders.js'
+import { replaceOptions } from './own-options.js'
+import { BACKENDS_REQUEST, DRAIN_REQUEST, OPTIONS_REQUEST } from './proxy-orders.js'
 import { serveStatus, STATUS_SOCKET_VARIABLE, type RequestHandlers } from './status-socket.js'
 
 /** A port that this process serves. */
 export interface OwnPort {
   readonly port: PublishedPort
   readonly proxy: Proxy
+  readonly observer: LogObserver
 }
 
 /**
@@ -44,6 +48,10 @@ export async function serveOwnStatus(
       ports.map(({ port, proxy }) => portStatus(process.pid, port, proxy, since)),
     [BACKENDS_REQUEST](_, argument) {
       change(containers.watch(parseBackendList(argument)))
+      return {}
+    },
+    [OPTIONS_REQUEST](_, argument) {
+      replaceOptions(ports, JSON.parse(argument) as PortOptionTexts)
       return {}
     },
     [DRAIN_REQUEST](_, argument) {

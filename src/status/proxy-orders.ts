@@ -1,8 +1,11 @@
+import type { PortOptionTexts } from '../proxy/port-options.js'
 import { formatBackendList, type BackendList } from './backend-list.js'
 import { sendRequest } from './status-socket.js'
 
 /** `backends HOLD_MS IP…`: forward new connections to these addresses of the containers. */
 export const BACKENDS_REQUEST = 'backends'
+/** `options JSON`: follow these options of ports, and else the settings file. */
+export const OPTIONS_REQUEST = 'options'
 /** `drain MILLISECONDS`: stop listening, and end after the last connection or this time. */
 export const DRAIN_REQUEST = 'drain'
 
@@ -16,6 +19,16 @@ export async function orderBackends(path: string, backends: BackendList): Promis
 }
 
 /**
+ * Has a proxy follow other options of its ports, and read its settings file again.
+ * @param path of its status socket
+ * @param options all that do not come from the file, by name
+ * Rejects if it does not reply, and with OrderRefusedError if its settings are invalid: it keeps its options then.
+ */
+export async function orderOptions(path: string, options: PortOptionTexts): Promise<void> {
+  await order(path, `${OPTIONS_REQUEST} ${JSON.stringify(options)}`)
+}
+
+/**
  * Has a proxy stop listening, and end after its last connection.
  * @param path of its status socket
  * @param drainMs the time that its connections have, milliseconds
@@ -25,9 +38,15 @@ export async function orderDrain(path: string, drainMs: number): Promise<void> {
   await order(path, `${DRAIN_REQUEST} ${drainMs}`)
 }
 
+/** A proxy has understood an order, and does not follow it. The message is its reason. */
+export class OrderRefusedError extends Error {
+  override readonly name = 'OrderRefusedError'
+  readonly code = 'EREFUSED'
+}
+
 async function order(path: string, request: string): Promise<void> {
   const { value, connection } = await sendRequest(path, request)
   connection.destroy()
   const { error } = value as { error?: string }
-  if (error !== undefined) throw new Error(error)
+  if (error !== undefined) throw new OrderRefusedError(error)
 }

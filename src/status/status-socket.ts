@@ -15,8 +15,8 @@ import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 /** The environment variable that has a docker-proxy serve a status socket, and on which path. */
 export const STATUS_SOCKET_VARIABLE = 'DOCKER_PROXY_STATUS_SOCKET'
 
-/** The longest request, bytes. */
-const MAX_REQUEST = 16 * 1024
+/** The longest request, bytes: some options of ports are long. */
+const MAX_REQUEST = 64 * 1024
 /** Clients at once. */
 const MAX_CLIENTS = 64
 /** Clients at once while descriptors are short. */

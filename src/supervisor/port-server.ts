@@ -8,10 +8,10 @@ import { formatHostPort, type HostPort } from '../ports/host-port.js'
 import { bindFailedMessage } from '../ports/refusal.js'
 import { formatFlags } from '../proxy/flags.js'
 import { LISTEN_FD, SHARED_FIRST_LISTEN_FD } from '../proxy/inherited-descriptors.js'
-import { optionEnvironment, type PortOptionTexts } from '../proxy/port-options.js'
+import { optionEnvironment, optionsIn, type PortOptionTexts } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { BACKENDS_VARIABLE, formatBackendList, type BackendList } from '../status/backend-list.js'
-import { orderBackends } from '../status/proxy-orders.js'
+import { orderBackends, orderOptions, OrderRefusedError } from '../status/proxy-orders.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
 import { adoptProxyProcess, endLeftovers, startProxyProcess } from './proxy-process.js'
 import type { ProxyProgram } from './proxy-program.js'
@@ -30,8 +30,8 @@ export interface ServerContext {
   readonly runFolder: string
   readonly log: Log
   readonly publication: string
-  /** Options of each port, by name. */
-  readonly options: PortOptionTexts
+  /** Returns the current options of each port, by name. */
+  readonly options: () => PortOptionTexts
   /** Returns the current addresses of the containers. */
   readonly backends: () => BackendList
   /** Whether the ports are closed while there is no address. */
@@ -53,7 +53,7 @@ export class PortServer {
   readonly supervisor: Supervisor
   /** The port that was in use at the last attempt to bind the ports. */
   #taken: HostPort | undefined
-  /** The changes of backends so far, one after the other. */
+  /** The changes of backends and options so far, one after the other. */
   #changes: Promise<void> = Promise.resolve()
 
   /**
@@ -73,11 +73,15 @@ export class PortServer {
       name: this.name,
       bind: () => this.#keepSockets(this.#bind()),
       launch: async (fds) => {
-        const given = formatBackendList(context.backends())
+        const given = [formatBackendList(context.backends()), context.options()] as const
         const started = await startProxyProcess({ id, runFolder, ...this.#command() }, fds, log)
-        // The containers have moved while the process started: it is told once it is known to run.
-        if (formatBackendList(context.backends()) !== given) {
+        // What has changed while the process started is told once it is known to run.
+        const [backends, options] = given
+        if (formatBackendList(context.backends()) !== backends) {
           setImmediate(() => void this.changeBackends().catch(() => undefined))
+        }
+        if (context.options() !== options) {
+          setImmediate(() => void this.changeOptions().catch(() => undefined))
         }
         return started
       },
@@ -140,6 +144,24 @@ export class PortServer {
     return this.#changes
   }
 
+  /** Has the process follow the current options, and read the settings file again. A process that does not answer is replaced. Rejects with OrderRefusedError. */
+  changeOptions(): Promise<void> {
+    this.#changes = this.#changes.catch(() => undefined).then(() => this.#changeOptions())
+    return this.#changes
+  }
+
+  async #changeOptions(): Promise<void> {
+    if (this.supervisor.status.pid === undefined) return // The next process starts with them.
+    const options = { ...optionsIn(process.env), ...this.context.options() }
+    try {
+      await orderOptions(this.#files.socketPath, options)
+    } catch (err) {
+      // Another process would refuse the settings as well.
+      if (err instanceof OrderRefusedError) throw err
+      await this.supervisor.replace()
+    }
+  }
+
   async #changeBackends(): Promise<void> {
     const { pid, state } = this.supervisor.status
     if (this.#isClosed) return this.supervisor.close()
@@ -176,7 +198,7 @@ export class PortServer {
       return {
         program: SHARED_PROGRAM,
         args: [publication],
-        env: optionEnvironment(options),
+        env: optionEnvironment(options()),
         input: JSON.stringify(task),
         firstListenFd: SHARED_FIRST_LISTEN_FD,
       }
@@ -184,7 +206,10 @@ export class PortServer {
     const [port] = ports
     if (!port) throw new Error('there is no port to serve')
     const args = formatFlags(port, program.takesSocket)
-    const env = { [BACKENDS_VARIABLE]: formatBackendList(backends), ...optionEnvironment(options) }
+    const env = {
+      [BACKENDS_VARIABLE]: formatBackendList(backends),
+      ...optionEnvironment(options()),
+    }
     return { program: program.path, args, env, firstListenFd: LISTEN_FD }
   }
 

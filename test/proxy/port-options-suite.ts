@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Engine } from '../../src/proxy/engine.js'
+import { DEFAULT_PORT_OPTIONS } from '../../src/proxy/port-options.js'
 import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
 import { fillBacklog } from '../lib/full-backlog.js'
 import { listen, type ListenOptions } from '../lib/listen.js'
@@ -215,6 +216,59 @@ export function portOptionsSuite(engine: Engine): void {
     await until(() => observer.closedRelays.length === 1)
     t.match(observer.closedRelays, [{ ending: 'idle', bytesIn: 5, bytesOut: 5 }])
   })
+
+  t.test('a higher limit lets the client in that waits, and a lower one ends nobody', async (t) => {
+    const { proxy, port, clients } = await publishFull(t)
+    const third = await dial(t, port)
+    third.write('third')
+    proxy.changeOptions({ ...DEFAULT_PORT_OPTIONS, maxConnections: 3 })
+    t.equal(await readBytes(third, 5), 'third')
+    proxy.changeOptions({ ...DEFAULT_PORT_OPTIONS, maxConnections: 1, whenFull: 'refuse' })
+    t.equal(await isAnswered(await dial(t, port)), false)
+    clients[1].write('still served')
+    await readBytes(clients[1], 12)
+    t.match(proxy.counters, { active: 3, excessClients: 1 })
+    proxy.changeOptions(DEFAULT_PORT_OPTIONS)
+    t.equal(await exchange(t, port, 'no limit'), 'no limit')
+  })
+
+  t.test('other networks and times count from now on, also for open connections', async (t) => {
+    const observer = new RecordingObserver()
+    const { proxy, port } = await listen(t, engine, await startEcho(t), { observer })
+    const silent = await dial(t, port)
+    silent.write('x')
+    await readBytes(silent, 1)
+    const deny = [{ ip: '127.0.0.1', prefix: 32 }]
+    proxy.changeOptions({ ...DEFAULT_PORT_OPTIONS, deny, idleTimeoutMs: 100 })
+    t.equal(await isAnswered(await dial(t, port)), false)
+    t.equal(proxy.counters.deniedClients, 1)
+    t.equal(await isAnswered(silent), false)
+    await until(() => observer.closedRelays.length === 1)
+    t.match(observer.closedRelays, [{ ending: 'idle' }])
+    proxy.changeOptions(DEFAULT_PORT_OPTIONS)
+    t.equal(await exchange(t, port, 'allowed'), 'allowed')
+    proxy.stop()
+    proxy.changeOptions({ ...DEFAULT_PORT_OPTIONS, maxConnections: 1 })
+    await proxy.closed
+  })
+
+  t.test(
+    'UDP: a lower limit ends the oldest flows, and a shorter time the silent ones',
+    async (t) => {
+      const observer = new RecordingObserver()
+      const echo = await startUdpEcho(t)
+      const { proxy, port } = await listen(t, engine, echo, { protocol: 'udp', observer })
+      for (const text of ['one', 'three']) await ask(await bindUdp(t), port, text)
+      proxy.changeOptions({ ...DEFAULT_PORT_OPTIONS, maxConnections: 1 })
+      t.match(observer.closedRelays, [{ ending: 'evicted', bytesIn: 3 }])
+      proxy.changeOptions({ ...DEFAULT_PORT_OPTIONS, idleTimeoutMs: 100 })
+      await until(() => observer.closedRelays.length === 2)
+      t.match(observer.closedRelays[1], { ending: 'idle', bytesIn: 5 })
+      proxy.stop()
+      proxy.changeOptions(DEFAULT_PORT_OPTIONS)
+      await proxy.closed
+    },
+  )
 
   t.test('without a backend, the end of a client is told, too', async (t) => {
     const observer = new RecordingObserver()

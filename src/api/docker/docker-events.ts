@@ -15,6 +15,7 @@ const ACTIONS: Readonly<Record<PublicationEvent['type'], readonly string[]>> = {
   withdrawn: ['die', 'destroy'],
   moved: ['update'],
   suspended: ['update'],
+  changed: ['update'],
   waiting: ['create'],
   refused: ['create'],
   adopted: [],

@@ -110,7 +110,7 @@ export const daemonCommand: CommandModule<object, Args> = {
     keepYoungGenerationSmall()
     const stop = stopSignal()
     const log = openLog(args.$0, args)
-    ignoreHangup(() => log.info('SIGHUP is ignored: to change settings, restart the daemon'))
+    ignoreHangup(() => undefined)
     const hosts = args.host.map(parseHost)
     const tokenFile = tokenFileOf(args)
     const authentication = {

@@ -1,8 +1,11 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { kill } from '../../lib/proc.js'
 import { missing, ORIGINAL, stop } from '../../lib/program.js'
 import { publish, startDaemon, type TestDaemon } from '../../lib/publish.js'
 import { dial, exchange, isAnswered, readBytes, startEcho } from '../../lib/sockets.js'
+import { ownProcess } from '../../lib/target.js'
 import { until } from '../../lib/until.js'
 
 /* Options of published ports: what users give reaches every proxy, and stays. */
@@ -83,6 +86,110 @@ t.test('the access log has a line for each connection', async (t) => {
     ...{ level: 30, port: `127.0.0.1:${port}/tcp`, backend: `${ip}:${containerPort}` },
     ...{ bytesIn: 5, bytesOut: 5, ending: 'finished', active: 1 },
   })
+})
+
+t.test('set changes the options of open ports, and of their next process', async (t) => {
+  const dataRoot = t.testdir()
+  const daemon = await startDaemon(t, { dataRoot })
+  const { ip, port: containerPort } = await startEcho(t)
+  for (const isolation of ['process', 'shared']) {
+    const args = ['--name', isolation, '--isolation', isolation, '--max-connections', '1']
+    const spec = ['-p', `127.0.0.1::${containerPort}`]
+    t.match(await daemon.cli('add', ...spec, ...args, '--when-full', 'refuse', ip), { code: 0 })
+    const port = await portOf(daemon, isolation)
+    const client = await dial(t, port)
+    client.write('x')
+    await readBytes(client, 1)
+    const before = (await daemon.client.get(isolation)).ports[0]
+
+    t.match(await daemon.cli('set', isolation, '--max-connections', '3'), {
+      ...{ code: 0, stdout: `${isolation}\n`, stderr: '' },
+    })
+    t.equal(await servesTwo(t, port), true)
+    client.write('still open')
+    t.equal(await readBytes(client, 10), 'still open')
+    t.match(await daemon.client.get(isolation), {
+      options: { 'max-connections': '3', 'when-full': 'refuse' },
+      ports: [{ pid: before?.pid, restarts: 0 }],
+    })
+    kill(before?.pid)
+    await until(async () => (await daemon.client.get(isolation)).ports[0]?.restarts === 1)
+    t.equal(await servesTwo(t, port), true, 'the next process has them, too')
+    t.match(await daemon.cli('set', isolation, '--max-connections', '1'), { code: 0 })
+    t.equal(await servesTwo(t, port), false)
+  }
+  await stop(daemon.running)
+  t.equal((await daemon.running.stderr).match(/"changed"|changed/g)?.length, 4)
+  const next = await startDaemon(t, { dataRoot })
+  await until(async () => (await next.client.get('shared')).ports[0]?.state === 'up')
+  t.equal(await servesTwo(t, await portOf(next, 'shared')), false, 'and the next daemon')
+})
+
+t.test('the settings file is read again', async (t) => {
+  const file = join(t.testdir(), 'settings.json')
+  const write = (settings: object): void => writeFileSync(file, JSON.stringify(settings))
+  write({})
+  const daemon = await startDaemon(t, { env: { DOCKER_PROXY_CONFIG: file } })
+  const { ip, port: containerPort } = await startEcho(t)
+  const spec = ['-p', `127.0.0.1::${containerPort}`]
+  t.match(await daemon.cli('add', ...spec, '--name', 'web', ip), { code: 0 })
+  const port = await portOf(daemon, 'web')
+  t.equal(await servesTwo(t, port), true)
+  let log = ''
+  daemon.running.child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()))
+  write({ 'max-connections': 1, 'when-full': 'refuse' })
+  daemon.running.child.kill('SIGHUP')
+  await until(() => log.includes('The proxies have read their settings again'))
+  t.equal(await servesTwo(t, port), false)
+
+  write({ 'max-connections': 'many' })
+  daemon.running.child.kill('SIGHUP')
+  await until(() => /web keeps its options: .*max-connections/.test(log))
+  t.match(await daemon.cli('set', 'web', '--max-connections', '5'), { code: 0 }, 'it comes first')
+  t.match(await daemon.cli('set', 'web', '--access-log', 'on'), { code: 0 })
+  write({ 'max-connections': 'many', allow: 'x' })
+  t.match(await daemon.cli('set', 'web', '--max-connections', '6'), {
+    code: 125,
+    stderr: /^web keeps its options: invalid setting .*"allow" in /,
+  })
+  t.match((await daemon.client.get('web')).options, { 'max-connections': '5' })
+  t.equal(await servesTwo(t, port), true)
+  write({})
+})
+
+t.test('what set can not change is refused', async (t) => {
+  const daemon = await startDaemon(t)
+  const args = ['-p', '127.0.0.1::80', '--name', 'web', '--allow', '127.0.0.1', '127.0.0.1']
+  t.match(await daemon.cli('add', ...args), { code: 0 })
+  const set = (...rest: string[]) => daemon.cli('set', ...rest)
+  t.match(await set('web'), { code: 2, stderr: /expected an option to change, for example/ })
+  t.match(await set('wep', '--allow', 'off'), { code: 125, stderr: /no such publication: wep/ })
+  t.match(await set('web', '--allow', 'x'), { code: 2, stderr: /invalid --allow "x": expected/ })
+  t.match(await set('web', '--send-proxy', 'v2'), {
+    code: 2,
+    stderr: /send-proxy can't change while the port is open: withdraw web, and add it again /,
+  })
+  t.match(await set('web', '--send-proxy', 'off', '--deny', '10.0.0.1'), { code: 0 })
+  await t.rejects(daemon.client.set('web', {}), { message: /expected an option to change/ })
+  t.strictSame((await daemon.client.get('web')).options, { allow: '127.0.0.1', deny: '10.0.0.1' })
+})
+
+t.test('SIGUSR2 has a docker-proxy read its settings file again', async (t) => {
+  const file = join(t.testdir(), 'settings.json')
+  writeFileSync(file, '{}')
+  const echo = await startEcho(t)
+  const env = { DOCKER_PROXY_CONFIG: file, DOCKER_PROXY_LOG_FORMAT: 'json' }
+  const { pid, port, child } = await ownProcess.startProxy(t, echo, { env })
+  let log = ''
+  child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()))
+  writeFileSync(file, '{"deny": "127.0.0.1"}')
+  process.kill(pid, 'SIGUSR2')
+  await until(() => log.includes('Has read the options of the port again'))
+  t.equal(await isAnswered(await dial(t, port)), false)
+  writeFileSync(file, '{"deny": ""')
+  process.kill(pid, 'SIGUSR2')
+  await until(() => log.includes('The port keeps its options: '))
+  t.equal(await isAnswered(await dial(t, port)), false)
 })
 
 t.test('wrong options are refused, and nothing is published', async (t) => {
