@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs'
 import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoReason } from './linux/errno.js'
-import { ignoreSignals } from './linux/signals.js'
+import { ignoreSignals, SAME_SIGNAL_MS } from './linux/signals.js'
 import { setProcessName } from './linux/proc/process-name.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { StderrLog } from './log/stderr-log.js'
@@ -46,11 +46,11 @@ async function main(): Promise<void> {
   if (flags.version) return printVersion()
 
   const status = openStatusPipe()
-  const { descriptors, log, backends, ...own } = await publish(flags).catch((err: unknown) =>
-    reportFailure(status, err),
+  const { descriptors, drainMs, log, backends, ...own } = await publish(flags).catch(
+    (err: unknown) => reportFailure(status, err),
   )
   const { port, proxy } = own
-  stopOnSignal(proxy, log)
+  stopOnSignal(proxy, drainMs, log)
   readOptionsOnSignal(own, log)
   await serveOwnStatus([own], descriptors, log, backends)
   status
@@ -75,6 +75,8 @@ async function main(): Promise<void> {
 
 interface Published extends OwnPort {
   readonly descriptors: DescriptorBudget
+  /** Time that open connections have to end after a signal, milliseconds. */
+  readonly drainMs: number
   readonly log: StderrLog
   /** The list of a docker-publish daemon. */
   readonly backends: BackendList | undefined
@@ -103,7 +105,9 @@ async function publish(flags: Flags): Promise<Published> {
     },
     { descriptors },
   )
-  return { port, proxy, observer, descriptors, log, backends }
+  // A parent that gives orders also orders to drain.
+  const drainMs = STATUS_SOCKET_VARIABLE in process.env ? 0 : settings.drainMs
+  return { port, proxy, observer, descriptors, drainMs, log, backends }
 }
 
 /** Tells the parent and stderr why the port can't be published, and ends. */
@@ -143,14 +147,23 @@ function noProxydError(): SettingError {
   )
 }
 
-function stopOnSignal(proxy: Proxy, log: StderrLog): void {
+/** @param drainMs time that open connections have to end, milliseconds; a later signal ends them at once */
+function stopOnSignal(proxy: Proxy, drainMs: number, log: StderrLog): void {
+  let drainsSince: number | undefined
   let isStopping = false
   const stop = (signal: NodeJS.Signals): void => {
+    const { accepted, active, failedDials } = proxy.counters
+    if (drainsSince !== undefined && performance.now() - drainsSince < SAME_SIGNAL_MS) return
+    if (drainMs > 0 && active > 0 && drainsSince === undefined) {
+      drainsSince = performance.now()
+      log.info('Waits for open connections to end', { signal, connections: active })
+      // The process ends with the last one.
+      return proxy.stop({ drainMs })
+    }
     // Ctrl-C may come twice: from the terminal, and from a parent that forwards it.
     if (isStopping) return
     isStopping = true
     proxy.stop()
-    const { accepted, failedDials } = proxy.counters
     log.info('Proxy stopped', { signal, accepted, failedDials })
     void log.flush().then(() => process.exit())
   }

@@ -35,3 +35,17 @@ export function parseDuration(text: string): number | undefined {
   const [, number = '', unit = ''] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? []
   return number === '' ? undefined : Number(number) * (UNITS[unit] ?? NaN)
 }
+
+/** The longest time that connections may have to end, milliseconds. */
+const LONGEST_DRAIN_MS = 3_600_000
+
+export const DRAIN_EXPECTED = 'a time of at most 1h with its unit, for example 30s or 5m'
+
+/**
+ * Parses the time that open connections have to end by themselves when a port is withdrawn.
+ * @returns milliseconds; undefined for a text that is not expected
+ */
+export function parseDrain(text: string): number | undefined {
+  const ms = parseDuration(text)
+  return ms === undefined || ms > LONGEST_DRAIN_MS ? undefined : ms
+}

@@ -82,8 +82,11 @@ export class Client {
     return this.#call('PATCH', `publications/${encodeURIComponent(name)}`, { options })
   }
 
-  async remove(name: string): Promise<void> {
-    await this.#call('DELETE', `publications/${encodeURIComponent(name)}`)
+  /** @param drainMs time that open connections have to end, milliseconds */
+  async remove(name: string, drainMs = 0): Promise<void> {
+    const query = drainMs > 0 ? `?drain=${drainMs}ms` : ''
+    const path = `publications/${encodeURIComponent(name)}${query}`
+    await this.#call('DELETE', path, undefined, drainMs)
   }
 
   check(ports: readonly string[]): Promise<HostPort[]> {
@@ -106,8 +109,9 @@ export class Client {
     }
   }
 
-  async #call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const response = await this.#send(method, path, body)
+  /** @param waitMs how much longer than usual the reply may take, milliseconds */
+  async #call<T>(method: string, path: string, body?: unknown, waitMs = 0): Promise<T> {
+    const response = await this.#send(method, path, body, waitMs)
     if (response.statusCode === NO_CONTENT) {
       response.resume()
       return undefined as T
@@ -115,14 +119,14 @@ export class Client {
     return (await this.#parse(response)) as T
   }
 
-  async #send(method: string, path: string, body?: unknown): Promise<IncomingMessage> {
+  async #send(method: string, path: string, body?: unknown, waitMs = 0): Promise<IncomingMessage> {
     const { tls, program, isStarting = () => false } = this.#options
     const isSecure = tls !== undefined && this.#host.kind === 'tcp'
     const giveUpAt = performance.now() + START_TIMEOUT_MS
     let response: IncomingMessage | undefined
     while (!response) {
       try {
-        response = await this.#request(method, path, body)
+        response = await this.#request(method, path, body, waitMs)
       } catch (err) {
         if (err instanceof HostError) throw err
         if (!isAbsent(err) || performance.now() > giveUpAt || !isStarting()) {
@@ -136,7 +140,12 @@ export class Client {
   }
 
   /** Sends a request. Rejects with the error of node:http, or with AbortError if no reply comes in time. */
-  async #request(method: string, path: string, body?: unknown): Promise<IncomingMessage> {
+  async #request(
+    method: string,
+    path: string,
+    body: unknown,
+    waitMs: number,
+  ): Promise<IncomingMessage> {
     const { tls, token } = this.#options
     const isTcp = this.#host.kind === 'tcp'
     const text = body === undefined ? undefined : JSON.stringify(body)
@@ -154,7 +163,7 @@ export class Client {
     sent.on('error', () => undefined)
     sent.end(text)
     const isRead = method === 'GET' || path === 'check'
-    const signal = AbortSignal.timeout(isRead ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS)
+    const signal = AbortSignal.timeout(waitMs + (isRead ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS))
     try {
       const [response] = (await once(sent, 'response', { signal })) as [IncomingMessage]
       return response

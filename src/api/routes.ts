@@ -2,6 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Controller } from '../controller/controller.js'
 import { listDockerPorts } from '../controller/docker-ports.js'
 import type { PublicationRequest } from '../controller/publication-request.js'
+import { RequestError } from '../controller/request-error.js'
+import { DRAIN_EXPECTED, parseDrain } from '../duration.js'
 import { COMMIT, VERSION } from '../version.js'
 import { API_VERSION } from './api-version.js'
 import { eventStream } from './event-stream.js'
@@ -15,6 +17,20 @@ const NAME_PARAM = {
   type: 'object',
   properties: { name: { type: 'string' } },
   required: ['name'],
+}
+
+const DRAIN_QUERY = {
+  type: 'object',
+  properties: {
+    drain: { type: 'string', description: 'Time that open connections have to end: 30s' },
+  },
+}
+
+/** @throws RequestError */
+function drainOf(text: string | undefined): number {
+  const ms = text === undefined ? 0 : parseDrain(text)
+  if (ms !== undefined) return ms
+  throw new RequestError(`invalid drain ${JSON.stringify(text)}: expected ${DRAIN_EXPECTED}`)
 }
 
 /** Adds the routes of publications. */
@@ -64,17 +80,18 @@ export function addPublicationRoutes(app: FastifyInstance, controller: Controlle
     async (request, reply) =>
       sendJson(reply, await controller.set(request.params.name, request.body.options)),
   )
-  app.delete<{ Params: { name: string } }>(
+  app.delete<{ Params: { name: string }; Querystring: { drain?: string } }>(
     '/publications/:name',
     {
       schema: {
         summary: 'Withdraw a publication; its ports are free when the reply comes',
         params: NAME_PARAM,
+        querystring: DRAIN_QUERY,
         response: { 204: { type: 'null' }, ...ERRORS },
       },
     },
     async (request, reply) => {
-      await controller.remove(request.params.name)
+      await controller.remove(request.params.name, { drainMs: drainOf(request.query.drain) })
       return reply.code(204).send()
     },
   )

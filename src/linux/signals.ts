@@ -36,3 +36,6 @@ export function stopSignal({ isForeground = false } = {}): Promise<NodeJS.Signal
 export function ignoreHangup(notice: () => void): void {
   process.on('SIGHUP', notice)
 }
+
+/** A second signal within this time, milliseconds, is the same Ctrl-C: it comes from the terminal, and from a parent that forwards it. */
+export const SAME_SIGNAL_MS = 1_000

@@ -10,6 +10,7 @@ import {
   PortOptionError,
   type PortOptions,
 } from './port-options.js'
+import { DRAIN_EXPECTED, parseDrain } from '../duration.js'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../log/log.js'
 import { printable } from '../printable.js'
 
@@ -32,6 +33,8 @@ export interface Settings {
   readonly logLevel: LogLevel
   /** Threads that may move data, if one is not enough. */
   readonly workers: number
+  /** Time that open connections have to end when dockerd ends a port, milliseconds. */
+  readonly drainMs: number
   /** Options of each port. */
   readonly port: PortOptions
 }
@@ -101,10 +104,13 @@ const SETTINGS = {
   },
 } as const
 type Key = keyof typeof SETTINGS
+const DRAIN_KEY = 'drain'
+const DRAIN_VARIABLE = 'DOCKER_PROXY_DRAIN'
 /** All variables that contain settings. */
 export const SETTING_VARIABLES = [
   FILE_VARIABLE,
   ...Object.values(SETTINGS).map(({ variable }) => variable),
+  DRAIN_VARIABLE,
   ...OPTION_NAMES.map(optionVariable),
 ]
 
@@ -145,7 +151,10 @@ export function refuseUnknownVariables(names: readonly string[]): void {
 }
 
 function defaultSettings(): Settings {
-  return { engine: 'auto', logLevel: 'info', workers: maxWorkers(), port: DEFAULT_PORT_OPTIONS }
+  return {
+    ...{ engine: 'auto', logLevel: 'info', workers: maxWorkers(), drainMs: 0 },
+    port: DEFAULT_PORT_OPTIONS,
+  }
 }
 
 /**
@@ -169,8 +178,21 @@ export function chooseSettings(
     engine: choose('engine') ?? byDefault.engine,
     workers: workers === 'auto' ? maxWorkers() : Number(workers),
     logLevel: choose('log-level') ?? byDefault.logLevel,
+    drainMs: chooseDrain(env, file) ?? byDefault.drainMs,
     port: choosePortOptions(env, file, byDefault.port),
   }
+}
+
+/** @returns milliseconds; undefined if it is set nowhere @throws SettingError */
+function chooseDrain(env: NodeJS.ProcessEnv, file: SettingsFile | undefined): number | undefined {
+  const fromEnv = env[DRAIN_VARIABLE]
+  const given: unknown = fromEnv ? fromEnv : file?.values[DRAIN_KEY]
+  if (given === undefined) return undefined
+  if (given === 'off') return 0
+  const ms = typeof given === 'string' ? parseDrain(given) : undefined
+  if (ms !== undefined) return ms
+  const source = fromEnv ? DRAIN_VARIABLE : `"${DRAIN_KEY}" in ${file?.path ?? ''}`
+  throw invalidSetting(given, source, `${DRAIN_EXPECTED}, or off`)
 }
 
 /** @throws SettingError */
@@ -261,7 +283,7 @@ export function readSettingsFile(
     )
   }
   const values = parseObject(path, text)
-  const known = [...Object.keys(SETTINGS), ...OPTION_NAMES]
+  const known = [...Object.keys(SETTINGS), DRAIN_KEY, ...OPTION_NAMES]
   const unknown = Object.keys(values).find((key) => !known.includes(key))
   if (unknown !== undefined) {
     throw new SettingError(

@@ -1,4 +1,5 @@
 import { EXIT_FAILED } from '../exit-codes.js'
+import { SAME_SIGNAL_MS } from '../linux/signals.js'
 import { errnoReason } from '../linux/errno.js'
 import { EPOLL, ERRNO } from '../linux/ffi/constants.js'
 import { socketError } from '../linux/ffi/system-error.js'
@@ -49,6 +50,9 @@ export class LaunchedPort implements Pollable {
   #state: State = { kind: 'opened' }
   #engine: Engine
   #portOptions: PortOptions
+  #drainMs: number
+  /** When it began to wait for its open connections, by performance.now(), milliseconds. */
+  #drainsSince: number | undefined
   #log: StderrLog
 
   private constructor(
@@ -61,6 +65,7 @@ export class LaunchedPort implements Pollable {
     this.#hasRoom = context.descriptors.hasRoomForPort
     this.#engine = context.engines.engineFor(context.settings)
     this.#portOptions = context.settings.port
+    this.#drainMs = context.settings.drainMs
     this.#log = context.log.child({ launcher: launcher.pid })
   }
 
@@ -166,6 +171,26 @@ export class LaunchedPort implements Pollable {
   }
 
   /**
+   * Has the port wait for its open connections, if its settings say so.
+   * @param ended called with the end of the last one, unless the port has ended otherwise
+   * @returns false if it does not wait, or has been told again not to
+   */
+  drain(ended: () => void): boolean {
+    const { proxy } = this
+    if (this.#drainsSince !== undefined) {
+      return performance.now() - this.#drainsSince < SAME_SIGNAL_MS
+    }
+    if (!proxy || this.#drainMs === 0 || proxy.counters.active === 0) return false
+    this.#drainsSince = performance.now()
+    const { active: connections } = proxy.counters
+    this.log.info('Waits for open connections to end', { connections })
+    proxy.stop({ drainMs: this.#drainMs })
+    // A listener that breaks has ended the port.
+    proxy.closed.then(ended, () => undefined)
+    return true
+  }
+
+  /**
    * Closes the port, and then lets the launcher end: the port is free when the launcher's parent learns of it.
    * @param exitCode for the launcher; undefined if the launcher has ended, or must not end
    */
@@ -223,6 +248,7 @@ export class LaunchedPort implements Pollable {
       const settings = launcher.settings(ours)
       this.#engine = engines.engineFor(settings)
       this.#portOptions = settings.port
+      this.#drainMs = settings.drainMs
       if (settings.logLevel !== ours.logLevel) {
         this.#log = log.child({ launcher: launcher.pid }, settings.logLevel)
       }

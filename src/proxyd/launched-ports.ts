@@ -89,6 +89,7 @@ export class LaunchedPorts {
       void port.binding.then(stop, stop)
       return
     }
+    if (port.drain(() => port.end(EXIT_DONE))) return
     const { accepted, failedDials } = port.proxy?.counters ?? {}
     port.log.info('Proxy stopped', { accepted, failedDials })
     port.end(EXIT_DONE)

@@ -1,3 +1,4 @@
+import { loadCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
@@ -17,6 +18,16 @@ export interface OwnPort {
   readonly port: PublishedPort
   readonly proxy: Proxy
   readonly observer: LogObserver
+}
+
+/** The shell between this process and its parent has the socket as well, and clients would wait there in vain. */
+function stopListening({ listenFd }: Proxy): void {
+  if (listenFd === undefined) return
+  try {
+    loadCheckedSyscalls()?.stopListening(listenFd)
+  } catch {
+    // It no longer listens.
+  }
 }
 
 /**
@@ -57,7 +68,10 @@ export async function serveOwnStatus(
     [DRAIN_REQUEST](_, argument) {
       const drainMs = Number(argument)
       if (!(drainMs >= 0)) throw new Error(`${JSON.stringify(argument)} is not a time`)
-      for (const { proxy } of ports) proxy.stop({ drainMs })
+      for (const { port, proxy } of ports) {
+        if (port.protocol !== 'udp') stopListening(proxy)
+        proxy.stop({ drainMs })
+      }
       return {}
     },
   }

@@ -25,7 +25,8 @@ export async function assertReleased(t: Test, port: number, ip = '127.0.0.1'): P
   t.fail(`port ${port} accepts connections, and nobody seems to hold it`)
 }
 
-async function refuses(port: number, ip: string): Promise<boolean> {
+/** Whether nobody listens on a port. */
+export async function refuses(port: number, ip = '127.0.0.1'): Promise<boolean> {
   const socket = connect(port, ip)
   try {
     await once(socket, 'connect')

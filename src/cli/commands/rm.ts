@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs'
 import type { PublicationView } from '../../controller/views.js'
+import { DRAIN_EXPECTED, parseDrain } from '../../duration.js'
 import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 import { UsageError } from '../usage-error.js'
@@ -7,6 +8,7 @@ import { UsageError } from '../usage-error.js'
 interface Args extends ClientArgs {
   names: string[]
   all: boolean
+  drain: string | undefined
   format: 'table' | 'json'
 }
 
@@ -27,6 +29,11 @@ export const rmCommand: CommandModule<object, Args> = {
         default: false,
         describe: 'withdraw all publications',
       })
+      .option('drain', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'time that open connections have to end by themselves, for example 30s',
+      })
       .example('$0 rm --all', 'nothing is published afterwards')
       .example('$0 rm web_svr01 web_svr02', 'the ports are free when the command returns'),
   handler: async (args) => {
@@ -35,13 +42,14 @@ export const rmCommand: CommandModule<object, Args> = {
         `${args.all ? 'with --all, no names are expected' : 'a name is missing'}: give names of publications, or --all`,
       )
     }
+    const drainMs = drainOf(args.drain)
     const client = openClient(args)
     const removed: string[] = []
     const failures: Error[] = []
     const names = args.all ? allNames(await client.list()) : args.names
-    for (const name of names) {
+    const remove = async (name: string): Promise<void> => {
       try {
-        await client.remove(name)
+        await client.remove(name, drainMs)
         removed.push(name)
         if (args.format === 'table') await print(name)
       } catch (err) {
@@ -49,9 +57,19 @@ export const rmCommand: CommandModule<object, Args> = {
         failures.push(err as Error)
       }
     }
+    // All have the same time.
+    if (drainMs > 0) await Promise.all([...names].map(remove))
+    else for (const name of names) await remove(name)
     if (args.format === 'json') await printJson(removed)
     if (failures.length > 0) throw new AggregateError(failures)
   },
+}
+
+/** @returns milliseconds @throws UsageError */
+function drainOf(text: string | undefined): number {
+  const ms = text === undefined ? 0 : parseDrain(text)
+  if (ms !== undefined) return ms
+  throw new UsageError(`invalid --drain ${JSON.stringify(text)}: expected ${DRAIN_EXPECTED}`)
 }
 
 /** Containers that wait come first, because they would get the ports of the others. */

@@ -1,5 +1,5 @@
 import { requireSyscalls } from './syscalls.js'
-import { EFD, F, LOCK, OPTION, SOCK, SYS, type SocketOption } from './constants.js'
+import { EFD, F, LOCK, OPTION, SHUT_RD, SOCK, SYS, type SocketOption } from './constants.js'
 import { requireFfi } from './ffi.js'
 import { check } from './system-error.js'
 
@@ -26,6 +26,8 @@ export interface CheckedSyscalls {
   ipv6Only(fd: number): void
   bind(fd: number, address: Buffer): void
   listen(fd: number, backlog: number): void
+  /** Has a socket no longer listen, also if other processes have it: shutdown(2). */
+  stopListening(fd: number): void
   /** accept4(2) of a socket that does not block. @returns undefined if it fails, for example because no connection waits */
   accept(fd: number): number | undefined
   /** flock(2), without waiting. The lock ends with the descriptor. @returns whether it succeeded */
@@ -98,6 +100,7 @@ function declareCheckedSyscalls(): CheckedSyscalls {
     bind: (fd, address) =>
       void check('bind', syscalls.bind(fd, addressOf(address), address.length)),
     listen: (fd, backlog) => void checked('listen', listen(fd, backlog)),
+    stopListening: (fd) => void check('shutdown', syscalls.shutdown(fd, SHUT_RD)),
     accept(fd) {
       const accepted = syscalls.accept(fd, SOCK.NONBLOCK | SOCK.CLOEXEC)
       return accepted < 0 ? undefined : accepted

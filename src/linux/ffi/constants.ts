@@ -91,6 +91,7 @@ export const MSG = { PEEK: 2, DONTWAIT: 0x40, NOSIGNAL: 0x4000, MORE: 0x8000 } a
 export const SIOCOUTQNSD = 0x894b
 
 /** shutdown(2). */
+export const SHUT_RD = 0
 export const SHUT_WR = 1
 
 /** netlink(7). */

@@ -1,9 +1,11 @@
 import { writeFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { kill } from '../../lib/proc.js'
 import { missing, ORIGINAL, stop } from '../../lib/program.js'
 import { publish, startDaemon, type TestDaemon } from '../../lib/publish.js'
+import { refuses } from '../../lib/released.js'
 import { dial, exchange, isAnswered, readBytes, startEcho } from '../../lib/sockets.js'
 import { ownProcess } from '../../lib/target.js'
 import { until } from '../../lib/until.js'
@@ -172,6 +174,36 @@ t.test('what set can not change is refused', async (t) => {
   t.match(await set('web', '--send-proxy', 'off', '--deny', '10.0.0.1'), { code: 0 })
   await t.rejects(daemon.client.set('web', {}), { message: /expected an option to change/ })
   t.strictSame((await daemon.client.get('web')).options, { allow: '127.0.0.1', deny: '10.0.0.1' })
+})
+
+t.test('rm --drain lets open connections end by themselves', async (t) => {
+  const daemon = await startDaemon(t)
+  const { ip, port: containerPort } = await startEcho(t)
+  const clients: Socket[] = []
+  const names = ['process', 'shared']
+  for (const isolation of names) {
+    const args = ['--name', isolation, '--isolation', isolation, ip]
+    t.match(await daemon.cli('add', '-p', `127.0.0.1::${containerPort}`, ...args), { code: 0 })
+    const client = await dial(t, await portOf(daemon, isolation))
+    client.write('x')
+    await readBytes(client, 1)
+    clients.push(client)
+  }
+  const ports = await Promise.all(names.map((name) => portOf(daemon, name)))
+  const removing = daemon.cli('rm', '--drain', '1h', ...names)
+  for (const port of ports) await until(() => refuses(port))
+  for (const client of clients) {
+    client.write('still open')
+    t.equal(await readBytes(client, 10), 'still open')
+    client.end()
+  }
+  const { code, stdout } = await removing
+  t.equal(code, 0)
+  t.strictSame(stdout.trim().split('\n').sort(), names)
+  t.match(await daemon.cli('rm', '--drain', 'soon', 'x'), {
+    code: 2,
+    stderr: /invalid --drain "soon": expected a time of at most 1h with its unit, /,
+  })
 })
 
 t.test('SIGUSR2 has a docker-proxy read its settings file again', async (t) => {

@@ -7,8 +7,9 @@ import type { Test } from 'tap'
 import { IGNORED_SIGNALS } from '../../../src/linux/signals.js'
 import { ORIGINAL, proxyFlags, stop } from '../../lib/program.js'
 import type { Target } from '../../lib/target.js'
-import { assertReleased } from '../../lib/released.js'
-import { dial, exchange, readAll, startBackend, startEcho } from '../../lib/sockets.js'
+import { assertReleased, refuses } from '../../lib/released.js'
+import { dial, exchange, readAll, readBytes, startBackend, startEcho } from '../../lib/sockets.js'
+import { until } from '../../lib/until.js'
 
 const output = (command: string, ...args: string[]): string =>
   execaSync(command, args).stdout.trim()
@@ -69,6 +70,37 @@ export function processSuite(t: Test, target: Target): void {
       })
     })
   }
+
+  t.test('with the setting, a signal lets open connections end by themselves', async (t) => {
+    const env = { DOCKER_PROXY_DRAIN: '1h' }
+    const running = await target.startProxy(t, await startEcho(t), { env })
+    const client = await dial(t, running.port)
+    client.write('before')
+    t.equal(await readBytes(client, 6), 'before')
+    running.child.kill('SIGTERM')
+    // Ctrl-C may come twice.
+    running.child.kill('SIGINT')
+    await until(() => refuses(running.port))
+    client.write('after')
+    t.equal(await readBytes(client, 5), 'after')
+    client.end()
+    t.equal(await readAll(client), '')
+    t.same(await running.exit, { code: 0, signal: null })
+    t.match(await target.logOf(running), /Waits for open connections to end/)
+  })
+
+  t.test('the setting ends an open connection in time', async (t) => {
+    const backend = await startBackend(t, (socket) => socket.resume())
+    const running = await target.startProxy(t, backend, { env: { DOCKER_PROXY_DRAIN: '200ms' } })
+    const [client] = await Promise.all([dial(t, running.port), once(backend.server, 'connection')])
+    running.child.kill('SIGTERM')
+    t.equal(await readAll(client), '')
+    t.same(await running.exit, { code: 0, signal: null })
+    // Without a connection it does not wait.
+    const idle = await target.startProxy(t, backend, { env: { DOCKER_PROXY_DRAIN: '1h' } })
+    idle.child.kill('SIGTERM')
+    t.same(await idle.exit, { code: 0, signal: null })
+  })
 
   t.test('a signal that comes twice, as Ctrl-C through a parent does, is one', async (t) => {
     const echo = await startEcho(t)
