@@ -1,5 +1,6 @@
 import { projectView, type Container, type EnginePort } from '../docker/container.js'
 import type { Containers } from '../docker/containers.js'
+import { isIpv6 } from '../linux/sockets/ip-address.js'
 import { canBind } from '../linux/sockets/port-socket.js'
 import type { ClaimResult, Claims } from '../ports/claims/claims.js'
 import { portsOverlap } from '../ports/claims/overlap.js'
@@ -61,8 +62,9 @@ export class EngineClaims implements Claims {
     }
   }
 
-  /** A swarm publishes its ingress ports on all addresses of a node. */
-  async #publishingService({ protocol, port }: HostPort): Promise<Holder | undefined> {
+  /** A swarm publishes its ingress ports on all IPv4 addresses of a node. */
+  async #publishingService({ protocol, ip, port }: HostPort): Promise<Holder | undefined> {
+    if (isIpv6(ip)) return undefined
     const ports = await this.containers.recentIngressPorts()
     const owner = ports.find((each) => each.protocol === protocol && each.port === port)
     return (

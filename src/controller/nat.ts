@@ -32,7 +32,13 @@ export class Nat {
   readonly #errors: RepeatedLines
   /** By publication. */
   readonly #wanted = new Map<string, readonly TranslatedPort[]>()
+  #wantedPorts: readonly TranslatedPort[] | undefined
   readonly #outdated = new OutdatedConnections()
+  /** As #outdated, of containers that have ended and not of other changes. */
+  #lost = new OutdatedConnections()
+  #isForgetting = false
+  /** Publications that are withdrawn at the end of this turn of the event loop. */
+  readonly #withdrawn = new Set<string>()
   /** The ports of the rules in place. */
   #applied: readonly TranslatedPort[] = []
   #index = new PortIndex<TranslatedPort>()
@@ -50,6 +56,9 @@ export class Nat {
   #timer: NodeJS.Timeout | undefined
   /** When the timer ends, by performance.now(), milliseconds. */
   #checkAt = Infinity
+  #isChecking = false
+  /** Whether something has changed since the check began. */
+  #isCheckDue = false
   #retryMs = RETRY_MS
   #isClosed = false
   #isLeft = false
@@ -93,40 +102,72 @@ export class Nat {
   }
 
   /**
-   * Sets the ports of a publication that are translated; none for one that is withdrawn.
+   * Sets the ports of a publication that are translated. A container that gets no more connections gets none from this turn of the event loop
+   * on: another one may soon have its address.
    * Rejects with FirewallError if the rules can't be changed. The change is tried again until it succeeds.
    */
   async set(publication: string, ports: readonly TranslatedPort[]): Promise<void> {
-    const before = this.#wanted.get(publication) ?? []
-    if (ports.length === 0 && before.length === 0) return
-    // Equal ports stay the same objects, by which changes are found.
-    const same = new Map(before.map((port) => [JSON.stringify(port), port]))
-    const after = ports.map((port) => same.get(JSON.stringify(port)) ?? port)
-    if (ports.length > 0) this.#wanted.set(publication, after)
-    else this.#wanted.delete(publication)
-    if (this.#isRestoring) return
-    if (hasLostContainer(before, after)) this.#withdraw(publication, before, after)
+    const { before, after } = this.#note(publication, ports)
+    if (this.#isRestoring || (before.length === 0 && after.length === 0)) return
+    if (hasLostContainer(before, after)) this.#withdrawSoon(publication, before)
     await this.#change()
   }
 
-  /**
-   * Ends the translation of a publication's ports at once: another container may soon have an address behind them, and a change waits for
-   * earlier ones and for other programs. Until the change, the proxy serves all clients.
-   */
-  #withdraw(
+  /** Translates no port of a publication any more. Its containers may go on. Rejects as `set` does. */
+  async remove(publication: string): Promise<void> {
+    const { before } = this.#note(publication, [])
+    if (before.length > 0 && !this.#isRestoring) await this.#change()
+  }
+
+  #note(
     publication: string,
-    before: readonly TranslatedPort[],
-    after: readonly TranslatedPort[],
-  ): void {
+    ports: readonly TranslatedPort[],
+  ): { before: readonly TranslatedPort[]; after: readonly TranslatedPort[] } {
+    const before = this.#wanted.get(publication) ?? []
+    // Equal ports stay the same objects, by which changes are found.
+    const same = new Map(before.map((port) => [JSON.stringify(port), port]))
+    const after = ports.map((port) => same.get(JSON.stringify(port)) ?? port)
+    if (after.length > 0) this.#wanted.set(publication, after)
+    else this.#wanted.delete(publication)
+    this.#wantedPorts = undefined
+    return { before, after }
+  }
+
+  /** The ports of all publications: the same array until one of them changes. */
+  readonly #allWanted = (): readonly TranslatedPort[] =>
+    (this.#wantedPorts ??= [...this.#wanted.values()].flat())
+
+  /** A change waits for earlier ones and for other programs, so this does not wait for it. Until the change, the proxy serves all clients. */
+  #withdrawSoon(publication: string, before: readonly TranslatedPort[]): void {
+    this.#lost.addChange(before, [])
+    // Many containers often end in one turn of the event loop, and each transaction takes time.
+    if (this.#withdrawn.size === 0) queueMicrotask(() => this.#withdraw())
+    this.#withdrawn.add(publication)
+  }
+
+  #withdraw(): void {
+    const publications = [...this.#withdrawn]
+    this.#withdrawn.clear()
     try {
-      this.#firewall.withdraw(publication)
+      this.#firewall.withdraw(publications)
     } catch (err) {
       this.#report(err)
-      return
     }
-    const outdated = new OutdatedConnections()
-    outdated.addChange(before, after)
-    outdated.forget(forgetConnections, after).catch((err: unknown) => this.#report(err))
+    if (!this.#isForgetting) void this.#forgetLost()
+  }
+
+  /** Never rejects. */
+  async #forgetLost(): Promise<void> {
+    this.#isForgetting = true
+    try {
+      while (!this.#lost.isEmpty) await this.#lost.forget(forgetConnections, this.#allWanted)
+    } catch (err) {
+      // The change that follows forgets them as well.
+      this.#report(err)
+      this.#lost = new OutdatedConnections()
+    } finally {
+      this.#isForgetting = false
+    }
   }
 
   /** Whether the kernel translates a port now. */
@@ -137,6 +178,7 @@ export class Nat {
   /** Ends all translations. Never rejects. */
   async close(): Promise<void> {
     this.#wanted.clear()
+    this.#wantedPorts = undefined
     if (this.#hasRules) await this.#change().catch(() => undefined)
     this.#end()
   }
@@ -175,7 +217,7 @@ export class Nat {
 
   async #putInPlace(): Promise<void> {
     const wanted = new Map(this.#wanted)
-    const ports = [...wanted.values()].flat()
+    const ports = this.#allWanted()
     this.#outdated.addChange(this.#applied, ports)
     this.#setApplied([])
     this.#hasRules = true
@@ -192,7 +234,7 @@ export class Nat {
       }
       this.#isDamaged = false
       this.#setApplied(ports)
-      await this.#outdated.forget(forgetConnections, ports)
+      await this.#outdated.forget(forgetConnections, () => ports)
     } catch (err) {
       // Another change follows.
       if (isSuperseded(err)) throw err
@@ -213,7 +255,7 @@ export class Nat {
 
   /** Clients in containers are left to the proxy, as the Docker Engine does it. */
   #exceptInterfaces(): string[] {
-    const ips = new Set([...this.#wanted.values()].flat().flatMap((port) => port.containerIps))
+    const ips = new Set(this.#allWanted().flatMap((port) => port.containerIps))
     for (const { networks } of this.containers?.all ?? []) {
       for (const { id, ip, ip6 } of networks) {
         const isBridge = BRIDGES.includes(this.containers?.networks.get(id)?.driver ?? '')
@@ -242,6 +284,21 @@ export class Nat {
 
   /** Puts the rules back if another program has changed them, for example a reload of the firewall. */
   async #check(): Promise<void> {
+    if (this.#isChecking) {
+      this.#isCheckDue = true
+      return
+    }
+    this.#isChecking = true
+    try {
+      await this.#checkNow()
+    } finally {
+      this.#isChecking = false
+      if (this.#isCheckDue) this.#checkIn(SETTLE_MS)
+      this.#isCheckDue = false
+    }
+  }
+
+  async #checkNow(): Promise<void> {
     await this.#changes
     if (this.#isClosed) return
     const isChangeDue = this.#wanted.size > 0 ? await this.#needsRepair() : this.#hasRules
@@ -251,10 +308,9 @@ export class Nat {
 
   async #needsRepair(): Promise<boolean> {
     if (!(await this.#firewall.isIntact())) this.#isDamaged = true
-    const wanted = [...this.#wanted.values()].flat()
     return (
       this.#isDamaged ||
-      wanted.length !== this.#applied.length ||
+      this.#allWanted().length !== this.#applied.length ||
       this.#interfaces !== this.#exceptInterfaces().join()
     )
   }
@@ -268,7 +324,7 @@ function isSuperseded(err: unknown): boolean {
   return err instanceof FirewallError && err.code === 'ESUPERSEDED'
 }
 
-/** Whether connections can have led to a container that gets none any more. */
+/** Whether a container that got connections gets no more of them. */
 function hasLostContainer(
   before: readonly TranslatedPort[],
   after: readonly TranslatedPort[],

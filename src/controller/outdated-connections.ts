@@ -39,16 +39,23 @@ export class OutdatedConnections {
   /**
    * Makes the kernel forget these connections.
    * @param forget see forgetConnections
-   * @param current the ports of the rules in place
+   * @param current returns the ports of the rules in place, the same array until they change
    * Rejects as `forget` does. The change is still remembered then.
    */
   async forget(
     forget: (matches: (connection: TrackedConnection) => boolean) => Promise<number>,
-    current: readonly TranslatedPort[],
+    current: () => readonly TranslatedPort[],
   ): Promise<void> {
     const changed = [...this.#changed]
     if (changed.length === 0) return
-    const [byNumber, currentByNumber] = [groupByNumber(changed), groupByNumber(current)]
+    const byNumber = groupByNumber(changed)
+    let grouped = { ports: current(), byNumber: groupByNumber(current()) }
+    const currentOn = (number: number): readonly TranslatedPort[] => {
+      // A container may have come back meanwhile, with its address.
+      const ports = current()
+      if (ports !== grouped.ports) grouped = { ports, byNumber: groupByNumber(ports) }
+      return grouped.byNumber.get(number) ?? []
+    }
     const own = ownAddresses()
     await forget((connection) => {
       const { protocol, destination, replier } = connection
@@ -59,9 +66,9 @@ export class OutdatedConnections {
       const ports = candidates.filter((port) => portsOverlap(port, asked))
       const isTranslated = destination.ip !== replier.ip || destination.port !== replier.port
       if (!isTranslated) return protocol === 'udp' && ports.some(({ isNew }) => isNew)
-      const isCurrent = currentByNumber
-        .get(destination.port)
-        ?.some((port) => portsOverlap(port, asked) && port.containerIps.includes(replier.ip))
+      const isCurrent = currentOn(destination.port).some(
+        (port) => portsOverlap(port, asked) && port.containerIps.includes(replier.ip),
+      )
       if (isCurrent) return false
       return ports.some(
         ({ containerIps }) => containerIps === undefined || containerIps.includes(replier.ip),

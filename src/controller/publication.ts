@@ -214,7 +214,7 @@ export class Publication {
   /** Withdraws all ports. Each is free when this resolves. */
   async stop(options?: StopOptions): Promise<void> {
     // A failure is reported, and the change is tried again.
-    await this.#context.nat.set(this.name, []).catch(() => undefined)
+    await this.#context.nat.remove(this.name).catch(() => undefined)
     await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
     const ports = this.#servers.flatMap((server) => server.ports)
     await Promise.all(ports.map(({ claim }) => claim.release()))

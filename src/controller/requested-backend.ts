@@ -1,4 +1,6 @@
 import { realpathSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Container } from '../docker/container.js'
 import {
   findTarget,
   formatTarget,
@@ -18,6 +20,10 @@ import type { Following } from './following.js'
 import { listBackends } from './listed-backends.js'
 import { parseBackend, type PublicationRequest } from './publication-request.js'
 import { RequestError } from './request-error.js'
+import { isBehindBridge } from './translated-ports.js'
+
+/** How long a request waits for a new list of the containers, milliseconds. */
+const LIST_MS = 1_000
 
 /** Where a requested publication forwards to. */
 export interface RequestedBackend {
@@ -49,7 +55,7 @@ export async function findBackend(
     return follow(target, request, all)
   }
   const ip = parseBackend(backend ?? '')
-  const owner = request.addressOnly ? undefined : containers?.runningOn(ip)
+  const owner = request.addressOnly ? undefined : await ownerOf(ip, containers)
   if (!owner || !containers) {
     refuseOptionsOfContainers(ip, request)
     return { backends: [{ ip }] }
@@ -60,6 +66,22 @@ export async function findBackend(
     { ...request, ...(network === undefined ? {} : { network }) },
     containers,
   )
+}
+
+/** The running container that has an address. */
+async function ownerOf(
+  ip: string,
+  containers: Containers | undefined,
+): Promise<Container | undefined> {
+  const owner = containers?.runningOn(ip)
+  if (owner || !containers || !isBehindBridge(ip)) return owner
+  await listAgain(containers)
+  return containers.runningOn(ip)
+}
+
+/** Asks the engine, whose events come a moment after its commands have ended. Never rejects. */
+async function listAgain(containers: Containers): Promise<void> {
+  await Promise.race([containers.listAgain(), delay(LIST_MS, undefined, { ref: false })])
 }
 
 /** @throws RequestError for options that have no effect on a publication that keeps its address */
@@ -126,7 +148,7 @@ export async function lookUpTarget(
     )
   }
   const ip = parseIp(name)
-  const owner = ip === undefined ? undefined : containers.runningOn(ip)
+  const owner = ip === undefined ? undefined : await ownerOf(ip, containers)
   if (owner) return { target: targetOf(owner), all: containers }
   const find = (): { target: ContainerTarget; all: Containers } => ({
     target: findTarget(name, containers.all),
@@ -138,8 +160,7 @@ export async function lookUpTarget(
     if (!(err instanceof NoSuchContainerError)) throw err
   }
   try {
-    // Podman may report a container only after its command has ended.
-    await containers.listAgain()
+    await listAgain(containers)
     return find()
   } catch (err) {
     if (!(err instanceof NoSuchContainerError)) throw err
@@ -147,18 +168,23 @@ export async function lookUpTarget(
   }
 }
 
-/** @throws Refusal if this host does not reach the container */
-function follow(
+/** Rejects with Refusal if this host does not reach the container. */
+async function follow(
   target: ContainerTarget,
   { network, whenStopped = 'refuse', keep = false }: PublicationRequest,
   containers: Containers,
-): RequestedBackend {
+): Promise<RequestedBackend> {
   const follows: Following = {
     target,
     ...(network === undefined ? {} : { network }),
     ...{ whenStopped, keep },
   }
-  const found = resolveTarget(follows, containers)
+  let found = resolveTarget(follows, containers)
+  if (found.state === 'unreachable') {
+    // It may have been connected to another network a moment ago.
+    await listAgain(containers)
+    found = resolveTarget(follows, containers)
+  }
   const { state, why } = found
   if (state === 'unreachable') {
     throw new Refusal('container-unreachable', why ?? `${formatTarget(target)} is not reachable`)

@@ -62,7 +62,7 @@ export function whyNotTranslated(
 }
 
 /** Whether an address is in a network of this host other than the one that leads to all others. */
-function isBehindBridge(ip: string): boolean {
+export function isBehindBridge(ip: string): boolean {
   const name = interfaceFinder()(ip)
   return name !== undefined && name !== readDefaultRoute(process.pid)?.interface
 }

@@ -7,7 +7,7 @@ export interface EngineNetwork {
   readonly isInternal: boolean
 }
 
-/** Networks by id. */
+/** Networks by id, and by name. */
 export type EngineNetworks = ReadonlyMap<string, EngineNetwork>
 
 /** Where a container can be reached from this host, or why it can't. */

@@ -20,8 +20,13 @@ import {
 
 /** Wait before connecting again, milliseconds. */
 const RETRY_MS = 500
-/** Time that a list of the ingress ports stays current, and time that a request waits for one, milliseconds. */
-const INGRESS_MS = 1_000
+/** How long a list of the ingress ports is current, milliseconds. */
+const INGRESS_AGE_MS = 1_000
+/** How long it may take, and time before the next attempt, milliseconds. */
+const INGRESS_WAIT_MS = 1_000
+const INGRESS_RETRY_MS = 10_000
+/** The first HTTP status of the engine's own faults. */
+const INTERNAL_ERROR = 500
 /** Containers that are inspected at the same time. */
 const REQUESTS_AT_ONCE = 8
 
@@ -54,7 +59,10 @@ export class Containers extends EventEmitter<ContainersEvents> {
   readonly #watched = new Map<string, { pid: number; stop: () => void }>()
   readonly #end = new AbortController()
   #first = deferred()
-  #ingress: { readonly since: number; readonly ports: Promise<readonly IngressPort[]> } | undefined
+  #ingress: readonly IngressPort[] = []
+  /** By performance.now(), milliseconds. */
+  #ingressUntil = 0
+  #listingIngress: Promise<readonly IngressPort[]> | undefined
   /** Why the engine is not connected. */
   #problem: Error | undefined
   #isConnected = false
@@ -104,14 +112,23 @@ export class Containers extends EventEmitter<ContainersEvents> {
     return listIngressPorts(this.#client).catch(() => [])
   }
 
-  /** For many questions at once: `ingressPorts` as they were a second ago at most; none if the engine does not answer within a second. */
-  recentIngressPorts(): Promise<readonly IngressPort[]> {
-    const now = performance.now()
-    if (this.#ingress === undefined || now - this.#ingress.since > INGRESS_MS) {
-      const late = delay(INGRESS_MS, [], { ref: false })
-      this.#ingress = { since: now, ports: Promise.race([this.ingressPorts(), late]) }
-    }
-    return this.#ingress.ports
+  /**
+   * `ingressPorts`, for many questions at once: as they were a second ago at most, and the last known ones while the engine does not answer.
+   */
+  async recentIngressPorts(): Promise<readonly IngressPort[]> {
+    if (!this.#isConnected) return []
+    if (performance.now() < this.#ingressUntil) return this.#ingress
+    return (this.#listingIngress ??= this.#listIngress())
+  }
+
+  /** Never rejects, and takes a second at most. */
+  async #listIngress(): Promise<readonly IngressPort[]> {
+    const late = delay(INGRESS_WAIT_MS, undefined, { ref: false })
+    const ports = await Promise.race([this.ingressPorts(), late])
+    this.#ingress = ports ?? this.#ingress
+    this.#ingressUntil = performance.now() + (ports ? INGRESS_AGE_MS : INGRESS_RETRY_MS)
+    this.#listingIngress = undefined
+    return this.#ingress
   }
 
   /** Lists all containers anew. Requests that come meanwhile share the next list. @returns false if the engine can't be asked */
@@ -194,6 +211,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
   }
 
   #connected(host: EngineHost): void {
+    this.#ingressUntil = 0
     this.#isConnected = true
     this.#wasListed = true
     this.#problem = undefined
@@ -290,7 +308,7 @@ export class Containers extends EventEmitter<ContainersEvents> {
       (err: unknown) => {
         this.#log.debug(`Can't inspect a container: ${errnoReason(err)}`, { container: id })
         // The engine would refuse it again.
-        if (err instanceof EngineError && err.status !== undefined) return
+        if (err instanceof EngineError && (err.status ?? INTERNAL_ERROR) < INTERNAL_ERROR) return
         setTimeout(() => {
           if (this.#isConnected && this.#client === client) this.#refresh(client, id)
         }, RETRY_MS).unref()

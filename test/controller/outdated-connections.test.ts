@@ -30,10 +30,13 @@ async function forgotten(
   flows: readonly TrackedConnection[],
 ): Promise<TrackedConnection[]> {
   const found: TrackedConnection[] = []
-  await outdated.forget((matches) => {
-    found.push(...flows.filter(matches))
-    return Promise.resolve(found.length)
-  }, current)
+  await outdated.forget(
+    (matches) => {
+      found.push(...flows.filter(matches))
+      return Promise.resolve(found.length)
+    },
+    () => current,
+  )
   return found
 }
 
@@ -76,14 +79,20 @@ t.test('a change is remembered until the connections are forgotten', async (t) =
   const outdated = new OutdatedConnections()
   outdated.addChange([port(WEB)], [])
   await t.rejects(
-    outdated.forget(() => Promise.reject(new Error('EPERM')), []),
+    outdated.forget(
+      () => Promise.reject(new Error('EPERM')),
+      () => [],
+    ),
     /EPERM/,
   )
   t.notOk(outdated.isEmpty)
   const meanwhile = port(HEIR, { port: 54 })
-  await outdated.forget(() => {
-    outdated.addChange([meanwhile], [])
-    return Promise.resolve(0)
-  }, [])
+  await outdated.forget(
+    () => {
+      outdated.addChange([meanwhile], [])
+      return Promise.resolve(0)
+    },
+    () => [],
+  )
   t.notOk(outdated.isEmpty, 'a change that came meanwhile is remembered as well')
 })

@@ -135,3 +135,35 @@ t.test('without an engine: the reason, and no list', async (t) => {
   t.equal(containers.wasListed, false)
   t.equal(await containers.listAgain(), false)
 })
+
+t.test('a network is known by its id and by its name', async (t) => {
+  const { containers } = await follow(t)
+  for (const key of ['bridge-id', 'bridge', 'podman']) {
+    t.strictSame(containers.networks.get(key), { driver: 'bridge', isInternal: false }, key)
+  }
+})
+
+t.test(
+  'many questions about ingress ports are one request, and an engine that hangs delays one',
+  async (t) => {
+    const service = {
+      Spec: { Name: 'shop_web' },
+      Endpoint: { Ports: [{ Protocol: 'tcp', PublishedPort: 8080, TargetPort: 80 }] },
+    }
+    const { engine, containers } = await follow(t, (engine) => (engine.services = [service]))
+    const requests = (): number =>
+      engine.requests.filter((path) => path.includes('services')).length
+    const ask = () => Promise.all(Array.from({ length: 50 }, () => containers.recentIngressPorts()))
+    for (const ports of await ask()) t.match(ports, [{ service: 'shop_web', port: 8080 }])
+    t.equal(requests(), 1)
+    const gate = deferred()
+    engine.listing = gate.promise
+    await until(async () => {
+      await ask()
+      return requests() === 2
+    })
+    for (const ports of await ask()) t.match(ports, [{ port: 8080 }], 'the last known ones')
+    t.equal(requests(), 2)
+    gate.resolve()
+  },
+)

@@ -11,6 +11,8 @@ export interface FakeEngine {
   services: readonly object[] | undefined
   /** Paths of all requests so far. */
   readonly requests: string[]
+  /** Replies about services wait until this resolves. */
+  listing: Promise<unknown>
   /** Replies to inspections wait until this resolves. */
   inspecting: Promise<unknown>
   /** Sends an event to all readers. */
@@ -21,7 +23,7 @@ export interface FakeEngine {
   endEvents(): void
 }
 
-const NETWORKS = [{ Id: 'bridge-id', Driver: 'bridge', Internal: false }]
+const NETWORKS = [{ Id: 'bridge-id', Name: 'bridge', Driver: 'bridge', Internal: false }]
 
 /** Makes what a Docker Engine tells about a container. */
 export function inspectReply(id: string, name: string, ip = '172.17.0.2'): InspectReply {
@@ -51,6 +53,7 @@ export async function startFakeEngine(t: Test): Promise<FakeEngine> {
     if (path === '/_ping') return void response.setHeader('Api-Version', '1.41').end('OK')
     if (path === '/networks') return json(NETWORKS)
     if (path === '/services') {
+      await engine.listing
       return engine.services
         ? json(engine.services)
         : json({ message: 'This node is not a swarm manager.' }, 503)
@@ -67,7 +70,8 @@ export async function startFakeEngine(t: Test): Promise<FakeEngine> {
   }
   const host = await serveHttp(t, (request, response) => void answer(request, response))
   const engine: FakeEngine = {
-    ...{ host, containers, requests, services: undefined, inspecting: Promise.resolve() },
+    ...{ host, containers, requests, services: undefined },
+    ...{ inspecting: Promise.resolve(), listing: Promise.resolve() },
     report(Type, Action, ID, Attributes = {}) {
       engine.send(`${JSON.stringify({ Type, Action, Actor: { ID, Attributes } })}\n`)
     },

@@ -25,7 +25,11 @@ export interface OwnEngine extends Pick<EngineNamespace, 'ask' | 'enter' | 'pid'
 }
 
 /** The environment's ENGINE chooses, for the same tests with another engine. */
-const isPodman = process.env['ENGINE'] === 'podman'
+const { ENGINE: choice = 'docker' } = process.env
+if (choice !== 'docker' && choice !== 'podman') {
+  throw new Error(`ENGINE is ${JSON.stringify(choice)}: expected docker or podman`)
+}
+const isPodman = choice === 'podman'
 
 export const missingForEngine = isPodman ? missingForPodman : missingForDockerd
 

@@ -125,7 +125,11 @@ export const NFNL_MSG_BATCH = { BEGIN: 16, END: 17 } as const
 export const NFT_MSG = { PART: 10, NEW_TABLE: 0, NEW_CHAIN: 3, DEL_CHAIN: 5, DEL_RULE: 8 } as const
 /** Attributes of tables, chains and rules, see linux/netfilter/nf_tables.h. */
 export const NFTA = {
-  ...{ TABLE_NAME: 1, CHAIN_TABLE: 1, CHAIN_NAME: 3, RULE_TABLE: 1, RULE_CHAIN: 2 },
+  TABLE_NAME: 1,
+  CHAIN_TABLE: 1,
+  CHAIN_NAME: 3,
+  RULE_TABLE: 1,
+  RULE_CHAIN: 2,
 } as const
 /** The family of tables for IPv4 and IPv6, see linux/netfilter.h. */
 export const NFPROTO_INET = 1

@@ -48,6 +48,7 @@ export async function findConnections(
 
 /**
  * Makes netfilter forget connections: their next packet goes through all rules again.
+ * @param matches is asked when a connection is found, and again before it is forgotten
  * @returns the number of connections
  * Rejects with SystemError, for example `EPERM`.
  */
@@ -55,20 +56,24 @@ export async function forgetConnections(
   matches: (connection: TrackedConnection) => boolean,
 ): Promise<number> {
   const socket = new NetlinkSocket(NETLINK_NETFILTER)
-  const keys: Buffer[] = []
+  const found: { connection: TrackedConnection; key: Buffer }[] = []
+  let count = 0
   try {
     await dump(socket, (connection, body) => {
-      if (matches(connection)) keys.push(encodeKey(body))
+      if (matches(connection)) found.push({ connection, key: encodeKey(body) })
     })
-    for (const [i, key] of keys.entries()) {
+    for (const [i, { connection, key }] of found.entries()) {
       if (i % DELETIONS_PER_TURN === 0) await setImmediate()
+      // The answer may be another one by now.
+      if (!matches(connection)) continue
+      count++
       // Without a flag for replies, the kernel replies errors alone. They are ignored: the connection may have ended meanwhile.
       socket.send(typeOf(CONNTRACK.DELETE), 0, key)
     }
   } finally {
     socket.close()
   }
-  return keys.length
+  return count
 }
 
 /** Reads all connections, one block of them in each turn. @param take also gets the message, until it returns */

@@ -72,14 +72,14 @@ export class Firewall {
    * @param exceptInterfaces see Translation
    * @param isRepair whether another program may have changed the rules
    * Rejects with FirewallError. Withdrawn ports are not translated then, unless nft itself has failed. Rejects with ESUPERSEDED if `withdraw`
-   * is called meanwhile: the ports may have to be others then.
+   * is called for one of the publications meanwhile.
    */
   async apply(
     publications: ReadonlyMap<string, readonly TranslatedPort[]>,
     exceptInterfaces: readonly string[],
     isRepair: boolean,
   ): Promise<void> {
-    const { withdrawals } = this.#table
+    this.#table.beginChange()
     const ports = [...publications.values()].flat()
     const [before, after] = [new Set(this.#ports ?? ports), new Set(ports)]
     const kept = ports.filter((port) => before.has(port))
@@ -91,18 +91,18 @@ export class Firewall {
     const isNew = isRepair || this.#ports === undefined || kept.length < ports.length
     this.#ports = undefined
     // Ports that have gone do not wait for iptables: another container may soon have the address behind them.
-    await this.#table.apply({ publications: keptPublications, exceptInterfaces }, withdrawals)
+    await this.#table.apply({ publications: keptPublications, exceptInterfaces })
     // A connection that is translated and not let through would wait for its next try.
     if (hasGone || isNew) await this.#acceptConnections(ports)
     if (kept.length < ports.length) {
-      await this.#table.apply({ publications, exceptInterfaces }, withdrawals)
+      await this.#table.apply({ publications, exceptInterfaces })
     }
     this.#ports = ports
   }
 
-  /** Ends the translation of a publication's ports, before this returns. @throws SystemError */
-  withdraw(publication: string): void {
-    this.#table.withdraw(publication)
+  /** Ends the translation of the ports of publications, before this returns. @throws SystemError */
+  withdraw(publications: readonly string[]): void {
+    this.#table.withdraw(publications)
   }
 
   /** Removes all rules. Rejects with FirewallError. No port is translated then, unless nft itself has failed. */
@@ -131,10 +131,7 @@ export class Firewall {
   }
 
   async #translateNothing(): Promise<void> {
-    await this.#table.apply(
-      { publications: new Map(), exceptInterfaces: [] },
-      this.#table.withdrawals,
-    )
+    await this.#table.apply({ publications: new Map(), exceptInterfaces: [] })
   }
 
   async #acceptConnections(ports: readonly TranslatedPort[]): Promise<void> {

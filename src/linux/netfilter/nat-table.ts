@@ -1,21 +1,7 @@
-import { errnoReason } from '../errno.js'
-import { isIpv6, isWildcard } from '../sockets/ip-address.js'
+import { errnoCode, errnoReason } from '../errno.js'
 import { FirewallError, runFirewall } from './command.js'
-import { emptyChain, ensureChain, removeChain } from './nftables.js'
-import type { TranslatedPort } from './translated-port.js'
-
-/** Before the rules of the Docker Engine and of others, whose priority is dstnat, -100. See nft(8). */
-const PRIORITY = -101
-/** An empty chain. Whoever withdraws ports removes it, and nft fails without it: what it puts in place may be outdated. */
-const PERMIT = 'permit'
-
-/** The content of a table. */
-export interface Translation {
-  /** The ports of each publication, by its name. */
-  readonly publications: ReadonlyMap<string, readonly TranslatedPort[]>
-  /** Interfaces of containers: their packets are not translated, because the replies would not come back through this host. */
-  readonly exceptInterfaces: readonly string[]
-}
+import { chainOf, formatTable, PERMIT, type Translation } from './nat-rules.js'
+import { ensureChain, remove, type Removal } from './nftables.js'
 
 /** A table of nftables that translates addresses of connections from outside, as the Docker Engine's rules do for its own ports. */
 export class NatTable {
@@ -23,7 +9,12 @@ export class NatTable {
   readonly #id: string
   /** The table as nft lists it. */
   #applied: string | undefined
-  #withdrawals = 0
+  /** The publications that have a chain. */
+  #chains: ReadonlySet<string> = new Set()
+  /** What nft is putting in place. */
+  #underWay: Translation['publications'] | undefined
+  /** The publications that were withdrawn since the change began. */
+  readonly #withdrawn = new Set<string>()
 
   /** @param name of the table, which belongs to us alone */
   constructor(name: string) {
@@ -31,53 +22,63 @@ export class NatTable {
     this.#id = `inet ${name}`
   }
 
-  /** The number of withdrawals so far. */
-  get withdrawals(): number {
-    return this.#withdrawals
+  /** From now on, `apply` refuses publications that were withdrawn since. The translations that it gets are made now, or later. */
+  beginChange(): void {
+    this.#withdrawn.clear()
   }
 
   /**
    * Puts the table in place at once, instead of an earlier one.
-   * @param withdrawals as they were when the translation was made
-   * Rejects with FirewallError; with ESUPERSEDED, and without a change, after another withdrawal.
+   * Rejects with FirewallError; with ESUPERSEDED if one of the publications was withdrawn since `beginChange`.
    */
-  async apply(translation: Translation, withdrawals: number): Promise<void> {
-    const table = formatTable(this.#id, translation)
+  async apply({ publications, exceptInterfaces }: Translation): Promise<void> {
+    const table = formatTable(this.#id, { publications, exceptInterfaces })
     this.#applied = undefined
-    this.#refuseSuperseded(withdrawals)
+    this.#refuseWithdrawn(publications)
+    const commands = `delete chain ${this.#id} ${PERMIT}\n${this.#emptied}\n${table}`
     try {
       ensureChain(this.#name, PERMIT)
+      this.#underWay = publications
+      await runFirewall(['nft', '-f', '-'], commands)
+      this.#chains = new Set(publications.keys())
     } catch (err) {
+      this.#refuseWithdrawn(publications)
+      if (err instanceof FirewallError) throw err
       throw new FirewallError('EFAILED', `can't change nftables: ${errnoReason(err)}`)
-    }
-    try {
-      await runFirewall(
-        ['nft', '-f', '-'],
-        `delete chain ${this.#id} ${PERMIT}\n${this.#emptied}\n${table}`,
-      )
-    } catch (err) {
-      this.#refuseSuperseded(withdrawals)
-      throw err
+    } finally {
+      this.#underWay = undefined
     }
     const applied = await this.#list()
+    this.#refuseWithdrawn(publications)
     if (applied === undefined) {
       throw new FirewallError(
         'EFAILED',
         'another program has removed the table of nftables at once',
       )
     }
-    if (withdrawals === this.#withdrawals) this.#applied = applied
+    this.#applied = applied
   }
 
   /**
-   * Ends the translation of a publication's ports, before this returns. A change that is being made does not bring it back.
+   * Ends the translation of the ports of publications, before this returns. A change that is under way does not bring it back.
    * @throws SystemError
    */
-  withdraw(publication: string): void {
-    this.#withdrawals++
+  withdraw(publications: readonly string[]): void {
     this.#applied = undefined
-    removeChain(this.#name, PERMIT)
-    emptyChain(this.#name, chainOf(publication))
+    for (const each of publications) this.#withdrawn.add(each)
+    const underWay = publications.filter((each) => this.#underWay?.has(each))
+    const emptied = publications
+      .filter((each) => this.#chains.has(each) || underWay.includes(each))
+      .map(chainOf)
+    if (emptied.length === 0) return
+    try {
+      remove(this.#name, { ...(underWay.length > 0 ? { chain: PERMIT } : {}), emptied })
+    } catch (err) {
+      if (errnoCode(err) !== 'ENOENT') throw err
+      // Another program has removed some of them, or nft has not made some of them yet.
+      if (underWay.length > 0) this.#removeIfThere({ chain: PERMIT, emptied: [] })
+      for (const each of emptied) this.#removeIfThere({ emptied: [each] })
+    }
   }
 
   /** Removes the table, if it is there. Rejects with FirewallError. */
@@ -106,9 +107,19 @@ export class NatTable {
     return `add table ${this.#id}\ndelete table ${this.#id}`
   }
 
-  #refuseSuperseded(withdrawals: number): void {
-    if (withdrawals === this.#withdrawals) return
-    throw new FirewallError('ESUPERSEDED', 'a container has ended meanwhile')
+  #removeIfThere(removal: Removal): void {
+    try {
+      remove(this.#name, removal)
+    } catch (err) {
+      if (errnoCode(err) !== 'ENOENT') throw err
+    }
+  }
+
+  #refuseWithdrawn(publications: Translation['publications']): void {
+    for (const each of this.#withdrawn) {
+      if (!publications.has(each)) continue
+      throw new FirewallError('ESUPERSEDED', `a container of ${each} has ended meanwhile`)
+    }
   }
 
   /** @returns undefined if there is no such table */
@@ -121,134 +132,4 @@ export class NatTable {
       throw err
     }
   }
-}
-
-/** A port, and the chain of its publication. */
-interface ChainedPort extends TranslatedPort {
-  readonly chain: string
-}
-
-/** Each publication has a chain, and the first rules lead to them. Thousands of ports are one map, because each rule costs time for each new connection. */
-function formatTable(id: string, { publications, exceptInterfaces }: Translation): string {
-  const own = [...publications].map(([name, ports]) => ({ chain: chainOf(name), ports }))
-  const chains = own.map(({ chain, ports }) =>
-    formatChain(chain, forEachKind(ports, formatTranslations)),
-  )
-  const all = own.flatMap(({ chain, ports }) => ports.map((port) => ({ ...port, chain })))
-  const prerouting = [
-    `type nat hook prerouting priority ${PRIORITY}; policy accept;`,
-    ...(exceptInterfaces.length > 0
-      ? [`iifname { ${exceptInterfaces.map((name) => JSON.stringify(name)).join(', ')} } return`]
-      : []),
-    ...forEachKind(all, formatJumps),
-  ]
-  return `table ${id} {
-${[formatChain(PERMIT, []), ...chains, formatChain('prerouting', prerouting)].join('')}}
-`
-}
-
-/** The name cannot be a word of nft. */
-function chainOf(publication: string): string {
-  return `publication-${publication}`
-}
-
-function formatChain(name: string, rules: readonly string[]): string {
-  return `  chain ${name} {\n${rules.map((rule) => `    ${rule}\n`).join('')}  }\n`
-}
-
-/** Ports of one protocol and family. */
-interface PortKind<T extends TranslatedPort> {
-  readonly protocol: 'tcp' | 'udp'
-  /** The family in the words of nft. */
-  readonly family: 'ip' | 'ip6'
-  /** Matches packets to any address of this host. */
-  readonly toHost: string
-  readonly ports: readonly T[]
-}
-
-function forEachKind<T extends TranslatedPort>(
-  ports: readonly T[],
-  format: (kind: PortKind<T>) => readonly string[],
-): string[] {
-  return (['ip', 'ip6'] as const).flatMap((family) =>
-    (['tcp', 'udp'] as const).flatMap((protocol) => {
-      const own = ports.filter(
-        (port) => port.protocol === protocol && isIpv6(port.ip) === (family === 'ip6'),
-      )
-      const toHost = `meta nfproto ${family === 'ip' ? 'ipv4' : 'ipv6'} fib daddr type local`
-      return format({ protocol, family, toHost, ports: own })
-    }),
-  )
-}
-
-/** The rules that lead to the chains of the publications. */
-function formatJumps({ protocol, family, toHost, ports }: PortKind<ChainedPort>): string[] {
-  const jump = ({ chain }: ChainedPort): string => `goto ${chain}`
-  return [
-    ...formatMap(`${toHost} ${protocol} dport vmap`, ports.filter(isOnAll), portOf, jump),
-    ...formatMap(
-      `${family} daddr . ${protocol} dport vmap`,
-      ports.filter((port) => !isOnAll(port)),
-      addressOf,
-      jump,
-    ),
-  ]
-}
-
-/** The rules of a publication. */
-function formatTranslations({
-  protocol,
-  family,
-  toHost,
-  ports,
-}: PortKind<TranslatedPort>): string[] {
-  const single = ports.filter(({ containerIps }) => containerIps.length === 1)
-  const shared = ports.filter(({ containerIps }) => containerIps.length > 1)
-  const target = ({ containerIps: [ip = ''], containerPort }: TranslatedPort): string =>
-    `${ip} . ${containerPort}`
-  return [
-    ...formatMap(
-      `${toHost} dnat ${family} to ${protocol} dport map`,
-      single.filter(isOnAll),
-      portOf,
-      target,
-    ),
-    ...formatMap(
-      `dnat ${family} to ${family} daddr . ${protocol} dport map`,
-      single.filter((port) => !isOnAll(port)),
-      addressOf,
-      target,
-    ),
-    ...shared.flatMap((port) =>
-      formatMap(
-        `${isOnAll(port) ? toHost : `${family} daddr ${port.ip}`} ${protocol} dport ${port.port} dnat ${family} to numgen inc mod ${port.containerIps.length} map`,
-        port.containerIps.map((ip, number) => ({ ip, number })),
-        ({ number }) => `${number}`,
-        ({ ip }) => `${ip} . ${port.containerPort}`,
-      ),
-    ),
-  ]
-}
-
-function isOnAll({ ip }: TranslatedPort): boolean {
-  return isWildcard(ip)
-}
-
-function portOf({ port }: TranslatedPort): string {
-  return `${port}`
-}
-
-function addressOf({ ip, port }: TranslatedPort): string {
-  return `${ip} . ${port}`
-}
-
-/** A rule with a map at its end; no rule for an empty map. */
-function formatMap<T>(
-  rule: string,
-  items: readonly T[],
-  key: (item: T) => string,
-  value: (item: T) => string,
-): string[] {
-  if (items.length === 0) return []
-  return [`${rule} { ${items.map((item) => `${key(item)} : ${value(item)}`).join(', ')} }`]
 }

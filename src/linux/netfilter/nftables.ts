@@ -7,7 +7,6 @@ import {
   NLM_F_ACK,
   NLM_F_CREATE,
 } from '../ffi/constants.js'
-import { errnoCode } from '../errno.js'
 import { encodeAttribute, NetlinkSocket, type NetlinkMessage } from '../sockets/netlink.js'
 
 /*
@@ -23,18 +22,28 @@ export function ensureChain(table: string, chain: string): void {
   ])
 }
 
-/** Removes a chain to which no rule leads, if it is there. @throws SystemError */
-export function removeChain(table: string, chain: string): void {
-  changeIfThere(request(NFT_MSG.DEL_CHAIN, 0, chainNames(table, chain)))
+/** What a transaction removes. */
+export interface Removal {
+  /** A chain to which no rule leads. */
+  readonly chain?: string
+  /** Chains that lose their rules, and stay. */
+  readonly emptied: readonly string[]
 }
 
-/** Removes the rules of a chain, if it is there. @throws SystemError */
-export function emptyChain(table: string, chain: string): void {
-  const names: [number, string][] = [
-    [NFTA.RULE_TABLE, table],
-    [NFTA.RULE_CHAIN, chain],
-  ]
-  changeIfThere(request(NFT_MSG.DEL_RULE, 0, names))
+/**
+ * Removes parts of a table, all at once.
+ * @throws SystemError `ENOENT` if one of them is not there, and then nothing has changed
+ */
+export function remove(table: string, { chain, emptied }: Removal): void {
+  change([
+    ...(chain === undefined ? [] : [request(NFT_MSG.DEL_CHAIN, 0, chainNames(table, chain))]),
+    ...emptied.map((each) =>
+      request(NFT_MSG.DEL_RULE, 0, [
+        [NFTA.RULE_TABLE, table],
+        [NFTA.RULE_CHAIN, each],
+      ]),
+    ),
+  ])
 }
 
 function chainNames(table: string, chain: string): [number, string][] {
@@ -44,21 +53,13 @@ function chainNames(table: string, chain: string): [number, string][] {
   ]
 }
 
-function changeIfThere(message: NetlinkMessage): void {
-  try {
-    change([message])
-  } catch (err) {
-    if (errnoCode(err) !== 'ENOENT') throw err
-  }
-}
-
 /** Makes the changes as one transaction: the kernel makes all of them or none. */
 function change(messages: readonly NetlinkMessage[]): void {
   const socket = new NetlinkSocket(NETLINK_NETFILTER)
   try {
     const [begin, end] = [NFNL_MSG_BATCH.BEGIN, NFNL_MSG_BATCH.END]
     socket.sendAll([batchMessage(begin), ...messages, batchMessage(end)])
-    // The kernel replies to each message, and after an error to no other.
+    // The kernel replies to each message, see nfnetlink_rcv_batch in net/netfilter/nfnetlink.c.
     messages.forEach(() => socket.receive(() => undefined))
   } finally {
     socket.close()

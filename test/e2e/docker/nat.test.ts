@@ -82,6 +82,7 @@ t.test('beside the rules of a real dockerd', { skip }, async (t) => {
   /** Stops containers. When docker says so, another container can get their addresses. */
   const stop = async (t: Test, ...names: string[]): Promise<void> => {
     const format = '{{.NetworkSettings.IPAddress}}'
+    // The publication's container.
     const ip = await docker('inspect', '--format', format, 'web_svr01')
     t.match(await sh('nft list ruleset'), `${ip} . 80`)
     await docker('stop', '-t', '0', ...names)

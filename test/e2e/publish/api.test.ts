@@ -157,6 +157,18 @@ t.test('the answers are as the OpenAPI document says', async (t) => {
       body: { code: 'bad-request' },
     })
   }
+  const options = { 'max-connections': '5' }
+  t.match(await api.ask('PATCH', '/v1/publications/web_svr01', { options }, publication), {
+    status: 200,
+    body: { options },
+  })
+  t.match(
+    await api.ask('PATCH', '/v1/publications/web_svr01', { options: { a: '1' } }, publication),
+    {
+      status: 400,
+      body: { message: /^unknown option "a": expected / },
+    },
+  )
   t.match(await api.ask('DELETE', '/v1/publications/web_svr01', undefined, publication), {
     status: 204,
   })

@@ -284,6 +284,35 @@ t.test('a firewall that fails: nothing is translated that was withdrawn', { skip
   t.strictSame(await ownRules(), [])
 })
 
+t.test('many publications of a container that ends, and returns', { skip }, async (t) => {
+  const { client, read, startDaemon } = await startNetwork(t)
+  const engine = await startFakeEngine(t)
+  const reply = inspectReply('a'.repeat(64), 'web', CONTAINER)
+  const report = (isRunning: boolean): void => {
+    engine.containers.set(reply.Id, { ...reply, State: { Running: isRunning, Pid: 0 } })
+    engine.report('container', isRunning ? 'start' : 'die', reply.Id)
+  }
+  report(true)
+  const daemon = await startDaemon('env', `DOCKER_HOST=${engine.host}`)
+  const ports = Array.from({ length: 30 }, (_, i) => 8080 + 2 * i)
+  await Promise.all(
+    ports.map((port) =>
+      daemon.client.add({ container: 'web', ports: [`${HOST}:${port}:80`], via: 'nat' }),
+    ),
+  )
+  const isTranslated = async (port: number): Promise<boolean> =>
+    (await client.node(ASK, HOST, `${port}`)) === CLIENT
+  for (const port of ports.slice(0, 3)) t.ok(await isTranslated(port))
+  for (let i = 0; i < 3; i++) {
+    report(false)
+    await until(async () => !(await read('nft list ruleset')).includes(`${CONTAINER} . 80`))
+    t.notOk(await isTranslated(8080))
+    report(true)
+    await until(() => isTranslated(8080))
+  }
+  for (const port of ports.slice(-2)) t.ok(await isTranslated(port))
+})
+
 t.test(
   'a container that ends is not translated to, whatever another change waits for',
   { skip },
@@ -331,7 +360,7 @@ exit $code
       t.equal(await client.node(ASK, HOST, '8080'), '', `the proxy disconnects, and ${name} waits`)
       rmSync(join(folder, `hold-${name}`))
       t.match(await other, { code: 0, stderr: '' })
-      t.notOk(readFileSync(rules, 'utf8').includes(`${CONTAINER} . 80`), 'at no time')
+      t.notOk(readFileSync(rules, 'utf8').includes(`${CONTAINER} . 80`), 'not after any change')
       t.ok(readFileSync(rules, 'utf8').includes(`${NO_CONTAINER} . 80`))
       startContainer()
       await until(isTranslated)
