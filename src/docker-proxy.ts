@@ -7,7 +7,8 @@ import { openStderrSink } from './log/stderr-sink.js'
 import { StderrLog } from './log/stderr-log.js'
 import { chooseEngine, openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
-import { ListenError, type Proxy } from './proxy/engine.js'
+import { drain } from './proxy/drain.js'
+import { ListenError } from './proxy/engine.js'
 import { FlagError, parseFlags, publishedPortOf, usage, type Flags } from './proxy/flags.js'
 import { LISTEN_FD } from './proxy/inherited-descriptors.js'
 import { brokenListenerMessage, tooFewDescriptors } from './proxy/listen-error.js'
@@ -50,7 +51,7 @@ async function main(): Promise<void> {
     (err: unknown) => reportFailure(status, err),
   )
   const { port, proxy } = own
-  stopOnSignal(proxy, drainMs, log)
+  stopOnSignal(own, drainMs, log)
   readOptionsOnSignal(own, log)
   await serveOwnStatus([own], descriptors, log, backends)
   status
@@ -148,7 +149,7 @@ function noProxydError(): SettingError {
 }
 
 /** @param drainMs time that open connections have to end, milliseconds; a later signal ends them at once */
-function stopOnSignal(proxy: Proxy, drainMs: number, log: StderrLog): void {
+function stopOnSignal({ port, proxy }: OwnPort, drainMs: number, log: StderrLog): void {
   let drainsSince: number | undefined
   let isStopping = false
   const stop = (signal: NodeJS.Signals): void => {
@@ -158,7 +159,7 @@ function stopOnSignal(proxy: Proxy, drainMs: number, log: StderrLog): void {
       drainsSince = performance.now()
       log.info('Waits for open connections to end', { signal, connections: active })
       // The process ends with the last one.
-      return proxy.stop({ drainMs })
+      return drain(port, proxy, drainMs)
     }
     // Ctrl-C may come twice: from the terminal, and from a parent that forwards it.
     if (isStopping) return

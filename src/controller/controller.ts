@@ -70,6 +70,10 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   readonly #allocator: Allocator
   readonly #publications: Publications
   readonly #nat: Nat
+  /** The changes of options so far, one after the other. */
+  #sets: Promise<unknown> = Promise.resolve()
+  /** Publications that are being withdrawn. */
+  readonly #ending = new WeakMap<Publication, Promise<void>>()
   readonly #follower: Follower | undefined
   readonly #labels: LabelPublisher | undefined
   /** Whether this controller has given its publications up. */
@@ -210,18 +214,22 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
    * Changes options of a publication. Those that are not named stay.
    * Rejects with RequestError, or with Refusal; the publication then keeps its options.
    */
-  async set(name: string, changes: PortOptionTexts): Promise<PublicationView> {
+  set(name: string, changes: PortOptionTexts): Promise<PublicationView> {
+    const changed = this.#sets.then(() => this.#set(name, changes))
+    this.#sets = changed.catch(() => undefined)
+    return changed
+  }
+
+  async #set(name: string, changes: PortOptionTexts): Promise<PublicationView> {
     const publication = this.#publications.find(name)
     if (!this.#publications.isComplete(publication)) throw busyError(name)
     const before = publication.options
-    const options = changedOptions(publication.saved, changes, this.#options.program)
-    publication.options = options
+    publication.options = changedOptions(publication.saved, changes, this.#options.program)
     try {
       this.#publications.save()
       await publication.orderOptions()
     } catch (err) {
-      // A later change counts.
-      if (publication.options === options) publication.options = before
+      publication.options = before
       this.#publications.saveSoon()
       publication.orderOptions().catch(() => undefined)
       if (err instanceof Refusal) throw err
@@ -236,7 +244,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async readSettingsAgain(): Promise<void> {
     const { log } = this.#options
     let failures = 0
-    for (const publication of this.#publications.completed) {
+    for (const publication of this.#publications.all) {
       await publication.orderOptions().catch((err: unknown) => {
         failures++
         log.error(`${publication.name} keeps its options: ${errnoReason(err)}`)
@@ -248,7 +256,11 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   async #remove(publication: Publication, options?: StopOptions): Promise<void> {
     const { name } = publication
     if (!this.#publications.withdraw(publication)) {
-      throw busyError(name)
+      const ending = this.#ending.get(publication)
+      if (!ending) throw busyError(name)
+      // Perhaps with a shorter time.
+      await publication.hurry(options)
+      return ending
     }
     try {
       this.#publications.save()
@@ -256,9 +268,15 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
       this.#publications.complete(publication)
       throw err
     }
+    const ended = this.#end(publication, options)
+    this.#ending.set(publication, ended)
+    await ended
+  }
+
+  async #end(publication: Publication, options?: StopOptions): Promise<void> {
     await publication.stop(options)
     this.#publications.forget(publication)
-    this.#emit({ type: 'withdrawn', publication: name })
+    this.#emit({ type: 'withdrawn', publication: publication.name })
     // A container may wait for the port.
     this.#labels?.look()
   }

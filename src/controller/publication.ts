@@ -125,8 +125,10 @@ export class Publication {
     this.#options = options
   }
 
-  /** Orders the proxies to follow the current options. Rejects if one can't. */
+  /** Orders the proxies to follow the current options, and to read the settings file again. Rejects if one can't. */
   async orderOptions(): Promise<void> {
+    // A process that is starting may have read the file before: for it, these are other options.
+    this.#options = { ...this.#options }
     await inParallel(REQUESTS_AT_ONCE, this.#servers, (server) => server.changeOptions())
   }
 
@@ -218,6 +220,11 @@ export class Publication {
     await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
     const ports = this.#servers.flatMap((server) => server.ports)
     await Promise.all(ports.map(({ claim }) => claim.release()))
+  }
+
+  /** After `stop`: changes the time that open connections have. Resolves when their processes have ended. */
+  async hurry(options?: StopOptions): Promise<void> {
+    await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
   }
 
   /** Leaves the processes running, for another daemon to adopt. */

@@ -330,7 +330,8 @@ class ConnectionProxy<Client>
     { dialMs, bytesIn, bytesOut }: Pick<Relay, 'dialMs' | 'bytesIn' | 'bytesOut'>,
     ending: RelayEnding,
   ): void {
-    if (!this.options.observer.wantsRelays) return
+    // A connection from before the log was wanted has no address.
+    if (!this.options.observer.wantsRelays || client === '') return
     const durationMs = Math.round(performance.now() - acceptedAt)
     this.options.observer.relayClosed({
       ...{ client, backend, bytesIn, bytesOut, durationMs, ending },

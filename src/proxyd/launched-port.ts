@@ -10,6 +10,7 @@ import type { Log } from '../log/log.js'
 import type { StderrLog } from '../log/stderr-log.js'
 import type { Engines } from '../proxy/choose-engine.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
+import { drain } from '../proxy/drain.js'
 import { ListenError, type Engine, type Proxy, type StopOptions } from '../proxy/engine.js'
 import { bindError, brokenListenerMessage } from '../proxy/listen-error.js'
 import { logListening, LogObserver } from '../proxy/log-observer.js'
@@ -170,21 +171,27 @@ export class LaunchedPort implements Pollable {
     this.proxy?.stop(options)
   }
 
+  /** Whether the port waits for its open connections, and no longer listens. */
+  get isDraining(): boolean {
+    return this.#drainsSince !== undefined
+  }
+
   /**
    * Has the port wait for its open connections, if its settings say so.
    * @param ended called with the end of the last one, unless the port has ended otherwise
    * @returns false if it does not wait, or has been told again not to
    */
   drain(ended: () => void): boolean {
-    const { proxy } = this
     if (this.#drainsSince !== undefined) {
       return performance.now() - this.#drainsSince < SAME_SIGNAL_MS
     }
-    if (!proxy || this.#drainMs === 0 || proxy.counters.active === 0) return false
+    if (this.#state.kind !== 'published' || this.#drainMs === 0) return false
+    const { port, proxy } = this.#state
+    if (proxy.counters.active === 0) return false
     this.#drainsSince = performance.now()
     const { active: connections } = proxy.counters
     this.log.info('Waits for open connections to end', { connections })
-    proxy.stop({ drainMs: this.#drainMs })
+    drain(port, proxy, this.#drainMs)
     // A listener that breaks has ended the port.
     proxy.closed.then(ended, () => undefined)
     return true

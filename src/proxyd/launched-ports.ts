@@ -16,6 +16,7 @@ export interface LauncherSocket {
 
 /** The ports of all launchers. */
 export class LaunchedPorts {
+  #isLeaving = false
   readonly #ports = new Map<number, LaunchedPort>()
   readonly #queue = new RetryQueue((pid, wasWaiting) => this.#retry(pid, wasWaiting))
 
@@ -38,8 +39,8 @@ export class LaunchedPorts {
   /** The listening sockets of all ports. Resolves when no port is being bound any more. */
   async sockets(): Promise<LauncherSocket[]> {
     await Promise.all([...this.#ports.values()].flatMap(({ binding }) => binding ?? []))
-    return [...this.#ports].flatMap(([launcher, { proxy }]) => {
-      const fd = proxy?.listenFd
+    return [...this.#ports].flatMap(([launcher, { proxy, isDraining }]) => {
+      const fd = isDraining ? undefined : proxy?.listenFd
       return fd === undefined ? [] : [{ launcher, fd }]
     })
   }
@@ -89,7 +90,11 @@ export class LaunchedPorts {
       void port.binding.then(stop, stop)
       return
     }
-    if (port.drain(() => port.end(EXIT_DONE))) return
+    const ended = (): void => {
+      // Otherwise the launcher belongs to the successor.
+      if (!this.#isLeaving) port.end(EXIT_DONE)
+    }
+    if (port.drain(ended)) return
     const { accepted, failedDials } = port.proxy?.counters ?? {}
     port.log.info('Proxy stopped', { accepted, failedDials })
     port.end(EXIT_DONE)
@@ -115,15 +120,18 @@ export class LaunchedPorts {
    */
   async drain(successor: number | undefined): Promise<void> {
     this.#queue.close()
+    this.#isLeaving = true
     const ports = [...this.#ports.values()]
     for (const port of ports) {
-      port.stopProxy({ drainMs: Infinity })
+      // One that drains keeps its time, though its launcher ends as soon as the successor has seen it.
+      if (port.isDraining) port.abandon()
+      else port.stopProxy({ drainMs: Infinity })
       port.launcher.leave()
     }
     const stopWatching = successor === undefined ? undefined : this.#freeUdpPortsAfter(successor)
     await Promise.allSettled(ports.flatMap(({ proxy }) => proxy?.closed ?? []))
     stopWatching?.()
-    for (const port of this.#ports.values()) port.abandon()
+    for (const port of this.#ports.values()) if (!port.isDraining) port.abandon()
   }
 
   async #publish(pid: number, wasWaiting: boolean): Promise<void> {

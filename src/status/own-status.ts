@@ -1,7 +1,7 @@
-import { loadCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
+import { drain } from '../proxy/drain.js'
 import type { Proxy } from '../proxy/engine.js'
 import type { LogObserver } from '../proxy/log-observer.js'
 import type { PortOptionTexts } from '../proxy/port-options.js'
@@ -18,16 +18,6 @@ export interface OwnPort {
   readonly port: PublishedPort
   readonly proxy: Proxy
   readonly observer: LogObserver
-}
-
-/** The shell between this process and its parent has the socket as well, and clients would wait there in vain. */
-function stopListening({ listenFd }: Proxy): void {
-  if (listenFd === undefined) return
-  try {
-    loadCheckedSyscalls()?.stopListening(listenFd)
-  } catch {
-    // It no longer listens.
-  }
 }
 
 /**
@@ -68,10 +58,7 @@ export async function serveOwnStatus(
     [DRAIN_REQUEST](_, argument) {
       const drainMs = Number(argument)
       if (!(drainMs >= 0)) throw new Error(`${JSON.stringify(argument)} is not a time`)
-      for (const { port, proxy } of ports) {
-        if (port.protocol !== 'udp') stopListening(proxy)
-        proxy.stop({ drainMs })
-      }
+      for (const { port, proxy } of ports) drain(port, proxy, drainMs)
       return {}
     },
   }

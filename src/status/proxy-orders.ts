@@ -22,10 +22,16 @@ export async function orderBackends(path: string, backends: BackendList): Promis
  * Has a proxy follow other options of its ports, and read its settings file again.
  * @param path of its status socket
  * @param options all that do not come from the file, by name
- * Rejects if it does not reply, and with OrderRefusedError if its settings are invalid: it keeps its options then.
+ * Rejects if it does not reply, or refuses: it keeps its options then.
  */
 export async function orderOptions(path: string, options: PortOptionTexts): Promise<void> {
-  await order(path, `${OPTIONS_REQUEST} ${JSON.stringify(options)}`)
+  try {
+    await order(path, `${OPTIONS_REQUEST} ${JSON.stringify(options)}`)
+  } catch (err) {
+    // The reply of a proxy that knows no such order.
+    if (!(err instanceof Error && err.message.startsWith('expected '))) throw err
+    throw new Error('its proxy is of an earlier version: withdraw it, and add it again')
+  }
 }
 
 /**
@@ -38,15 +44,9 @@ export async function orderDrain(path: string, drainMs: number): Promise<void> {
   await order(path, `${DRAIN_REQUEST} ${drainMs}`)
 }
 
-/** A proxy has understood an order, and does not follow it. The message is its reason. */
-export class OrderRefusedError extends Error {
-  override readonly name = 'OrderRefusedError'
-  readonly code = 'EREFUSED'
-}
-
 async function order(path: string, request: string): Promise<void> {
   const { value, connection } = await sendRequest(path, request)
   connection.destroy()
   const { error } = value as { error?: string }
-  if (error !== undefined) throw new OrderRefusedError(error)
+  if (error !== undefined) throw new Error(error)
 }

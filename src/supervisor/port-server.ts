@@ -11,7 +11,7 @@ import { LISTEN_FD, SHARED_FIRST_LISTEN_FD } from '../proxy/inherited-descriptor
 import { optionEnvironment, optionsIn, type PortOptionTexts } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { BACKENDS_VARIABLE, formatBackendList, type BackendList } from '../status/backend-list.js'
-import { orderBackends, orderOptions, OrderRefusedError } from '../status/proxy-orders.js'
+import { orderBackends, orderOptions } from '../status/proxy-orders.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
 import { adoptProxyProcess, endLeftovers, startProxyProcess } from './proxy-process.js'
 import type { ProxyProgram } from './proxy-program.js'
@@ -144,22 +144,17 @@ export class PortServer {
     return this.#changes
   }
 
-  /** Has the process follow the current options, and read the settings file again. A process that does not answer is replaced. Rejects with OrderRefusedError. */
+  /** Has the process follow the current options, and read the settings file again. Rejects if it does not. */
   changeOptions(): Promise<void> {
     this.#changes = this.#changes.catch(() => undefined).then(() => this.#changeOptions())
     return this.#changes
   }
 
   async #changeOptions(): Promise<void> {
-    if (this.supervisor.status.pid === undefined) return // The next process starts with them.
+    // Docker's own docker-proxy has none, and the next process starts with them.
+    if (!this.context.program.isOurs || this.supervisor.status.pid === undefined) return
     const options = { ...optionsIn(process.env), ...this.context.options() }
-    try {
-      await orderOptions(this.#files.socketPath, options)
-    } catch (err) {
-      // Another process would refuse the settings as well.
-      if (err instanceof OrderRefusedError) throw err
-      await this.supervisor.replace()
-    }
+    await orderOptions(this.#files.socketPath, options)
   }
 
   async #changeBackends(): Promise<void> {

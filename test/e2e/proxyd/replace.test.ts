@@ -10,7 +10,8 @@ import { freeRow } from '../../lib/free-row.js'
 import { kill } from '../../lib/proc.js'
 import { inCleanEnvironment, proxyFlags, READY, run, stop } from '../../lib/program.js'
 import { PROXYD, startProxyd, untilAsked } from '../../lib/proxyd.js'
-import { dial, exchange, startEcho } from '../../lib/sockets.js'
+import { dial, exchange, readAll, readBytes, startEcho } from '../../lib/sockets.js'
+import { refuses } from '../../lib/released.js'
 import { until } from '../../lib/until.js'
 
 t.test('a port that is withdrawn while the old one waits ends there as well', async (t) => {
@@ -89,6 +90,28 @@ t.test('SIGUSR2 replaces it by the installed version', async (t) => {
   t.teardown(() => kill(pid))
   t.not(pid, old.pid)
   t.equal(await exchange(t, launcher.port, 'served'), 'served')
+})
+
+t.test('a port that drains while it is replaced keeps its connection, and closes', async (t) => {
+  const echo = await startEcho(t)
+  const old = await startProxyd(t)
+  const other = await old.publish(echo)
+  const draining = await old.publish(echo, { env: { DOCKER_PROXY_DRAIN: '1h' } })
+  const client = await dial(t, draining.port)
+  client.write('before')
+  t.equal(await readBytes(client, 6), 'before')
+  draining.child.kill('SIGTERM')
+  await until(() => refuses(draining.port))
+  const next = await startProxyd(t, { folder: old.folder, args: ['--replace'] })
+  t.equal(await exchange(t, other.port, 'served'), 'served')
+  client.write('after')
+  t.equal(await readBytes(client, 5), 'after')
+  t.same(await draining.exit, { code: 0, signal: null })
+  await until(() => refuses(draining.port))
+  client.end()
+  t.equal(await readAll(client), '')
+  t.match(await old.exit, { code: 0 })
+  t.match(await stop(next), { code: 0 })
 })
 
 t.test('a successor that gives up changes nothing', async (t) => {

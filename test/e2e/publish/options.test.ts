@@ -200,6 +200,17 @@ t.test('rm --drain lets open connections end by themselves', async (t) => {
   const { code, stdout } = await removing
   t.equal(code, 0)
   t.strictSame(stdout.trim().split('\n').sort(), names)
+  const args = ['-p', `127.0.0.1::${containerPort}`, '--name', 'again', ip]
+  t.match(await daemon.cli('add', ...args), { code: 0 })
+  const port = await portOf(daemon, 'again')
+  const client = await dial(t, port)
+  client.write('x')
+  await readBytes(client, 1)
+  const slow = daemon.cli('rm', '--drain', '1h', 'again')
+  await until(() => refuses(port))
+  t.match(await daemon.cli('rm', 'again'), { code: 0 }, 'a second one has less patience')
+  t.match(await slow, { code: 0 })
+  t.equal(await isAnswered(client), false)
   t.match(await daemon.cli('rm', '--drain', 'soon', 'x'), {
     code: 2,
     stderr: /invalid --drain "soon": expected a time of at most 1h with its unit, /,
