@@ -30,7 +30,9 @@ export async function orderOptions(path: string, options: PortOptionTexts): Prom
   } catch (err) {
     // The reply of a proxy that knows no such order.
     if (!(err instanceof Error && err.message.startsWith('expected '))) throw err
-    throw new Error('its proxy is of an earlier version: withdraw it, and add it again')
+    throw new Error('its proxy is of an earlier version: withdraw it, and add it again', {
+      cause: err,
+    })
   }
 }
 
