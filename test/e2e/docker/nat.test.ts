@@ -180,8 +180,8 @@ t.test('beside the rules of a real dockerd', { skip }, async (t) => {
     await run('shop-web-2', ...labels(2))
     t.match(await daemon.cli('rm', 'web'), { code: 0 })
     t.match(await add('shop/web'), { code: 0 })
-    const answers = [await ask(), await ask()].sort()
-    t.strictSame(answers, [`shop-web-1 ${CLIENT}`, `shop-web-2 ${CLIENT}`])
+    const both = `shop-web-1 ${CLIENT}, shop-web-2 ${CLIENT}`
+    await until(async () => [await ask(), await ask()].sort().join(', ') === both)
     t.match(await daemon.cli('rm', 'web'), { code: 0 })
     t.strictSame(await ownRules(), [])
   })
