@@ -258,7 +258,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     if (!this.#publications.withdraw(publication)) {
       const ending = this.#ending.get(publication)
       if (!ending) throw busyError(name)
-      // Perhaps with a shorter time.
+      // The time may be a shorter one.
       await publication.hurry(options)
       return ending
     }

@@ -102,8 +102,8 @@ export class Nat {
   }
 
   /**
-   * Sets the ports of a publication that are translated. A container that gets no more connections gets none from this turn of the event loop
-   * on: another one may soon have its address.
+   * Sets the ports of a publication that are translated. The rules to a container that has ended are removed in this turn of the event loop,
+   * because another container may soon have its address.
    * Rejects with FirewallError if the rules can't be changed. The change is tried again until it succeeds.
    */
   async set(publication: string, ports: readonly TranslatedPort[]): Promise<void> {
@@ -137,7 +137,7 @@ export class Nat {
   readonly #allWanted = (): readonly TranslatedPort[] =>
     (this.#wantedPorts ??= [...this.#wanted.values()].flat())
 
-  /** A change waits for earlier ones and for other programs, so this does not wait for it. Until the change, the proxy serves all clients. */
+  /** Removes rules ahead of the change, which waits for earlier changes and for other programs. Meanwhile the proxy serves all clients. */
   #withdrawSoon(publication: string, before: readonly TranslatedPort[]): void {
     this.#lost.addChange(before, [])
     // Many containers often end in one turn of the event loop, and each transaction takes time.
@@ -324,7 +324,7 @@ function isSuperseded(err: unknown): boolean {
   return err instanceof FirewallError && err.code === 'ESUPERSEDED'
 }
 
-/** Whether a container that got connections gets no more of them. */
+/** Whether a container is no longer among those behind the ports. */
 function hasLostContainer(
   before: readonly TranslatedPort[],
   after: readonly TranslatedPort[],

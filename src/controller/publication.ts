@@ -217,12 +217,12 @@ export class Publication {
   async stop(options?: StopOptions): Promise<void> {
     // A failure is reported, and the change is tried again.
     await this.#context.nat.remove(this.name).catch(() => undefined)
-    await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
+    await this.hurry(options)
     const ports = this.#servers.flatMap((server) => server.ports)
     await Promise.all(ports.map(({ claim }) => claim.release()))
   }
 
-  /** After `stop`: changes the time that open connections have. Resolves when their processes have ended. */
+  /** Ends the processes, or after `stop` gives their open connections another time. Resolves when they have ended. */
   async hurry(options?: StopOptions): Promise<void> {
     await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
   }

@@ -57,7 +57,7 @@ export const rmCommand: CommandModule<object, Args> = {
         failures.push(err as Error)
       }
     }
-    // All have the same time.
+    // One after the other, the last publication would close only after the time of all others.
     if (drainMs > 0) await Promise.all([...names].map(remove))
     else for (const name of names) await remove(name)
     if (args.format === 'json') await printJson(removed)

@@ -3,7 +3,7 @@ import type { TranslatedPort } from './translated-port.js'
 
 /** Before the rules of the Docker Engine and of others, whose priority is dstnat, -100. See nft(8). */
 const PRIORITY = -101
-/** An empty chain. It is removed when ports are withdrawn that a running nft would bring back: without it, nft fails. */
+/** An empty chain that nft needs for a change. A withdrawal removes the chain, so that a change under way can't bring ports back. */
 export const PERMIT = 'permit'
 
 /** The content of a table. */
