@@ -62,7 +62,11 @@ const COMMANDS = [
  */
 export async function runCli(program: string, args: readonly string[]): Promise<void> {
   if (args[0] === COMPLETION_FLAG) {
-    const names = await completeNames(args.slice(1), program)
+    const names = await completeNames(
+      args.slice(1),
+      program,
+      COMMANDS as unknown as readonly CommandModule[],
+    )
     if (names.length > 0) return print(names.join('\n'))
   }
   const words = normalizeArguments(args)
@@ -111,9 +115,9 @@ function parserOf(words: readonly string[], program: string) {
  */
 export async function completeForDocker(words: readonly string[], program: string): Promise<void> {
   const current = words.at(-1) ?? ''
-  const names = await completeNames([program, ...words], program)
-  const found =
-    names.length > 0 ? names : completeWords(words, COMMANDS as unknown as readonly CommandModule[])
+  const commands = COMMANDS as unknown as readonly CommandModule[]
+  const names = await completeNames([program, ...words], program, commands)
+  const found = names.length > 0 ? names : completeWords(words, commands)
   const matching = found?.filter((name) => name.startsWith(current)) ?? []
   await print([...matching, found ? NO_FILES : FILES].join('\n'))
   await allPrinted()

@@ -1,17 +1,33 @@
 import yargs, { type CommandModule } from 'yargs'
+import { EngineClient } from '../docker/engine-client.js'
+import { findEngineHost } from '../docker/engine-host.js'
+import { printable } from '../printable.js'
 import { openClient, withClient } from './options.js'
 
 /** Commands whose arguments are names of publications. */
 const WITH_NAMES = ['rm', 'inspect', 'port', 'set']
+/** Commands whose argument is a container. */
+const WITH_CONTAINER = ['add', 'run']
+/** Time for the engine's answer, milliseconds. */
+const TIMEOUT_MS = 2_000
 
 /**
- * The names of publications that may complete the last word of a command line; none without a daemon.
+ * The names of publications or containers that may complete the last word of a command line; none without a daemon, or an engine.
  * @param words the command line so far, the program first
  */
-export async function completeNames(words: readonly string[], program: string): Promise<string[]> {
+export async function completeNames(
+  words: readonly string[],
+  program: string,
+  commands: readonly CommandModule[],
+): Promise<string[]> {
   const [, command = ''] = words
   const current = words.at(-1) ?? ''
   if (words.length < 3) return []
+  if (WITH_CONTAINER.includes(command)) {
+    // Neither an option nor its value.
+    const isArgument = completeWords(words.slice(1), commands)?.length === 0
+    return isArgument && !current.startsWith('-') ? runningContainers() : []
+  }
   if (!WITH_NAMES.includes(command) || current.startsWith('-')) return []
   try {
     const { _: named, ...args } = withClient(yargs(words.slice(2, -1)))
@@ -23,6 +39,23 @@ export async function completeNames(words: readonly string[], program: string): 
     if (command === 'port' && named.length > 0) return []
     const publications = await openClient({ ...args, $0: program }).list()
     return publications.map(({ name }) => name).filter((name) => !named.includes(name))
+  } catch {
+    return [] // A completion has nowhere to report this.
+  }
+}
+
+async function runningContainers(): Promise<string[]> {
+  try {
+    const client = new EngineClient(findEngineHost(process.env))
+    const timeout = new Promise<never>((_, reject) => {
+      setTimeout(() => reject(new Error('no answer')), TIMEOUT_MS).unref()
+    })
+    const listed = await Promise.race([
+      client.get<readonly { readonly Names?: readonly string[] }[]>('/containers/json'),
+      timeout,
+    ])
+    const names = listed.flatMap(({ Names: [name = ''] = [] }) => name.replace(/^\//, ''))
+    return names.filter((name) => name !== '' && printable(name) === name)
   } catch {
     return [] // A completion has nowhere to report this.
   }

@@ -51,15 +51,29 @@ export function pluginCall(
   }
   for (let i = 0; i < words.length; i++) {
     const word = words[i] ?? ''
-    if (word === PLUGIN) return { args: words.slice(i + 1), env: settings, isCompletion }
+    if (word === PLUGIN) return { args: words.slice(i + 1), env: engineOf(settings), isCompletion }
     if (!word.startsWith('-')) return undefined
-    const [option = '', inline] = word.split(/=(.*)/s, 2)
+    const [option, inline] = splitOption(word)
     if (!(option in OPTIONS_WITH_VALUE)) continue
     const value = inline ?? words[++i] ?? ''
     const variable = OPTIONS_WITH_VALUE[option]
     if (variable !== undefined) settings[variable] = value
   }
   return undefined
+}
+
+/** The option of a word, and its value if the word contains it: `--host=X`, `-H=X`, `-HX`, and `-DHX` behind a switch. */
+function splitOption(word: string): [option: string, value: string | undefined] {
+  const [, switches = '', letter = '', glued] = /^-(D*)([A-Za-z])(?:=?(.+))?$/s.exec(word) ?? []
+  if (letter !== '') return [switches + letter === 'D' ? word : `-${letter}`, glued]
+  const [option = '', value] = word.split(/=(.*)/s, 2)
+  return [option, value]
+}
+
+/** A context that docker's options name counts more than the host of the environment. */
+function engineOf(settings: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const { DOCKER_CONTEXT: context, DOCKER_HOST: host } = settings
+  return context !== undefined && host === undefined ? { ...settings, DOCKER_HOST: '' } : settings
 }
 
 /** docker gives exit code 255 to a plugin that a signal ends. A command that handles the signal itself ends as it wants. */

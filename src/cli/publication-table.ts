@@ -6,6 +6,8 @@ import { formatPorts } from './ports-column.js'
 import { formatSize } from './size.js'
 import { formatTable } from './table.js'
 
+/** A longer status would push the other columns off the screen, characters. `inspect` has the whole text. */
+const LONGEST_STATUS = 80
 const HEADER = ['NAME', 'BACKEND', 'PORTS', 'STATUS', 'CONNECTIONS', 'UPTIME']
 /** The header of `ls --all`. NET I/O is a title of `docker stats`. */
 const HEADER_OF_ALL = [...HEADER.slice(0, -1), 'NET I/O', 'UPTIME']
@@ -75,8 +77,12 @@ function describe(publication: PublicationView): string[] {
   const connections = sum(ports.map((port) => port.connections))
   return [
     ...[name, formatBackend(publication), formatPorts(ports)],
-    ...[formatStatus(publication), String(connections)],
+    ...[clip(formatStatus(publication)), String(connections)],
   ]
+}
+
+function clip(status: string): string {
+  return status.length > LONGEST_STATUS ? `${status.slice(0, LONGEST_STATUS - 1)}…` : status
 }
 
 /** How clients on other hosts reach the container, unless it is by a proxy as usual. */

@@ -73,18 +73,33 @@ export function checkOptions(
       `the option send-proxy is for TCP, and a port is ${other}: publish it by itself, without the option`,
     )
   }
-  if ('when-full' in options && protocols.includes('udp')) {
+  const notForUdp = Object.entries(NOT_FOR_UDP).find(([name]) => name in options)
+  if (notForUdp && protocols.includes('udp')) {
+    const [name, reason] = notForUdp
     throw new RequestError(
-      'the option when-full is not for UDP, where a new flow ends the oldest one: publish the UDP port by itself, without the option',
+      `the option ${name} is not for UDP, ${reason}: publish the UDP port by itself, without the option`,
     )
   }
   return options
 }
 
+/** Options without effect on UDP, and why. */
+const NOT_FOR_UDP: Readonly<Record<string, string>> = {
+  'when-full': 'where a new flow ends the oldest one',
+  'half-closed-timeout': 'where no side ends a flow',
+  'tcp-user-timeout': 'where nothing is acknowledged',
+}
+
 /** The kernel does not follow options that proxies have from the environment and the settings file. @throws RequestError */
 function refuseLimitsOfAllPorts(): void {
-  const { allow, deny, maxConnections, sendProxy } = readSettings(process.env).port
-  const isLimited = allow.length + deny.length > 0 || maxConnections < Infinity
+  const { port } = readSettings(process.env)
+  const { allow, deny, sendProxy } = port
+  const limits = [port.maxConnections, port.maxConnectionRate]
+  const bandwidths = [port.maxBandwidthIn, port.maxBandwidthOut]
+  const isLimited =
+    allow.length + deny.length > 0 ||
+    port.maxConnectionsPerNetwork !== undefined ||
+    Math.min(...limits, ...bandwidths) < Infinity
   if (!isLimited && sendProxy === undefined) return
   throw new RequestError(
     'all ports of this daemon have limits or send-proxy, by its environment or the settings file, and with via nat the kernel forwards: leave one of them out',

@@ -16,7 +16,7 @@ import {
 } from './engine.js'
 import { HeldClients, type AcceptedClient } from './held-clients.js'
 import { refuseLoop } from './loop.js'
-import { ClientNetworks } from './client-networks.js'
+import { Admission } from './admission.js'
 import { joinHostPort } from '../ports/host-port.js'
 import { dialTimedOut } from './listen-error.js'
 import { DEFAULT_PORT_OPTIONS, type PortOptions } from './port-options.js'
@@ -54,10 +54,8 @@ class ConnectionProxy<Client>
   readonly #relays = new Map<Relay, TrackedClient<Client> | undefined>()
   /** Relays whose backend took too long to accept, until their dial has ended. */
   readonly #timedOut = new Set<Relay>()
-  #portOptions!: PortOptions
-  /** Undefined if all clients are allowed. */
-  #networks: ClientNetworks | undefined
-  #timeouts!: RelayTimeouts
+  readonly #admission: Admission<TrackedClient<Client>>
+  #timeouts: RelayTimeouts
   readonly #failures = new DialFailures()
   readonly #backends: BackendTurns
   #holdMs: number
@@ -73,6 +71,8 @@ class ConnectionProxy<Client>
   /** Connections that had been accepted when memory was released. */
   #acceptedAtRelease = 0
   #drainTimer: NodeJS.Timeout | undefined
+  /** Runs while clients wait because too many came in a short time. */
+  #rateTimer: NodeJS.Timeout | undefined
 
   constructor(
     private readonly transport: Transport<Client>,
@@ -83,7 +83,9 @@ class ConnectionProxy<Client>
     const { addresses, holdMs } = options.backends ?? { addresses: [port.container], holdMs: 0 }
     this.#backends = new BackendTurns(addresses)
     this.#holdMs = holdMs
-    this.#follow(options.portOptions ?? DEFAULT_PORT_OPTIONS)
+    const portOptions = options.portOptions ?? DEFAULT_PORT_OPTIONS
+    this.#admission = new Admission(portOptions)
+    this.#timeouts = this.#timeoutsOf(portOptions)
     this.#held = new HeldClients<TrackedClient<Client>>(
       {
         isServed: () => this.#backends.isSome,
@@ -137,7 +139,11 @@ class ConnectionProxy<Client>
 
   changeOptions(options: PortOptions): void {
     this.#timeouts.close()
-    this.#follow(options)
+    this.#timeouts = this.#timeoutsOf(options)
+    this.#admission.follow(options)
+    clearTimeout(this.#rateTimer)
+    this.#rateTimer = undefined
+    this.transport.changeOptions(options)
     if (this.#relays.size > 0 && !this.#isStopped) this.#timeouts.opened()
     this.#pauseOrResume()
   }
@@ -164,17 +170,20 @@ class ConnectionProxy<Client>
     const { observer } = this.options
     const { descriptors } = this.context
     const counters = this.#counters
-    if (this.#turnsAway(client)) return this.transport.discard(client)
+    const admission = this.#admission
+    const ip = admission.needsAddress ? this.transport.clientAddress(client).ip : ''
+    if (this.#turnsAway(ip)) return this.transport.discard(client)
+    const tracked =
+      observer.wantsRelays || this.#holdMs > 0 || admission.countsMembers
+        ? { client, address: this.#addressOf(client), acceptedAt: performance.now(), backend: '' }
+        : undefined
     counters.accepted++
     counters.active++
+    admission.admitted(ip, tracked)
     this.#pauseOrResume()
     if (counters.active === MANY_CONNECTIONS) keepYoungGenerationSmall()
     descriptors.acquire()
     observer.accepted()
-    const tracked =
-      observer.wantsRelays || this.#holdMs > 0
-        ? { client, address: this.#addressOf(client), acceptedAt: performance.now(), backend: '' }
-        : undefined
     this.#serve(client, tracked)
   }
 
@@ -245,7 +254,7 @@ class ConnectionProxy<Client>
     this.#timedOut.delete(relay)
     const { bytesIn, bytesOut } = relay
     const counters = this.#counters
-    if (tracked) this.#reportClosed(tracked, relay, ending)
+    if (tracked) this.#clientLeft(tracked, relay, ending)
     counters.active--
     counters.bytesIn += bytesIn
     counters.bytesOut += bytesOut
@@ -257,11 +266,13 @@ class ConnectionProxy<Client>
     this.#afterDisconnect()
   }
 
-  #follow(options: PortOptions): void {
-    const { allow, deny, dialTimeoutMs: dialMs, idleTimeoutMs: idleMs = Infinity } = options
-    this.#portOptions = options
-    this.#networks = ClientNetworks.of(allow, deny)
-    this.#timeouts = new RelayTimeouts({ dialMs, idleMs }, () => this.#relays.keys(), this)
+  #timeoutsOf(options: PortOptions): RelayTimeouts {
+    const {
+      dialTimeoutMs: dialMs,
+      idleTimeoutMs: idleMs = Infinity,
+      halfClosedTimeoutMs: halfClosedMs,
+    } = options
+    return new RelayTimeouts({ dialMs, idleMs, halfClosedMs }, () => this.#relays.keys(), this)
   }
 
   #afterDisconnect(): void {
@@ -299,30 +310,47 @@ class ConnectionProxy<Client>
     return joinHostPort(ip, port)
   }
 
-  /** Whether a client may not connect, or there are too many. */
-  #turnsAway(client: Client): boolean {
+  /** Whether a client may not connect, or there are too many. @param ip of the client; empty if it does not count */
+  #turnsAway(ip: string): boolean {
+    const admission = this.#admission
     const counters = this.#counters
-    if (this.#networks && !this.#networks.allows(this.transport.clientAddress(client).ip)) {
+    if (!admission.allows(ip)) {
       counters.deniedClients++
       return true
     }
     // A listener that can't pause accepts clients that should wait.
-    if (!this.#isFull) return false
+    if (!this.#isFull && !admission.fullNetwork(ip)) return false
     counters.excessClients++
     return true
   }
 
   get #isFull(): boolean {
-    return this.#counters.active >= this.#portOptions.maxConnections
+    return this.#admission.isFull(this.#counters.active) || this.#admission.waitMs > 0
   }
 
   /** While no client can be served, clients wait in the backlog. */
   #pauseOrResume(): void {
     if (this.#isStopped || this.#isDraining) return
-    const waits = this.#isShort || (this.#isFull && this.#portOptions.whenFull === 'wait')
+    const waits = this.#isShort || (this.#isFull && this.#admission.letsWait)
+    const { waitMs } = this.#admission
+    if (waits && waitMs > 0) this.#rateTimer ??= setTimeout(this.#rateElapsed, waitMs).unref()
     if (waits === this.#isPaused) return
     if (!waits) this.#listener.resume()
     this.#isPaused = waits && this.#listener.pause()
+  }
+
+  readonly #rateElapsed = (): void => {
+    this.#rateTimer = undefined
+    this.#pauseOrResume()
+  }
+
+  #clientLeft(
+    tracked: TrackedClient<Client>,
+    relay: Pick<Relay, 'dialMs' | 'bytesIn' | 'bytesOut'>,
+    ending: RelayEnding,
+  ): void {
+    this.#admission.left(tracked)
+    this.#reportClosed(tracked, relay, ending)
   }
 
   #reportClosed(
@@ -367,7 +395,7 @@ class ConnectionProxy<Client>
   /** Closes a client that was accepted and has no relay. */
   #discard(client: Client, tracked: TrackedClient<Client> | undefined, ending: RelayEnding): void {
     if (tracked) {
-      this.#reportClosed(tracked, { dialMs: undefined, bytesIn: 0, bytesOut: 0 }, ending)
+      this.#clientLeft(tracked, { dialMs: undefined, bytesIn: 0, bytesOut: 0 }, ending)
     }
     this.#counters.active--
     this.context.descriptors.release()
@@ -383,6 +411,7 @@ class ConnectionProxy<Client>
   }
 
   #stopListening(): void {
+    clearTimeout(this.#rateTimer)
     this.#unregister()
     this.#listener.close()
     this.options.observer.stopped()
@@ -395,7 +424,7 @@ class ConnectionProxy<Client>
   }
 }
 
-/** A client that may be held, or whose end the observer wants to know. */
+/** A client that may be held, that counts for its network, or whose end the observer wants to know. */
 interface TrackedClient<Client> extends AcceptedClient<Client> {
   /** Empty unless the observer wants it. */
   readonly address: string

@@ -4,7 +4,7 @@ import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { joinHostPort } from '../ports/host-port.js'
 import type { Backend } from './backend.js'
 import { BackendTurns, type Backends } from './backends.js'
-import { ClientNetworks } from './client-networks.js'
+import { Admission } from './admission.js'
 import type { FlowOwner } from './descriptor-budget.js'
 import { DialFailures, type DialFailureReport } from './dial-failures.js'
 import {
@@ -20,6 +20,7 @@ import { receives, refuseLoop } from './loop.js'
 import type { RelayEnding } from './observer.js'
 import { DEFAULT_PORT_OPTIONS, type PortOptions } from './port-options.js'
 import type { PublishedPort } from './published-port.js'
+import { RelayLimits } from './relay-limits.js'
 
 /** A flow ends after this idle time, milliseconds; the same as in the original. */
 const IDLE_MS = 90_000
@@ -90,6 +91,8 @@ export interface Flow<Datagram> {
 }
 
 export interface FlowEvents {
+  /** Whether a reply with this many bytes may be sent. If not, it has to be dropped. */
+  mayReply(bytes: number): boolean
   /** The backend has replied with this many bytes. */
   replied(bytes: number): void
   /** A datagram, or a reply, was dropped because too much waits to be sent. */
@@ -127,9 +130,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   /** Clients whose end the observer wants to know, and when their flows began, by performance.now(). */
   readonly #tracked = new Map<FlowEntry<Flow<Datagram>>, { client: string; openedAt: number }>()
   #idleMs!: number
-  #maxFlows!: number
-  /** Undefined if all clients are allowed. */
-  #networks: ClientNetworks | undefined
+  readonly #admission: Admission<FlowEntry<Flow<Datagram>>>
+  /** Undefined if the bandwidth has no limit. */
+  #limits: RelayLimits | undefined
   #socket!: PortSocket
   #unregister!: () => void
   #sweep: NodeJS.Timeout | undefined
@@ -144,7 +147,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     private readonly context: ProxyContext,
   ) {
     this.#backends = new BackendTurns(options.backends?.addresses ?? [port.container])
-    this.#follow(options.portOptions ?? DEFAULT_PORT_OPTIONS)
+    const portOptions = options.portOptions ?? DEFAULT_PORT_OPTIONS
+    this.#admission = new Admission(portOptions)
+    this.#follow(portOptions)
   }
 
   /** Rejects with ListenError. */
@@ -184,10 +189,11 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   }
 
   changeOptions(options: PortOptions): void {
+    this.#admission.follow(options)
     this.#follow(options)
     if (this.#isClosed) return
     this.#startSweep()
-    while (this.#flows.size > this.#maxFlows) this.evictOldestFlow()
+    while (this.#isFull(this.#flows.size - 1)) this.evictOldestFlow()
   }
 
   stop({ drainMs = 0 }: StopOptions = {}): void {
@@ -201,6 +207,10 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   }
 
   received(key: string, datagram: Datagram, bytes: number): void {
+    if (this.#limits && !this.#limits.in.admits(bytes)) {
+      this.#counters.dropped++
+      return
+    }
     this.#counters.bytesIn += bytes
     const entry = this.#flows.get(key) ?? this.#openFlowIfPossible(key, datagram)
     if (!entry) return
@@ -233,21 +243,31 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     const client = this.transport.clientAddress(first)
     // A reply to port 0 can't be sent.
     if (client.port === 0 || receives(this.address, client)) return undefined
-    if (this.#networks && !this.#networks.allows(client.ip)) {
+    if (!this.#admission.allows(client.ip)) {
       this.#counters.deniedClients++
+      return undefined
+    }
+    if (this.#admission.waitMs > 0) {
+      this.#counters.excessClients++
       return undefined
     }
     const backend = this.#backends.next()
     // The log has warned of an unreachable one when the port was published.
-    if (backend?.isReachable) return this.#openFlow(key, first, backend)
+    if (backend?.isReachable) return this.#openFlow(key, first, client, backend)
     this.#counters.failedDials++
     return undefined
   }
 
-  #openFlow(key: string, first: Datagram, backend: Backend): FlowEntry<Flow<Datagram>> {
+  #openFlow(
+    key: string,
+    first: Datagram,
+    client: SocketAddress,
+    backend: Backend,
+  ): FlowEntry<Flow<Datagram>> {
     const { observer } = this.options
-    this.#makeRoom()
+    this.#makeRoom(client.ip)
     const flow = this.#openTransportFlow(first, backend, {
+      mayReply: (bytes) => this.#limits?.out.admits(bytes) ?? true,
       replied: (bytes) => {
         this.#counters.bytesOut += bytes
         entry.bytesOut += bytes
@@ -267,13 +287,13 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
       ...{ usedAt: 0, older: undefined, newer: undefined },
     }
     this.#flows.add(entry)
+    this.#admission.admitted(client.ip, entry)
     this.#counters.accepted++
     this.#counters.active++
     observer.accepted()
     if (observer.wantsRelays) {
-      const { ip, port } = this.transport.clientAddress(first)
-      const client = joinHostPort(ip, port)
-      this.#tracked.set(entry, { client, openedAt: performance.now() })
+      const address = joinHostPort(client.ip, client.port)
+      this.#tracked.set(entry, { client: address, openedAt: performance.now() })
     }
     return entry
   }
@@ -287,12 +307,15 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     }
   }
 
-  #makeRoom(): void {
+  /** Ends flows in whose place the new one comes. @param ip of its client */
+  #makeRoom(ip: string): void {
     const { descriptors } = this.context
     if (descriptors.flowsAreShort && descriptors.shouldReportShortage()) {
       this.options.observer.shortage({ effect: 'flows-evicted', flows: this.#flows.size })
     }
-    while (this.#flows.size >= this.#maxFlows) this.evictOldestFlow()
+    const network = this.#admission.fullNetwork(ip)
+    if (network) this.#endFlow(leastRecentlyUsed(network), 'evicted')
+    while (this.#isFull(this.#flows.size)) this.evictOldestFlow()
     descriptors.acquireFlow(this)
   }
 
@@ -305,6 +328,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   #endFlow(entry: FlowEntry<Flow<Datagram>>, ending: RelayEnding): void {
     if (!this.#flows.delete(entry)) return
     entry.flow.close()
+    this.#admission.left(entry)
     const tracked = this.#tracked.get(entry)
     if (tracked) {
       this.#tracked.delete(entry)
@@ -321,10 +345,18 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     if (this.#isDraining && this.#counters.active === 0) this.#close()
   }
 
-  #follow({ allow, deny, idleTimeoutMs, maxConnections }: PortOptions): void {
+  #follow(options: PortOptions): void {
+    const { idleTimeoutMs, maxBandwidthIn, maxBandwidthOut } = options
     this.#idleMs = this.options.udpIdleMs ?? Math.min(idleTimeoutMs ?? IDLE_MS, LONGEST_IDLE_MS)
-    this.#maxFlows = Math.min(MAX_FLOWS, maxConnections)
-    this.#networks = ClientNetworks.of(allow, deny)
+    const isLimited = Math.min(maxBandwidthIn, maxBandwidthOut) < Infinity
+    // No flow waits for bandwidth.
+    this.#limits = isLimited ? (this.#limits ?? new RelayLimits(() => undefined)) : undefined
+    this.#limits?.follow(options)
+  }
+
+  /** Whether there are as many flows as allowed. */
+  #isFull(flows: number): boolean {
+    return flows >= MAX_FLOWS || this.#admission.isFull(flows)
   }
 
   #startSweep(): void {
@@ -350,4 +382,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     if (reason) this.#closed.reject(reason)
     else this.#closed.resolve()
   }
+}
+
+/** @param flows at least one */
+function leastRecentlyUsed<Flow>(flows: ReadonlySet<FlowEntry<Flow>>): FlowEntry<Flow> {
+  return [...flows].reduce((oldest, flow) => (flow.usedAt < oldest.usedAt ? flow : oldest))
 }

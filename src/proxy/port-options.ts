@@ -1,5 +1,14 @@
-import { parseDuration } from '../duration.js'
-import { parseNetworks, type Network } from './client-networks.js'
+import type { Network } from './client-networks.js'
+import {
+  BANDWIDTH,
+  choice,
+  CONNECTIONS,
+  DURATION,
+  NETWORK_LIMIT,
+  NETWORKS,
+  type NetworkLimit,
+  type OptionValue,
+} from './option-values.js'
 import { PROXY_VERSIONS, type ProxyVersion } from './proxy-header.js'
 
 /** The treatment of a new client while the port has as many connections as it may have. */
@@ -21,47 +30,39 @@ export interface PortOptions {
   readonly dialTimeoutMs: number
   /** How long a connection may live without a byte in either direction, milliseconds; Infinity for ever. Undefined: for ever, and with UDP as in the original. */
   readonly idleTimeoutMs: number | undefined
+  /**
+   * How long a connection may live without a byte after one side has ended its direction, milliseconds; Infinity for as long as `idleTimeoutMs`.
+   */
+  readonly halfClosedTimeoutMs: number
+  /** Bytes per second from all clients together at most; Infinity for no limit. */
+  readonly maxBandwidthIn: number
+  /** Bytes per second to all clients together at most; Infinity for no limit. */
+  readonly maxBandwidthOut: number
+  /** New connections per second at most, or new UDP flows; Infinity for no limit. */
+  readonly maxConnectionRate: number
   /** Connections at most, or UDP flows; Infinity for no limit. */
   readonly maxConnections: number
+  /** Connections of each network of clients at most, or UDP flows; undefined for no limit. */
+  readonly maxConnectionsPerNetwork: NetworkLimit | undefined
   /** The version of the PROXY protocol in which backends are told the client's address; undefined if they are not. */
   readonly sendProxy: ProxyVersion | undefined
+  /** How long sent data may stay unacknowledged, milliseconds, see TCP_USER_TIMEOUT in tcp(7); Infinity for the kernel's own limit. */
+  readonly tcpUserTimeoutMs: number
   readonly whenFull: WhenFull
 }
 
 /** The original has no limit, and waits for as long as the kernel tries: two minutes. */
 const DIAL_TIMEOUT_MS = 30_000
-/** Higher limits have no effect: a process has fewer descriptors. */
-const MOST_CONNECTIONS = 1_000_000
-/** The longest time of a Node timer, milliseconds: 596 hours. */
-const LONGEST_MS = 2 ** 31 - 1
 /** An option becomes an environment variable, which may have 128 KiB, see execve(2); characters. */
 const LONGEST_TEXT = 16_384
 
-interface Definition<Value> {
+interface Definition<Value> extends OptionValue<Value> {
   /** The key in the settings file, `--NAME` of docker-publish, and `docker-publish.NAME` among labels. */
   readonly name: string
   readonly byDefault: Value
   /** One line for `--help`. */
   readonly describe: string
-  readonly expected: string
-  /** @returns undefined for a text that is not expected */
-  readonly parse: (text: string) => { readonly value: Value } | undefined
 }
-
-const duration = (text: string): { value: number } | undefined => {
-  if (text === 'off') return { value: Infinity }
-  const ms = parseDuration(text)
-  return ms === undefined || ms === 0 || ms > LONGEST_MS ? undefined : { value: ms }
-}
-const DURATION_EXPECTED =
-  'a time of at most 596h with its unit, for example 500ms, 30s or 5m, or off'
-
-const networks = (text: string): { value: readonly Network[] } | undefined => {
-  if (text === 'off') return { value: [] }
-  const value = parseNetworks(text)
-  return value && { value }
-}
-const NETWORKS_EXPECTED = 'addresses and networks, for example 10.0.0.0/8,192.0.2.7, or off'
 
 /** All options. Programs, flags, labels and the API know them by this table alone. */
 const DEFINITIONS: { readonly [Key in keyof PortOptions]: Definition<PortOptions[Key]> } = {
@@ -69,72 +70,92 @@ const DEFINITIONS: { readonly [Key in keyof PortOptions]: Definition<PortOptions
     name: 'access-log',
     byDefault: false,
     describe: "a line in the daemon's log for each connection: on or off",
-    expected: 'on or off',
-    parse: choice({ on: true, off: false }),
+    ...choice({ on: true, off: false }, 'on or off'),
   },
   allow: {
     name: 'allow',
     byDefault: [],
     describe: 'clients that may connect: addresses and networks, separated by commas',
-    expected: NETWORKS_EXPECTED,
-    parse: networks,
+    ...NETWORKS,
   },
   deny: {
     name: 'deny',
     byDefault: [],
     describe: 'clients that may not connect, whatever --allow is',
-    expected: NETWORKS_EXPECTED,
-    parse: networks,
+    ...NETWORKS,
   },
   dialTimeoutMs: {
     name: 'dial-timeout',
     byDefault: DIAL_TIMEOUT_MS,
     describe: 'how long the container may take to accept a connection, for example 5s [30s]',
-    expected: DURATION_EXPECTED,
-    parse: duration,
+    ...DURATION,
   },
   idleTimeoutMs: {
     name: 'idle-timeout',
     byDefault: undefined,
     describe: 'how long a connection may be silent, for example 1h [off; UDP 90s]',
-    expected: DURATION_EXPECTED,
-    parse: duration,
+    ...DURATION,
+  },
+  halfClosedTimeoutMs: {
+    name: 'half-closed-timeout',
+    byDefault: Infinity,
+    describe: 'how long a connection may be silent once one side has ended, for example 1m [off]',
+    ...DURATION,
+  },
+  maxBandwidthIn: {
+    name: 'max-bandwidth-in',
+    byDefault: Infinity,
+    describe: 'bytes per second from the clients of each port, for example 10MiB or 100Mbit [off]',
+    ...BANDWIDTH,
+  },
+  maxBandwidthOut: {
+    name: 'max-bandwidth-out',
+    byDefault: Infinity,
+    describe: 'bytes per second to the clients of each port, for example 10MiB or 100Mbit [off]',
+    ...BANDWIDTH,
+  },
+  maxConnectionRate: {
+    name: 'max-connection-rate',
+    byDefault: Infinity,
+    describe: 'new connections per second at most, or new UDP flows, for each port [off]',
+    ...CONNECTIONS,
   },
   maxConnections: {
     name: 'max-connections',
     byDefault: Infinity,
     describe: 'connections at most, or UDP flows, for each port [off]',
-    expected: `1 to ${MOST_CONNECTIONS}, or off`,
-    parse(text) {
-      if (text === 'off') return { value: Infinity }
-      const value = /^\d{1,7}$/.test(text) ? Number(text) : 0
-      return value >= 1 && value <= MOST_CONNECTIONS ? { value } : undefined
-    },
+    ...CONNECTIONS,
+  },
+  maxConnectionsPerNetwork: {
+    name: 'max-connections-per-network',
+    byDefault: undefined,
+    describe:
+      'connections of one client at most, or of one network: 20, or 20/24/48 with the bits of IPv4 and IPv6 [off]',
+    ...NETWORK_LIMIT,
   },
   sendProxy: {
     name: 'send-proxy',
     byDefault: undefined,
     describe: "tell the container the client's address by the PROXY protocol: v1, v2 or off",
-    expected: `${PROXY_VERSIONS.join(', ')} or off`,
-    parse: choice({ v1: 'v1', v2: 'v2', off: undefined }),
+    ...choice({ v1: 'v1', v2: 'v2', off: undefined }, `${PROXY_VERSIONS.join(', ')} or off`),
+  },
+  tcpUserTimeoutMs: {
+    name: 'tcp-user-timeout',
+    byDefault: Infinity,
+    describe: 'how long sent data may stay unacknowledged, for example 30s [off]',
+    ...DURATION,
   },
   whenFull: {
     name: 'when-full',
     byDefault: 'wait',
     describe:
-      'with --max-connections, whether further clients wait or are refused: wait or refuse [wait]',
-    expected: 'wait or refuse',
-    parse: choice({ wait: 'wait', refuse: 'refuse' }),
+      'with --max-connections or --max-connection-rate, further clients wait or are refused: wait or refuse [wait]',
+    ...choice({ wait: 'wait', refuse: 'refuse' }, 'wait or refuse'),
   },
 }
 
 type Key = keyof PortOptions
 const KEYS = Object.keys(DEFINITIONS) as readonly Key[]
-
-function choice<Value>(values: Readonly<Record<string, Value>>) {
-  return (text: string): { readonly value: Value } | undefined =>
-    Object.hasOwn(values, text) ? { value: values[text] as Value } : undefined
-}
 
 /** The options as users write them, by name. An absent one has its default. */
 export type PortOptionTexts = Readonly<Record<string, string>>

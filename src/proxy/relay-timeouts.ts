@@ -11,6 +11,8 @@ export interface Timeouts {
   readonly dialMs: number
   /** How long no byte may move, milliseconds; Infinity for no limit. */
   readonly idleMs: number
+  /** The same once one side has ended its direction. The shorter time counts. */
+  readonly halfClosedMs: number
 }
 
 export interface TimeoutEvents {
@@ -22,6 +24,7 @@ export interface TimeoutEvents {
 /** The state of a relay at earlier looks. */
 interface Look {
   readonly bytes: number
+  readonly isHalfClosed: boolean
   /** Looks that have found it in this state, after the first one. A process that was stopped for a while has missed its looks. */
   readonly unchanged: number
 }
@@ -42,7 +45,7 @@ export class RelayTimeouts {
     private readonly relays: () => Iterable<Relay>,
     private readonly events: TimeoutEvents,
   ) {
-    const shortest = Math.min(timeouts.dialMs, timeouts.idleMs)
+    const shortest = Math.min(timeouts.dialMs, timeouts.idleMs, timeouts.halfClosedMs)
     this.#interval =
       shortest === Infinity
         ? Infinity
@@ -62,19 +65,22 @@ export class RelayTimeouts {
   }
 
   #look(): void {
-    const { dialMs, idleMs } = this.timeouts
+    const { dialMs, idleMs, halfClosedMs } = this.timeouts
     const looks = new Map<Relay, Look>()
     const late: (() => void)[] = []
     let isEmpty = true
     for (const relay of this.relays()) {
       isEmpty = false
       const isDialing = relay.dialMs === undefined
-      const limit = isDialing ? dialMs : idleMs
+      const isHalfClosed = !isDialing && relay.isHalfClosed
+      const openMs = isHalfClosed ? Math.min(idleMs, halfClosedMs) : idleMs
+      const limit = isDialing ? dialMs : openMs
       if (limit === Infinity) continue
       const bytes = isDialing ? -1 : relay.bytesIn + relay.bytesOut
       const before = this.#looks?.get(relay)
-      const unchanged = before?.bytes === bytes ? before.unchanged + 1 : 0
-      looks.set(relay, { bytes, unchanged })
+      const isSame = before?.bytes === bytes && before.isHalfClosed === isHalfClosed
+      const unchanged = isSame ? before.unchanged + 1 : 0
+      looks.set(relay, { bytes, isHalfClosed, unchanged })
       if (unchanged * this.#interval < limit) continue
       late.push(() => (isDialing ? this.events.dialTimedOut(relay) : this.events.wentIdle(relay)))
     }

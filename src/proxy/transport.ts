@@ -1,6 +1,7 @@
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { Backend } from './backend.js'
 import type { RelayEnding } from './observer.js'
+import type { PortOptions } from './port-options.js'
 import type { PublishedPort } from './published-port.js'
 
 /** Go's default keep-alive time, seconds. The kernel detects idle connections whose other end has vanished. */
@@ -24,6 +25,8 @@ export interface Transport<Client> {
   discard(client: Client): void
   /** The client's address. Its IP is `?` if the client has gone. */
   clientAddress(client: Client): SocketAddress
+  /** Follows other options from now on, also with open relays. `sendProxy` stays as it was. */
+  changeOptions(options: PortOptions): void
 }
 
 /** A listening socket that can pause: while it is paused it stays open, and new clients wait in the kernel's backlog. */
@@ -55,6 +58,8 @@ export interface Relay {
   readonly bytesIn: number
   /** Bytes to the client so far. */
   readonly bytesOut: number
+  /** Whether one side has ended its direction, and the other has not. */
+  readonly isHalfClosed: boolean
   /** Closes both sockets at once. */
   destroy(): void
   /** Resets both sides: a connection that was cut off must not look complete. `relayClosed` has this ending. */

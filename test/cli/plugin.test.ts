@@ -24,6 +24,27 @@ t.test("what the docker command passes on: its own options, then the plugin's na
   )
 })
 
+t.test('short options may contain their value', async (t) => {
+  for (const [words, env] of [
+    [['-Hunix:///x'], { DOCKER_HOST: 'unix:///x' }],
+    [['-H=unix:///x'], { DOCKER_HOST: 'unix:///x' }],
+    [['-DHunix:///x'], { DOCKER_HOST: 'unix:///x' }],
+    [['-DH', 'unix:///x'], { DOCKER_HOST: 'unix:///x' }],
+    [['-D', '-ldebug'], {}],
+    [['-D'], {}],
+  ] as const) {
+    t.match(pluginCall([...words, 'publish', 'ls'], BY_DOCKER), { args: ['ls'] })
+    t.same(pluginCall([...words, 'publish', 'ls'], BY_DOCKER)?.env, env, words.join(' '))
+  }
+})
+
+t.test('a context of the options counts more than the host of the environment', async (t) => {
+  for (const words of [['-cfar'], ['-c', 'far'], ['--context=far'], ['--context', 'far']]) {
+    const env = { DOCKER_CONTEXT: 'far', DOCKER_HOST: '' }
+    t.same(pluginCall([...words, 'publish', 'ls'], BY_DOCKER)?.env, env, words.join(' '))
+  }
+})
+
 t.test('a request for completions', async (t) => {
   t.same(pluginCall(['__complete', 'publish', 'rm', ''], {}), {
     ...{ args: ['rm', ''], env: {}, isCompletion: true },

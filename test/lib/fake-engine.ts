@@ -58,7 +58,9 @@ export async function startFakeEngine(t: Test): Promise<FakeEngine> {
         ? json(engine.services)
         : json({ message: 'This node is not a swarm manager.' }, 503)
     }
-    if (path === '/containers/json') return json([...containers.keys()].map((Id) => ({ Id })))
+    if (path === '/containers/json') {
+      return json([...containers.values()].map(({ Id, Name }) => ({ Id, Names: [Name] })))
+    }
     if (path === '/events') {
       readers.add(response.on('close', () => readers.delete(response)))
       return response.flushHeaders()

@@ -19,6 +19,18 @@ t.test('options are parsed, and others have their defaults', async (t) => {
   t.match(parse({ 'dial-timeout': '500ms', 'idle-timeout': '1h', 'access-log': 'on' }), {
     ...{ dialTimeoutMs: 500, idleTimeoutMs: 3_600_000, accessLog: true },
   })
+  t.match(parse({ 'max-bandwidth-in': '1.5MiB', 'max-bandwidth-out': '100Mbit' }), {
+    ...{ maxBandwidthIn: 1_572_864, maxBandwidthOut: 12_500_000 },
+  })
+  const perNetwork = (text: string) =>
+    parse({ 'max-connections-per-network': text }).maxConnectionsPerNetwork
+  t.same(perNetwork('20'), { connections: 20, ipv4Bits: 32, ipv6Bits: 64 })
+  t.same(perNetwork('20/24'), { connections: 20, ipv4Bits: 24, ipv6Bits: 64 })
+  t.same(perNetwork('20/24/48'), { connections: 20, ipv4Bits: 24, ipv6Bits: 48 })
+  t.match(parse({ 'half-closed-timeout': '1m', 'tcp-user-timeout': '30s' }), {
+    ...{ halfClosedTimeoutMs: 60_000, tcpUserTimeoutMs: 30_000 },
+  })
+  t.match(parse({ 'max-connection-rate': '50' }), { maxConnectionRate: 50 })
   t.match(parse({ allow: '10.0.0.0/8' }), { allow: [{ ip: '10.0.0.0', prefix: 8 }], deny: [] })
 })
 
@@ -40,6 +52,20 @@ t.test('a wrong value is quoted, with what is expected', async (t) => {
     'send-proxy': ['v3', '1', 'toString'],
     'when-full': ['drop'],
     'access-log': ['true'],
+    'half-closed-timeout': ['0s', '10'],
+    'tcp-user-timeout': ['0s', '10'],
+    'max-connection-rate': ['0', '10/s', ''],
+    'max-connections-per-network': [
+      '0',
+      '20/33',
+      '20/0',
+      '20/24/129',
+      '20/24/48/1',
+      '/24',
+      'off/24',
+    ],
+    'max-bandwidth-in': ['10', '10mb', '999B', '3GB', '0.9kB', '1e3kB', '-1MB', '10MB/s'],
+    'max-bandwidth-out': ['', 'MB', '1 MB', 'toString', '1toString'],
     allow: ['10.0.0.0/33', 'all'],
     deny: ['localhost'],
   }

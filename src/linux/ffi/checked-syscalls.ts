@@ -26,6 +26,8 @@ export interface CheckedSyscalls {
   ipv6Only(fd: number): void
   bind(fd: number, address: Buffer): void
   listen(fd: number, backlog: number): void
+  /** TCP_USER_TIMEOUT, milliseconds; 0 for the kernel's own limit. Does not throw. */
+  setUserTimeout(fd: number, milliseconds: number): void
   /** Has a socket no longer listen, also if other processes have it: shutdown(2). */
   stopListening(fd: number): void
   /** accept4(2) of a socket that does not block. @returns undefined if it fails, for example because no connection waits */
@@ -100,6 +102,8 @@ function declareCheckedSyscalls(): CheckedSyscalls {
     bind: (fd, address) =>
       void check('bind', syscalls.bind(fd, addressOf(address), address.length)),
     listen: (fd, backlog) => void checked('listen', listen(fd, backlog)),
+    setUserTimeout: (fd, milliseconds) =>
+      void syscalls.setOption(fd, OPTION.TCP_USER_TIMEOUT, milliseconds),
     stopListening: (fd) => void check('shutdown', syscalls.shutdown(fd, SHUT_RD)),
     accept(fd) {
       const accepted = syscalls.accept(fd, SOCK.NONBLOCK | SOCK.CLOEXEC)

@@ -32,6 +32,8 @@ export class Dialer {
     private readonly reactor: Reactor,
     private readonly protocol: Protocol,
     readonly backend: Backend,
+    /** Returns TCP_USER_TIMEOUT, milliseconds; 0 for the kernel's own limit. */
+    private readonly userTimeoutMs = (): number => 0,
   ) {}
 
   /**
@@ -62,7 +64,7 @@ export class Dialer {
     const { type, number } = SOCKET_KINDS[this.protocol]
     const fd = syscalls.socket(target.family, type | SOCK.NONBLOCK | SOCK.CLOEXEC, number)
     if (fd < 0) throw socketError(-fd)
-    setConnectionOptions(syscalls, fd, this.protocol)
+    setConnectionOptions(syscalls, fd, this.protocol, this.userTimeoutMs())
     let result = 0
     if (port !== undefined) {
       const { bytes, pointer } = target.local
@@ -94,7 +96,7 @@ export class Dialer {
 
   /**
    * Whether a connected socket is its own peer, because nobody listens at the backend, and the kernel has picked the backend's port for the
-   * socket itself. Go's net package checks it as Go's net package checks (tcpsock_posix.go, selfConnect).
+   * socket itself. Source: Go's net package, selfConnect in tcpsock_posix.go.
    */
   isSelfConnected(fd: number): boolean {
     if (this.protocol !== 'tcp' || !isAutomaticPort(this.backend.address.port)) return false

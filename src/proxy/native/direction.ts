@@ -1,11 +1,13 @@
 import { ERRNO, MSG, SHORTAGES, SPLICE, SPLICE_REFUSALS } from '../../linux/ffi/constants.js'
 import { requireFfi } from '../../linux/ffi/ffi.js'
 import { socketError } from '../../linux/ffi/system-error.js'
+import type { Pollable } from '../../linux/sockets/poller.js'
+import type { Bandwidth, BandwidthWaiter } from '../bandwidth.js'
 import type { Pipe } from './pipe-pool.js'
 import type { Reactor } from './reactor.js'
 
 /** The state of one of a relay's two sockets. */
-export interface Side {
+export interface Side extends Pollable {
   readonly fd: number
   /** A read may return data, or the end of stream. */
   readable: boolean
@@ -39,9 +41,9 @@ const SPLICE_FLAGS = SPLICE.MOVE | SPLICE.NONBLOCK
  *
  * Small data is read into the shared buffer and written from there. What the other side does not accept at once is kept as `#unsent`. Bulk
  * data goes through a pipe, and what the other side does not accept stays in the pipe. While either holds data, nothing is read: this is
- * the backpressure.
+ * the backpressure. Nothing is read either while the bandwidth of the port is in use.
  */
-export class Direction {
+export class Direction implements BandwidthWaiter {
   state: 'flowing' | 'ending' | 'over' = 'flowing'
   /** Whether the relay has acted on the end of this direction. */
   isSettled = false
@@ -55,6 +57,7 @@ export class Direction {
     private readonly reactor: Reactor,
     private readonly from: Side,
     private readonly to: Side,
+    private readonly bandwidth: Bandwidth,
   ) {}
 
   /**
@@ -75,11 +78,21 @@ export class Direction {
         return false
       } else if (this.bytes >= limit) {
         return true
-      } else if (this.#fullReads < BULK_READS || !this.#splice()) {
-        this.#copy()
+      } else {
+        const most = this.bandwidth.grant(this)
+        if (most === 0) {
+          this.bandwidth.wait(this)
+          return false
+        }
+        if (this.#fullReads < BULK_READS || !this.#splice(most)) this.#copy(most)
       }
     }
     return false
+  }
+
+  /** It is the turn of this direction: there is bandwidth again. */
+  wake(): void {
+    this.reactor.poller.defer(this.from)
   }
 
   /** Whether all data that was read is written, and neither side has ended. */
@@ -90,16 +103,19 @@ export class Direction {
   /** Ends the direction, and drops data that is not written yet. */
   abandon(): void {
     this.state = 'over'
+    this.bandwidth.forget(this)
     this.#unsent = undefined
     this.#returnPipe()
   }
 
-  #copy(): void {
+  /** @param most bytes */
+  #copy(most: number): void {
     const { buffer, syscalls } = this.reactor
-    const count = syscalls.receive(this.from.fd, buffer.address, buffer.bytes.length)
+    const length = Math.min(most, buffer.bytes.length)
+    const count = syscalls.receive(this.from.fd, buffer.address, length)
     if (count <= 0) return this.#handleReadResult(count)
-    this.bytes += count
-    if (count === buffer.bytes.length) {
+    this.#moved(count)
+    if (count === length) {
       this.#fullReads++
     } else {
       this.#fullReads = 0
@@ -107,7 +123,7 @@ export class Direction {
       if (!this.from.readUntilEmpty) this.from.readable = false
     }
     // Holding back the last data sends it together with the end, in one packet. A full buffer may not be the last.
-    const isLast = this.from.endIsQueued && count < buffer.bytes.length
+    const isLast = this.from.endIsQueued && count < length
     const flags = isLast ? MSG.NOSIGNAL | MSG.MORE : MSG.NOSIGNAL
     const sent = syscalls.send(this.to.fd, buffer.address, count, flags)
     if (sent === count) return
@@ -116,6 +132,11 @@ export class Direction {
     if (this.state !== 'over') {
       this.#unsent = Buffer.from(buffer.bytes.subarray(Math.max(sent, 0), count))
     }
+  }
+
+  #moved(count: number): void {
+    this.bytes += count
+    this.bandwidth.spend(count)
   }
 
   #writeUnsent(unsent: Buffer): void {
@@ -129,13 +150,15 @@ export class Direction {
   /**
    * Returns false if splice(2) moved nothing; a read then tells why. splice(2) stops before urgent data as if there were nothing, or an
    * end, and some sockets do not support it.
+   * @param most bytes
    */
-  #splice(): boolean {
+  #splice(most: number): boolean {
     const pipe = this.reactor.pipes.borrow()
     if (!pipe) return false
     this.#pipe = pipe
     const { syscalls } = this.reactor
-    const count = syscalls.splice(this.from.fd, pipe.writeEnd, MAX_SPLICE, SPLICE_FLAGS)
+    const length = Math.min(most, MAX_SPLICE)
+    const count = syscalls.splice(this.from.fd, pipe.writeEnd, length, SPLICE_FLAGS)
     if (count < MIN_SPLICE) this.#fullReads = 0
     if (count <= 0) {
       // The kernel reports a reset only once, and the next read reports an end.
@@ -143,7 +166,7 @@ export class Direction {
       this.#returnPipe()
       return false
     }
-    this.bytes += count
+    this.#moved(count)
     pipe.buffered = count
     this.#drain(pipe)
     return true

@@ -1,4 +1,3 @@
-import type { ProxyVersion } from '../proxy-header.js'
 import { peerAddress } from '../../linux/sockets/endpoints.js'
 import { MessageBatch } from '../../linux/sockets/message-batch.js'
 import { NodePoller } from '../../linux/sockets/node-poller.js'
@@ -16,7 +15,9 @@ import {
 import { listenForDatagrams } from '../datagram-proxy.js'
 import { maxThreads, pipesPerThread } from '../descriptor-shares.js'
 import type { Engine } from '../engine.js'
+import { DEFAULT_PORT_OPTIONS, type PortOptions } from '../port-options.js'
 import type { PublishedPort } from '../published-port.js'
+import { userTimeoutOf } from '../relay-limits.js'
 import { NativeListener } from './listener.js'
 import { openReactor, type Reactor } from './reactor.js'
 import { udpTransport } from './udp-transport.js'
@@ -47,8 +48,7 @@ export function nativeEngine(reactor: Reactor<NodePoller>, workers: Workers): En
             reactor,
             port,
             workers,
-            // The header is for TCP.
-            port.protocol === 'tcp' ? options.portOptions?.sendProxy : undefined,
+            options.portOptions ?? DEFAULT_PORT_OPTIONS,
           )
           return listenForConnections(transport, port, options, context)
         }
@@ -66,19 +66,30 @@ const UNKNOWN: SocketAddress = { ip: '?', port: 0 }
 /** Accepts and relays the connections of one port. */
 class NativeTransport implements Transport<number> {
   readonly #relays: RelayFactory
+  #listener: NativeListener | undefined
 
   constructor(
     private readonly reactor: Reactor,
     port: PublishedPort,
     workers: Workers,
-    sendProxy: ProxyVersion | undefined,
+    private options: PortOptions,
   ) {
-    this.#relays = workers.relayFactory(port.protocol, sendProxy)
+    this.#relays = workers.relayFactory(port.protocol, options)
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- an exception becomes a rejection
   async openListener(port: PublishedPort, events: ListenerEvents<number>): Promise<Listener> {
-    return new NativeListener(this.reactor, port, events, () => this.#relays.close())
+    this.#listener = new NativeListener(
+      ...([this.reactor, port, events, () => this.#relays.close()] as const),
+      userTimeoutOf(this.options),
+    )
+    return this.#listener
+  }
+
+  changeOptions(options: PortOptions): void {
+    this.options = options
+    this.#relays.changeOptions(options)
+    this.#listener?.changeUserTimeout(userTimeoutOf(options))
   }
 
   openRelay(client: number, backend: Backend, events: RelayEvents<number>): Relay {

@@ -1,4 +1,4 @@
-import { EPOLL, ERRNO, NOT_LISTENING, SHORTAGES, SOCK } from '../../linux/ffi/constants.js'
+import { EPOLL, ERRNO, NOT_LISTENING, OPTION, SHORTAGES, SOCK } from '../../linux/ffi/constants.js'
 import { socketError } from '../../linux/ffi/system-error.js'
 import type { Pollable } from '../../linux/sockets/poller.js'
 import type { SocketAddress } from '../../linux/sockets/socket-address.js'
@@ -26,6 +26,7 @@ export class NativeListener implements Listener, Pollable {
 
   /**
    * @param onClosed called once the listener is closed
+   * @param userTimeoutMs TCP_USER_TIMEOUT of the connections, milliseconds; 0 for the kernel's own limit
    * @throws ListenError
    */
   constructor(
@@ -33,6 +34,7 @@ export class NativeListener implements Listener, Pollable {
     private readonly port: PublishedPort,
     private readonly events: ListenerEvents<number>,
     private readonly onClosed: () => void,
+    private userTimeoutMs: number,
   ) {
     const { fd, address } = bindPort(reactor, port)
     this.fd = fd
@@ -40,7 +42,7 @@ export class NativeListener implements Listener, Pollable {
     const { syscalls } = reactor
     // The parent shares this flag, as it does with every non-blocking proxy.
     syscalls.setNonBlocking(fd)
-    setConnectionOptions(syscalls, fd, port.protocol)
+    setConnectionOptions(syscalls, fd, port.protocol, userTimeoutMs)
     this.#inheritsOptions = port.listenFd === undefined
     watchPort(reactor, port, fd, EPOLL.IN, this, reactor.accepts)
   }
@@ -54,6 +56,13 @@ export class NativeListener implements Listener, Pollable {
   resume(): void {
     this.#isPaused = false
     this.#updateWatch()
+  }
+
+  /** @param userTimeoutMs of connections that are made from now on */
+  changeUserTimeout(userTimeoutMs: number): void {
+    if (this.#isClosed || this.port.protocol !== 'tcp') return
+    this.userTimeoutMs = userTimeoutMs
+    this.reactor.syscalls.setOption(this.fd, OPTION.TCP_USER_TIMEOUT, userTimeoutMs)
   }
 
   close(): void {
@@ -82,7 +91,7 @@ export class NativeListener implements Listener, Pollable {
 
   #accepted(client: number): void {
     if (!this.#inheritsOptions) {
-      setConnectionOptions(this.reactor.syscalls, client, this.port.protocol)
+      setConnectionOptions(this.reactor.syscalls, client, this.port.protocol, this.userTimeoutMs)
     }
     this.events.accepted(client)
   }

@@ -8,6 +8,7 @@ import type { Relay, RelayEvents } from '../transport.js'
 import { refusedConnection } from '../listen-error.js'
 import { localAddress, peerAddress } from '../../linux/sockets/endpoints.js'
 import { proxyHeader, type ProxyVersion } from '../proxy-header.js'
+import type { RelayLimits } from '../relay-limits.js'
 import { DIAL_WAIT_MS, type WaitingDial } from '../waiting-dials.js'
 import type { RelayEnding } from '../observer.js'
 import { Direction } from './direction.js'
@@ -28,6 +29,7 @@ export interface JoinedBackend {
 export interface RelayPort {
   /** With SCTP, a read returns at most one message, and there is no half-close. */
   readonly isSctp: boolean
+  readonly limits: RelayLimits
   /** The version of the header that backends get. */
   readonly sendProxy: ProxyVersion | undefined
   /** The events of the port's relays. */
@@ -108,8 +110,8 @@ export class NativeRelay implements Relay, RelaySideOwner {
     const isJoined = 'fd' in backend
     this.#client = new RelaySide(this, port.isSctp, client)
     this.#backend = new RelaySide(this, port.isSctp, isJoined ? backend.fd : -1)
-    this.#up = new Direction(reactor, this.#client, this.#backend)
-    this.#down = new Direction(reactor, this.#backend, this.#client)
+    this.#up = new Direction(reactor, this.#client, this.#backend, port.limits.in)
+    this.#down = new Direction(reactor, this.#backend, this.#client, port.limits.out)
     try {
       reactor.poller.watch(client, ALL_EVENTS, this.#client, port.queue)
       if (isJoined) {
@@ -138,6 +140,10 @@ export class NativeRelay implements Relay, RelaySideOwner {
     return this.#dialer ? undefined : this.#dialTime
   }
 
+  get isHalfClosed(): boolean {
+    return this.#up.isSettled !== this.#down.isSettled
+  }
+
   get bytesIn(): number {
     return this.#up.bytes
   }
@@ -163,6 +169,8 @@ export class NativeRelay implements Relay, RelaySideOwner {
     const isQuiet = this.#up.isQuiet && this.#down.isQuiet && !this.#isDeferred
     if (this.#state !== 'joined' || !isQuiet) return undefined
     this.#state = 'closed'
+    this.#up.abandon()
+    this.#down.abandon()
     this.reactor.poller.unwatch(this.#client.fd)
     this.reactor.poller.unwatch(this.#backend.fd)
     const { dialMs = 0, bytesIn, bytesOut } = this

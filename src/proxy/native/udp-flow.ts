@@ -106,7 +106,9 @@ export class NativeFlow implements Flow<DatagramRun>, WaitingFlow, Pollable {
   #receive(): void {
     const count = this.batch.receive(this.#fd)
     if (count > 0) {
-      this.events.replied(this.batch.dataLength(0, count))
+      const bytes = this.batch.dataLength(0, count)
+      if (!this.events.mayReply(bytes)) return this.events.dropped()
+      this.events.replied(bytes)
       const done = this.batch.reply(this.socket.fd, 0, count, this.client)
       if (done < count) this.#keepReplies(done, count)
     } else if (count < 0 && !NOTHING_RECEIVED.includes(-count)) {

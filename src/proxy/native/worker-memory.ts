@@ -51,6 +51,8 @@ export interface RelayTable {
   readonly endings: Int32Array
   /** Time from the dial until the backend accepted, milliseconds; NaN until then. */
   readonly dialMs: Float64Array
+  /** 1 once one side has ended its direction, and the other has not. */
+  readonly halfClosed: Int32Array
   /** Bytes from the client so far. Includes those that were moved before the worker took over. */
   readonly bytesIn: Float64Array
   /** Bytes to the client so far. Includes those that were moved before the worker took over. */
@@ -84,6 +86,7 @@ export function workerMemory(ordersEventFd: number, reportsEventFd: number): Wor
       ports: numbers(),
       errors: numbers(),
       endings: numbers(),
+      halfClosed: numbers(),
       dialMs: counts(),
       bytesIn: counts(),
       bytesOut: counts(),

@@ -26,6 +26,10 @@ export class WorkerRelay implements Relay {
     return Number.isNaN(ms) ? undefined : ms
   }
 
+  get isHalfClosed(): boolean {
+    return this.table.halfClosed[this.place] === 1
+  }
+
   get bytesIn(): number {
     return this.table.bytesIn[this.place] ?? 0
   }

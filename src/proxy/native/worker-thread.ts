@@ -8,6 +8,7 @@ import { EventQueue } from '../../linux/sockets/event-queue.js'
 import type { SocketAddress } from '../../linux/sockets/socket-address.js'
 import type { Protocol } from '../../ports/host-port.js'
 import { Backend } from '../backend.js'
+import { RelayLimits } from '../relay-limits.js'
 import type { WaitingDial } from '../waiting-dials.js'
 import type { Relay } from '../transport.js'
 import { Dialer } from './dialer.js'
@@ -40,6 +41,8 @@ export interface PortNotice {
   readonly number: number
   readonly protocol: Protocol
   readonly sendProxy: ProxyVersion | undefined
+  /** Memory of the port's limits. */
+  readonly limits: SharedArrayBuffer
   readonly container: SocketAddress
 }
 
@@ -140,8 +143,9 @@ class WorkerThread {
 
   #eventsOf(place: number): NativeRelayEvents {
     const table = this.#table
-    const progressed = ({ dialMs, bytesIn, bytesOut }: Relay): void => {
+    const progressed = ({ dialMs, isHalfClosed, bytesIn, bytesOut }: Relay): void => {
       table.dialMs[place] = dialMs ?? NaN
+      table.halfClosed[place] = isHalfClosed ? 1 : 0
       table.bytesIn[place] = bytesIn
       table.bytesOut[place] = bytesOut
     }
@@ -177,9 +181,12 @@ class WorkerThread {
       if (!received) throw new Error(`port number ${number} was not announced to this worker`)
       const notice = received.message as PortNotice
       const { protocol, sendProxy } = notice
-      const dialer = new Dialer(this.#reactor, protocol, new Backend(notice.container))
+      const { poller } = this.#reactor
+      const limits = new RelayLimits((ms, callback) => poller.delay(ms, callback), notice.limits)
+      const backend = new Backend(notice.container)
+      const dialer = new Dialer(this.#reactor, protocol, backend, () => limits.userTimeoutMs)
       const isSctp = protocol === 'sctp'
-      this.#ports.set(notice.number, { isSctp, sendProxy, dialer, queue: new EventQueue() })
+      this.#ports.set(notice.number, { isSctp, sendProxy, limits, dialer, queue: new EventQueue() })
     }
   }
 }

@@ -105,6 +105,7 @@ export class Worker {
     table.backends[place] = joined?.fd ?? -1
     table.ports[place] = port.number
     table.dialMs[place] = joined?.dialMs ?? NaN
+    table.halfClosed[place] = 0
     table.bytesIn[place] = joined?.bytesIn ?? 0
     table.bytesOut[place] = joined?.bytesOut ?? 0
     const relay = new WorkerRelay(
@@ -157,10 +158,10 @@ export class Worker {
   #announcePort(port: WorkerPort): void {
     if (this.#ports.has(port.number)) return
     this.#ports.set(port.number, port)
-    const { number, protocol, sendProxy, backend } = port
+    const { number, protocol, sendProxy, limits, backend } = port
     const { ip, port: containerPort } = backend.address
     const notice: PortNotice = {
-      ...{ number, protocol, sendProxy },
+      ...{ number, protocol, sendProxy, limits: limits.memory },
       container: { ip, port: containerPort },
     }
     this.#thread.postMessage(notice)

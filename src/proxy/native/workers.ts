@@ -1,4 +1,5 @@
-import type { ProxyVersion } from '../proxy-header.js'
+import type { PortOptions } from '../port-options.js'
+import { RelayLimits } from '../relay-limits.js'
 import { errnoReason } from '../../linux/errno.js'
 import { EventQueue } from '../../linux/sockets/event-queue.js'
 import type { NodePoller } from '../../linux/sockets/node-poller.js'
@@ -25,6 +26,8 @@ type OwnRelay = Relay & Pick<NativeRelay, 'detach'>
 /** Opens the relays of one port. */
 export interface RelayFactory {
   open(client: number, backend: Backend, events: RelayEvents<number>): Relay
+  /** Follows other options, but `sendProxy` stays as it was. */
+  changeOptions(options: PortOptions): void
   /** The port has no more clients. */
   close(): void
 }
@@ -66,23 +69,31 @@ export class Workers {
   }
 
   /** Makes the factory of a port's relays. */
-  relayFactory(protocol: Protocol, sendProxy: ProxyVersion | undefined): RelayFactory {
+  relayFactory(protocol: Protocol, options: PortOptions): RelayFactory {
     this.reactor.poller.onBusy ??= () => {
       if (this.#hasRoom && this.#workload.benefitsFromThread()) this.add()
     }
     // Workers know a port with one backend by a number. A port gets a number with its first client, because many ports never have a client.
     const numbers: number[] = []
     const openRelays = new WeakMap<Backend, (client: number) => Relay>()
+    let limits: RelayLimits | undefined
+    // The header is for TCP.
+    const sendProxy = protocol === 'tcp' ? options.sendProxy : undefined
     return {
       open: (client, backend, events) => {
         let openRelay = openRelays.get(backend)
         if (!openRelay) {
           const number = this.#ports++
           numbers.push(number)
-          openRelay = this.#makeOpenRelay({ number, protocol, sendProxy, backend, events })
+          limits ??= this.#limitsOf(options)
+          openRelay = this.#makeOpenRelay({ number, protocol, sendProxy, limits, backend, events })
           openRelays.set(backend, openRelay)
         }
         return openRelay(client)
+      },
+      changeOptions: (changed) => {
+        options = changed
+        limits?.follow(changed)
       },
       close: () => {
         for (const worker of this.#workers) numbers.forEach((number) => worker.forgetPort(number))
@@ -128,9 +139,16 @@ export class Workers {
     for (const worker of workers) worker.waitForStart()
   }
 
+  #limitsOf(options: PortOptions): RelayLimits {
+    const { poller } = this.reactor
+    const limits = new RelayLimits((milliseconds, callback) => poller.delay(milliseconds, callback))
+    limits.follow(options)
+    return limits
+  }
+
   /** How a client of this port gets a relay. */
   #makeOpenRelay(port: WorkerPort): (client: number) => Relay {
-    const { protocol, sendProxy, backend, events } = port
+    const { protocol, sendProxy, limits, backend, events } = port
     const ownEvents: NativeRelayEvents = {
       dialEnded: (relay, client, err) => {
         this.#relays.delete(relay as OwnRelay)
@@ -143,8 +161,8 @@ export class Workers {
         events.relayClosed(relay, ending)
       },
     }
-    const dialer = new Dialer(this.reactor, protocol, backend)
-    const relayPort = { isSctp: protocol === 'sctp', sendProxy, queue: new EventQueue() }
+    const dialer = new Dialer(this.reactor, protocol, backend, () => limits.userTimeoutMs)
+    const relayPort = { isSctp: protocol === 'sctp', sendProxy, limits, queue: new EventQueue() }
     return (client) => {
       const worker = this.#leastLoadedWorker()
       if (worker) return worker.open(port, client)

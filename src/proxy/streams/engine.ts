@@ -1,18 +1,33 @@
 import type { Socket } from 'node:net'
 import { withoutZone } from '../../linux/sockets/ip-address.js'
+import { loadCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
 import type { Backend } from '../backend.js'
 import { listenForConnections } from '../connection-proxy.js'
 import type { Transport } from '../transport.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
 import { ListenError, type Engine } from '../engine.js'
-import type { ProxyVersion } from '../proxy-header.js'
+import type { ProxyObserver } from '../observer.js'
+import { DEFAULT_PORT_OPTIONS, type PortOptions } from '../port-options.js'
+import { RelayLimits, userTimeoutOf } from '../relay-limits.js'
 import { Dialer } from './dialer.js'
 import { HalfClosedSockets } from './half-closed.js'
 import { openListener } from './tcp-listener.js'
 import { openRelay } from './tcp-relay.js'
 import { udpTransport } from './udp-transport.js'
 
-function tcpTransport(sendProxy: ProxyVersion | undefined): Transport<Socket> {
+const NO_USER_TIMEOUT =
+  'tcp-user-timeout has no effect: there is no FFI on this platform, and Node can not set it'
+
+function tcpTransport(options: PortOptions, observer: ProxyObserver): Transport<Socket> {
+  const { sendProxy } = options
+  // Made for the first client, because many ports never have one.
+  let limits: RelayLimits | undefined
+  const follow = (changed: PortOptions): void => {
+    options = changed
+    limits?.follow(changed)
+    if (userTimeoutOf(changed) !== 0 && !loadCheckedSyscalls()) observer.degraded(NO_USER_TIMEOUT)
+  }
+  follow(options)
   const halfClosed = new HalfClosedSockets()
   const dialers = new WeakMap<Backend, Dialer>()
   return {
@@ -20,7 +35,11 @@ function tcpTransport(sendProxy: ProxyVersion | undefined): Transport<Socket> {
     openRelay(client, backend, events) {
       let dialer = dialers.get(backend)
       if (!dialer) dialers.set(backend, (dialer = new Dialer(backend)))
-      return openRelay(client, dialer, events, { halfClosed, sendProxy })
+      if (!limits) {
+        limits = new RelayLimits((milliseconds, wake) => void setTimeout(wake, milliseconds))
+        limits.follow(options)
+      }
+      return openRelay(client, dialer, events, { halfClosed, limits, sendProxy })
     },
     isOpen: (client) => !client.destroyed,
     discard: (client) => client.destroy(),
@@ -28,6 +47,7 @@ function tcpTransport(sendProxy: ProxyVersion | undefined): Transport<Socket> {
       ip: withoutZone(remoteAddress),
       port,
     }),
+    changeOptions: follow,
   }
 }
 
@@ -38,7 +58,7 @@ export const streamsEngine: Engine = {
     switch (port.protocol) {
       case 'tcp':
         return listenForConnections(
-          tcpTransport(options.portOptions?.sendProxy),
+          tcpTransport(options.portOptions ?? DEFAULT_PORT_OPTIONS, options.observer),
           port,
           options,
           context,

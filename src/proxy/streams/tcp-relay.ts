@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { isReset } from '../../linux/errno.js'
 import { withoutZone } from '../../linux/sockets/ip-address.js'
 import { MAX_REDIALS } from '../backend.js'
+import type { Bandwidth } from '../bandwidth.js'
 import type { Relay, RelayEvents } from '../transport.js'
 import { refusedConnection } from '../listen-error.js'
 import { MAX_LOCAL_PORTS } from '../local-ports.js'
@@ -9,17 +10,20 @@ import type { RelayEnding } from '../observer.js'
 import { proxyHeader, type ProxyVersion } from '../proxy-header.js'
 import { DIAL_WAIT_MS } from '../waiting-dials.js'
 import type { Dialer } from './dialer.js'
+import type { RelayLimits } from '../relay-limits.js'
 import type { HalfClosedSockets } from './half-closed.js'
-import { endLongTurn, relayEnded, relayOpened } from './long-turns.js'
+import { relayEnded, relayOpened } from './long-turns.js'
+import { pump } from './pump.js'
+import { setUserTimeout } from './user-timeout.js'
 import { deliverUnreadData, wasReset } from './unread-data.js'
 
 /**
  * Connects a client to the backend.
  *
- *     client ──pipe──▶ backend      end of stream: the other side is shut down for writing
- *            ◀──pipe──              reset:         the other side is reset
+ *     client ──pump──▶ backend      end of stream: the other side is shut down for writing
+ *            ◀──pump──              reset:         the other side is reset
  *
- * Each pipe reads only as fast as the other side accepts data, so a relay holds at most two small buffers.
+ * Each pump reads only as fast as the other side accepts data, so a relay holds at most two small buffers.
  *
  * @see Transport.openRelay
  */
@@ -35,6 +39,7 @@ export function openRelay(
 /** What the relays of a port have in common. */
 interface RelayPort {
   readonly halfClosed: HalfClosedSockets
+  readonly limits: RelayLimits
   /** The version of the header that backends get. */
   readonly sendProxy: ProxyVersion | undefined
 }
@@ -73,6 +78,10 @@ class TcpRelay implements Relay {
 
   get dialMs(): number | undefined {
     return this.#dialMs
+  }
+
+  get isHalfClosed(): boolean {
+    return this.client.readableEnded !== this.#backend.readableEnded
   }
 
   get bytesIn(): number {
@@ -149,12 +158,16 @@ class TcpRelay implements Relay {
     }
     deliverUnreadData(backend, (data) => client.write(data))
     deliverUnreadData(client, (data) => backend.write(data))
-    this.#pipe(client, backend, 'client-reset')
-    this.#pipe(backend, client, 'backend-reset')
+    const { limits } = this.port
+    if (limits.userTimeoutMs !== 0) {
+      for (const socket of [client, backend]) setUserTimeout(socket, limits.userTimeoutMs)
+    }
+    this.#forward(client, backend, limits.in, 'client-reset')
+    this.#forward(backend, client, limits.out, 'backend-reset')
   }
 
-  /** Pipes one side into the other, and passes on how it ends. */
-  #pipe(from: Socket, to: Socket, ending: RelayEnding): void {
+  /** Passes on the data of one side, and how it ends. */
+  #forward(from: Socket, to: Socket, bandwidth: Bandwidth, ending: RelayEnding): void {
     from.on(
       'end',
       this.#confined(() => {
@@ -167,8 +180,7 @@ class TcpRelay implements Relay {
         reset(to)
       }),
     )
-    from.on('data', endLongTurn)
-    from.pipe(to, { end: false })
+    pump(from, to, bandwidth)
   }
 
   readonly #clientFailed = this.#confined(() => {

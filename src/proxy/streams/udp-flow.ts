@@ -56,7 +56,8 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
   }
 
   #reply(reply: Buffer): void {
-    if (this.client.reply(reply)) this.events.replied(reply.length)
+    if (this.events.mayReply(reply.length) && this.client.reply(reply))
+      this.events.replied(reply.length)
     else this.events.dropped()
   }
 

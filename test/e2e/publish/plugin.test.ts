@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
+import { inspectReply, startFakeEngine } from '../../lib/fake-engine.js'
 import { freeRow } from '../../lib/free-row.js'
 import { missing } from '../../lib/program.js'
 import { publish, PUBLISH, startDaemon } from '../../lib/publish.js'
@@ -55,6 +56,21 @@ t.test('docker publish: help, commands, refusals and exit codes', { skip }, asyn
   t.match(await docker(['__complete', 'publish', 'rm', ''], env), { stdout: /^web\n:4$/m })
   t.match(await docker(['__complete', 'publish', 'ch'], env), { stdout: /^check\n:4$/m })
   t.match(await docker(['__complete', 'publish', 'add', '--pub'], env), { stdout: /^--publish$/m })
+  const engine = await startFakeEngine(t)
+  engine.containers.set('c1', inspectReply('c1', 'web_svr01'))
+  const withEngine = { ...env, DOCKER_HOST: engine.host }
+  for (const words of [[''], ['-p', '80', ''], ['--keep', 'web']]) {
+    t.match(await docker(['__complete', 'publish', 'add', ...words], withEngine), {
+      stdout: /^web_svr01\n:4$/m,
+    })
+  }
+  t.match(await docker(['__complete', 'publish', 'add', '-p', ''], withEngine), { stdout: /^:0$/m })
+  t.match(
+    await docker(['__complete', 'publish', 'add', ''], { ...env, DOCKER_HOST: 'unix:///x' }),
+    {
+      stdout: /^:4$/m,
+    },
+  )
   t.match(await docker(['__complete', 'publish', 'add', '--file', ''], env), { stdout: /^:0$/m })
   t.match(await docker(['__complete', 'publish', 'ls', '--fo'], env), { stdout: /^--format\n:4$/m })
   t.match(await docker(['__complete', 'publish', 'add', '--when-stopped', 'h'], env), {

@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import t from 'tap'
 import { MSG, OPTION } from '../../../src/linux/ffi/constants.js'
+import { RelayLimits } from '../../../src/proxy/relay-limits.js'
 import { requireFfi } from '../../../src/linux/ffi/ffi.js'
 import { NodePoller } from '../../../src/linux/sockets/node-poller.js'
 import { Direction, type Side } from '../../../src/proxy/native/direction.js'
@@ -43,7 +44,7 @@ t.test('a reset that splice reports is a reset for the relay', async (t) => {
       },
     },
   }
-  direction = new Direction(reactor, from, to)
+  direction = new Direction(reactor, from, to, new RelayLimits(() => undefined).in)
   const data = Buffer.alloc(BULK, 'x')
   const address = requireFfi().addressOf(data)
   let sent = 0
@@ -66,5 +67,7 @@ function sideOf(fd: number): Side {
     readUntilEmpty: false,
     endIsQueued: false,
     isBroken: false,
+    onReady: () => undefined,
+    onError: () => undefined,
   }
 }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { startWorkers } from '../../lib/workers.js'
+import { limitsSuite } from '../limits-suite.js'
 import { portOptionsSuite } from '../port-options-suite.js'
 import { tcpSuite } from '../tcp-suite.js'
 
@@ -8,3 +9,4 @@ const { engine, add } = startWorkers(t, 2)
 await add()
 tcpSuite(engine)
 portOptionsSuite(engine)
+limitsSuite(engine)

@@ -1,5 +1,6 @@
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
 import { MemoryLog } from '../../lib/memory-log.js'
+import { limitsSuite } from '../limits-suite.js'
 import { portOptionsSuite } from '../port-options-suite.js'
 import { tcpSuite } from '../tcp-suite.js'
 import { udpSuite } from '../udp-suite.js'
@@ -8,3 +9,4 @@ const engine = openNativeEngine(new MemoryLog())
 tcpSuite(engine)
 udpSuite(engine)
 portOptionsSuite(engine)
+limitsSuite(engine)

@@ -10,6 +10,7 @@ import { EventQueue } from '../../../src/linux/sockets/event-queue.js'
 import { NativeListener } from '../../../src/proxy/native/listener.js'
 import { NativeRelay, type NativeRelayEvents } from '../../../src/proxy/native/relay.js'
 import { LogObserver } from '../../../src/proxy/log-observer.js'
+import { RelayLimits } from '../../../src/proxy/relay-limits.js'
 import type { PublishedPort } from '../../../src/proxy/published-port.js'
 import { MemoryLog } from '../../lib/memory-log.js'
 import { dial, exchange, readAll, readBytes, startEcho } from '../../lib/sockets.js'
@@ -38,15 +39,16 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
   const log = new MemoryLog()
   let last = -1
   let isBroken = false
+  const limits = new RelayLimits(() => undefined)
   const proxy = await listenForConnections<number>(
     {
       openListener: (_, events) =>
-        Promise.resolve(new NativeListener(reactor, port, events, () => undefined)),
+        Promise.resolve(new NativeListener(reactor, port, events, () => undefined, 0)),
       openRelay(client, backend, events) {
         if (isBroken) throw new Error('no relay')
         last = client
         const dialer = new Dialer(reactor, 'tcp', backend)
-        const relayPort = { isSctp: false, sendProxy: undefined, queue: new EventQueue() }
+        const relayPort = { isSctp: false, sendProxy: undefined, limits, queue: new EventQueue() }
         const relayEvents: NativeRelayEvents = {
           dialEnded: (relay, given, err) => events.dialEnded(relay, given, backend, err),
           dialWaits: () => events.dialWaits(backend),
@@ -58,6 +60,7 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
       isOpen: () => true,
       discard: (client) => reactor.poller.close(client),
       clientAddress: () => ({ ip: '?', port: 0 }),
+      changeOptions: () => undefined,
     },
     port,
     { observer: new LogObserver(log, { protocol: 'tcp', ip: '127.0.0.1', port: 0 }) },

@@ -1,4 +1,5 @@
 import { streamsEngine } from '../../../src/proxy/streams/engine.js'
+import { limitsSuite } from '../limits-suite.js'
 import { portOptionsSuite } from '../port-options-suite.js'
 import { tcpSuite } from '../tcp-suite.js'
 import { udpSuite } from '../udp-suite.js'
@@ -6,3 +7,4 @@ import { udpSuite } from '../udp-suite.js'
 tcpSuite(streamsEngine)
 udpSuite(streamsEngine)
 portOptionsSuite(streamsEngine)
+limitsSuite(streamsEngine)
