@@ -6,8 +6,8 @@ import { formatPorts } from './ports-column.js'
 import { formatSize } from './size.js'
 import { formatTable } from './table.js'
 
-/** A longer status would push the other columns off the screen, characters. `inspect` has the whole text. */
-const LONGEST_STATUS = 80
+/** A longer label error would push the other columns off the screen, characters. `inspect` has the whole text. */
+const LONGEST_ERROR = 80
 const HEADER = ['NAME', 'BACKEND', 'PORTS', 'STATUS', 'CONNECTIONS', 'UPTIME']
 /** The header of `ls --all`. NET I/O is a title of `docker stats`. */
 const HEADER_OF_ALL = [...HEADER.slice(0, -1), 'NET I/O', 'UPTIME']
@@ -77,12 +77,12 @@ function describe(publication: PublicationView): string[] {
   const connections = sum(ports.map((port) => port.connections))
   return [
     ...[name, formatBackend(publication), formatPorts(ports)],
-    ...[clip(formatStatus(publication)), String(connections)],
+    ...[formatStatus(publication), String(connections)],
   ]
 }
 
-function clip(status: string): string {
-  return status.length > LONGEST_STATUS ? `${status.slice(0, LONGEST_STATUS - 1)}…` : status
+function clip(error: string): string {
+  return error.length > LONGEST_ERROR ? `${error.slice(0, LONGEST_ERROR - 1)}…` : error
 }
 
 /** How clients on other hosts reach the container, unless it is by a proxy as usual. */
@@ -133,7 +133,7 @@ function sum(values: readonly number[]): number {
 /** `up`, `up, via nat`, `up, backend refuses (312 in 5 m)`, `container stopped`, `label error: …`, or the state of the ports that are not up. */
 export function formatStatus(publication: PublicationView): string {
   const { ports, containerState, labelError } = publication
-  if (labelError !== undefined) return `label error: ${labelError}`
+  if (labelError !== undefined) return `label error: ${clip(labelError)}`
   return formatState(ports, containerState) + formatVia(publication)
 }
 

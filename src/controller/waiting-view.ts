@@ -1,12 +1,13 @@
+import { allAddresses } from '../ports/allocator.js'
 import { parsePortSpecs } from '../ports/port-spec.js'
 import { heldBy } from './held-by.js'
 import type { RefusedLabels, WaitingContainer } from './label-publisher.js'
 import type { PublicationView } from './views.js'
 
-/** A container that waits for its ports, as `ls` shows it. @param defaultIp the host IP of ports that name none */
+/** A container that waits for its ports, as `ls` shows it. @param defaultIp the host IP of ports that name none; undefined for all addresses */
 export async function viewWaiting(
   { request, container, since, reason, holder }: WaitingContainer,
-  defaultIp = '0.0.0.0',
+  defaultIp?: string,
 ): Promise<PublicationView> {
   const requests = await parsePortSpecs(request.ports, defaultIp).catch(() => [])
   return {
@@ -17,15 +18,13 @@ export async function viewWaiting(
       isolation: 'process',
       via: request.via ?? 'proxy',
     },
-    ports: requests.map(({ protocol, ip = defaultIp, hostPorts, containerPort }) => ({
-      ...{ protocol, hostIp: ip, hostPort: hostPorts?.first ?? 0, containerPort },
-      ...{
-        state: 'waiting',
-        restarts: 0,
-        reason: heldBy(reason, holder),
-      },
-      ...{ connections: 0, holdsSocket: false, via: 'proxy' },
-    })),
+    ports: requests.flatMap(({ protocol, ip, hostPorts, containerPort }) =>
+      (ip === undefined ? allAddresses() : [ip]).map((hostIp) => ({
+        ...{ protocol, hostIp, hostPort: hostPorts?.first ?? 0, containerPort },
+        ...{ state: 'waiting', restarts: 0, reason: heldBy(reason, holder) },
+        ...{ connections: 0, holdsSocket: false, via: 'proxy' },
+      })),
+    ),
   }
 }
 

@@ -10,6 +10,8 @@ import { StateFile } from '../controller/state-file.js'
 import { deferred } from '../deferred.js'
 import { Containers } from '../docker/containers.js'
 import { findEngineHost } from '../docker/engine-host.js'
+import { isWildcard } from '../linux/sockets/ip-address.js'
+import { isOwnAddress } from '../linux/sockets/own-addresses.js'
 import { lockFolder } from '../linux/folder-lock.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { Log } from '../log/log.js'
@@ -66,6 +68,12 @@ export async function runDaemon(
     ...(options.defaultIp === undefined ? {} : { defaultIp: options.defaultIp }),
   })
   const warnings = new EngineWarnings(containers, log)
+  const { defaultIp } = options
+  if (defaultIp !== undefined && !isWildcard(defaultIp) && !isOwnAddress(defaultIp)) {
+    log.warn(
+      `--default-ip ${defaultIp} is no address of this host: a port without a host IP can't be published until it is`,
+    )
+  }
   logEvents(controller, log)
   process.on('SIGHUP', () => void controller.readSettingsAgain())
 

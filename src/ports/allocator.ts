@@ -158,7 +158,7 @@ function neededPorts(
 }
 
 /** The addresses of a `-p` without one. A host without IPv6 publishes on IPv4 only, silently. */
-function allAddresses(): string[] {
+export function allAddresses(): string[] {
   return hasIpv6() ? ['0.0.0.0', '::'] : ['0.0.0.0']
 }
 

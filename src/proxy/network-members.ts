@@ -1,8 +1,5 @@
-import { ipBytes, isIpv6, parseIp } from '../linux/sockets/ip-address.js'
+import { isIpv6, networkOf, parseIp } from '../linux/sockets/ip-address.js'
 import type { NetworkLimit } from './option-values.js'
-
-/** Bits of a byte. */
-const BYTE = 8
 
 /** The connections or flows of each network of clients. */
 export class NetworkMembers<Member> {
@@ -47,12 +44,6 @@ export class NetworkMembers<Member> {
   #networkOf(ip: string): string {
     const known = parseIp(ip)
     if (known === undefined) return ip
-    const bits = isIpv6(known) ? this.limit.ipv6Bits : this.limit.ipv4Bits
-    const bytes = ipBytes(known)
-    for (const [at, byte] of bytes.entries()) {
-      const hostBits = Math.min(BYTE, Math.max(0, (at + 1) * BYTE - bits))
-      bytes[at] = byte & (0xff << hostBits)
-    }
-    return bytes.toString('latin1')
+    return networkOf(known, isIpv6(known) ? this.limit.ipv6Bits : this.limit.ipv4Bits)
   }
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { formatPublications, formatState } from '../../src/cli/publication-table.js'
-import type { PortView } from '../../src/controller/views.js'
+import { formatPublications, formatState, formatStatus } from '../../src/cli/publication-table.js'
+import type { PortView, PublicationView } from '../../src/controller/views.js'
 
 const port: PortView = {
   protocol: 'tcp',
@@ -67,4 +67,13 @@ t.test('a port that is up while its backend is not', async (t) => {
     'up, backend: no route to host (156 in 5 m)',
   )
   t.equal(formatState([{ ...refused, recentFailedDials: 0 }]), 'up', 'it has recovered')
+})
+
+t.test('a long error of labels leaves room for the other columns', async (t) => {
+  const view = (labelError: string): PublicationView => ({
+    ...{ name: 'web', backend: '', container: 'web', containerState: 'running', ports: [] },
+    ...{ created: new Date(0).toISOString(), isolation: 'process', via: 'proxy', labelError },
+  })
+  t.equal(formatStatus(view('unknown label')), 'label error: unknown label')
+  t.equal(formatStatus(view('x'.repeat(400))), `label error: ${'x'.repeat(79)}…`)
 })

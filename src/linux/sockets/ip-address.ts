@@ -63,6 +63,16 @@ export function ipBytes(ip: string): Buffer {
   return isIpv6(ip) ? ipv6Bytes(ip) : Buffer.from(ip.split('.').map(Number))
 }
 
+/** Identifies the network of an address: its first bits, comparable. @param ip an IP address */
+export function networkOf(ip: string, bits: number): string {
+  const bytes = ipBytes(ip)
+  for (const [at, byte] of bytes.entries()) {
+    const own = Math.min(8, Math.max(0, bits - 8 * at))
+    bytes[at] = byte & ~(0xff >> own)
+  }
+  return bytes.toString('hex')
+}
+
 /** Formats an address. @param bytes 4 or 16 bytes in network byte order; an IPv4-mapped IPv6 address is written as IPv4 */
 export function formatIp(bytes: Buffer): string {
   if (bytes.length === IPV4_LENGTH) return bytes.join('.')

@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os'
-import { ipBytes, isIpv6, isLoopback } from './ip-address.js'
+import { ipBytes, isIpv6, isLoopback, networkOf } from './ip-address.js'
 
 /** Whether an address belongs to this host. All of 127.0.0.0/8 does, although no interface lists it. */
 export function isOwnAddress(ip: string): boolean {
@@ -37,19 +37,9 @@ export function interfaceFinder(): (ip: string) => string | undefined {
   const networks = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
     (addresses ?? []).flatMap(({ address, cidr }) => {
       const bits = Number(cidr?.split('/')[1])
-      return Number.isNaN(bits) ? [] : [{ name, bits, prefix: prefixOf(address, bits) }]
+      return Number.isNaN(bits) ? [] : [{ name, bits, network: networkOf(address, bits) }]
     }),
   )
   networks.sort((a, b) => b.bits - a.bits)
-  return (ip) => networks.find(({ bits, prefix }) => prefix === prefixOf(ip, bits))?.name
-}
-
-/** The first bits of an address, comparable. */
-function prefixOf(ip: string, bits: number): string {
-  const bytes = Buffer.from(ipBytes(ip))
-  for (const i of bytes.keys()) {
-    const own = Math.min(8, Math.max(0, bits - 8 * i))
-    bytes[i] = (bytes[i] ?? 0) & ~(0xff >> own)
-  }
-  return bytes.toString('hex')
+  return (ip) => networks.find(({ bits, network }) => network === networkOf(ip, bits))?.name
 }

@@ -236,3 +236,14 @@ t.test('a refusal for programs: --format json', async (t) => {
   const unknown = await daemon.cli('rm', 'x', 'y')
   t.equal(unknown.stderr.trim().split('\n').length, 2, 'a line for each of several')
 })
+
+t.test(
+  'a default IP that this host does not have is reported, and no port is published',
+  async (t) => {
+    const daemon = await startDaemon(t, {}, '--default-ip', '203.0.113.9')
+    const added = await daemon.cli('add', '-p', '80', '127.0.0.1')
+    t.match(added, { code: 125, stderr: /203\.0\.113\.9/ })
+    t.match(await daemon.end('SIGTERM'), { code: 0 })
+    t.match(await daemon.running.stderr, /--default-ip 203\.0\.113\.9 is no address of this host: /)
+  },
+)
