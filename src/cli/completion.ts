@@ -44,18 +44,18 @@ export async function completeNames(
   }
 }
 
+/** What is read of a container in a list. */
+interface Listed {
+  readonly Names?: readonly string[]
+}
+
 async function runningContainers(): Promise<string[]> {
   try {
     const client = new EngineClient(findEngineHost(process.env))
-    const timeout = new Promise<never>((_, reject) => {
-      setTimeout(() => reject(new Error('no answer')), TIMEOUT_MS).unref()
-    })
-    const listed = await Promise.race([
-      client.get<readonly { readonly Names?: readonly string[] }[]>('/containers/json'),
-      timeout,
-    ])
-    const names = listed.flatMap(({ Names: [name = ''] = [] }) => name.replace(/^\//, ''))
-    return names.filter((name) => name !== '' && printable(name) === name)
+    const listed = await client.get<readonly Listed[]>('/containers/json', {}, TIMEOUT_MS)
+    // A container may also have names in other containers, such as /other/alias.
+    const names = listed.flatMap(({ Names: all = [] }) => all.map((name) => name.slice(1)))
+    return names.filter((name) => name !== '' && !name.includes('/') && printable(name) === name)
   } catch {
     return [] // A completion has nowhere to report this.
   }

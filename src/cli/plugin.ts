@@ -70,10 +70,11 @@ function splitOption(word: string): [option: string, value: string | undefined] 
   return [option, value]
 }
 
-/** A context that docker's options name counts more than the host of the environment. */
+/** A context that docker's options name counts more than the host of the environment, but `default` is that host. */
 function engineOf(settings: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const { DOCKER_CONTEXT: context, DOCKER_HOST: host } = settings
-  return context !== undefined && host === undefined ? { ...settings, DOCKER_HOST: '' } : settings
+  const isOther = context !== undefined && context !== 'default' && host === undefined
+  return isOther ? { ...settings, DOCKER_HOST: '' } : settings
 }
 
 /** docker gives exit code 255 to a plugin that a signal ends. A command that handles the signal itself ends as it wants. */

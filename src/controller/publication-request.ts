@@ -67,10 +67,16 @@ export function checkOptions(
     )
   }
   const { sendProxy } = parseOptions(options)
-  const other = protocols.find((protocol) => protocol !== 'tcp')
-  if (sendProxy && other !== undefined) {
+  if (sendProxy === 'v1' && protocols.includes('udp')) {
     throw new RequestError(
-      `the option send-proxy is for TCP, and a port is ${other}: publish it by itself, without the option`,
+      'the option send-proxy v1 is for TCP: use v2 for UDP, or publish the UDP port by itself',
+    )
+  }
+  const tcpOption = TCP_ONLY.find((name) => name in options)
+  const isSctp = protocols.includes('sctp')
+  if (tcpOption !== undefined && isSctp) {
+    throw new RequestError(
+      `the option ${tcpOption} is not for SCTP: publish the SCTP port by itself, without the option`,
     )
   }
   const notForUdp = Object.entries(NOT_FOR_UDP).find(([name]) => name in options)
@@ -83,21 +89,31 @@ export function checkOptions(
   return options
 }
 
+/** Options without effect on SCTP. */
+const TCP_ONLY = [
+  'send-proxy',
+  'accept-proxy',
+  'accept-proxy-timeout',
+  'tcp-user-timeout',
+  'half-closed-timeout',
+]
 /** Options without effect on UDP, and why. */
 const NOT_FOR_UDP: Readonly<Record<string, string>> = {
   'when-full': 'where a new flow ends the oldest one',
   'half-closed-timeout': 'where no side ends a flow',
   'tcp-user-timeout': 'where nothing is acknowledged',
+  'accept-proxy': 'where no balancer is known to send a header',
+  'accept-proxy-timeout': 'where no balancer is known to send a header',
 }
 
 /** The kernel does not follow options that proxies have from the environment and the settings file. @throws RequestError */
 function refuseLimitsOfAllPorts(): void {
   const { port } = readSettings(process.env)
-  const { allow, deny, sendProxy } = port
+  const { allow, deny, sendProxy, acceptProxy } = port
   const limits = [port.maxConnections, port.maxConnectionRate]
   const bandwidths = [port.maxBandwidthIn, port.maxBandwidthOut]
   const isLimited =
-    allow.length + deny.length > 0 ||
+    allow.length + deny.length + acceptProxy.length > 0 ||
     port.maxConnectionsPerNetwork !== undefined ||
     Math.min(...limits, ...bandwidths) < Infinity
   if (!isLimited && sendProxy === undefined) return

@@ -71,7 +71,7 @@ export async function runDaemon(
   const { defaultIp } = options
   if (defaultIp !== undefined && !isWildcard(defaultIp) && !isOwnAddress(defaultIp)) {
     log.warn(
-      `--default-ip ${defaultIp} is no address of this host: a port without a host IP can't be published until it is`,
+      `--default-ip ${defaultIp} is not an address of this host: ports without a host IP can't be published`,
     )
   }
   logEvents(controller, log)

@@ -47,9 +47,13 @@ export class EngineClient {
     this.#version = typeof version === 'string' ? olderVersion(version, MAX_VERSION) : undefined
   }
 
-  /** Reads a JSON document. Rejects with EngineError. */
-  async get<T>(path: string, query: Query = {}): Promise<T> {
-    const response = await this.#request(this.#path(path, query), AbortSignal.timeout(TIMEOUT_MS))
+  /**
+   * Reads a JSON document.
+   * @param timeoutMs time for the reply, milliseconds
+   * Rejects with EngineError.
+   */
+  async get<T>(path: string, query: Query = {}, timeoutMs = TIMEOUT_MS): Promise<T> {
+    const response = await this.#request(this.#path(path, query), AbortSignal.timeout(timeoutMs))
     try {
       return JSON.parse(await readText(response)) as T
     } catch (err) {

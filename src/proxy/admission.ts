@@ -3,26 +3,30 @@ import { ConnectionRate } from './connection-rate.js'
 import { NetworkMembers } from './network-members.js'
 import type { PortOptions } from './port-options.js'
 
-/** Who may connect to a port, and how many. A member is an open connection or a UDP flow. */
+/** Decides which clients may connect to a port, and how many at a time. A member is an open connection or a UDP flow. */
 export class Admission<Member> {
-  #options!: PortOptions
+  #options: PortOptions | undefined
   /** Undefined if all clients are allowed. */
   #networks: ClientNetworks | undefined
   /** Undefined if the members of networks have no limit. */
   #members: NetworkMembers<Member> | undefined
-  #rate!: ConnectionRate
+  /** Undefined if the rate has no limit. */
+  #rate: ConnectionRate | undefined
 
   constructor(options: PortOptions) {
     this.follow(options)
   }
 
-  /** Follows other options from now on. Members that count already still do. */
+  /** Follows other options from now on. Members of before still count. */
   follow(options: PortOptions): void {
     const { allow, deny, maxConnectionRate, maxConnectionsPerNetwork: perNetwork } = options
+    // A change of other options gives no client more.
+    if (maxConnectionRate !== this.#options?.maxConnectionRate) {
+      this.#rate = maxConnectionRate < Infinity ? new ConnectionRate(maxConnectionRate) : undefined
+    }
     this.#options = options
     this.#networks = ClientNetworks.of(allow, deny)
     this.#members = perNetwork && new NetworkMembers(perNetwork, this.#members)
-    this.#rate = new ConnectionRate(maxConnectionRate)
   }
 
   /** Whether the address of a client counts. Otherwise it need not be read. */
@@ -37,7 +41,7 @@ export class Admission<Member> {
 
   /** Whether clients wait in the backlog while the port is full, and are not refused. */
   get letsWait(): boolean {
-    return this.#options.whenFull === 'wait'
+    return this.#options?.whenFull === 'wait'
   }
 
   /** @param ip of the client */
@@ -47,7 +51,7 @@ export class Admission<Member> {
 
   /** Whether there are as many as allowed. @param active members */
   isFull(active: number): boolean {
-    return active >= this.#options.maxConnections
+    return active >= (this.#options?.maxConnections ?? Infinity)
   }
 
   /** The members of a client's network, if it has as many as it may have. @param ip of the client */
@@ -55,15 +59,24 @@ export class Admission<Member> {
     return this.#members?.fullNetwork(ip)
   }
 
-  /** Time until one more may come, milliseconds; 0 for now. */
-  get waitMs(): number {
-    return this.#rate.waitMs
+  /** The members of a network that has more than it may have, since the limit is lower. */
+  crowdedNetwork(): ReadonlySet<Member> | undefined {
+    return this.#members?.crowdedNetwork()
   }
 
-  /** A client was admitted. @param member counts for its network; undefined if `countsMembers` was false */
-  admitted(ip: string, member: Member | undefined): void {
-    this.#rate.count()
-    if (member) this.#members?.add(ip, member)
+  /** Time until the next connection is allowed, milliseconds; 0 for now. */
+  get waitMs(): number {
+    return this.#rate?.waitMs ?? 0
+  }
+
+  /** Counts a connection that was accepted, or a new flow. */
+  count(): void {
+    this.#rate?.count()
+  }
+
+  /** Counts a member for its network. @param ip of its client */
+  add(ip: string, member: Member): void {
+    this.#members?.add(ip, member)
   }
 
   /** A member has ended. */

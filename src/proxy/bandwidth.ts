@@ -1,56 +1,66 @@
-/** Bytes that may be moved at once after a pause, as a time at the full rate, microseconds. */
-const BURST_US = 50_000n
-/** A direction moves as much as fits into this time before others have their turn, milliseconds. */
+/** Time at the full rate that may be used at once after a pause, nanoseconds. */
+const BURST_NS = 50_000_000n
+/** Data of one turn of a direction, as a time at the full rate, milliseconds. */
 const TURN_MS = 10
+/** Bytes of a turn at least: a packet of Ethernet. */
+const LEAST_TURN = 1_460
+/** Time between two looks at the waiting directions, milliseconds. */
+const LOOK_MS = 2
+/** Units of a second. */
 const MS_PER_S = 1_000
-const US_PER_S = 1_000_000
+const NS_PER_S = 1_000_000_000
 
-/** Numbers in the memory: bytes per second, 0 for no limit; and when the bytes so far are paid for, microseconds of the monotonic clock. */
+/** The numbers of a bandwidth, in memory that threads may share. */
 export interface BandwidthMemory {
-  readonly rate: Int32Array
-  readonly paidUntil: BigInt64Array
-}
-
-/** Bytes of memory that `bandwidthMemory` needs, a multiple of 8. */
-export const BANDWIDTH_MEMORY_LENGTH = 16
-
-/** @param offset in the memory, bytes; a multiple of 8 */
-export function bandwidthMemory(memory: SharedArrayBuffer, offset: number): BandwidthMemory {
-  return {
-    rate: new Int32Array(memory, offset, 1),
-    paidUntil: new BigInt64Array(memory, offset + 8, 1),
-  }
+  /** Bytes per second, by place; 0 for no limit. */
+  readonly rates: Int32Array
+  /** Time until which the moved bytes use the bandwidth, by place, nanoseconds of the monotonic clock. */
+  readonly usedUntil: BigInt64Array
 }
 
 /** A direction of a relay that waits for its turn. */
 export interface BandwidthWaiter {
-  /** There is something to move. Called from the event loop. Must not throw. */
+  /** The turn has come. Called from the event loop. Must not throw. */
   wake(): void
 }
 
 /**
- * Limits the bytes per second of all directions that share it, also those of other threads: a leaky bucket (GCRA) in shared memory. Directions
- * that wait have their turns in order, so that none takes all.
+ * Limits the bytes per second of all directions that share it, also in other threads: a leaky bucket (GCRA) in shared memory. In each thread the
+ * directions take turns.
  */
 export class Bandwidth {
   readonly #waiting = new Set<BandwidthWaiter>()
-  /** Directions whose turn it is. */
+  /** Directions whose turn has come. */
   readonly #woken = new Set<BandwidthWaiter>()
-  #isTicking = false
+  #isLooking = false
+  /** Directions that one look wakes at least. It grows while they leave bandwidth unused. */
+  #batch = 1
 
   /**
+   * @param place of its numbers in the memory
    * @param delay calls a function after a time, milliseconds
-   * @param now the monotonic clock that all threads share, nanoseconds
+   * @param now the monotonic clock of all threads, nanoseconds
    */
   constructor(
     private readonly memory: BandwidthMemory,
+    private readonly place: number,
     private readonly delay: (milliseconds: number, callback: () => void) => void,
     private readonly now: () => bigint = () => process.hrtime.bigint(),
   ) {}
 
   /** @param bytesPerSecond below 2^31; Infinity for no limit */
   limit(bytesPerSecond: number): void {
-    Atomics.store(this.memory.rate, 0, bytesPerSecond === Infinity ? 0 : bytesPerSecond)
+    const { rates, usedUntil } = this.memory
+    const before = this.#rate
+    const rate = bytesPerSecond === Infinity ? 0 : bytesPerSecond
+    if (before === rate) return
+    // Bytes that were moved take another time at the new rate.
+    const now = this.now()
+    const used = Atomics.load(usedUntil, this.place)
+    const factor = rate === 0 ? 0 : before / rate
+    const left = used > now ? BigInt(Math.round(Number(used - now) * factor)) : 0n
+    Atomics.store(usedUntil, this.place, now + left)
+    Atomics.store(rates, this.place, rate)
   }
 
   /** Bytes that a direction may move now; Infinity without a limit; 0 if it has to `wait`. */
@@ -60,37 +70,36 @@ export class Bandwidth {
     if (this.#waiting.has(waiter)) return 0
     const isWoken = this.#woken.delete(waiter)
     if (!isWoken && this.#waiting.size > 0) return 0
-    const turn = turnBytes(rate)
-    return this.#balance(rate) >= turn ? turn : 0
+    return this.#free(rate) > 0 ? turnBytes(rate) : 0
   }
 
-  /** Whether a datagram may pass. If not, it is dropped: nobody waits for it. */
+  /** Counts a datagram, if there is bandwidth for it. A datagram does not wait. @returns false if it has to be dropped */
   admits(bytes: number): boolean {
     const rate = this.#rate
     if (rate === 0) return true
-    if (this.#balance(rate) <= 0) return false
+    if (this.#free(rate) <= 0) return false
     this.spend(bytes)
     return true
   }
 
-  /** Counts bytes that were moved. They may be more than granted: later ones wait longer then. */
+  /** Counts moved bytes. More than the granted ones delay later turns. */
   spend(bytes: number): void {
     const rate = this.#rate
     if (rate === 0) return
-    const { paidUntil } = this.memory
-    const cost = BigInt(Math.round((bytes * US_PER_S) / rate))
+    const { usedUntil } = this.memory
+    const cost = BigInt(Math.round((bytes * NS_PER_S) / rate))
     for (;;) {
-      const before = Atomics.load(paidUntil, 0)
-      const earliest = this.#nowUs - BURST_US
+      const before = Atomics.load(usedUntil, this.place)
+      const earliest = this.now() - BURST_NS
       const after = (before > earliest ? before : earliest) + cost
-      if (Atomics.compareExchange(paidUntil, 0, before, after) === before) return
+      if (Atomics.compareExchange(usedUntil, this.place, before, after) === before) return
     }
   }
 
-  /** Has a direction woken when it may move more. */
+  /** Has a direction woken when its turn comes. */
   wait(waiter: BandwidthWaiter): void {
     this.#waiting.add(waiter)
-    this.#tickSoon()
+    this.#lookSoon()
   }
 
   /** Forgets a direction that has ended. */
@@ -100,43 +109,46 @@ export class Bandwidth {
   }
 
   get #rate(): number {
-    return Atomics.load(this.memory.rate, 0)
+    return Atomics.load(this.memory.rates, this.place)
   }
 
-  get #nowUs(): bigint {
-    return this.now() / 1000n
+  /** Bytes that are free; negative while the moved ones use the bandwidth. */
+  #free(rate: number): number {
+    const now = this.now()
+    const used = Atomics.load(this.memory.usedUntil, this.place)
+    const earliest = now - BURST_NS
+    return (Number(now - (used > earliest ? used : earliest)) * rate) / NS_PER_S
   }
 
-  /** Bytes that are free; negative while earlier ones are not paid for. */
-  #balance(rate: number): number {
-    const now = this.#nowUs
-    const paidUntil = Atomics.load(this.memory.paidUntil, 0)
-    const earliest = now - BURST_US
-    const free = now - (paidUntil > earliest ? paidUntil : earliest)
-    return (Number(free) * rate) / US_PER_S
+  #lookSoon(): void {
+    if (this.#isLooking || this.#waiting.size === 0) return
+    this.#isLooking = true
+    this.delay(LOOK_MS, this.#look)
   }
 
-  #tickSoon(): void {
-    if (this.#isTicking || this.#waiting.size === 0) return
-    this.#isTicking = true
-    this.delay(TURN_MS, this.#tick)
-  }
-
-  readonly #tick = (): void => {
-    this.#isTicking = false
+  readonly #look = (): void => {
+    this.#isLooking = false
     const rate = this.#rate
-    let turns = rate === 0 ? Infinity : this.#balance(rate) / turnBytes(rate)
+    const turns = rate === 0 ? Infinity : this.#free(rate) / turnBytes(rate)
+    const mayDouble = turns >= fullTurns(rate)
+    this.#batch = mayDouble ? this.#batch * 2 : 1
+    const most = turns > 0 ? Math.max(turns, this.#batch) : 0
+    let count = 0
     for (const waiter of this.#waiting) {
-      if (turns < 1) break
-      turns--
+      if (count++ >= most) break
       this.#waiting.delete(waiter)
       this.#woken.add(waiter)
       waiter.wake()
     }
-    this.#tickSoon()
+    this.#lookSoon()
   }
 }
 
 function turnBytes(rate: number): number {
-  return Math.ceil((rate * TURN_MS) / MS_PER_S)
+  return Math.max(LEAST_TURN, Math.ceil((rate * TURN_MS) / MS_PER_S))
+}
+
+/** Turns that are free while the directions use almost nothing. */
+function fullTurns(rate: number): number {
+  return (Number(BURST_NS) * rate) / NS_PER_S / turnBytes(rate) / 2
 }

@@ -38,6 +38,11 @@ export class ClientNetworks {
   readonly #allowed: BlockList | undefined
   readonly #denied: BlockList
 
+  /** The clients of some networks, and no others. @returns undefined for no network */
+  static only(networks: readonly Network[]): ClientNetworks | undefined {
+    return networks.length > 0 ? new ClientNetworks(networks, []) : undefined
+  }
+
   /** @returns undefined if all clients may connect */
   static of(allow: readonly Network[], deny: readonly Network[]): ClientNetworks | undefined {
     return allow.length + deny.length > 0 ? new ClientNetworks(allow, deny) : undefined

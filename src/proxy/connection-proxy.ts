@@ -2,6 +2,7 @@ import { deferred } from '../deferred.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { keepYoungGenerationSmall } from '../memory/heap.js'
 import { releaseMemorySoon } from '../memory/release-memory.js'
+import { AnnouncedClients } from './announced-clients.js'
 import type { Backend } from './backend.js'
 import { BackendTurns, type Backends } from './backends.js'
 import type { PausableListener } from './descriptor-budget.js'
@@ -24,6 +25,8 @@ import { RelayTimeouts, type TimeoutEvents } from './relay-timeouts.js'
 import type { Listener, ListenerEvents, Relay, RelayEvents, Transport } from './transport.js'
 import { NO_BACKEND } from './no-backend.js'
 import type { RelayEnding } from './observer.js'
+import type { ParsedHeader } from './parse-proxy-header.js'
+import type { ClientConnection } from './proxy-header.js'
 import type { PublishedPort } from './published-port.js'
 
 /** Why a client was refused, as `ls` shows it. */
@@ -55,6 +58,7 @@ class ConnectionProxy<Client>
   /** Relays whose backend took too long to accept, until their dial has ended. */
   readonly #timedOut = new Set<Relay>()
   readonly #admission: Admission<TrackedClient<Client>>
+  readonly #announced: AnnouncedClients<Client, TrackedClient<Client>>
   #timeouts: RelayTimeouts
   readonly #failures = new DialFailures()
   readonly #backends: BackendTurns
@@ -86,6 +90,11 @@ class ConnectionProxy<Client>
     const portOptions = options.portOptions ?? DEFAULT_PORT_OPTIONS
     this.#admission = new Admission(portOptions)
     this.#timeouts = this.#timeoutsOf(portOptions)
+    this.#announced = new AnnouncedClients(
+      this.#withoutForeignHeaders(portOptions),
+      (client, done) => this.transport.readHeader(client, done),
+      (tracked, header) => this.#clientAnnounced(tracked, header),
+    )
     this.#held = new HeldClients<TrackedClient<Client>>(
       {
         isServed: () => this.#backends.isSome,
@@ -141,6 +150,7 @@ class ConnectionProxy<Client>
     this.#timeouts.close()
     this.#timeouts = this.#timeoutsOf(options)
     this.#admission.follow(options)
+    this.#announced.follow(this.#withoutForeignHeaders(options))
     clearTimeout(this.#rateTimer)
     this.#rateTimer = undefined
     this.transport.changeOptions(options)
@@ -171,19 +181,30 @@ class ConnectionProxy<Client>
     const { descriptors } = this.context
     const counters = this.#counters
     const admission = this.#admission
-    const ip = admission.needsAddress ? this.transport.clientAddress(client).ip : ''
-    if (this.#turnsAway(ip)) return this.transport.discard(client)
+    const needsAddress = admission.needsAddress || this.#announced.isExpected
+    const ip = needsAddress ? this.transport.clientAddress(client).ip : ''
+    const isAnnounced = this.#announced.isFrom(ip)
+    // A listener that can't pause accepts clients that should wait.
+    const refusal =
+      (isAnnounced ? undefined : this.#refusalOf(ip)) ??
+      (this.#isFull ? 'excessClients' : undefined)
+    if (refusal) {
+      counters[refusal]++
+      return this.transport.discard(client)
+    }
     const tracked =
-      observer.wantsRelays || this.#holdMs > 0 || admission.countsMembers
+      isAnnounced || observer.wantsRelays || this.#holdMs > 0 || admission.countsMembers
         ? { client, address: this.#addressOf(client), acceptedAt: performance.now(), backend: '' }
         : undefined
     counters.accepted++
     counters.active++
-    admission.admitted(ip, tracked)
+    admission.count()
     this.#pauseOrResume()
     if (counters.active === MANY_CONNECTIONS) keepYoungGenerationSmall()
     descriptors.acquire()
     observer.accepted()
+    if (tracked && isAnnounced) return this.#announced.add(tracked)
+    if (tracked) admission.add(ip, tracked)
     this.#serve(client, tracked)
   }
 
@@ -266,6 +287,11 @@ class ConnectionProxy<Client>
     this.#afterDisconnect()
   }
 
+  /** The PROXY protocol has a header for TCP alone. */
+  #withoutForeignHeaders(options: PortOptions): PortOptions {
+    return this.port.protocol === 'tcp' ? options : { ...options, acceptProxy: [] }
+  }
+
   #timeoutsOf(options: PortOptions): RelayTimeouts {
     const {
       dialTimeoutMs: dialMs,
@@ -310,18 +336,27 @@ class ConnectionProxy<Client>
     return joinHostPort(ip, port)
   }
 
-  /** Whether a client may not connect, or there are too many. @param ip of the client; empty if it does not count */
-  #turnsAway(ip: string): boolean {
-    const admission = this.#admission
-    const counters = this.#counters
-    if (!admission.allows(ip)) {
-      counters.deniedClients++
-      return true
+  /** The counter of clients like this one, if it may not connect. @param ip of the client; empty if it does not count */
+  #refusalOf(ip: string): 'deniedClients' | 'excessClients' | undefined {
+    if (!this.#admission.allows(ip)) return 'deniedClients'
+    return this.#admission.fullNetwork(ip) && 'excessClients'
+  }
+
+  /** A balancer has announced a client, or failed to. Never throws. */
+  #clientAnnounced(tracked: TrackedClient<Client>, header: ParsedHeader | undefined): void {
+    const { client } = tracked
+    if (!header) return this.#discard(client, tracked, 'no-header')
+    const { connection } = header
+    const address = connection?.client ?? this.transport.clientAddress(client)
+    tracked.announced = connection
+    if (tracked.address !== '') tracked.address = joinHostPort(address.ip, address.port)
+    const refusal = this.#refusalOf(address.ip)
+    if (refusal) {
+      this.#counters[refusal]++
+      return this.#discard(client, tracked, 'refused')
     }
-    // A listener that can't pause accepts clients that should wait.
-    if (!this.#isFull && !admission.fullNetwork(ip)) return false
-    counters.excessClients++
-    return true
+    this.#admission.add(address.ip, tracked)
+    this.#serveHeld(tracked)
   }
 
   get #isFull(): boolean {
@@ -333,7 +368,8 @@ class ConnectionProxy<Client>
     if (this.#isStopped || this.#isDraining) return
     const waits = this.#isShort || (this.#isFull && this.#admission.letsWait)
     const { waitMs } = this.#admission
-    if (waits && waitMs > 0) this.#rateTimer ??= setTimeout(this.#rateElapsed, waitMs).unref()
+    // It keeps the process alive: without connections nothing else does while the listener pauses.
+    if (waits && waitMs > 0) this.#rateTimer ??= setTimeout(this.#rateElapsed, waitMs)
     if (waits === this.#isPaused) return
     if (!waits) this.#listener.resume()
     this.#isPaused = waits && this.#listener.pause()
@@ -374,7 +410,7 @@ class ConnectionProxy<Client>
     }
     this.#timeouts.opened()
     try {
-      this.#relays.set(this.transport.openRelay(client, backend, this), tracked)
+      this.#relays.set(this.transport.openRelay(client, backend, this, tracked?.announced), tracked)
     } catch (err) {
       this.#discard(client, tracked, 'fault')
       throw err
@@ -406,7 +442,9 @@ class ConnectionProxy<Client>
   #destroyRelays(): void {
     this.#isStopped = true
     this.#timeouts.close()
-    for (const held of this.#held.takeAll()) this.#discard(held.client, held, 'stopped')
+    for (const each of [...this.#announced.takeAll(), ...this.#held.takeAll()]) {
+      this.#discard(each.client, each, 'stopped')
+    }
     for (const relay of this.#relays.keys()) relay.destroy()
   }
 
@@ -427,7 +465,9 @@ class ConnectionProxy<Client>
 /** A client that may be held, that counts for its network, or whose end the observer wants to know. */
 interface TrackedClient<Client> extends AcceptedClient<Client> {
   /** Empty unless the observer wants it. */
-  readonly address: string
+  address: string
+  /** The connection that a balancer has announced. */
+  announced?: ClientConnection | undefined
   /** The backend that was dialled last; empty unless the observer wants it. */
   backend: string
 }

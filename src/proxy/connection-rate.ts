@@ -1,3 +1,4 @@
+/** Milliseconds of a second. */
 const MS_PER_S = 1_000
 
 /** Limits the new connections per second. As many as belong to one second may come at once. */
@@ -8,12 +9,12 @@ export class ConnectionRate {
   #countedAt: number
 
   /**
-   * @param perSecond Infinity for no limit
+   * @param perSecond connections
    * @param now a monotonic clock, milliseconds
    */
   constructor(
     private readonly perSecond: number,
-    private readonly now: () => number = () => performance.now(),
+    private readonly now = (): number => performance.now(),
   ) {
     this.#free = this.#most = Math.max(1, perSecond)
     this.#countedAt = now()
@@ -21,12 +22,11 @@ export class ConnectionRate {
 
   /** Counts a connection that was accepted. */
   count(): void {
-    if (this.perSecond < Infinity) this.#free = this.#available() - 1
+    this.#free = this.#available() - 1
   }
 
-  /** Time until one more connection may come, milliseconds; 0 for now. */
+  /** Time until the next connection is allowed, milliseconds; 0 for now. */
   get waitMs(): number {
-    if (this.perSecond === Infinity) return 0
     const missing = 1 - this.#available()
     return missing <= 0 ? 0 : (missing * MS_PER_S) / this.perSecond
   }

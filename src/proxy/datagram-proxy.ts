@@ -19,6 +19,7 @@ import { FlowTable, type FlowEntry } from './flow-table.js'
 import { receives, refuseLoop } from './loop.js'
 import type { RelayEnding } from './observer.js'
 import { DEFAULT_PORT_OPTIONS, type PortOptions } from './port-options.js'
+import { datagramHeader } from './proxy-header.js'
 import type { PublishedPort } from './published-port.js'
 import { RelayLimits } from './relay-limits.js'
 
@@ -43,6 +44,8 @@ export function isNetworkError(err: unknown): boolean {
   return NETWORK_ERRORS.includes(errnoCode(err))
 }
 
+const NO_HEADER = Buffer.alloc(0)
+
 /** How often a datagram is sent again if it met the backend's refusal of an earlier one. */
 export const MAX_RETRIES = 3
 /** Receive buffer for a burst of datagrams, bytes. The kernel reduces it to net.core.rmem_max, see socket(7). */
@@ -58,8 +61,11 @@ export interface DatagramTransport<Datagram> {
   /** Binds the port, or takes the socket that was handed over. Rejects with ListenError. */
   openSocket(port: PublishedPort, events: PortSocketEvents<Datagram>): Promise<PortSocket>
   /** Opens a socket to the backend for the client that sent `first`; the client receives the replies. */
-  openFlow(first: Datagram, backend: Backend, events: FlowEvents): Flow<Datagram>
+  /** @param header before each datagram to the backend; empty for none */
+  openFlow(first: Datagram, backend: Backend, events: FlowEvents, header: Buffer): Flow<Datagram>
   clientAddress(datagram: Datagram): SocketAddress
+  /** The IP address that the client has asked; undefined if the system does not tell. */
+  serverIp(datagram: Datagram): string | undefined
 }
 
 /** The socket that clients send to. */
@@ -75,9 +81,10 @@ export interface PortSocket {
 export interface PortSocketEvents<Datagram> {
   /**
    * @param key identifies the client
-   * @param bytes size of the datagram
+   * @param bytes size of the datagram, or of several in one
+   * @param count of datagrams
    */
-  received(key: string, datagram: Datagram, bytes: number): void
+  received(key: string, datagram: Datagram, bytes: number, count: number): void
   listenerBroke(err: Error): void
   /** An error in this program. The socket continues. */
   listenerFaulted(err: unknown): void
@@ -95,8 +102,8 @@ export interface FlowEvents {
   mayReply(bytes: number): boolean
   /** The backend has replied with this many bytes. */
   replied(bytes: number): void
-  /** A datagram, or a reply, was dropped because too much waits to be sent. */
-  dropped(): void
+  /** Datagrams, or replies, were dropped because too much waits to be sent, or `mayReply` was false. */
+  dropped(datagrams: number): void
   /** The network has reported an error of an earlier datagram. The flow goes on. */
   networkFailed(err: Error): void
   /** The flow's socket has an error. Not called before openFlow returns, nor after `close`. */
@@ -194,6 +201,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     if (this.#isClosed) return
     this.#startSweep()
     while (this.#isFull(this.#flows.size - 1)) this.evictOldestFlow()
+    for (let network; (network = this.#admission.crowdedNetwork());) {
+      this.#endFlow(leastRecentlyUsed(network), 'evicted')
+    }
   }
 
   stop({ drainMs = 0 }: StopOptions = {}): void {
@@ -206,13 +216,16 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     this.#close()
   }
 
-  received(key: string, datagram: Datagram, bytes: number): void {
+  received(key: string, datagram: Datagram, bytes: number, count: number): void {
+    const known = this.#flows.get(key)
+    const client = known ? undefined : this.#admit(datagram)
+    if (!known && !client) return
     if (this.#limits && !this.#limits.in.admits(bytes)) {
-      this.#counters.dropped++
+      this.#counters.dropped += count
       return
     }
     this.#counters.bytesIn += bytes
-    const entry = this.#flows.get(key) ?? this.#openFlowIfPossible(key, datagram)
+    const entry = known ?? (client && this.#openFlowIfPossible(key, datagram, client))
     if (!entry) return
     entry.bytesIn += bytes
     this.#flows.touch(entry, performance.now())
@@ -236,10 +249,10 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   }
 
   /**
-   * Drops a datagram while there is no backend, and one that claims to come from this port itself: the reply would come back as a request, without end. Only a forger
-   * sends it, see CVE-2024-2169.
+   * The address of a new client; undefined if its datagram is dropped. A datagram that claims to come from this port itself is dropped, too: the
+   * reply would come back as a request, without end. Only a forger sends it, see CVE-2024-2169.
    */
-  #openFlowIfPossible(key: string, first: Datagram): FlowEntry<Flow<Datagram>> | undefined {
+  #admit(first: Datagram): SocketAddress | undefined {
     const client = this.transport.clientAddress(first)
     // A reply to port 0 can't be sent.
     if (client.port === 0 || receives(this.address, client)) return undefined
@@ -251,6 +264,15 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
       this.#counters.excessClients++
       return undefined
     }
+    return client
+  }
+
+  /** @returns undefined while there is no backend: the datagram is dropped */
+  #openFlowIfPossible(
+    key: string,
+    first: Datagram,
+    client: SocketAddress,
+  ): FlowEntry<Flow<Datagram>> | undefined {
     const backend = this.#backends.next()
     // The log has warned of an unreachable one when the port was published.
     if (backend?.isReachable) return this.#openFlow(key, first, client, backend)
@@ -266,15 +288,16 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   ): FlowEntry<Flow<Datagram>> {
     const { observer } = this.options
     this.#makeRoom(client.ip)
-    const flow = this.#openTransportFlow(first, backend, {
+    const header = this.#headerOf(client, first)
+    const flow = this.#openTransportFlow(first, backend, header, {
       mayReply: (bytes) => this.#limits?.out.admits(bytes) ?? true,
       replied: (bytes) => {
         this.#counters.bytesOut += bytes
         entry.bytesOut += bytes
         this.#flows.touch(entry, performance.now())
       },
-      dropped: () => {
-        this.#counters.dropped++
+      dropped: (datagrams) => {
+        this.#counters.dropped += datagrams
       },
       networkFailed: (err) => this.#dialFailed(entry, err),
       broke: (err) => {
@@ -287,7 +310,8 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
       ...{ usedAt: 0, older: undefined, newer: undefined },
     }
     this.#flows.add(entry)
-    this.#admission.admitted(client.ip, entry)
+    this.#admission.count()
+    this.#admission.add(client.ip, entry)
     this.#counters.accepted++
     this.#counters.active++
     observer.accepted()
@@ -298,23 +322,36 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     return entry
   }
 
-  #openTransportFlow(first: Datagram, backend: Backend, events: FlowEvents): Flow<Datagram> {
+  /** For the backend, if it is told the client's address. */
+  #headerOf(client: SocketAddress, first: Datagram): Buffer {
+    if (this.options.portOptions?.sendProxy !== 'v2') return NO_HEADER
+    const { ip, port } = this.address
+    return datagramHeader({ client, server: { ip: this.transport.serverIp(first) ?? ip, port } })
+  }
+
+  #openTransportFlow(
+    first: Datagram,
+    backend: Backend,
+    header: Buffer,
+    events: FlowEvents,
+  ): Flow<Datagram> {
     try {
-      return this.transport.openFlow(first, backend, events)
+      return this.transport.openFlow(first, backend, events, header)
     } catch (err) {
       this.context.descriptors.releaseFlow()
       throw err
     }
   }
 
-  /** Ends flows in whose place the new one comes. @param ip of its client */
+  /** Ends flows to make room for a new one. @param ip of its client */
   #makeRoom(ip: string): void {
     const { descriptors } = this.context
     if (descriptors.flowsAreShort && descriptors.shouldReportShortage()) {
       this.options.observer.shortage({ effect: 'flows-evicted', flows: this.#flows.size })
     }
-    const network = this.#admission.fullNetwork(ip)
-    if (network) this.#endFlow(leastRecentlyUsed(network), 'evicted')
+    for (let network; (network = this.#admission.fullNetwork(ip));) {
+      this.#endFlow(leastRecentlyUsed(network), 'evicted')
+    }
     while (this.#isFull(this.#flows.size)) this.evictOldestFlow()
     descriptors.acquireFlow(this)
   }
@@ -386,5 +423,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
 
 /** @param flows at least one */
 function leastRecentlyUsed<Flow>(flows: ReadonlySet<FlowEntry<Flow>>): FlowEntry<Flow> {
-  return [...flows].reduce((oldest, flow) => (flow.usedAt < oldest.usedAt ? flow : oldest))
+  let oldest: FlowEntry<Flow> | undefined
+  for (const flow of flows) if (!oldest || flow.usedAt < oldest.usedAt) oldest = flow
+  return oldest as FlowEntry<Flow>
 }

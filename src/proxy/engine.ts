@@ -75,7 +75,7 @@ export interface Counters {
   bytesIn: number
   /** Bytes to clients. */
   bytesOut: number
-  /** UDP: datagrams of either direction that were dropped because too much waited to be sent. */
+  /** UDP: datagrams of either direction that were dropped because too much waited to be sent, or the bandwidth was in use. */
   dropped: number
 }
 

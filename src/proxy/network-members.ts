@@ -20,6 +20,14 @@ export class NetworkMembers<Member> {
     return members && members.size >= this.limit.connections ? members : undefined
   }
 
+  /** The members of a network that has more than it may have. */
+  crowdedNetwork(): ReadonlySet<Member> | undefined {
+    for (const members of this.#networks.values()) {
+      if (members.size > this.limit.connections) return members
+    }
+    return undefined
+  }
+
   /** @param ip of the member's client */
   add(ip: string, member: Member): void {
     const network = this.#networkOf(ip)

@@ -7,6 +7,10 @@ export const RELAY_ENDINGS = [
   'client-reset',
   'backend-reset',
   'dial-failed',
+  /** A balancer sent no valid header in time. */
+  'no-header',
+  /** A client that a balancer announced may not connect. */
+  'refused',
   /** Nothing came from either side for the idle time. */
   'idle',
   /** UDP: the port has another backend. The client gets a new flow with its next datagram. */

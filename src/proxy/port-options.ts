@@ -20,6 +20,10 @@ type WhenFull =
 
 /** Options of one published port beyond Docker's flags. */
 export interface PortOptions {
+  /** Networks of balancers whose connections begin with a header of the PROXY protocol; empty for none. */
+  readonly acceptProxy: readonly Network[]
+  /** How long such a header may take, milliseconds; Infinity for no limit. */
+  readonly acceptProxyTimeoutMs: number
   /** Whether the log has a line for each connection. */
   readonly accessLog: boolean
   /** Networks of the clients that may connect; empty for all. */
@@ -53,6 +57,8 @@ export interface PortOptions {
 
 /** The original has no limit, and waits for as long as the kernel tries: two minutes. */
 const DIAL_TIMEOUT_MS = 30_000
+/** A balancer sends the header at once. */
+const ACCEPT_PROXY_TIMEOUT_MS = 5_000
 /** An option becomes an environment variable, which may have 128 KiB, see execve(2); characters. */
 const LONGEST_TEXT = 16_384
 
@@ -66,6 +72,18 @@ interface Definition<Value> extends OptionValue<Value> {
 
 /** All options. Programs, flags, labels and the API know them by this table alone. */
 const DEFINITIONS: { readonly [Key in keyof PortOptions]: Definition<PortOptions[Key]> } = {
+  acceptProxy: {
+    name: 'accept-proxy',
+    byDefault: [],
+    describe: 'balancers that tell the client by the PROXY protocol: addresses and networks [off]',
+    ...NETWORKS,
+  },
+  acceptProxyTimeoutMs: {
+    name: 'accept-proxy-timeout',
+    byDefault: ACCEPT_PROXY_TIMEOUT_MS,
+    describe: 'how long the header of a balancer may take [5s]',
+    ...DURATION,
+  },
   accessLog: {
     name: 'access-log',
     byDefault: false,

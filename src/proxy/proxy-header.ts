@@ -1,4 +1,4 @@
-import { ipBytes, isIpv6, parseIp } from '../linux/sockets/ip-address.js'
+import { ipBytes, isIpv6, isWildcard, parseIp } from '../linux/sockets/ip-address.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 
 /*
@@ -9,22 +9,37 @@ import type { SocketAddress } from '../linux/sockets/socket-address.js'
 export const PROXY_VERSIONS = ['v1', 'v2'] as const
 export type ProxyVersion = (typeof PROXY_VERSIONS)[number]
 
-const V2_SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
+export const V2_SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
 /** Version 2 and the command PROXY, or LOCAL: the backend uses the addresses of the connection itself. */
-const V2_PROXY = 0x21
-const V2_LOCAL = 0x20
-/** TCP over IPv4, or over IPv6. */
-const V2_TCP4 = 0x11
-const V2_TCP6 = 0x21
-const V2_UNSPECIFIED = 0x00
+export const V2_PROXY = 0x21
+export const V2_LOCAL = 0x20
+/** The family and the protocol of the addresses: TCP over IPv4 or IPv6, and UDP. */
+export const V2_KIND = {
+  tcp4: 0x11,
+  tcp6: 0x21,
+  udp4: 0x12,
+  udp6: 0x22,
+  unspecified: 0x00,
+} as const
 /** Bytes of a port. */
 const PORT_LENGTH = 2
 
-/** The two ends of a client's TCP connection. */
+/** The two ends of a client's connection, or of a flow of datagrams. */
 export interface ClientConnection {
   readonly client: SocketAddress
   /** The address that the client has dialled. */
   readonly server: SocketAddress
+}
+
+/** The header before each datagram of a flow. Only version 2 has one. */
+export function datagramHeader({ client, server }: ClientConnection): Buffer {
+  // A socket for all addresses does not always tell which one was asked.
+  const ip = isWildcard(server.ip) ? wildcardFor(client.ip) : server.ip
+  return headerV2(plain({ client, server: { ip, port: server.port } }), 'udp')
+}
+
+function wildcardFor(ip: string): string {
+  return isIpv6(parseIp(ip) ?? ip) ? '::' : '0.0.0.0'
 }
 
 /** The header for a connection. @param connection undefined if its addresses are not known, because the client has gone */
@@ -33,7 +48,7 @@ export function proxyHeader(
   connection: ClientConnection | undefined,
 ): Buffer {
   const known = connection && plain(connection)
-  return version === 'v1' ? headerV1(known) : headerV2(known)
+  return version === 'v1' ? headerV1(known) : headerV2(known, 'tcp')
 }
 
 /** IPv4-mapped addresses as IPv4; undefined for addresses of different families, which no header can have. */
@@ -50,10 +65,10 @@ function headerV1(connection: ClientConnection | undefined): Buffer {
   return Buffer.from(`PROXY ${family} ${client.ip} ${server.ip} ${client.port} ${server.port}\r\n`)
 }
 
-function headerV2(connection: ClientConnection | undefined): Buffer {
-  if (!connection) return v2(V2_LOCAL, V2_UNSPECIFIED, [])
+function headerV2(connection: ClientConnection | undefined, protocol: 'tcp' | 'udp'): Buffer {
+  if (!connection) return v2(V2_LOCAL, V2_KIND.unspecified, [])
   const { client, server } = connection
-  const kind = isIpv6(client.ip) ? V2_TCP6 : V2_TCP4
+  const kind = V2_KIND[`${protocol}${isIpv6(client.ip) ? '6' : '4'}`]
   const addresses = [
     ipBytes(client.ip),
     ipBytes(server.ip),

@@ -1,11 +1,13 @@
-import { Bandwidth, BANDWIDTH_MEMORY_LENGTH, bandwidthMemory } from './bandwidth.js'
+import { Bandwidth } from './bandwidth.js'
 import type { PortOptions } from './port-options.js'
 
-/** Place of a number in the memory: TCP_USER_TIMEOUT, milliseconds; 0 for the kernel's own limit. */
-const USER_TIMEOUT = 0
-/** Bytes before the bandwidths. */
-const HEAD_LENGTH = 8
-const LENGTH = HEAD_LENGTH + 2 * BANDWIDTH_MEMORY_LENGTH
+/** Places of the bandwidths and of TCP_USER_TIMEOUT among the numbers. */
+const IN = 0
+const OUT = 1
+const USER_TIMEOUT = 2
+/** Bytes of the times of both bandwidths, and of all numbers. */
+const TIMES_LENGTH = 2 * BigInt64Array.BYTES_PER_ELEMENT
+const LENGTH = TIMES_LENGTH + 3 * Int32Array.BYTES_PER_ELEMENT
 
 /** Limits that the relays of a port follow. They may change at any time, and hold for the relays of all threads. */
 export class RelayLimits {
@@ -23,9 +25,10 @@ export class RelayLimits {
     delay: (milliseconds: number, callback: () => void) => void,
     readonly memory = new SharedArrayBuffer(LENGTH),
   ) {
-    this.#numbers = new Int32Array(memory, 0, 1)
-    this.in = new Bandwidth(bandwidthMemory(memory, HEAD_LENGTH), delay)
-    this.out = new Bandwidth(bandwidthMemory(memory, HEAD_LENGTH + BANDWIDTH_MEMORY_LENGTH), delay)
+    const rates = (this.#numbers = new Int32Array(memory, TIMES_LENGTH))
+    const bandwidths = { rates, usedUntil: new BigInt64Array(memory, 0, 2) }
+    this.in = new Bandwidth(bandwidths, IN, delay)
+    this.out = new Bandwidth(bandwidths, OUT, delay)
   }
 
   /** Follows other options from now on. */

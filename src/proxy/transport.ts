@@ -1,7 +1,9 @@
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { Backend } from './backend.js'
 import type { RelayEnding } from './observer.js'
+import type { ParsedHeader } from './parse-proxy-header.js'
 import type { PortOptions } from './port-options.js'
+import type { ClientConnection } from './proxy-header.js'
 import type { PublishedPort } from './published-port.js'
 
 /** Go's default keep-alive time, seconds. The kernel detects idle connections whose other end has vanished. */
@@ -17,8 +19,20 @@ export interface Transport<Client> {
   /**
    * Connects a client to the backend. Calls no event but `dialWaits` before it returns. A failed dial gives the client back.
    * @param client accepted, and not read from yet: its data waits in the kernel until the backend has answered
+   * @param announced the connection that a balancer has announced, for the header that the backend gets
    */
-  openRelay(client: Client, backend: Backend, events: RelayEvents<Client>): Relay
+  openRelay(
+    client: Client,
+    backend: Backend,
+    events: RelayEvents<Client>,
+    announced: ClientConnection | undefined,
+  ): Relay
+  /**
+   * Reads a header of the PROXY protocol from a client without a relay. What follows the header stays unread.
+   * @param done called once, and not before this returns: undefined if the header is invalid, or the client has gone
+   * @returns stops reading; `done` is not called then
+   */
+  readHeader(client: Client, done: (header: ParsedHeader | undefined) => void): () => void
   /** Whether a client without a relay is still there, as far as that is known. */
   isOpen(client: Client): boolean
   /** Closes a client that has no relay. */

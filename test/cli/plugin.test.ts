@@ -45,6 +45,11 @@ t.test('a context of the options counts more than the host of the environment', 
   }
 })
 
+t.test("docker's default context is the host of the environment", async (t) => {
+  const call = pluginCall(['--context', 'default', 'publish', 'ls'], BY_DOCKER)
+  t.same(call?.env, { DOCKER_CONTEXT: 'default' })
+})
+
 t.test('a request for completions', async (t) => {
   t.same(pluginCall(['__complete', 'publish', 'rm', ''], {}), {
     ...{ args: ['rm', ''], env: {}, isCompletion: true },

@@ -22,10 +22,16 @@ t.test('as many connections as belong to a second may come at once', async (t) =
   t.equal(rate.waitMs, 100, 'quiet minutes are not saved up')
 })
 
-t.test('without a limit nobody waits', async (t) => {
-  const rate = new ConnectionRate(Infinity)
-  for (let i = 0; i < 1_000; i++) rate.count()
-  t.equal(rate.waitMs, 0)
+t.test('without a limit nobody waits, and a change of others gives no client more', async (t) => {
+  const admission = new Admission<object>(DEFAULT_PORT_OPTIONS)
+  for (let i = 0; i < 1_000; i++) admission.count()
+  t.equal(admission.waitMs, 0)
+  const limited = { ...DEFAULT_PORT_OPTIONS, maxConnectionRate: 1 }
+  admission.follow(limited)
+  admission.count()
+  t.ok(admission.waitMs > 0)
+  admission.follow({ ...limited, maxConnections: 5 })
+  t.ok(admission.waitMs > 0)
 })
 
 t.test('members count for their network', async (t) => {
@@ -44,9 +50,12 @@ t.test('members count for their network', async (t) => {
   members.delete('a')
   members.delete('unknown')
   t.equal(members.fullNetwork('10.0.8.8'), undefined)
+  t.equal(members.crowdedNetwork(), undefined)
   const finer = new NetworkMembers({ connections: 1, ipv4Bits: 32, ipv6Bits: 128 }, members)
   t.same([...(finer.fullNetwork('10.0.15.255') ?? [])], ['b'], 'members of before count')
   t.equal(finer.fullNetwork('10.0.15.254'), undefined)
+  const coarser = new NetworkMembers({ connections: 1, ipv4Bits: 32, ipv6Bits: 32 }, members)
+  t.same([...(coarser.crowdedNetwork() ?? [])], ['c', 'd'])
 })
 
 t.test('the address of a client is needed only for options about it', async (t) => {
@@ -59,7 +68,7 @@ t.test('the address of a client is needed only for options about it', async (t) 
   const maxConnectionsPerNetwork = { connections: 1, ipv4Bits: 32, ipv6Bits: 64 }
   admission.follow({ ...DEFAULT_PORT_OPTIONS, maxConnectionsPerNetwork })
   const member = {}
-  admission.admitted('10.0.0.1', member)
+  admission.add('10.0.0.1', member)
   t.ok(admission.fullNetwork('10.0.0.1'))
   admission.left(member)
   t.equal(admission.fullNetwork('10.0.0.1'), undefined)

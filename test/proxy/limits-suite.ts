@@ -15,6 +15,7 @@ import {
   dial,
   exchange,
   isAnswered,
+  readAll,
   readBytes,
   readHash,
   startBackend,
@@ -153,6 +154,21 @@ export function limitsSuite(engine: Engine): void {
     t.equal(open.destroyed, false)
   })
 
+  t.test('a client that reads slowly gets all, although the time is over', async (t) => {
+    const data = Buffer.alloc(100_000, 'x')
+    const backend = await startBackend(t, (socket) => {
+      socket.on('error', () => undefined).end(data)
+    })
+    const observer = new RecordingObserver()
+    const options = { observer, portOptions: { halfClosedTimeoutMs: 200 } }
+    const { port } = await listen(t, engine, backend, options)
+    const client = await dial(t, port)
+    client.pause()
+    await until(() => observer.closedRelays.length === 1)
+    t.match(observer.closedRelays, [{ ending: 'idle', bytesOut: data.length }])
+    t.equal((await readAll(client)).length, data.length)
+  })
+
   t.test('both sockets of a connection have the timeout for unacknowledged data', async (t) => {
     const options = { portOptions: { tcpUserTimeoutMs: 54_321 } }
     const { proxy, port } = await listen(t, engine, await startEcho(t), options)
@@ -187,6 +203,10 @@ export function limitsSuite(engine: Engine): void {
     }
     t.match(observer.closedRelays, [{ ending: 'evicted', bytesIn: 'second one'.length }])
     t.match(proxy.counters, { active: 3, accepted: 4 })
+    const lower = { ...perAddress, connections: 1 }
+    proxy.changeOptions({ ...DEFAULT_PORT_OPTIONS, maxConnectionsPerNetwork: lower })
+    t.match(observer.closedRelays[1], { ending: 'evicted', bytesIn: 'firstagain'.length })
+    t.equal(proxy.counters.active, 2)
   })
 
   t.test('UDP: datagrams of clients that come too fast are dropped', async (t) => {
@@ -201,6 +221,18 @@ export function limitsSuite(engine: Engine): void {
     await until(() => proxy.counters.excessClients === 1)
     t.equal(String(await ask(served, port, 'again')), 'again')
     t.equal(proxy.counters.accepted, 1)
+  })
+
+  t.test('UDP: clients that are not allowed use no bandwidth', async (t) => {
+    const deny = [{ ip: '127.0.0.2', prefix: 32 }]
+    const portOptions = { maxBandwidthIn: LOWEST_BANDWIDTH, deny }
+    const options = { protocol: 'udp', portOptions } as const
+    const { proxy, port } = await listen(t, engine, await startUdpEcho(t), options)
+    const { socket: denied } = await bindUdp(t, '127.0.0.2')
+    for (let i = 0; i < 10; i++) denied.send(Buffer.alloc(30_000), port, '127.0.0.1')
+    await until(() => proxy.counters.deniedClients > 0)
+    t.equal(String(await ask(await bindUdp(t), port, 'allowed')), 'allowed')
+    t.equal(proxy.counters.dropped, 0)
   })
 
   t.test('UDP: datagrams beyond the bandwidth are dropped', async (t) => {

@@ -52,6 +52,8 @@ t.test('a wrong value is quoted, with what is expected', async (t) => {
     'send-proxy': ['v3', '1', 'toString'],
     'when-full': ['drop'],
     'access-log': ['true'],
+    'accept-proxy': ['all', '10.0.0.0/33'],
+    'accept-proxy-timeout': ['0s', '10'],
     'half-closed-timeout': ['0s', '10'],
     'tcp-user-timeout': ['0s', '10'],
     'max-connection-rate': ['0', '10/s', ''],
@@ -77,7 +79,7 @@ t.test('a wrong value is quoted, with what is expected', async (t) => {
   }
   t.same(Object.keys(wrong).sort(), PORT_OPTIONS.map(({ name }) => name).sort())
   t.throws(() => parse({ speed: '1' }), {
-    message: /^unknown option "speed": expected access-log,/,
+    message: /^unknown option "speed": expected accept-proxy,/,
   })
 })
 

@@ -659,12 +659,14 @@ export function tcpSuite(engine: Engine): void {
         await join()
         proxy.stop()
       },
-      // These belong to UDP, and to bugs of this program.
+      // These belong to UDP, to balancers, and to bugs of this program.
       ...{
         idle: async () => undefined,
         'backend-changed': async () => undefined,
         evicted: async () => undefined,
         fault: async () => undefined,
+        'no-header': async () => undefined,
+        refused: async () => undefined,
       },
     }
     const tried = ['finished', 'client-reset', 'backend-reset', 'dial-failed', 'stopped'] as const

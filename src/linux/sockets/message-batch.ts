@@ -1,5 +1,6 @@
 import { requireSyscalls } from '../ffi/syscalls.js'
 import { ERRNO, IP_PKTINFO, IPPROTO, IPV6_PKTINFO, MSG } from '../ffi/constants.js'
+import { formatIp } from './ip-address.js'
 import { requireFfi } from '../ffi/ffi.js'
 import {
   decodeSocketAddress,
@@ -77,6 +78,8 @@ const LINK_LOCAL = { bytes: 0xfe80, mask: 0xffc0 }
 /** The envelope of datagrams on a connected socket. */
 const CONNECTED = { address: 0, nameLength: 0, controlLength: 0 }
 
+const NOTHING = Buffer.alloc(0)
+
 /** Memory that the kernel reads and writes. */
 interface Memory {
   readonly bytes: Buffer
@@ -91,8 +94,8 @@ export class MessageBatch {
   readonly #envelopes = allocate(COUNT * ENVELOPE.size)
   readonly #incoming = allocate(COUNT * HEADER.size)
   readonly #outgoing = allocate(COUNT * HEADER.size)
-  /** I/O vectors: of the incoming messages first, then of the outgoing ones. */
-  readonly #iovs = allocate(2 * COUNT * IOV.size)
+  /** I/O vectors: of the incoming messages first, then two for each of the outgoing ones, for a prefix and the data. */
+  readonly #iovs = allocate(3 * COUNT * IOV.size)
   /** Number of headers that the kernel may have changed. */
   #used = COUNT
 
@@ -101,7 +104,7 @@ export class MessageBatch {
       const envelope = this.#envelopes.address + i * ENVELOPE.size
       for (const [headers, iov, length] of [
         [this.#incoming, i, MAX_DATA],
-        [this.#outgoing, COUNT + i, 0],
+        [this.#outgoing, dataIov(i), 0],
       ] as const) {
         const at = i * HEADER.size
         setNumber(headers, at + HEADER.name, envelope + ENVELOPE.name)
@@ -184,6 +187,14 @@ export class MessageBatch {
     return decodeSocketAddress(this.#envelopes.bytes.subarray(at, at + ENVELOPE.nameSize))
   }
 
+  /** The local address that the sender of a datagram has asked; undefined on a socket with an address of its own. */
+  asked(place: number): string | undefined {
+    const info = this.#pktinfo(place)
+    if (!info) return undefined
+    const at = place * ENVELOPE.size + ENVELOPE.control + CONTROL.data + info.asked
+    return formatIp(this.#envelopes.bytes.subarray(at, at + info.ipSize))
+  }
+
   /** Copies the envelope of a datagram, for replies. */
   envelope(place: number): Envelope {
     const copy = allocate(ENVELOPE.size)
@@ -204,10 +215,17 @@ export class MessageBatch {
   /**
    * Sends `count` datagrams from `first` on to the address that the socket is connected to.
    * @param retries how often a datagram is sent again if it met the refusal of an earlier one
+   * @param prefix before the data of each
    * @returns how many were sent or failed; the others have to wait until the socket is writable
    */
-  forward(fd: number, first: number, count: number, retries: number): number {
-    return this.#send(fd, first, count, retries, undefined)
+  forward(
+    fd: number,
+    first: number,
+    count: number,
+    retries: number,
+    prefix: Buffer = NOTHING,
+  ): number {
+    return this.#send(fd, first, count, retries, undefined, prefix)
   }
 
   /**
@@ -240,9 +258,10 @@ export class MessageBatch {
     count: number,
     retries: number,
     envelope: Envelope | undefined,
+    prefix: Buffer = NOTHING,
   ): number {
     const end = first + count
-    this.#address(first, end, envelope)
+    this.#address(first, end, envelope, prefix)
     let left = retries
     let source = 0
     for (let place = first; place < end;) {
@@ -257,7 +276,7 @@ export class MessageBatch {
       if (envelope && envelope.controlLength > 0 && SOURCE_REFUSALS.includes(result)) {
         source = envelope.controlLength
         envelope.controlLength = 0
-        this.#address(place, end, envelope)
+        this.#address(place, end, envelope, prefix)
         continue
       }
       // A send that fails without the source too did not fail because of the source.
@@ -270,8 +289,10 @@ export class MessageBatch {
   }
 
   /** Writes the headers of outgoing datagrams. */
-  #address(first: number, end: number, envelope: Envelope | undefined): void {
+  #address(first: number, end: number, envelope: Envelope | undefined, prefix: Buffer): void {
     const { view } = this.#outgoing
+    const prefixAddress = prefix.length > 0 ? requireFfi().addressOf(prefix) : 0
+    const vectors = prefix.length > 0 ? 2 : 1
     const { address, nameLength, controlLength } = envelope ?? CONNECTED
     for (let place = first; place < end; place++) {
       const at = place * HEADER.size
@@ -279,7 +300,17 @@ export class MessageBatch {
       view.setUint32(at + HEADER.nameLength, nameLength, true)
       setNumber(this.#outgoing, at + HEADER.control, address + ENVELOPE.control)
       view.setUint32(at + HEADER.controlLength, controlLength, true)
-      setNumber(this.#iovs, (COUNT + place) * IOV.size + IOV.length, this.#dataLength(place))
+      const iov = dataIov(place) * IOV.size
+      setNumber(this.#iovs, iov + IOV.length, this.#dataLength(place))
+      setNumber(this.#outgoing, at + HEADER.iovLength, vectors)
+      setNumber(
+        this.#outgoing,
+        at + HEADER.iov,
+        this.#iovs.address + iov - (vectors - 1) * IOV.size,
+      )
+      if (prefix.length === 0) continue
+      setNumber(this.#iovs, iov - IOV.size + IOV.base, prefixAddress)
+      setNumber(this.#iovs, iov - IOV.size + IOV.length, prefix.length)
     }
   }
 
@@ -296,6 +327,11 @@ export class MessageBatch {
     }
     return true
   }
+}
+
+/** The I/O vector of an outgoing message's data. The one before it is for the prefix. */
+function dataIov(place: number): number {
+  return COUNT + 2 * place + 1
 }
 
 function allocate(size: number): Memory {

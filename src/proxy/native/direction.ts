@@ -9,6 +9,8 @@ import type { Reactor } from './reactor.js'
 /** The state of one of a relay's two sockets. */
 export interface Side extends Pollable {
   readonly fd: number
+  /** With SCTP, a read returns one message. */
+  readonly hasMessages: boolean
   /** A read may return data, or the end of stream. */
   readable: boolean
   /** There may be room to write. */
@@ -111,14 +113,17 @@ export class Direction implements BandwidthWaiter {
   /** @param most bytes */
   #copy(most: number): void {
     const { buffer, syscalls } = this.reactor
-    const length = Math.min(most, buffer.bytes.length)
+    // A part of a message would become a message of its own.
+    const length = this.from.hasMessages ? buffer.bytes.length : Math.min(most, buffer.bytes.length)
     const count = syscalls.receive(this.from.fd, buffer.address, length)
     if (count <= 0) return this.#handleReadResult(count)
     this.#moved(count)
-    if (count === length) {
+    if (count === buffer.bytes.length) {
       this.#fullReads++
     } else {
       this.#fullReads = 0
+    }
+    if (count < length) {
       // The socket is empty. An event reports the next data.
       if (!this.from.readUntilEmpty) this.from.readable = false
     }

@@ -18,6 +18,9 @@ import type { Engine } from '../engine.js'
 import { DEFAULT_PORT_OPTIONS, type PortOptions } from '../port-options.js'
 import type { PublishedPort } from '../published-port.js'
 import { userTimeoutOf } from '../relay-limits.js'
+import type { ParsedHeader } from '../parse-proxy-header.js'
+import type { ClientConnection } from '../proxy-header.js'
+import { HeaderReader } from './header-reader.js'
 import { NativeListener } from './listener.js'
 import { openReactor, type Reactor } from './reactor.js'
 import { udpTransport } from './udp-transport.js'
@@ -92,8 +95,18 @@ class NativeTransport implements Transport<number> {
     this.#listener?.changeUserTimeout(userTimeoutOf(options))
   }
 
-  openRelay(client: number, backend: Backend, events: RelayEvents<number>): Relay {
-    return this.#relays.open(client, backend, events)
+  openRelay(
+    client: number,
+    backend: Backend,
+    events: RelayEvents<number>,
+    announced: ClientConnection | undefined,
+  ): Relay {
+    return this.#relays.open(client, backend, events, announced)
+  }
+
+  readHeader(client: number, done: (header: ParsedHeader | undefined) => void): () => void {
+    const reader = new HeaderReader(this.reactor, client, done)
+    return () => reader.stop()
   }
 
   /** The events of its relay tell whether it has gone. */

@@ -44,6 +44,8 @@ export class NativeListener implements Listener, Pollable {
     syscalls.setNonBlocking(fd)
     setConnectionOptions(syscalls, fd, port.protocol, userTimeoutMs)
     this.#inheritsOptions = port.listenFd === undefined
+    // One that was handed over may have the timeout of another process.
+    if (!this.#inheritsOptions) this.changeUserTimeout(userTimeoutMs)
     watchPort(reactor, port, fd, EPOLL.IN, this, reactor.accepts)
   }
 

@@ -27,13 +27,13 @@ export class RelaySide implements Side, Pollable {
   endIsQueued = false
   readUntilEmpty: boolean
 
-  /** @param isSctp with SCTP, a read returns at most one message even if more are queued */
+  /** @param hasMessages with SCTP, a read returns at most one message even if more are queued */
   constructor(
     private readonly relay: RelaySideOwner,
-    private readonly isSctp: boolean,
+    readonly hasMessages: boolean,
     public fd = -1,
   ) {
-    this.readUntilEmpty = isSctp
+    this.readUntilEmpty = hasMessages
   }
 
   onReady(events: number): void {
@@ -41,7 +41,7 @@ export class RelaySide implements Side, Pollable {
     if (events & WRITABLE_EVENTS) this.writable = true
     if (events & READ_TO_END_EVENTS) this.readUntilEmpty = true
     const isEnd = (events & (EPOLL.RDHUP | CLOSED_EVENTS)) === EPOLL.RDHUP
-    if (isEnd && !this.isSctp) this.endIsQueued = true
+    if (isEnd && !this.hasMessages) this.endIsQueued = true
     this.relay.onSideReady(this, events)
   }
 

@@ -7,7 +7,7 @@ import { MAX_REDIALS } from '../backend.js'
 import type { Relay, RelayEvents } from '../transport.js'
 import { refusedConnection } from '../listen-error.js'
 import { localAddress, peerAddress } from '../../linux/sockets/endpoints.js'
-import { proxyHeader, type ProxyVersion } from '../proxy-header.js'
+import { proxyHeader, type ClientConnection, type ProxyVersion } from '../proxy-header.js'
 import type { RelayLimits } from '../relay-limits.js'
 import { DIAL_WAIT_MS, type WaitingDial } from '../waiting-dials.js'
 import type { RelayEnding } from '../observer.js'
@@ -98,6 +98,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
 
   /**
    * @param client a connected socket; the relay owns it from now on
+   * @param announced the connection that a balancer has announced
    * @param backend its dialer, or a connection that another relay has detached
    */
   constructor(
@@ -106,6 +107,7 @@ export class NativeRelay implements Relay, RelaySideOwner {
     client: number,
     backend: BackendDialer | JoinedBackend,
     private readonly port: RelayPort,
+    announced?: ClientConnection,
   ) {
     const isJoined = 'fd' in backend
     this.#client = new RelaySide(this, port.isSctp, client)
@@ -122,7 +124,8 @@ export class NativeRelay implements Relay, RelaySideOwner {
         this.#dialer = backend
         this.#dialTime = Math.floor(performance.now())
         // Now, because a client that has gone has no address.
-        if (port.sendProxy) this.#header = headerOf(port.sendProxy, client)
+        const connection = port.sendProxy && (announced ?? connectionOf(client))
+        if (port.sendProxy && connection) this.#header = proxyHeader(port.sendProxy, connection)
         if (this.#isUnknown) reactor.poller.defer(this.#client)
         else this.#dial(backend)
       }
@@ -200,12 +203,13 @@ export class NativeRelay implements Relay, RelaySideOwner {
     this.abort('fault')
   }
 
-  /** Resets both sides: a connection that was cut off must not look complete. */
+  /** Resets each side that does not have everything yet: a connection that was cut off must not look complete. */
   abort(ending: RelayEnding): void {
     if (this.#state === 'closed') return
     this.#ending = ending
-    const { syscalls } = this.reactor
-    for (const { fd } of [this.#client, this.#backend]) if (fd >= 0) syscalls.resetOnClose(fd)
+    for (const { fd, isShut } of [this.#client, this.#backend]) {
+      if (fd >= 0 && !isShut) this.reactor.syscalls.resetOnClose(fd)
+    }
     this.#close()
   }
 
@@ -399,10 +403,10 @@ export class NativeRelay implements Relay, RelaySideOwner {
 }
 
 /** @returns undefined if the client has gone */
-function headerOf(version: ProxyVersion, fd: number): Buffer | undefined {
+function connectionOf(fd: number): ClientConnection | undefined {
   try {
     const [client, server] = [peerAddress(fd), localAddress(fd)]
-    return client && server && proxyHeader(version, { client, server })
+    return client && server && { client, server }
   } catch {
     return undefined
   }

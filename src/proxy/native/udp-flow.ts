@@ -41,6 +41,7 @@ export class NativeFlow implements Flow<DatagramRun>, WaitingFlow, Pollable {
   /**
    * @param socket the port's socket, from which replies are sent
    * @param client where replies go
+   * @param header before each datagram to the backend; empty for none
    */
   constructor(
     private readonly reactor: Reactor,
@@ -49,6 +50,7 @@ export class NativeFlow implements Flow<DatagramRun>, WaitingFlow, Pollable {
     private readonly events: FlowEvents,
     private readonly socket: FlowSocket,
     private readonly client: Envelope,
+    private readonly header: Buffer,
   ) {
     try {
       this.#fd = dialer.dial()
@@ -63,7 +65,9 @@ export class NativeFlow implements Flow<DatagramRun>, WaitingFlow, Pollable {
   send({ first, count }: DatagramRun): void {
     if (this.#dialError) return
     const wasWaiting = this.#unsent.length > 0
-    const done = wasWaiting ? 0 : this.batch.forward(this.#fd, first, count, MAX_RETRIES)
+    const done = wasWaiting
+      ? 0
+      : this.batch.forward(this.#fd, first, count, MAX_RETRIES, this.header)
     if (done === count) return
     for (let place = first + done; place < first + count; place++) {
       this.#unsent.push(this.batch.copy(place))
@@ -107,7 +111,7 @@ export class NativeFlow implements Flow<DatagramRun>, WaitingFlow, Pollable {
     const count = this.batch.receive(this.#fd)
     if (count > 0) {
       const bytes = this.batch.dataLength(0, count)
-      if (!this.events.mayReply(bytes)) return this.events.dropped()
+      if (!this.events.mayReply(bytes)) return this.events.dropped(count)
       this.events.replied(bytes)
       const done = this.batch.reply(this.socket.fd, 0, count, this.client)
       if (done < count) this.#keepReplies(done, count)
@@ -125,7 +129,7 @@ export class NativeFlow implements Flow<DatagramRun>, WaitingFlow, Pollable {
   #sendUnsent(): void {
     if (this.#unsent.length === 0) return
     this.batch.load(this.#unsent)
-    const done = this.batch.forward(this.#fd, 0, this.#unsent.length, MAX_RETRIES)
+    const done = this.batch.forward(this.#fd, 0, this.#unsent.length, MAX_RETRIES, this.header)
     this.#unsent = this.#unsent.slice(done)
     if (this.#unsent.length > 0) return
     this.#updateWatch()

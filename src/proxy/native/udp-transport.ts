@@ -50,10 +50,22 @@ class NativeUdpTransport implements DatagramTransport<DatagramRun> {
     return this.#socket
   }
 
-  openFlow({ first }: DatagramRun, backend: Backend, events: FlowEvents): Flow<DatagramRun> {
+  openFlow(
+    { first }: DatagramRun,
+    backend: Backend,
+    events: FlowEvents,
+    header: Buffer,
+  ): Flow<DatagramRun> {
     if (this.#dialer?.backend !== backend) this.#dialer = new Dialer(this.reactor, 'udp', backend)
     const client = this.batch.envelope(first)
-    return new NativeFlow(this.reactor, this.batch, this.#dialer, events, this.#socket, client)
+    return new NativeFlow(
+      ...([this.reactor, this.batch, this.#dialer, events, this.#socket] as const),
+      ...([client, header] as const),
+    )
+  }
+
+  serverIp({ first }: DatagramRun): string | undefined {
+    return this.batch.asked(first)
   }
 
   clientAddress({ first }: DatagramRun): SocketAddress {
@@ -115,7 +127,7 @@ class NativePortSocket implements PortSocket, FlowSocket, Pollable {
       const run = { first, count: this.batch.runLength(first, count) }
       try {
         const bytes = this.batch.dataLength(first, run.count)
-        this.events.received(this.batch.key(first), run, bytes)
+        this.events.received(this.batch.key(first), run, bytes, run.count)
       } catch (err) {
         this.onError(err) // Only this client is affected.
       }

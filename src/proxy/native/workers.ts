@@ -1,3 +1,4 @@
+import type { ClientConnection } from '../proxy-header.js'
 import type { PortOptions } from '../port-options.js'
 import { RelayLimits } from '../relay-limits.js'
 import { errnoReason } from '../../linux/errno.js'
@@ -23,9 +24,17 @@ const RETRY_MS = 60_000
 /** A relay of the main thread. */
 type OwnRelay = Relay & Pick<NativeRelay, 'detach'>
 
+type OpenRelay = (client: number, announced: ClientConnection | undefined) => Relay
+
 /** Opens the relays of one port. */
 export interface RelayFactory {
-  open(client: number, backend: Backend, events: RelayEvents<number>): Relay
+  /** @param announced the connection that a balancer has announced */
+  open(
+    client: number,
+    backend: Backend,
+    events: RelayEvents<number>,
+    announced: ClientConnection | undefined,
+  ): Relay
   /** Follows other options, but `sendProxy` stays as it was. */
   changeOptions(options: PortOptions): void
   /** The port has no more clients. */
@@ -75,12 +84,12 @@ export class Workers {
     }
     // Workers know a port with one backend by a number. A port gets a number with its first client, because many ports never have a client.
     const numbers: number[] = []
-    const openRelays = new WeakMap<Backend, (client: number) => Relay>()
+    const openRelays = new WeakMap<Backend, OpenRelay>()
     let limits: RelayLimits | undefined
     // The header is for TCP.
     const sendProxy = protocol === 'tcp' ? options.sendProxy : undefined
     return {
-      open: (client, backend, events) => {
+      open: (client, backend, events, announced) => {
         let openRelay = openRelays.get(backend)
         if (!openRelay) {
           const number = this.#ports++
@@ -89,7 +98,7 @@ export class Workers {
           openRelay = this.#makeOpenRelay({ number, protocol, sendProxy, limits, backend, events })
           openRelays.set(backend, openRelay)
         }
-        return openRelay(client)
+        return openRelay(client, announced)
       },
       changeOptions: (changed) => {
         options = changed
@@ -147,7 +156,7 @@ export class Workers {
   }
 
   /** How a client of this port gets a relay. */
-  #makeOpenRelay(port: WorkerPort): (client: number) => Relay {
+  #makeOpenRelay(port: WorkerPort): OpenRelay {
     const { protocol, sendProxy, limits, backend, events } = port
     const ownEvents: NativeRelayEvents = {
       dialEnded: (relay, client, err) => {
@@ -163,10 +172,14 @@ export class Workers {
     }
     const dialer = new Dialer(this.reactor, protocol, backend, () => limits.userTimeoutMs)
     const relayPort = { isSctp: protocol === 'sctp', sendProxy, limits, queue: new EventQueue() }
-    return (client) => {
-      const worker = this.#leastLoadedWorker()
+    return (client, announced) => {
+      // A worker does not know what was announced. It may take the relay over later.
+      const worker = announced && sendProxy ? undefined : this.#leastLoadedWorker()
       if (worker) return worker.open(port, client)
-      const relay = new NativeRelay(this.reactor, ownEvents, client, dialer, relayPort)
+      const relay = new NativeRelay(
+        ...([this.reactor, ownEvents, client, dialer, relayPort] as const),
+        announced,
+      )
       this.#relays.set(relay, port)
       return relay
     }

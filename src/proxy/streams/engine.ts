@@ -11,12 +11,13 @@ import { DEFAULT_PORT_OPTIONS, type PortOptions } from '../port-options.js'
 import { RelayLimits, userTimeoutOf } from '../relay-limits.js'
 import { Dialer } from './dialer.js'
 import { HalfClosedSockets } from './half-closed.js'
+import { readHeader } from './read-header.js'
 import { openListener } from './tcp-listener.js'
 import { openRelay } from './tcp-relay.js'
 import { udpTransport } from './udp-transport.js'
 
 const NO_USER_TIMEOUT =
-  'tcp-user-timeout has no effect: there is no FFI on this platform, and Node can not set it'
+  'tcp-user-timeout has no effect: there is no FFI on this platform, and Node does not set it'
 
 function tcpTransport(options: PortOptions, observer: ProxyObserver): Transport<Socket> {
   const { sendProxy } = options
@@ -28,19 +29,28 @@ function tcpTransport(options: PortOptions, observer: ProxyObserver): Transport<
     if (userTimeoutOf(changed) !== 0 && !loadCheckedSyscalls()) observer.degraded(NO_USER_TIMEOUT)
   }
   follow(options)
+  /** Bytes of the header that a balancer has sent. */
+  const headers = new WeakMap<Socket, number>()
   const halfClosed = new HalfClosedSockets()
   const dialers = new WeakMap<Backend, Dialer>()
   return {
     openListener,
-    openRelay(client, backend, events) {
+    openRelay(client, backend, events, announced) {
       let dialer = dialers.get(backend)
       if (!dialer) dialers.set(backend, (dialer = new Dialer(backend)))
       if (!limits) {
         limits = new RelayLimits((milliseconds, wake) => void setTimeout(wake, milliseconds))
         limits.follow(options)
       }
-      return openRelay(client, dialer, events, { halfClosed, limits, sendProxy })
+      const port = { halfClosed, limits, sendProxy }
+      const headerBytes = headers.get(client) ?? 0
+      return openRelay(client, dialer, events, { ...port, announced, headerBytes })
     },
+    readHeader: (client, done) =>
+      readHeader(client, (header) => {
+        if (header) headers.set(client, header.length)
+        done(header)
+      }),
     isOpen: (client) => !client.destroyed,
     discard: (client) => client.destroy(),
     clientAddress: ({ remoteAddress = '?', remotePort: port = 0 }) => ({

@@ -8,12 +8,17 @@ import { endLongTurn } from './long-turns.js'
  */
 export function pump(from: Socket, to: Socket, bandwidth: Bandwidth): void {
   let isFull = to.writableNeedDrain
-  let isOverLimit = false
+  let waits = false
   const waiter: BandwidthWaiter = {
     wake() {
-      isOverLimit = false
+      waits = false
       if (!isFull) from.resume()
     },
+  }
+  const hasToWait = (): boolean => {
+    waits = bandwidth.grant(waiter) === 0
+    if (waits) bandwidth.wait(waiter)
+    return waits
   }
   from.on('data', (data) => {
     endLongTurn()
@@ -21,14 +26,13 @@ export function pump(from: Socket, to: Socket, bandwidth: Bandwidth): void {
     if (to.destroyed) return void from.pause()
     isFull = !to.write(data)
     bandwidth.spend(data.length)
-    isOverLimit = bandwidth.grant(waiter) === 0
-    if (isOverLimit) bandwidth.wait(waiter)
-    if (isFull || isOverLimit) from.pause()
+    if (hasToWait() || isFull) from.pause()
   })
   to.on('drain', () => {
     isFull = false
-    if (!isOverLimit) from.resume()
+    if (!waits) from.resume()
   })
   from.once('close', () => bandwidth.forget(waiter))
-  if (!isFull) from.resume()
+  if (hasToWait() || isFull) from.pause()
+  else from.resume()
 }

@@ -7,7 +7,7 @@ import type { Relay, RelayEvents } from '../transport.js'
 import { refusedConnection } from '../listen-error.js'
 import { MAX_LOCAL_PORTS } from '../local-ports.js'
 import type { RelayEnding } from '../observer.js'
-import { proxyHeader, type ProxyVersion } from '../proxy-header.js'
+import { proxyHeader, type ClientConnection, type ProxyVersion } from '../proxy-header.js'
 import { DIAL_WAIT_MS } from '../waiting-dials.js'
 import type { Dialer } from './dialer.js'
 import type { RelayLimits } from '../relay-limits.js'
@@ -31,13 +31,16 @@ export function openRelay(
   client: Socket,
   dialer: Dialer,
   events: RelayEvents<Socket>,
-  port: RelayPort,
+  options: RelayOptions,
 ): Relay {
-  return new TcpRelay(client, dialer, events, port)
+  return new TcpRelay(client, dialer, events, options)
 }
 
-/** What the relays of a port have in common. */
-interface RelayPort {
+interface RelayOptions {
+  /** The connection that a balancer has announced. */
+  readonly announced: ClientConnection | undefined
+  /** Bytes of the balancer's header, which are no data. */
+  readonly headerBytes: number
   readonly halfClosed: HalfClosedSockets
   readonly limits: RelayLimits
   /** The version of the header that backends get. */
@@ -67,9 +70,10 @@ class TcpRelay implements Relay {
     private readonly client: Socket,
     private readonly dialer: Dialer,
     private readonly events: RelayEvents<Socket>,
-    private readonly port: RelayPort,
+    private readonly options: RelayOptions,
   ) {
-    if (port.sendProxy) this.#header = headerOf(port.sendProxy, client)
+    const { sendProxy, announced = connectionOf(client) } = options
+    if (sendProxy && announced) this.#header = proxyHeader(sendProxy, announced)
     client.on('close', this.#socketClosed)
     client.on('error', this.#clientFailed)
     this.#backend = this.#dial()
@@ -85,7 +89,7 @@ class TcpRelay implements Relay {
   }
 
   get bytesIn(): number {
-    return this.client.bytesRead
+    return this.client.bytesRead - this.options.headerBytes
   }
 
   get bytesOut(): number {
@@ -101,11 +105,13 @@ class TcpRelay implements Relay {
     if (this.#openSockets > 0) this.#cut(ending)
   }
 
-  /** Resets both sides: a connection that was cut off must not look complete. */
+  /** Resets each side that does not have everything yet: a connection that was cut off must not look complete. */
   #cut(ending: RelayEnding): void {
     this.#ending = ending
-    this.client.resetAndDestroy()
-    this.#backend.resetAndDestroy()
+    for (const socket of [this.client, this.#backend]) {
+      if (socket.writableFinished) socket.destroy()
+      else socket.resetAndDestroy()
+    }
   }
 
   cancelDial(): void {
@@ -151,14 +157,14 @@ class TcpRelay implements Relay {
     const backend = this.#backend
     this.#isConnected = true
     this.#dialMs = Math.round(performance.now() - this.#openedAt)
-    if (this.port.sendProxy) {
+    if (this.options.sendProxy) {
       // Data without the address of its client would count as the proxy's own.
       if (!this.#header) return this.#cut('client-reset')
       backend.write(this.#header)
     }
     deliverUnreadData(backend, (data) => client.write(data))
     deliverUnreadData(client, (data) => backend.write(data))
-    const { limits } = this.port
+    const { limits } = this.options
     if (limits.userTimeoutMs !== 0) {
       for (const socket of [client, backend]) setUserTimeout(socket, limits.userTimeoutMs)
     }
@@ -168,18 +174,18 @@ class TcpRelay implements Relay {
 
   /** Passes on the data of one side, and how it ends. */
   #forward(from: Socket, to: Socket, bandwidth: Bandwidth, ending: RelayEnding): void {
-    from.on(
-      'end',
-      this.#confined(() => {
-        if (!wasReset(from)) {
-          this.port.halfClosed.add(from)
-          return void to.end()
-        }
-        this.#ending = ending
-        from.destroy()
-        reset(to)
-      }),
-    )
+    const ended = this.#confined(() => {
+      if (!wasReset(from)) {
+        this.options.halfClosed.add(from)
+        return void to.end()
+      }
+      this.#ending = ending
+      from.destroy()
+      reset(to)
+    })
+    // A client may end behind the header of its balancer.
+    if (from.readableEnded) ended()
+    else from.on('end', ended)
     pump(from, to, bandwidth)
   }
 
@@ -263,13 +269,13 @@ class TcpRelay implements Relay {
 }
 
 /** @returns undefined if the client has gone */
-function headerOf(version: ProxyVersion, client: Socket): Buffer | undefined {
+function connectionOf(client: Socket): ClientConnection | undefined {
   const { remoteAddress, remotePort, localAddress, localPort } = client
   if (!remoteAddress || !remotePort || !localAddress || !localPort) return undefined
-  return proxyHeader(version, {
+  return {
     client: { ip: withoutZone(remoteAddress), port: remotePort },
     server: { ip: withoutZone(localAddress), port: localPort },
-  })
+  }
 }
 
 function isSelfConnected({ localAddress, localPort, remoteAddress, remotePort }: Socket): boolean {

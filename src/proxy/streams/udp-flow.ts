@@ -23,6 +23,7 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
     private readonly client: ReceivedDatagram,
     { dialAddress }: Backend,
     private readonly events: FlowEvents,
+    private readonly header: Buffer,
   ) {
     const { ip, port } = dialAddress ?? { ip: '', port: 0 }
     this.#socket = createSocket({
@@ -46,7 +47,7 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
   send({ data }: ReceivedDatagram): void {
     if (this.#isConnected) this.#send(data, MAX_RETRIES)
     else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(data)
-    else this.events.dropped()
+    else this.events.dropped(1)
   }
 
   close(): void {
@@ -58,7 +59,7 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
   #reply(reply: Buffer): void {
     if (this.events.mayReply(reply.length) && this.client.reply(reply))
       this.events.replied(reply.length)
-    else this.events.dropped()
+    else this.events.dropped(1)
   }
 
   #connected(err: Error | undefined): void {
@@ -71,8 +72,9 @@ export class UdpFlow implements Flow<ReceivedDatagram> {
 
   #send(data: Buffer, retries: number): void {
     if (this.#isClosed) return
-    if (this.#socket.getSendQueueSize() > MAX_QUEUE) return this.events.dropped()
-    this.#socket.send(data, (err) => {
+    if (this.#socket.getSendQueueSize() > MAX_QUEUE) return this.events.dropped(1)
+    const message = this.header.length > 0 ? [this.header, data] : data
+    this.#socket.send(message, (err) => {
       // The kernel reports the refusal of an earlier datagram, and has not sent this one, see udp(7).
       if (!err || !isNetworkError(err)) return
       this.#networkFailed(err)

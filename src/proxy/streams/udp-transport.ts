@@ -33,7 +33,9 @@ export function udpTransport(observer: ProxyObserver): DatagramTransport<Receive
       }
       return socket
     },
-    openFlow: (first, backend, events) => new UdpFlow(first, backend, events),
+    openFlow: (first, backend, events, header) => new UdpFlow(first, backend, events, header),
+    // Node does not tell it.
+    serverIp: () => undefined,
     clientAddress: ({ client }) => client,
   }
 }
@@ -64,7 +66,7 @@ async function openSocket(
       return true
     }
     try {
-      events.received(`${client.ip} ${client.port}`, { data, client, reply }, data.length)
+      events.received(`${client.ip} ${client.port}`, { data, client, reply }, data.length, 1)
     } catch (err) {
       events.listenerFaulted(err) // Only this client is affected.
     }

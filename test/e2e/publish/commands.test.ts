@@ -244,6 +244,9 @@ t.test(
     const added = await daemon.cli('add', '-p', '80', '127.0.0.1')
     t.match(added, { code: 125, stderr: /203\.0\.113\.9/ })
     t.match(await daemon.end('SIGTERM'), { code: 0 })
-    t.match(await daemon.running.stderr, /--default-ip 203\.0\.113\.9 is no address of this host: /)
+    t.match(
+      await daemon.running.stderr,
+      /--default-ip 203\.0\.113\.9 is not an address of this host: /,
+    )
   },
 )

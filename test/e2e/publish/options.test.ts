@@ -249,8 +249,8 @@ t.test('wrong options are refused, and nothing is published', async (t) => {
   t.match(await add('--max-connections', '5', '--via', 'nat'), {
     stderr: /the option max-connections is for a proxy, and with via nat the kernel forwards: /,
   })
-  const udp = await daemon.cli('add', '-p', '53/udp', '--send-proxy', 'v2', '127.0.0.1')
-  t.match(udp, { stderr: /the option send-proxy is for TCP, and a port is udp: / })
+  const udp = await daemon.cli('add', '-p', '53/udp', '--send-proxy', 'v1', '127.0.0.1')
+  t.match(udp, { stderr: /the option send-proxy v1 is for TCP: use v2 for UDP, / })
   const full = await daemon.cli('add', '-p', '53/udp', '--when-full', 'wait', '127.0.0.1')
   t.match(full, { stderr: /the option when-full is not for UDP, / })
   t.match(await add('--no-access-log'), { code: 2, stderr: /unknown option --no-access-log: / })

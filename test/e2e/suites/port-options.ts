@@ -71,6 +71,18 @@ export function portOptionsSuite(t: Test, target: Target): void {
     }
   })
 
+  t.test('a port whose clients came too fast serves the next one', async (t) => {
+    const echo = await startEcho(t)
+    for (const engine of target.engines) {
+      const env = { DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_MAX_CONNECTION_RATE: '1' }
+      const running = await target.startProxy(t, echo, { env })
+      for (const text of ['first', 'second', 'third']) {
+        t.equal(await exchange(t, running.port, text), text, engine)
+      }
+      await stop(running)
+    }
+  })
+
   t.test('a client that is not allowed is disconnected', async (t) => {
     const echo = await startEcho(t)
     const env = { DOCKER_PROXY_ALLOW: '10.0.0.0/8, 127.0.0.1', DOCKER_PROXY_DENY: '127.0.0.1' }

@@ -62,6 +62,7 @@ t.test('a reset that splice reports is a reset for the relay', async (t) => {
 function sideOf(fd: number): Side {
   return {
     fd,
+    hasMessages: false,
     readable: true,
     writable: true,
     readUntilEmpty: false,

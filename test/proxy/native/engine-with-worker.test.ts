@@ -1,5 +1,6 @@
 import t from 'tap'
 import { startWorkers } from '../../lib/workers.js'
+import { acceptProxySuite } from '../accept-proxy-suite.js'
 import { limitsSuite } from '../limits-suite.js'
 import { portOptionsSuite } from '../port-options-suite.js'
 import { tcpSuite } from '../tcp-suite.js'
@@ -10,3 +11,4 @@ await add()
 tcpSuite(engine)
 portOptionsSuite(engine)
 limitsSuite(engine)
+acceptProxySuite(engine)

@@ -1,5 +1,6 @@
 import { openNativeEngine } from '../../../src/proxy/native/engine.js'
 import { MemoryLog } from '../../lib/memory-log.js'
+import { acceptProxySuite, sendProxyUdpSuite } from '../accept-proxy-suite.js'
 import { limitsSuite } from '../limits-suite.js'
 import { portOptionsSuite } from '../port-options-suite.js'
 import { tcpSuite } from '../tcp-suite.js'
@@ -10,3 +11,5 @@ tcpSuite(engine)
 udpSuite(engine)
 portOptionsSuite(engine)
 limitsSuite(engine)
+acceptProxySuite(engine)
+sendProxyUdpSuite(engine)

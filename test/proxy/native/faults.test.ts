@@ -61,6 +61,7 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
       discard: (client) => reactor.poller.close(client),
       clientAddress: () => ({ ip: '?', port: 0 }),
       changeOptions: () => undefined,
+      readHeader: () => () => undefined,
     },
     port,
     { observer: new LogObserver(log, { protocol: 'tcp', ip: '127.0.0.1', port: 0 }) },
