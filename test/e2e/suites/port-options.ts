@@ -2,10 +2,14 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { missing, stop } from '../../lib/program.js'
+import { freeRow } from '../../lib/free-row.js'
+import { missing, proxyFlags, READY, stop } from '../../lib/program.js'
+import { askDnsdist, DNSDIST_CLIENTS, startDnsdist } from '../../lib/dnsdist.js'
 import {
   askProxyProtocolServer,
+  BALANCERS,
   SERVERS,
+  startBalancer,
   startProxyProtocolServer,
 } from '../../lib/proxy-protocol-servers.js'
 import { dial, exchange, isAnswered, readBytes, startEcho } from '../../lib/sockets.js'
@@ -28,6 +32,42 @@ export function portOptionsSuite(t: Test, target: Target): void {
       }
     })
   }
+
+  for (const balancer of BALANCERS) {
+    const [name, version] = balancer
+    const skip = missing(`/usr/sbin/${name}`, name)
+    t.test(`the client that a real ${name} announces by ${version}`, { skip }, async (t) => {
+      for (const engine of target.engines) {
+        for (const sendProxy of ['v1', 'v2']) {
+          const server = await startProxyProtocolServer(t, 'haproxy')
+          const env = { DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_SEND_PROXY: sendProxy }
+          const running = await target.startProxy(t, server, {
+            env: { ...env, DOCKER_PROXY_ACCEPT_PROXY: '127.0.0.0/8' },
+          })
+          const { port } = await startBalancer(t, balancer, running.port)
+          const { answer, clientPort } = await askProxyProtocolServer(port)
+          t.equal(answer, `127.0.0.1 ${clientPort} ${port}`, `${engine} ${sendProxy}`)
+          await stop(running)
+        }
+      }
+    })
+  }
+
+  const noDnsdist = missing('/usr/bin/dnsdist', 'dnsdist')
+  t.test('a real dnsdist learns the clients of UDP', { skip: noDnsdist }, async (t) => {
+    const server = await startDnsdist(t)
+    for (const engine of target.engines) {
+      const env = { DOCKER_PROXY_ENGINE: engine, DOCKER_PROXY_SEND_PROXY: 'v2' }
+      const port = freeRow(1)
+      const flags = proxyFlags(server, { port }).map((flag) => (flag === 'tcp' ? 'udp' : flag))
+      const running = target.run(t, flags, { env })
+      t.equal(await running.status, READY)
+      for (const [client, answer] of DNSDIST_CLIENTS) {
+        t.equal(await askDnsdist(t, client, port), answer, engine)
+      }
+      await stop(running)
+    }
+  })
 
   t.test('options of the settings file count, and those of the environment more', async (t) => {
     const file = join(t.testdir(), 'settings.json')
