@@ -54,6 +54,7 @@ const PortViewSchema = Type.Object(
       Type.Literal('restarting'),
       Type.Literal('closed'),
       Type.Literal('waiting'),
+      Type.Literal('draining'),
       Type.Literal('stopped'),
     ]),
     pid: Type.Optional(Type.Integer({ description: 'The process that serves the port' })),

@@ -44,7 +44,7 @@ export async function completeNames(
   }
 }
 
-/** What is read of a container in a list. */
+/** The part of a listed container that a completion needs. */
 interface Listed {
   readonly Names?: readonly string[]
 }

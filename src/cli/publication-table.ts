@@ -146,6 +146,8 @@ export function formatState(
     return `container ${containerState}`
   const [worst, ...others] = ports.filter(({ state }) => state !== 'up')
   if (!worst) return formatUp(ports)
+  // Why an earlier process ended says nothing about this one.
+  if (worst.state === 'draining') return 'draining'
   const what = worst.state + (worst.restarts > 0 ? ` (${worst.restarts})` : '')
   const why = worst.reason === undefined ? '' : `: ${worst.reason}`
   const more = others.length > 0 ? ` and ${others.length} more` : ''

@@ -17,10 +17,10 @@ export class Admission<Member> {
     this.follow(options)
   }
 
-  /** Follows other options from now on. Members of before still count. */
+  /** Follows other options from now on. Earlier members still count. */
   follow(options: PortOptions): void {
     const { allow, deny, maxConnectionRate, maxConnectionsPerNetwork: perNetwork } = options
-    // A change of other options gives no client more.
+    // A change of other options does not refill the rate.
     if (maxConnectionRate !== this.#options?.maxConnectionRate) {
       this.#rate = maxConnectionRate < Infinity ? new ConnectionRate(maxConnectionRate) : undefined
     }
@@ -42,6 +42,11 @@ export class Admission<Member> {
   /** Whether clients wait in the backlog while the port is full, and are not refused. */
   get letsWait(): boolean {
     return this.#options?.whenFull === 'wait'
+  }
+
+  /** Whether an address is in the networks of `deny`. */
+  denies(ip: string): boolean {
+    return this.#networks?.denies(ip) ?? false
   }
 
   /** @param ip of the client */

@@ -2,7 +2,7 @@ import { ClientNetworks } from './client-networks.js'
 import type { ParsedHeader } from './parse-proxy-header.js'
 import type { PortOptions } from './port-options.js'
 
-/** How a header is read, see Transport.readHeader. */
+/** See Transport.readHeader. */
 type ReadHeader<Client> = (
   client: Client,
   done: (header: ParsedHeader | undefined) => void,

@@ -6,8 +6,11 @@ const TURN_MS = 10
 const LEAST_TURN = 1_460
 /** Time between two looks at the waiting directions, milliseconds. */
 const LOOK_MS = 2
-/** Units of a second. */
+/** The rate may change while directions wait, milliseconds. */
+const LONGEST_WAIT_MS = 50
+/** Units of time. */
 const MS_PER_S = 1_000
+const NS_PER_MS = 1_000_000
 const NS_PER_S = 1_000_000_000
 
 /** The numbers of a bandwidth, in memory that threads may share. */
@@ -51,15 +54,11 @@ export class Bandwidth {
   /** @param bytesPerSecond below 2^31; Infinity for no limit */
   limit(bytesPerSecond: number): void {
     const { rates, usedUntil } = this.memory
-    const before = this.#rate
     const rate = bytesPerSecond === Infinity ? 0 : bytesPerSecond
-    if (before === rate) return
-    // Bytes that were moved take another time at the new rate.
-    const now = this.now()
-    const used = Atomics.load(usedUntil, this.place)
-    const factor = rate === 0 ? 0 : before / rate
-    const left = used > now ? BigInt(Math.round(Number(used - now) * factor)) : 0n
-    Atomics.store(usedUntil, this.place, now + left)
+    if (rate === this.#rate) return
+    // Bytes that were moved at another rate delay the next ones by a moment at most.
+    const latest = this.now() + (rate === 0 ? 0n : BURST_NS)
+    if (Atomics.load(usedUntil, this.place) > latest) Atomics.store(usedUntil, this.place, latest)
     Atomics.store(rates, this.place, rate)
   }
 
@@ -102,6 +101,11 @@ export class Bandwidth {
     this.#lookSoon()
   }
 
+  /** Whether a direction waits for its turn. */
+  isWaiting(waiter: BandwidthWaiter): boolean {
+    return this.#waiting.size > 0 && this.#waiting.has(waiter)
+  }
+
   /** Forgets a direction that has ended. */
   forget(waiter: BandwidthWaiter): void {
     this.#waiting.delete(waiter)
@@ -123,7 +127,9 @@ export class Bandwidth {
   #lookSoon(): void {
     if (this.#isLooking || this.#waiting.size === 0) return
     this.#isLooking = true
-    this.delay(LOOK_MS, this.#look)
+    const used = Atomics.load(this.memory.usedUntil, this.place)
+    const busyMs = Math.ceil(Number(used - this.now()) / NS_PER_MS)
+    this.delay(Math.min(LONGEST_WAIT_MS, Math.max(LOOK_MS, busyMs)), this.#look)
   }
 
   readonly #look = (): void => {

@@ -54,6 +54,12 @@ export class ClientNetworks {
     this.#denied = listOf(deny)
   }
 
+  /** Whether an address is in the networks of `deny`. */
+  denies(ip: string): boolean {
+    const known = parseIp(ip)
+    return known !== undefined && this.#denied.check(known, isIpv6(known) ? 'ipv6' : 'ipv4')
+  }
+
   /** `deny` comes first. @param ip of the client; an unknown address is refused */
   allows(ip: string): boolean {
     const known = parseIp(ip)

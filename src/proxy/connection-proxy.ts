@@ -31,6 +31,8 @@ import type { PublishedPort } from './published-port.js'
 
 /** Why a client was refused, as `ls` shows it. */
 const NO_ANSWER = 'the container did not accept in time'
+/** The address of a client that has gone, see Transport.clientAddress. */
+const UNKNOWN_IP = '?'
 /** After this many connections, memory is released as soon as none is open. */
 const BURST = 1_000
 /** A port with this many open connections is likely to get many more. */
@@ -185,9 +187,8 @@ class ConnectionProxy<Client>
     const ip = needsAddress ? this.transport.clientAddress(client).ip : ''
     const isAnnounced = this.#announced.isFrom(ip)
     // A listener that can't pause accepts clients that should wait.
-    const refusal =
-      (isAnnounced ? undefined : this.#refusalOf(ip)) ??
-      (this.#isFull ? 'excessClients' : undefined)
+    const excess = this.#isFull(admission.waitMs) ? 'excessClients' : undefined
+    const refusal = this.#refusalOfPeer(ip, isAnnounced) ?? excess
     if (refusal) {
       counters[refusal]++
       return this.transport.discard(client)
@@ -336,16 +337,27 @@ class ConnectionProxy<Client>
     return joinHostPort(ip, port)
   }
 
+  /** The counter of clients like the other end of a connection, if it may not connect. @param ip empty if it does not count */
+  #refusalOfPeer(ip: string, isAnnounced: boolean): 'deniedClients' | 'excessClients' | undefined {
+    if (isAnnounced) return this.#admission.denies(ip) ? 'deniedClients' : undefined
+    // It has gone already, and may have been a balancer: its header must not count as data.
+    if (this.#announced.isExpected && ip === UNKNOWN_IP) return 'deniedClients'
+    return this.#refusalOf(ip)
+  }
+
   /** The counter of clients like this one, if it may not connect. @param ip of the client; empty if it does not count */
   #refusalOf(ip: string): 'deniedClients' | 'excessClients' | undefined {
     if (!this.#admission.allows(ip)) return 'deniedClients'
     return this.#admission.fullNetwork(ip) && 'excessClients'
   }
 
-  /** A balancer has announced a client, or failed to. Never throws. */
+  /** A balancer has announced a client, or has sent no valid header in time. Never throws. */
   #clientAnnounced(tracked: TrackedClient<Client>, header: ParsedHeader | undefined): void {
     const { client } = tracked
-    if (!header) return this.#discard(client, tracked, 'no-header')
+    if (!header) {
+      this.#counters.deniedClients++
+      return this.#discard(client, tracked, 'no-header')
+    }
     const { connection } = header
     const address = connection?.client ?? this.transport.clientAddress(client)
     tracked.announced = connection
@@ -359,17 +371,19 @@ class ConnectionProxy<Client>
     this.#serveHeld(tracked)
   }
 
-  get #isFull(): boolean {
-    return this.#admission.isFull(this.#counters.active) || this.#admission.waitMs > 0
+  /** Whether no client may connect now. @param waitMs of the admission */
+  #isFull(waitMs: number): boolean {
+    return waitMs > 0 || this.#admission.isFull(this.#counters.active)
   }
 
   /** While no client can be served, clients wait in the backlog. */
   #pauseOrResume(): void {
     if (this.#isStopped || this.#isDraining) return
-    const waits = this.#isShort || (this.#isFull && this.#admission.letsWait)
+    // Read once: a later look may find that the time has come, and then nothing would end the pause.
     const { waitMs } = this.#admission
+    const waits = this.#isShort || (this.#isFull(waitMs) && this.#admission.letsWait)
     // It keeps the process alive: without connections nothing else does while the listener pauses.
-    if (waits && waitMs > 0) this.#rateTimer ??= setTimeout(this.#rateElapsed, waitMs)
+    if (waits && waitMs > 0) this.#rateTimer ??= setTimeout(this.#rateElapsed, Math.ceil(waitMs))
     if (waits === this.#isPaused) return
     if (!waits) this.#listener.resume()
     this.#isPaused = waits && this.#listener.pause()

@@ -60,8 +60,10 @@ const MAX_FLOWS = 16_384
 export interface DatagramTransport<Datagram> {
   /** Binds the port, or takes the socket that was handed over. Rejects with ListenError. */
   openSocket(port: PublishedPort, events: PortSocketEvents<Datagram>): Promise<PortSocket>
-  /** Opens a socket to the backend for the client that sent `first`; the client receives the replies. */
-  /** @param header before each datagram to the backend; empty for none */
+  /**
+   * Opens a socket to the backend for the client that sent `first`; the client receives the replies.
+   * @param header before each datagram to the backend; empty for none
+   */
   openFlow(first: Datagram, backend: Backend, events: FlowEvents, header: Buffer): Flow<Datagram>
   clientAddress(datagram: Datagram): SocketAddress
   /** The IP address that the client has asked; undefined if the system does not tell. */

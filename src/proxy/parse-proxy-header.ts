@@ -3,7 +3,7 @@ import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { isPort } from '../ports/host-port.js'
 import { V2_KIND, V2_LOCAL, V2_PROXY, V2_SIGNATURE, type ClientConnection } from './proxy-header.js'
 
-/** Bytes of a header at most. Version 2 allows 64 KiB, which nobody needs for addresses and a few fields of TLS. */
+/** Bytes of a header at most. Version 2 allows 64 KiB; addresses and the fields of a TLS connection need much less. */
 export const LONGEST_HEADER = 4_096
 
 const V1_START = Buffer.from('PROXY ', 'latin1')
@@ -50,9 +50,8 @@ function parseV1(bytes: Buffer): ReturnType<typeof parseProxyHeader> {
   const [from, to, fromPort, toPort, ...more] = words
   const client = addressOf(family, from, fromPort)
   const server = addressOf(family, to, toPort)
-  return client && server && more.length === 0
-    ? { length, connection: { client, server } }
-    : 'invalid'
+  if (!client || !server || more.length > 0 || !areOfOneFamily(client, server)) return 'invalid'
+  return { length, connection: { client, server } }
 }
 
 function addressOf(family: string, text = '', digits = ''): SocketAddress | undefined {
@@ -77,11 +76,12 @@ function parseV2(bytes: Buffer): ReturnType<typeof parseProxyHeader> {
   const at = (index: number): Buffer =>
     bytes.subarray(V2_HEAD + index * ipLength, V2_HEAD + (index + 1) * ipLength)
   const ports = V2_HEAD + 2 * ipLength
-  return {
-    length,
-    connection: {
-      client: { ip: formatIp(at(0)), port: bytes.readUInt16BE(ports) },
-      server: { ip: formatIp(at(1)), port: bytes.readUInt16BE(ports + 2) },
-    },
-  }
+  const client = { ip: formatIp(at(0)), port: bytes.readUInt16BE(ports) }
+  const server = { ip: formatIp(at(1)), port: bytes.readUInt16BE(ports + 2) }
+  return areOfOneFamily(client, server) ? { length, connection: { client, server } } : 'invalid'
+}
+
+/** One IPv4-mapped address alone is no connection that a client can have. */
+function areOfOneFamily(client: SocketAddress, server: SocketAddress): boolean {
+  return isIpv6(client.ip) === isIpv6(server.ip)
 }

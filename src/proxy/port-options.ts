@@ -22,7 +22,7 @@ type WhenFull =
 export interface PortOptions {
   /** Networks of balancers whose connections begin with a header of the PROXY protocol; empty for none. */
   readonly acceptProxy: readonly Network[]
-  /** How long such a header may take, milliseconds; Infinity for no limit. */
+  /** Time that a balancer has to send the header, milliseconds; Infinity for no limit. */
   readonly acceptProxyTimeoutMs: number
   /** Whether the log has a line for each connection. */
   readonly accessLog: boolean
@@ -50,7 +50,7 @@ export interface PortOptions {
   readonly maxConnectionsPerNetwork: NetworkLimit | undefined
   /** The version of the PROXY protocol in which backends are told the client's address; undefined if they are not. */
   readonly sendProxy: ProxyVersion | undefined
-  /** How long sent data may stay unacknowledged, milliseconds, see TCP_USER_TIMEOUT in tcp(7); Infinity for the kernel's own limit. */
+  /** Time that sent data may wait for the other end, milliseconds, see TCP_USER_TIMEOUT in tcp(7); Infinity for the kernel's own limit. */
   readonly tcpUserTimeoutMs: number
   readonly whenFull: WhenFull
 }
@@ -81,25 +81,25 @@ const DEFINITIONS: { readonly [Key in keyof PortOptions]: Definition<PortOptions
   acceptProxyTimeoutMs: {
     name: 'accept-proxy-timeout',
     byDefault: ACCEPT_PROXY_TIMEOUT_MS,
-    describe: 'how long the header of a balancer may take [5s]',
+    describe: 'time that a balancer has to send the header [5s]',
     ...DURATION,
   },
   accessLog: {
     name: 'access-log',
     byDefault: false,
-    describe: "a line in the daemon's log for each connection: on or off",
+    describe: "a line in the daemon's log for each connection: on or off [off]",
     ...choice({ on: true, off: false }, 'on or off'),
   },
   allow: {
     name: 'allow',
     byDefault: [],
-    describe: 'clients that may connect: addresses and networks, separated by commas',
+    describe: 'clients that may connect: addresses and networks, separated by commas [off]',
     ...NETWORKS,
   },
   deny: {
     name: 'deny',
     byDefault: [],
-    describe: 'clients that may not connect, whatever --allow is',
+    describe: 'clients that may not connect, even if --allow names them [off]',
     ...NETWORKS,
   },
   dialTimeoutMs: {
@@ -123,13 +123,15 @@ const DEFINITIONS: { readonly [Key in keyof PortOptions]: Definition<PortOptions
   maxBandwidthIn: {
     name: 'max-bandwidth-in',
     byDefault: Infinity,
-    describe: 'bytes per second from the clients of each port, for example 10MiB or 100Mbit [off]',
+    describe:
+      'bytes or bits per second from the clients of each port, for example 10MiB or 100Mbit [off]',
     ...BANDWIDTH,
   },
   maxBandwidthOut: {
     name: 'max-bandwidth-out',
     byDefault: Infinity,
-    describe: 'bytes per second to the clients of each port, for example 10MiB or 100Mbit [off]',
+    describe:
+      'bytes or bits per second to the clients of each port, for example 10MiB or 100Mbit [off]',
     ...BANDWIDTH,
   },
   maxConnectionRate: {
@@ -148,26 +150,27 @@ const DEFINITIONS: { readonly [Key in keyof PortOptions]: Definition<PortOptions
     name: 'max-connections-per-network',
     byDefault: undefined,
     describe:
-      'connections of one client at most, or of one network: 20, or 20/24/48 with the bits of IPv4 and IPv6 [off]',
+      'connections of one address at most (IPv6: one /64), or of one network: 20, or 20/24/48 with the bits of IPv4 and IPv6 [off]',
     ...NETWORK_LIMIT,
   },
   sendProxy: {
     name: 'send-proxy',
     byDefault: undefined,
-    describe: "tell the container the client's address by the PROXY protocol: v1, v2 or off",
+    describe: "tell the container the client's address by the PROXY protocol: v1, v2 or off [off]",
     ...choice({ v1: 'v1', v2: 'v2', off: undefined }, `${PROXY_VERSIONS.join(', ')} or off`),
   },
   tcpUserTimeoutMs: {
     name: 'tcp-user-timeout',
     byDefault: Infinity,
-    describe: 'how long sent data may stay unacknowledged, for example 30s [off]',
+    describe:
+      'time that sent data may wait for the other end, which also may read slowly, for example 30s [off]',
     ...DURATION,
   },
   whenFull: {
     name: 'when-full',
     byDefault: 'wait',
     describe:
-      'with --max-connections or --max-connection-rate, further clients wait or are refused: wait or refuse [wait]',
+      'treatment of clients beyond --max-connections and --max-connection-rate: wait or refuse [wait]',
     ...choice({ wait: 'wait', refuse: 'refuse' }, 'wait or refuse'),
   },
 }

@@ -79,7 +79,8 @@ export class RelayTimeouts {
       const bytes = isDialing ? -1 : relay.bytesIn + relay.bytesOut
       const before = this.#looks?.get(relay)
       const isSame = before?.bytes === bytes && before.isHalfClosed === isHalfClosed
-      const unchanged = isSame ? before.unchanged + 1 : 0
+      // A relay that waits for its turn is not silent.
+      const unchanged = isSame && !relay.isThrottled ? before.unchanged + 1 : 0
       looks.set(relay, { bytes, isHalfClosed, unchanged })
       if (unchanged * this.#interval < limit) continue
       late.push(() => (isDialing ? this.events.dialTimedOut(relay) : this.events.wentIdle(relay)))

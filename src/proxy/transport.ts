@@ -28,9 +28,9 @@ export interface Transport<Client> {
     announced: ClientConnection | undefined,
   ): Relay
   /**
-   * Reads a header of the PROXY protocol from a client without a relay. What follows the header stays unread.
+   * Reads a header of the PROXY protocol from a client without a relay. The relay gets the data behind the header.
    * @param done called once, and not before this returns: undefined if the header is invalid, or the client has gone
-   * @returns stops reading; `done` is not called then
+   * @returns a function that stops reading; `done` is not called then
    */
   readHeader(client: Client, done: (header: ParsedHeader | undefined) => void): () => void
   /** Whether a client without a relay is still there, as far as that is known. */
@@ -74,6 +74,8 @@ export interface Relay {
   readonly bytesOut: number
   /** Whether one side has ended its direction, and the other has not. */
   readonly isHalfClosed: boolean
+  /** Whether data waits for the bandwidth of the port. */
+  readonly isThrottled: boolean
   /** Closes both sockets at once. */
   destroy(): void
   /** Resets both sides: a connection that was cut off must not look complete. `relayClosed` has this ending. */

@@ -7,7 +7,7 @@ import { Backoff } from './backoff.js'
 import type { ProxyProcess } from './proxy-process.js'
 
 /** The state of a supervised process. `closed`: nothing is served until `open`. */
-export type SupervisorState = 'starting' | 'up' | 'restarting' | 'closed' | 'stopped'
+export type SupervisorState = 'starting' | 'up' | 'restarting' | 'closed' | 'draining' | 'stopped'
 
 export interface SupervisorStatus {
   readonly state: SupervisorState
@@ -112,8 +112,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   /** Ends the process and frees the ports. */
   async stop(options?: StopOptions): Promise<void> {
-    this.#state = 'stopped'
+    this.#state = options?.drainMs ? 'draining' : 'stopped'
     await this.#end(options)
+    this.#state = 'stopped'
   }
 
   /** Ends the process and frees the ports, until `open`. */
@@ -139,7 +140,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   /** Whether no process is wanted. */
   get #hasEnded(): boolean {
-    return this.#state === 'stopped' || this.#state === 'closed'
+    return ['stopped', 'draining', 'closed'].includes(this.#state)
   }
 
   async #end(options?: StopOptions): Promise<void> {

@@ -50,6 +50,7 @@ t.test('the state of a port', async (t) => {
   t.equal(formatState([port, dead]), 'restarting (2): signal 9')
   t.equal(formatState([dead, dead, port]), 'restarting (2): signal 9 and 1 more')
   t.equal(formatState([{ ...port, state: 'starting' }]), 'starting')
+  t.equal(formatState([{ ...dead, state: 'draining' }]), 'draining')
   t.equal(formatState([{ ...port, restarts: 4, reason: 'exit code 1' }]), 'up')
 })
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { Engine } from '../../src/proxy/engine.js'
 import { DEFAULT_PORT_OPTIONS } from '../../src/proxy/port-options.js'
@@ -5,7 +6,16 @@ import { datagramHeader, proxyHeader } from '../../src/proxy/proxy-header.js'
 import { ask, bindUdp, startUdpEcho } from '../lib/datagrams.js'
 import { listen, type ListenOptions } from '../lib/listen.js'
 import { RecordingObserver } from '../lib/recording-observer.js'
-import { dial, exchange, isAnswered, readAll, readBytes, startEcho } from '../lib/sockets.js'
+import {
+  dial,
+  exchange,
+  isAnswered,
+  listeningDescriptor,
+  readAll,
+  readBytes,
+  startBackend,
+  startEcho,
+} from '../lib/sockets.js'
 import { until } from '../lib/until.js'
 
 const LOOPBACK = [{ ip: '127.0.0.0', prefix: 8 }]
@@ -100,25 +110,56 @@ export function acceptProxySuite(engine: Engine): void {
     t.match(observer.closedRelays, [{ ending: 'no-header' }])
   })
 
-  t.test('a balancer that goes, and a port that is withdrawn meanwhile', async (t) => {
-    const { observer, proxy, port } = await start(t)
-    const gone = await dial(t, port)
-    await until(() => proxy.counters.active === 1)
-    gone.resetAndDestroy()
-    await until(() => observer.closedRelays.length === 1)
-    const waiting = await dial(t, port)
-    await until(() => proxy.counters.active === 1)
-    proxy.stop()
-    t.equal(await isAnswered(waiting), false)
-    await proxy.closed
-    await until(() => observer.closedRelays.length === 2)
-    t.match(observer.closedRelays, [{ ending: 'no-header' }, { ending: 'stopped' }])
-    t.equal(proxy.counters.active, 0)
-  })
+  t.test(
+    'a balancer without a header that goes, or whose port is withdrawn, is counted as ended',
+    async (t) => {
+      const { observer, proxy, port } = await start(t)
+      const gone = await dial(t, port)
+      await until(() => proxy.counters.active === 1)
+      gone.resetAndDestroy()
+      await until(() => observer.closedRelays.length === 1)
+      const waiting = await dial(t, port)
+      await until(() => proxy.counters.active === 1)
+      proxy.stop()
+      t.equal(await isAnswered(waiting), false)
+      await proxy.closed
+      await until(() => observer.closedRelays.length === 2)
+      t.match(observer.closedRelays, [{ ending: 'no-header' }, { ending: 'stopped' }])
+      t.equal(proxy.counters.active, 0)
+    },
+  )
 
   t.test('headers of others are data', async (t) => {
     const { port } = await start(t, { acceptProxy: [{ ip: '10.0.0.0', prefix: 8 }] })
     t.equal(await exchange(t, port, HEADERS.v1.toString()), HEADERS.v1.toString())
+  })
+
+  t.test('a balancer that has gone before it was accepted is no client', async (t) => {
+    let received = 0
+    const backend = await startBackend(t, (socket) =>
+      socket.on('data', (data) => (received += data.length)),
+    )
+    const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
+    const gone = await dial(t, port)
+    await new Promise((resolve) => gone.write(`${String(HEADERS.v1)}GET /`, resolve))
+    gone.resetAndDestroy()
+    await once(gone, 'close')
+    const options = { listenFd: fd, portOptions: { acceptProxy: LOOPBACK } }
+    const { proxy } = await listen(t, engine, backend, options)
+    const next = await dial(t, port)
+    next.write(HEADERS.v1)
+    next.write('x')
+    await until(() => received > 0)
+    t.equal(received, 1)
+    t.equal(proxy.counters.deniedClients, 1)
+  })
+
+  t.test('a balancer that is denied announces nobody', async (t) => {
+    const { proxy, port } = await start(t, { deny: [{ ip: '127.0.0.1', prefix: 32 }] })
+    const client = await dial(t, port)
+    client.write(HEADERS.v2)
+    t.equal(await isAnswered(client), false)
+    t.match(proxy.counters, { accepted: 0, deniedClients: 1 })
   })
 
   t.test('the announced client is the one that may connect, and counts', async (t) => {

@@ -136,6 +136,15 @@ export function limitsSuite(engine: Engine): void {
     await proxy.closed
   })
 
+  t.test('a connection that waits for bandwidth is not silent', async (t) => {
+    const data = Buffer.alloc(150_000, 'x')
+    const backend = await startBackend(t, (socket) => socket.end(data))
+    // The streams engine reads 64 KiB at a time: it waits for longer than the timeout.
+    const portOptions = { maxBandwidthOut: 100_000, idleTimeoutMs: 200 }
+    const { port } = await listen(t, engine, backend, { portOptions })
+    t.equal((await readAll(await dial(t, port))).length, data.length)
+  })
+
   t.test('a half-closed connection ends after its time, and an open one does not', async (t) => {
     const servers: Socket[] = []
     const backend = await startBackend(t, (socket) => servers.push(socket.resume()))

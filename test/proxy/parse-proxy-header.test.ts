@@ -39,6 +39,7 @@ t.test('version 1: only what the specification allows', async (t) => {
     'PROXY TCP4 2001:db8::7 2001:db8::1 1 1\r\n',
     'PROXY TCP6 192.0.2.7 198.51.100.1 4711 80\r\n',
     'PROXY TCP4 192.0.2.7 198.51.100.1 -1 80\r\n',
+    'PROXY TCP6 ::ffff:192.0.2.7 2001:db8::1 4711 80\r\n',
     'PROXY TCP4 192.0.2.7 198.51.100.1 0x1 80\r\n',
     'PROXY UDP4 192.0.2.7 198.51.100.1 4711 80\r\n',
     'PROXY\r\n',

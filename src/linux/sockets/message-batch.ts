@@ -96,6 +96,8 @@ export class MessageBatch {
   readonly #outgoing = allocate(COUNT * HEADER.size)
   /** I/O vectors: of the incoming messages first, then two for each of the outgoing ones, for a prefix and the data. */
   readonly #iovs = allocate(3 * COUNT * IOV.size)
+  /** I/O vectors of each outgoing message: 2 if it has a prefix. */
+  readonly #vectors = new Uint8Array(COUNT).fill(1)
   /** Number of headers that the kernel may have changed. */
   #used = COUNT
 
@@ -302,12 +304,12 @@ export class MessageBatch {
       view.setUint32(at + HEADER.controlLength, controlLength, true)
       const iov = dataIov(place) * IOV.size
       setNumber(this.#iovs, iov + IOV.length, this.#dataLength(place))
-      setNumber(this.#outgoing, at + HEADER.iovLength, vectors)
-      setNumber(
-        this.#outgoing,
-        at + HEADER.iov,
-        this.#iovs.address + iov - (vectors - 1) * IOV.size,
-      )
+      if (this.#vectors[place] !== vectors) {
+        this.#vectors[place] = vectors
+        const firstVector = this.#iovs.address + iov - (vectors - 1) * IOV.size
+        setNumber(this.#outgoing, at + HEADER.iovLength, vectors)
+        setNumber(this.#outgoing, at + HEADER.iov, firstVector)
+      }
       if (prefix.length === 0) continue
       setNumber(this.#iovs, iov - IOV.size + IOV.base, prefixAddress)
       setNumber(this.#iovs, iov - IOV.size + IOV.length, prefix.length)

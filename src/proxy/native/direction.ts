@@ -92,6 +92,11 @@ export class Direction implements BandwidthWaiter {
     return false
   }
 
+  /** Whether data waits for bandwidth. */
+  get isThrottled(): boolean {
+    return this.bandwidth.isWaiting(this)
+  }
+
   /** It is the turn of this direction: there is bandwidth again. */
   wake(): void {
     this.reactor.poller.defer(this.from)

@@ -41,8 +41,9 @@ export class HeaderReader implements Pollable {
     const header = count > 0 ? parseProxyHeader(received) : 'invalid'
     if (header === 'incomplete' && !(events & END_EVENTS)) return
     if (header === 'invalid' || header === 'incomplete') return this.#end(undefined)
-    syscalls.receive(this.client, buffer.address, header.length)
-    this.#end(header)
+    const read = syscalls.receive(this.client, buffer.address, header.length)
+    // Urgent data in the header ends a read early.
+    this.#end(read === header.length ? header : undefined)
   }
 
   onError(): void {

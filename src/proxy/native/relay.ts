@@ -147,6 +147,10 @@ export class NativeRelay implements Relay, RelaySideOwner {
     return this.#up.isSettled !== this.#down.isSettled
   }
 
+  get isThrottled(): boolean {
+    return this.#up.isThrottled || this.#down.isThrottled
+  }
+
   get bytesIn(): number {
     return this.#up.bytes
   }

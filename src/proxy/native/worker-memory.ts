@@ -53,6 +53,8 @@ export interface RelayTable {
   readonly dialMs: Float64Array
   /** 1 once one side has ended its direction, and the other has not. */
   readonly halfClosed: Int32Array
+  /** 1 while data waits for bandwidth. */
+  readonly throttled: Int32Array
   /** Bytes from the client so far. Includes those that were moved before the worker took over. */
   readonly bytesIn: Float64Array
   /** Bytes to the client so far. Includes those that were moved before the worker took over. */
@@ -87,6 +89,7 @@ export function workerMemory(ordersEventFd: number, reportsEventFd: number): Wor
       errors: numbers(),
       endings: numbers(),
       halfClosed: numbers(),
+      throttled: numbers(),
       dialMs: counts(),
       bytesIn: counts(),
       bytesOut: counts(),

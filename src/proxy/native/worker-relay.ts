@@ -30,6 +30,10 @@ export class WorkerRelay implements Relay {
     return this.table.halfClosed[this.place] === 1
   }
 
+  get isThrottled(): boolean {
+    return this.table.throttled[this.place] === 1
+  }
+
   get bytesIn(): number {
     return this.table.bytesIn[this.place] ?? 0
   }

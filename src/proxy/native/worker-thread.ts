@@ -143,9 +143,11 @@ class WorkerThread {
 
   #eventsOf(place: number): NativeRelayEvents {
     const table = this.#table
-    const progressed = ({ dialMs, isHalfClosed, bytesIn, bytesOut }: Relay): void => {
+    const progressed = (relay: Relay): void => {
+      const { dialMs, isHalfClosed, isThrottled, bytesIn, bytesOut } = relay
       table.dialMs[place] = dialMs ?? NaN
       table.halfClosed[place] = isHalfClosed ? 1 : 0
+      table.throttled[place] = isThrottled ? 1 : 0
       table.bytesIn[place] = bytesIn
       table.bytesOut[place] = bytesOut
     }

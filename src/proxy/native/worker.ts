@@ -105,7 +105,7 @@ export class Worker {
     table.backends[place] = joined?.fd ?? -1
     table.ports[place] = port.number
     table.dialMs[place] = joined?.dialMs ?? NaN
-    table.halfClosed[place] = 0
+    table.halfClosed[place] = table.throttled[place] = 0
     table.bytesIn[place] = joined?.bytesIn ?? 0
     table.bytesOut[place] = joined?.bytesOut ?? 0
     const relay = new WorkerRelay(

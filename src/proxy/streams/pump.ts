@@ -2,11 +2,16 @@ import type { Socket } from 'node:net'
 import type { Bandwidth, BandwidthWaiter } from '../bandwidth.js'
 import { endLongTurn } from './long-turns.js'
 
+export interface Pump {
+  /** Whether data waits for bandwidth. */
+  isThrottled(): boolean
+}
+
 /**
  * Moves the data of a socket to another one, as fast as the other one accepts it and the bandwidth allows. Ends and errors are up to the caller.
  * Unlike `stream.pipe`, it can also wait for bandwidth: a pipe would resume the source by itself.
  */
-export function pump(from: Socket, to: Socket, bandwidth: Bandwidth): void {
+export function pump(from: Socket, to: Socket, bandwidth: Bandwidth): Pump {
   let isFull = to.writableNeedDrain
   let waits = false
   const waiter: BandwidthWaiter = {
@@ -35,4 +40,5 @@ export function pump(from: Socket, to: Socket, bandwidth: Bandwidth): void {
   from.once('close', () => bandwidth.forget(waiter))
   if (hasToWait() || isFull) from.pause()
   else from.resume()
+  return { isThrottled: () => waits }
 }

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { parseProxyHeader, type ParsedHeader } from '../parse-proxy-header.js'
 
 /**
- * Reads a header from a paused socket, and puts back what follows.
+ * Reads a header from a paused socket, and puts the data behind it back.
  * @see Transport.readHeader
  */
 export function readHeader(

@@ -13,7 +13,7 @@ import type { Dialer } from './dialer.js'
 import type { RelayLimits } from '../relay-limits.js'
 import type { HalfClosedSockets } from './half-closed.js'
 import { relayEnded, relayOpened } from './long-turns.js'
-import { pump } from './pump.js'
+import { pump, type Pump } from './pump.js'
 import { setUserTimeout } from './user-timeout.js'
 import { deliverUnreadData, wasReset } from './unread-data.js'
 
@@ -58,6 +58,7 @@ class TcpRelay implements Relay {
   #isOver = false
   #openSockets = 2
   #ending: RelayEnding = 'finished'
+  readonly #pumps: Pump[] = []
   #redials = 0
   /** The local port of the dial; undefined if the kernel chooses it. */
   #localPort: number | undefined
@@ -86,6 +87,10 @@ class TcpRelay implements Relay {
 
   get isHalfClosed(): boolean {
     return this.client.readableEnded !== this.#backend.readableEnded
+  }
+
+  get isThrottled(): boolean {
+    return this.#pumps.some((each) => each.isThrottled())
   }
 
   get bytesIn(): number {
@@ -186,7 +191,7 @@ class TcpRelay implements Relay {
     // A client may end behind the header of its balancer.
     if (from.readableEnded) ended()
     else from.on('end', ended)
-    pump(from, to, bandwidth)
+    this.#pumps.push(pump(from, to, bandwidth))
   }
 
   readonly #clientFailed = this.#confined(() => {

@@ -1,7 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { loadCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
 import { AF_INET6 } from '../../linux/ffi/constants.js'
-import { isIpv6, isWildcard } from '../../linux/sockets/ip-address.js'
+import { isIpv6, isWildcard, withoutZone } from '../../linux/sockets/ip-address.js'
 import { openPortSocket } from '../../linux/sockets/port-socket.js'
 import { isPort } from '../../ports/host-port.js'
 import {
@@ -59,14 +59,14 @@ async function openSocket(
     throw listenFdError('udp')
   }
   socket.on('message', (data: Buffer, from: RemoteInfo) => {
-    const client = { ip: from.address, port: from.port }
+    const client = { ip: withoutZone(from.address), port: from.port }
     const reply = (answer: Buffer): boolean => {
       if (socket.getSendQueueSize() > MAX_QUEUE) return false
-      socket.send(answer, client.port, client.ip, () => undefined)
+      socket.send(answer, from.port, from.address, () => undefined)
       return true
     }
     try {
-      events.received(`${client.ip} ${client.port}`, { data, client, reply }, data.length, 1)
+      events.received(`${from.address} ${from.port}`, { data, client, reply }, data.length, 1)
     } catch (err) {
       events.listenerFaulted(err) // Only this client is affected.
     }

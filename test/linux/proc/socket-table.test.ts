@@ -32,10 +32,13 @@ t.test('sockets in TIME_WAIT are left out', async (t) => {
   const closed = once(client.resume(), 'close')
   client.end()
   await closed
-  const hex = own.toString(16).toUpperCase().padStart(4, '0')
-  const waits = new RegExp(`:${hex} \\S+ 06 `)
+  const hex = (number: number) => number.toString(16).toUpperCase().padStart(4, '0')
+  const waits = new RegExp(`:${hex(own)} \\S+:${hex(port)} 06 `)
   await until(() => waits.test(readFileSync('/proc/net/tcp', 'utf8')))
-  t.notOk(readSocketTable('tcp').some(({ local }) => local.port === own))
+  // A connection of another program may have the same local port.
+  t.notOk(
+    readSocketTable('tcp').some(({ local, remote }) => local.port === own && remote.port === port),
+  )
 })
 
 t.test('UDP, and SCTP, of which there is no such table', async (t) => {
