@@ -39,7 +39,7 @@ export function settingsSuite(t: Test, target: Target): void {
       ],
       [
         file('unknown.json'),
-        `unknown setting "color" in ${folder}/unknown.json: expected engine, workers, log-level, drain, access-log,`,
+        `unknown setting "color" in ${folder}/unknown.json: expected engine, workers, log-level, drain, accept-proxy,`,
       ],
       [file('broken.json'), `the settings file ${folder}/broken.json is not JSON: `],
       [file('list.json'), `the settings file ${folder}/list.json does not contain a JSON object`],
