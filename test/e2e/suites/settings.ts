@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { OPTION_NAMES } from '../../../src/proxy/port-options.js'
 import { listeningPort } from '../../lib/proc.js'
 import { copyAlone, proxyFlags, READY, stop } from '../../lib/program.js'
 import type { Target } from '../../lib/target.js'
@@ -39,7 +40,7 @@ export function settingsSuite(t: Test, target: Target): void {
       ],
       [
         file('unknown.json'),
-        `unknown setting "color" in ${folder}/unknown.json: expected engine, workers, log-level, drain, accept-proxy,`,
+        `unknown setting "color" in ${folder}/unknown.json: expected engine, workers, log-level, drain, ${OPTION_NAMES.join(', ')}`,
       ],
       [file('broken.json'), `the settings file ${folder}/broken.json is not JSON: `],
       [file('list.json'), `the settings file ${folder}/list.json does not contain a JSON object`],
