@@ -59,12 +59,12 @@ export class Admission<Member> {
     return active >= (this.#options?.maxConnections ?? Infinity)
   }
 
-  /** The members of a client's network, if it has as many as it may have. @param ip of the client */
+  /** The members of a client's network if the network is full. @param ip of the client */
   fullNetwork(ip: string): ReadonlySet<Member> | undefined {
     return this.#members?.fullNetwork(ip)
   }
 
-  /** The members of a network that has more than it may have, since the limit is lower. */
+  /** The members of a network with more members than allowed, after the limit was lowered. */
   crowdedNetwork(): ReadonlySet<Member> | undefined {
     return this.#members?.crowdedNetwork()
   }

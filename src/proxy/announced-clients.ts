@@ -8,7 +8,7 @@ type ReadHeader<Client> = (
   done: (header: ParsedHeader | undefined) => void,
 ) => () => void
 
-/** Clients of balancers, which announce them by a header of the PROXY protocol. Only balancers in the networks of the option may. */
+/** Clients that balancers announce by a header of the PROXY protocol. Only balancers in the networks of the option may announce clients. */
 export class AnnouncedClients<Client, Tracked extends { readonly client: Client }> {
   readonly #reading = new Map<Tracked, () => void>()
   /** Undefined for no balancer. */

@@ -340,7 +340,7 @@ class ConnectionProxy<Client>
   /** The counter of clients like the other end of a connection, if it may not connect. @param ip empty if it does not count */
   #refusalOfPeer(ip: string, isAnnounced: boolean): 'deniedClients' | 'excessClients' | undefined {
     if (isAnnounced) return this.#admission.denies(ip) ? 'deniedClients' : undefined
-    // It has gone already, and may have been a balancer: its header must not count as data.
+    // A client that has gone may have been a balancer. Its header must not reach the container as data.
     if (this.#announced.isExpected && ip === UNKNOWN_IP) return 'deniedClients'
     return this.#refusalOf(ip)
   }
@@ -379,10 +379,10 @@ class ConnectionProxy<Client>
   /** While no client can be served, clients wait in the backlog. */
   #pauseOrResume(): void {
     if (this.#isStopped || this.#isDraining) return
-    // Read once: a later look may find that the time has come, and then nothing would end the pause.
+    // Read once: with a second value of 0, the listener would pause without a timer.
     const { waitMs } = this.#admission
     const waits = this.#isShort || (this.#isFull(waitMs) && this.#admission.letsWait)
-    // It keeps the process alive: without connections nothing else does while the listener pauses.
+    // The timer keeps the process alive. Without connections, nothing else does while the listener pauses.
     if (waits && waitMs > 0) this.#rateTimer ??= setTimeout(this.#rateElapsed, Math.ceil(waitMs))
     if (waits === this.#isPaused) return
     if (!waits) this.#listener.resume()

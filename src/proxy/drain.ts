@@ -4,7 +4,7 @@ import type { PublishedPort } from './published-port.js'
 
 /**
  * Closes a port to new clients, and lets its open connections end by themselves. Other processes, such as its parent, may have the listening
- * socket as well: nobody listens on it any more.
+ * socket as well: it no longer listens.
  * @param drainMs the time that they have, milliseconds
  */
 export function drain({ protocol }: PublishedPort, proxy: Proxy, drainMs: number): void {

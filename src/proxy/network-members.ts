@@ -14,13 +14,13 @@ export class NetworkMembers<Member> {
     for (const [member, ip] of before ? before.#addresses : []) this.add(ip, member)
   }
 
-  /** The members of a client's network, if it has as many as it may have. @param ip of the client */
+  /** The members of a client's network if the network is full. @param ip of the client */
   fullNetwork(ip: string): ReadonlySet<Member> | undefined {
     const members = this.#networks.get(this.#networkOf(ip))
     return members && members.size >= this.limit.connections ? members : undefined
   }
 
-  /** The members of a network that has more than it may have. */
+  /** The members of a network with more members than allowed. */
   crowdedNetwork(): ReadonlySet<Member> | undefined {
     for (const members of this.#networks.values()) {
       if (members.size > this.limit.connections) return members

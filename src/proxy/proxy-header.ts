@@ -33,7 +33,7 @@ export interface ClientConnection {
 
 /** The header before each datagram of a flow. Only version 2 has one. */
 export function datagramHeader({ client, server }: ClientConnection): Buffer {
-  // A socket for all addresses does not always tell which one was asked.
+  // A socket for all addresses does not always tell the address that the client asked.
   const ip = isWildcard(server.ip) ? wildcardFor(client.ip) : server.ip
   return headerV2(plain({ client, server: { ip, port: server.port } }), 'udp')
 }

@@ -173,7 +173,7 @@ export class Workers {
     const dialer = new Dialer(this.reactor, protocol, backend, () => limits.userTimeoutMs)
     const relayPort = { isSctp: protocol === 'sctp', sendProxy, limits, queue: new EventQueue() }
     return (client, announced) => {
-      // A worker does not know what was announced. It may take the relay over later.
+      // A worker does not know the announced connection. The relay may move to a worker later.
       const worker = announced && sendProxy ? undefined : this.#leastLoadedWorker()
       if (worker) return worker.open(port, client)
       const relay = new NativeRelay(

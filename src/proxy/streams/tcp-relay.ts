@@ -39,7 +39,7 @@ export function openRelay(
 interface RelayOptions {
   /** The connection that a balancer has announced. */
   readonly announced: ClientConnection | undefined
-  /** Bytes of the balancer's header, which are no data. */
+  /** Bytes of the balancer's header. They do not count as data. */
   readonly headerBytes: number
   readonly halfClosed: HalfClosedSockets
   readonly limits: RelayLimits
