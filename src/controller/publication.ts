@@ -238,6 +238,7 @@ export class Publication {
       ...{ program, runFolder, log, publication: this.name, options: () => this.#options },
       backends: () => this.#backendList,
       closesPorts: this.#follows?.whenStopped === 'close-port',
+      isTranslated: this.#via === 'nat',
     }
   }
 

@@ -123,7 +123,10 @@ const DOCUMENTED_VARIABLES = [
   ...['DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_STATUS_SOCKET'],
 ]
 /** The launcher sets the first one for the program that it becomes, and docker-publish the other for its proxies. */
-const VARIABLES = [...DOCUMENTED_VARIABLES, 'DOCKER_PROXY_COMMAND', 'DOCKER_PROXY_BACKENDS']
+const VARIABLES = [
+  ...DOCUMENTED_VARIABLES,
+  ...['DOCKER_PROXY_COMMAND', 'DOCKER_PROXY_BACKENDS', 'DOCKER_PROXY_TRANSLATED'],
+]
 
 /**
  * Reads the settings: the environment's, else the file's, else the defaults. An empty variable counts as unset.

@@ -1,22 +1,37 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
-import { isAlive } from '../linux/proc/process-identity.js'
+import { AddressWatch, type WatchedAddresses } from '../linux/proc/address-watch.js'
+import { isAlive, type ProcessIdentity } from '../linux/proc/process-identity.js'
 import { ProcessWatch } from '../linux/proc/process-watch.js'
 import type { Log } from '../log/log.js'
 import type { BackendList, ListedBackend } from './backend-list.js'
 
+/** A container that is watched. */
+interface WatchedContainer {
+  hasEnded: boolean
+  /** The addresses of its network namespace; undefined if they can't be watched. */
+  addresses?: WatchedAddresses
+  stop(): void
+}
+
 /**
- * Keeps proxies away from the addresses of containers that have ended, also while no daemon runs: another container may get such an
- * address.
+ * Keeps proxies away from addresses that their containers no longer have, also while no daemon runs: another container may get such an
+ * address. The kernel tells when a container ends, and when it leaves a network.
  */
 export class ContainerWatch {
   #list: BackendList = { backends: [], holdMs: 0 }
+  /** What the proxies know. */
+  #left: readonly ListedBackend[] = []
   #processes: ProcessWatch | undefined
-  /** Ends the watch of each container. */
-  #stops: (() => void)[] = []
+  #namespaces: AddressWatch | undefined
+  readonly #containers = new Map<ListedBackend, WatchedContainer>()
 
-  /** @param changed called when containers have ended, with those that are left */
+  /**
+   * @param changed called when containers have lost their addresses, or have them again, with those that have one
+   * @param lost called with an address that its container has lost
+   */
   constructor(
     private readonly changed: (list: BackendList) => void,
+    private readonly lost: (ip: string) => void,
     private readonly log: Log,
   ) {}
 
@@ -25,31 +40,76 @@ export class ContainerWatch {
    * @returns the list without containers that have ended already
    */
   watch(list: BackendList): BackendList {
-    for (const stop of this.#stops) stop()
-    this.#stops = []
-    const backends = list.backends.filter((backend) => this.#watchOne(backend))
-    return (this.#list = { ...list, backends })
+    for (const container of this.#containers.values()) container.stop()
+    this.#containers.clear()
+    this.#list = list
+    for (const backend of list.backends) {
+      if (backend.process) this.#watchOne(backend, backend.process)
+    }
+    this.#left = list.backends.filter(this.#hasAddress)
+    return { ...list, backends: this.#left }
   }
 
-  /** @returns false for a container that has ended */
-  #watchOne(backend: ListedBackend): boolean {
-    const { process } = backend
-    if (!process) return true
+  #watchOne(backend: ListedBackend, process: ProcessIdentity): void {
+    const container: WatchedContainer = {
+      hasEnded: false,
+      stop() {
+        stopProcess?.()
+        this.addresses?.stop()
+      },
+    }
+    this.#containers.set(backend, container)
+    const stopProcess = this.#watchProcess(process, container)
+    // Looked at last, because the watched process may be a later one with the same id.
+    if (!isAlive(process)) container.hasEnded = true
+    if (container.hasEnded) container.stop()
+    else this.#watchAddresses(backend, process, container)
+  }
+
+  #watchProcess({ pid }: ProcessIdentity, container: WatchedContainer): (() => void) | undefined {
     try {
       this.#processes ??= new ProcessWatch()
-      this.#stops.push(this.#processes.watch(process.pid, () => this.#ended(backend)))
+      return this.#processes.watch(pid, () => {
+        container.hasEnded = true
+        container.stop()
+        this.#update()
+      })
     } catch (err) {
-      if (errnoCode(err) === 'ESRCH') return false
+      if (errnoCode(err) === 'ESRCH') container.hasEnded = true
       // The daemon still watches the container.
-      this.log.debug(`Can't watch the process of a container: ${errnoReason(err)}`)
+      else this.log.debug(`Can't watch the process of a container: ${errnoReason(err)}`)
+      return undefined
     }
-    // Checked last, because the watched process may be a later one with the same id.
-    return isAlive(process)
   }
 
-  #ended(backend: ListedBackend): void {
-    const backends = this.#list.backends.filter((each) => each !== backend)
-    this.#list = { ...this.#list, backends }
-    this.changed(this.#list)
+  #watchAddresses(
+    backend: ListedBackend,
+    { pid }: ProcessIdentity,
+    container: WatchedContainer,
+  ): void {
+    try {
+      this.#namespaces ??= new AddressWatch()
+      const addresses = this.#namespaces.watch(pid, () => this.#update())
+      // Some runtimes, for example gVisor, take the address out of the namespace and serve it themselves.
+      if (addresses.has(backend.ip)) container.addresses = addresses
+      else addresses.stop()
+    } catch (err) {
+      this.log.debug(`Can't watch the networks of a container: ${errnoReason(err)}`)
+    }
+  }
+
+  readonly #hasAddress = (backend: ListedBackend): boolean => {
+    const container = this.#containers.get(backend)
+    if (!container) return true
+    return !container.hasEnded && container.addresses?.has(backend.ip) !== false
+  }
+
+  #update(): void {
+    const before = this.#left
+    this.#left = this.#list.backends.filter(this.#hasAddress)
+    const lost = before.filter((backend) => !this.#left.includes(backend))
+    if (lost.length === 0 && this.#left.length === before.length) return
+    this.changed({ ...this.#list, backends: this.#left })
+    for (const { ip } of lost) this.lost(ip)
   }
 }

@@ -1,4 +1,5 @@
 import { errnoReason } from '../linux/errno.js'
+import { forgetConnections } from '../linux/netfilter/conntrack.js'
 import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { drain } from '../proxy/drain.js'
@@ -6,7 +7,12 @@ import type { Proxy } from '../proxy/engine.js'
 import type { LogObserver } from '../proxy/log-observer.js'
 import type { PortOptionTexts } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
-import { backendsOf, parseBackendList, type BackendList } from './backend-list.js'
+import {
+  backendsOf,
+  parseBackendList,
+  TRANSLATED_VARIABLE,
+  type BackendList,
+} from './backend-list.js'
 import { ContainerWatch } from './container-watch.js'
 import { PORTS_REQUEST, portStatus } from './port-status.js'
 import { replaceOptions } from './own-options.js'
@@ -38,7 +44,11 @@ export async function serveOwnStatus(
       proxy.changeBackends(backendsOf(list, port.container.port))
     }
   }
-  const containers = new ContainerWatch(change, log)
+  const isTranslated = process.env[TRANSLATED_VARIABLE] !== undefined
+  const lost = (ip: string): void => {
+    if (isTranslated) void forgetTranslated(ports, ip, log)
+  }
+  const containers = new ContainerWatch(change, lost, log)
   if (backends) {
     const left = containers.watch(backends)
     if (left.backends.length < backends.backends.length) change(left)
@@ -67,5 +77,22 @@ export async function serveOwnStatus(
     server.unref()
   } catch (err) {
     log.warn(`Can't report connections and bytes: ${errnoReason(err)}`)
+  }
+}
+
+/** Makes the kernel forget the connections that it translates to a container: another one may get the address. Never rejects. */
+async function forgetTranslated(ports: readonly OwnPort[], ip: string, log: Log): Promise<void> {
+  try {
+    await forgetConnections(({ protocol, destination, replier }) =>
+      ports.some(
+        ({ port: { port, container, ...own } }) =>
+          own.protocol === protocol &&
+          destination.port === port &&
+          replier.ip === ip &&
+          replier.port === container.port,
+      ),
+    )
+  } catch (err) {
+    log.warn(`Can't forget the connections to a container: ${errnoReason(err)}`)
   }
 }

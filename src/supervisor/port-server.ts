@@ -10,7 +10,12 @@ import { formatFlags } from '../proxy/flags.js'
 import { LISTEN_FD, SHARED_FIRST_LISTEN_FD } from '../proxy/inherited-descriptors.js'
 import { optionEnvironment, optionsIn, type PortOptionTexts } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
-import { BACKENDS_VARIABLE, formatBackendList, type BackendList } from '../status/backend-list.js'
+import {
+  BACKENDS_VARIABLE,
+  formatBackendList,
+  TRANSLATED_VARIABLE,
+  type BackendList,
+} from '../status/backend-list.js'
 import { orderBackends, orderOptions } from '../status/proxy-orders.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
 import { adoptProxyProcess, endLeftovers, startProxyProcess } from './proxy-process.js'
@@ -36,6 +41,8 @@ export interface ServerContext {
   readonly backends: () => BackendList
   /** Whether the ports are closed while there is no address. */
   readonly closesPorts: boolean
+  /** Whether the kernel translates addresses for these ports as well. */
+  readonly isTranslated: boolean
 }
 
 /** A port of a publication. */
@@ -185,15 +192,19 @@ export class PortServer {
   }
 
   #command() {
-    const { program, publication, options } = this.context
+    const { program, publication, options, isTranslated } = this.context
     const backends = this.context.backends()
+    const env = {
+      ...optionEnvironment(options()),
+      ...(isTranslated && { [TRANSLATED_VARIABLE]: '1' }),
+    }
     const ports = this.#publishedPorts(backends)
     if (this.isShared) {
       const task: SharedTask = { ports, backends }
       return {
         program: SHARED_PROGRAM,
         args: [publication],
-        env: optionEnvironment(options()),
+        env,
         input: JSON.stringify(task),
         firstListenFd: SHARED_FIRST_LISTEN_FD,
       }
@@ -201,11 +212,8 @@ export class PortServer {
     const [port] = ports
     if (!port) throw new Error('there is no port to serve')
     const args = formatFlags(port, program.takesSocket)
-    const env = {
-      [BACKENDS_VARIABLE]: formatBackendList(backends),
-      ...optionEnvironment(options()),
-    }
-    return { program: program.path, args, env, firstListenFd: LISTEN_FD }
+    const withBackends = { ...env, [BACKENDS_VARIABLE]: formatBackendList(backends) }
+    return { program: program.path, args, env: withBackends, firstListenFd: LISTEN_FD }
   }
 
   #publishedPorts({ backends: [first] }: BackendList): PublishedPort[] {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
@@ -32,6 +32,8 @@ export interface TestDaemon {
   readonly client: Client
   readonly folder: string
   readonly host: string
+  /** The status sockets of its proxies. */
+  statusSockets(): string[]
   /** Runs docker-publish as a client of the daemon. */
   cli(...args: string[]): ReturnType<typeof publish>
   /** Starts another daemon on the same folders. */
@@ -81,7 +83,8 @@ async function startDaemonIn(
 ): Promise<TestDaemon> {
   const path = join(folder, 'socket')
   const host = `unix://${path}`
-  const args = [...['daemon', '-H', host], ...['--exec-root', join(folder, 'exec'), ...more]]
+  const exec = join(folder, 'exec')
+  const args = ['daemon', '-H', host, '--exec-root', exec, ...more]
   const [program = PUBLISH, ...before] = command
   const running = run(t, [...before, ...args], { program, env, status: 'ignore' })
   const client = new Client({ kind: 'unix', path }, { program: 'docker-publish' })
@@ -99,6 +102,10 @@ async function startDaemonIn(
     client,
     folder,
     host,
+    statusSockets() {
+      const names = readdirSync(exec).filter((name) => name.endsWith('.socket'))
+      return names.map((name) => join(exec, name))
+    },
     cli: (...cliArgs) => publish(t, cliArgs, { DOCKER_PUBLISH_HOST: host }),
     again: (...extra) => startDaemonIn(t, folder, command, env, [...more, ...extra]),
     end(signal) {

@@ -1,5 +1,15 @@
 import { requireSyscalls } from './syscalls.js'
-import { EFD, F, LOCK, OPTION, SHUT_RD, SOCK, SYS, type SocketOption } from './constants.js'
+import {
+  CLONE_NEWNET,
+  EFD,
+  F,
+  LOCK,
+  OPTION,
+  SHUT_RD,
+  SOCK,
+  SYS,
+  type SocketOption,
+} from './constants.js'
 import { requireFfi } from './ffi.js'
 import { check } from './system-error.js'
 
@@ -42,6 +52,8 @@ export interface CheckedSyscalls {
   openPidFd(pid: number): number
   /** pidfd_send_signal(2). Signal 0 only checks that the process exists. @throws SystemError `ESRCH` if it has ended */
   signalProcess(pidfd: number, signal: number): void
+  /** Moves this thread to another network namespace, see setns(2). @param fd of the namespace */
+  enterNetwork(fd: number): void
   /** Copies a descriptor of another process, see pidfd_getfd(2). */
   copyDescriptor(pidfd: number, fd: number): number
 }
@@ -73,6 +85,7 @@ function declareCheckedSyscalls(): CheckedSyscalls {
   const listen = declare('int listen(int fd, int backlog)')
   const flock = declare('int flock(int fd, int operation)')
   const eventfd = declare('int eventfd(unsigned int start, int flags)')
+  const setns = declare('int setns(int fd, int type)')
   const mkfifo = declare('int mkfifo(const char *path, uint32_t mode)')
   // All arguments are passed in registers. A variadic declaration would make the FFI ten times slower.
   const syscall = declare('long syscall(long number, long a, long b, long c, long d)')
@@ -115,6 +128,7 @@ function declareCheckedSyscalls(): CheckedSyscalls {
     openPidFd: (pid) => checked('pidfd_open', syscall(SYS.pidfd_open, pid, 0, 0, 0)),
     signalProcess: (pidfd, signal) =>
       void checked('pidfd_send_signal', syscall(SYS.pidfd_send_signal, pidfd, signal, 0, 0)),
+    enterNetwork: (fd) => void checked('setns', setns(fd, CLONE_NEWNET)),
     copyDescriptor: (pidfd, fd) =>
       checked('pidfd_getfd', syscall(SYS.pidfd_getfd, pidfd, fd, 0, 0)),
   }

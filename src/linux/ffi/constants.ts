@@ -102,6 +102,13 @@ export const NLM_F_DUMP = 0x300
 export const NLM_F_CREATE = 0x400
 export const NLMSG = { ERROR: 2, DONE: 3 } as const
 
+/** rtnetlink(7): addresses of interfaces. Members of a group get their changes, see linux/rtnetlink.h. */
+export const NETLINK_ROUTE = 0
+export const RTM = { NEWADDR: 20, DELADDR: 21, GETADDR: 22 } as const
+export const RTNLGRP = { IPV4_IFADDR: 5, IPV6_IFADDR: 9 } as const
+/** Attributes of an address, see linux/if_addr.h. IPv4 has the interface's own one in LOCAL, IPv6 in ADDRESS. */
+export const IFA = { ADDRESS: 1, LOCAL: 2 } as const
+
 /** sock_diag(7). */
 export const NETLINK_SOCK_DIAG = 4
 export const SOCK_DIAG_BY_FAMILY = 20
@@ -166,6 +173,9 @@ export const LOCK = { EX: 2, NB: 4 } as const
 
 /** Numbers of system calls without a wrapper in older C libraries, see syscall(2). */
 export const SYS = { pidfd_send_signal: 424, pidfd_open: 434, pidfd_getfd: 438 } as const
+
+/** setns(2). */
+export const CLONE_NEWNET = 0x40000000
 
 /** Size of `int`, bytes. */
 export const SIZE_OF_INT = 4

@@ -3,6 +3,8 @@ import { FirewallError, runFirewall } from './command.js'
 import { chainOf, formatTable, PERMIT, type Translation } from './nat-rules.js'
 import { ensureChain, remove, type Removal } from './nftables.js'
 
+const NO_TRANSLATION: Translation = { publications: new Map(), exceptInterfaces: [] }
+
 /** A table of nftables that translates addresses of connections from outside, as the Docker Engine's rules do for its own ports. */
 export class NatTable {
   readonly #name: string
@@ -97,9 +99,12 @@ export class NatTable {
     return (await this.#list()) !== undefined
   }
 
-  /** Commands of nft, one transaction, after which nothing is translated. The table stays as a sign that a chain may exist. */
+  /**
+   * Commands of nft, one transaction, after which no new connection is translated. The kernel translates open connections only while there is
+   * a chain of this type. The table is also a sign that a chain of iptables may exist.
+   */
   get cleared(): string {
-    return `${this.#emptied}\nadd table ${this.#id}`
+    return `${this.#emptied}\n${formatTable(this.#id, NO_TRANSLATION)}`
   }
 
   /** A table can be deleted only if it is there. Both commands are one transaction. */

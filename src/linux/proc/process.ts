@@ -55,7 +55,7 @@ export function ignoresSignal(pid: number, signals: readonly number[]): boolean 
   return signals.some((signal) => (ignored >> BigInt(signal - 1)) & 1n)
 }
 
-/** The network namespace of this process. Nothing here calls setns(2), so it never changes. */
+/** The network namespace of this process. It never changes: `inNetworkOf` returns at once. */
 let ourNetwork: string | undefined
 
 /** Whether the process is in our network namespace, see namespaces(7). @throws SystemError `EACCES`, `ENOENT` */

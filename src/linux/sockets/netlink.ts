@@ -21,6 +21,7 @@ const ATTRIBUTE_HEADER = 4
 const ATTRIBUTE_TYPE = 0x3fff
 /** Bytes of one reply at most; the kernel sends less. */
 const BLOCK_SIZE = 64 * 1024
+let sharedBlock: Buffer | undefined
 
 /** An attribute of a message. */
 interface Attribute {
@@ -39,7 +40,6 @@ export interface NetlinkMessage {
 /** A socket to a part of the kernel. Its owner closes it. */
 export class NetlinkSocket {
   readonly fd: number
-  readonly #block = Buffer.alloc(BLOCK_SIZE)
 
   /**
    * @param protocol see netlink(7)
@@ -66,31 +66,33 @@ export class NetlinkSocket {
 
   /**
    * Receives a block of a reply.
-   * @param take gets the body of each message; it is valid until the next call
+   * @param take gets the body of each message, which is valid until the next call for any socket, and the message's type
    * @returns whether the reply is complete
    * @throws SystemError, also for an error that the kernel replies
    */
-  receive(take: (body: Buffer) => void): boolean {
-    const address = requireFfi().addressOf(this.#block)
+  receive(take: (body: Buffer, type: number) => void): boolean {
+    const block = (sharedBlock ??= Buffer.alloc(BLOCK_SIZE))
+    const address = requireFfi().addressOf(block)
     const length = check('recv', requireSyscalls().receive(this.fd, address, BLOCK_SIZE))
     for (let at = 0; at + HEADER.size <= length;) {
-      const size = readU32(this.#block, at)
-      const type = readU16(this.#block, at + HEADER.type)
-      const body = this.#block.subarray(at + HEADER.size, at + size)
+      const size = readU32(block, at)
+      const type = readU16(block, at + HEADER.type)
+      const body = block.subarray(at + HEADER.size, at + size)
       if (type === NLMSG.DONE) return true
       if (type === NLMSG.ERROR) check('netlink', readI32(body, 0))
-      else take(body)
+      else take(body, type)
       if (size < HEADER.size) return true
       at += align(size)
     }
     return false
   }
 
-  /** Subscribes to messages of a group. @throws SystemError */
-  join(group: number): void {
+  /** Subscribes to messages of groups, once. @throws SystemError */
+  join(...groups: number[]): void {
     const address = Buffer.alloc(NETLINK_ADDRESS.size)
     writeU16(address, AF_NETLINK, 0)
-    writeU32(address, 1 << (group - 1), NETLINK_ADDRESS.groups)
+    const mask = groups.reduce((bits, group) => bits | (1 << (group - 1)), 0)
+    writeU32(address, mask, NETLINK_ADDRESS.groups)
     requireCheckedSyscalls().bind(this.fd, address)
   }
 

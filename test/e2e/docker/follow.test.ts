@@ -322,32 +322,52 @@ t.test('with a real engine', { skip: missingForEngine() }, async (t) => {
     await docker('network', 'rm', 'swap')
   })
 
-  t.test(
-    'a daemon that was killed drops the addresses of containers that ended meanwhile',
-    async (t) => {
-      await run('here')
-      await run('gone')
-      const [here, gone] = [await add('here'), await add('--when-stopped', 'refuse', 'gone')]
-      await daemon.end('SIGKILL')
-      await docker('stop', '-t', '0', 'gone')
-      await run('heir')
-      t.equal(await ask(gone.port), 'disconnected', 'the proxy itself watches the container')
-      const next = await daemon.again()
-      t.equal(await ask(here.port), 'here')
-      t.equal(await ask(gone.port), 'disconnected')
-      await docker('start', 'gone')
-      await leadsTo(gone.port, 'gone')
+  t.test('while no daemon runs, no address that a container has lost is used', async (t) => {
+    await run('here')
+    await run('gone')
+    const [here, gone] = [await add('here'), await add('--when-stopped', 'refuse', 'gone')]
+    await daemon.end('SIGKILL')
+    await docker('stop', '-t', '0', 'gone')
+    await run('heir')
+    t.equal(await ask(gone.port), 'disconnected', 'the proxy itself watches the container')
+    const next = await daemon.again()
+    t.equal(await ask(here.port), 'here')
+    t.equal(await ask(gone.port), 'disconnected')
+    await docker('start', 'gone')
+    await leadsTo(gone.port, 'gone')
 
-      // Without an engine, running containers stay reachable, and the end of one is noticed.
-      await engine.kill('SIGKILL')
-      t.equal(await ask(here.port), 'here')
-      const { stdout } = await next.cli('inspect', here.name)
-      t.match(JSON.parse(stdout), [{ containerState: 'running' }])
-      await engine.restart()
-      await docker('restart', '-t', '0', 'here')
-      await leadsTo(here.port, 'here')
-      await remove('here', 'gone', 'heir')
-      await until(async () => (await next.client.list()).length === 0)
-    },
-  )
+    // A container that leaves its network goes on, and its address goes to another one.
+    const subnet = ['--subnet', '10.78.0.0/24']
+    await docker('network', 'create', ...subnet, 'left')
+    const address = ['--network', 'left', '--ip', '10.78.0.9']
+    await run('leaving', ...address)
+    const leaving = await add('--when-stopped', 'refuse', 'leaving')
+    await leadsTo(leaving.port, 'leaving')
+    await next.end('SIGKILL')
+    await docker('network', 'disconnect', 'left', 'leaving')
+    t.equal(await ask(leaving.port), 'disconnected', 'the proxy itself watches the network')
+    await docker('network', 'connect', '--ip', '10.78.0.9', 'left', 'leaving')
+    await leadsTo(leaving.port, 'leaving')
+    await docker('network', 'disconnect', 'left', 'leaving')
+    await run('next', ...address)
+    t.equal(await ask(leaving.port), 'disconnected')
+    const last = await next.again()
+    t.equal(await ask(leaving.port), 'disconnected')
+    await remove('next')
+    await docker('network', 'connect', 'left', 'leaving')
+    await leadsTo(leaving.port, 'leaving')
+    await remove('leaving')
+    await docker('network', 'rm', 'left')
+
+    // Without an engine, running containers stay reachable, and the end of one is noticed.
+    await engine.kill('SIGKILL')
+    t.equal(await ask(here.port), 'here')
+    const { stdout } = await last.cli('inspect', here.name)
+    t.match(JSON.parse(stdout), [{ containerState: 'running' }])
+    await engine.restart()
+    await docker('restart', '-t', '0', 'here')
+    await leadsTo(here.port, 'here')
+    await remove('here', 'gone', 'heir')
+    await until(async () => (await last.client.list()).length === 0)
+  })
 })

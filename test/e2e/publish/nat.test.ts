@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
 import { startHostBetween, type HostBetween, type Namespace } from '../../lib/namespace.js'
+import { identify } from '../../../src/linux/proc/process-identity.js'
 import { processParent, processCommand, processIds } from '../../../src/linux/proc/process.js'
+import { orderBackends } from '../../../src/status/proxy-orders.js'
 import { inspectReply, startFakeEngine } from '../../lib/fake-engine.js'
 import { missing, notRoot } from '../../lib/program.js'
 import { inSandboxOf } from '../../lib/sandbox.js'
@@ -237,6 +239,32 @@ t.test(
       log,
       /1 client of port 5353\/udp, for example 10\.99\.0\.2, .*conntrack -D -p udp --orig-port-dst 5353/,
     )
+  },
+)
+
+t.test(
+  'without a daemon, the kernel forgets connections to an address that its container has lost',
+  { skip },
+  async (t) => {
+    const { client, container, startDaemon } = await startNetwork(t)
+    const daemon = await startDaemon()
+    const spec = `${HOST}:8080:80/udp`
+    t.match(await daemon.cli('add', '-p', spec, '--via', 'nat', CONTAINER), { code: 0 })
+    const askUdp = (): Promise<string> => client.node(ASK_UDP, HOST, '8080', '4000')
+    t.equal(await askUdp(), CLIENT)
+    const process = identify(container.pid)
+    await orderBackends(daemon.statusSockets()[0] ?? '', {
+      backends: [{ ip: CONTAINER, ...(process && { process }) }],
+      holdMs: 0,
+    })
+    await daemon.end('SIGKILL')
+    t.equal(await askUdp(), CLIENT, 'a known flow goes on as it began')
+    await container.sh(`ip addr del ${CONTAINER}/24 dev b1`)
+    await container.sh(
+      `ip addr add ${CONTAINER}/24 dev b1; ip route add default via ${HOST_INSIDE}`,
+    )
+    await until(async () => (await askUdp()) === HOST_INSIDE)
+    t.pass('it begins again, and the proxy serves it')
   },
 )
 

@@ -1,7 +1,5 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
 import { Controller } from '../../../src/controller/controller.js'
 import { identify } from '../../../src/linux/proc/process-identity.js'
@@ -10,7 +8,7 @@ import { makeFakeProxy } from '../../lib/fake-proxy.js'
 import { freeRow } from '../../lib/free-row.js'
 import { MemoryLog } from '../../lib/memory-log.js'
 import { PROGRAM } from '../../lib/program.js'
-import { startDaemon, type TestDaemon } from '../../lib/publish.js'
+import { startDaemon } from '../../lib/publish.js'
 import { dial, exchange, readAll, startBackend, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
@@ -26,12 +24,6 @@ async function startMirror(t: Parameters<typeof startBackend>[0]): Promise<numbe
   return port
 }
 
-/** The status socket of the daemon's only proxy. */
-function statusSocket({ folder }: TestDaemon): string {
-  const exec = join(folder, 'exec')
-  return join(exec, readdirSync(exec).find((name) => name.endsWith('.socket')) ?? '')
-}
-
 for (const isolation of ['process', 'shared'] as const) {
   t.test(`isolation ${isolation}: the backend changes, and a drain waits`, async (t) => {
     const daemon = await startDaemon(t)
@@ -39,7 +31,7 @@ for (const isolation of ['process', 'shared'] as const) {
     const port = freeRow(1)
     const ports = [`127.0.0.1:${port}:${container}`]
     await daemon.client.add({ name: 'a', backend: '127.0.0.1', ports, isolation })
-    const path = statusSocket(daemon)
+    const path = daemon.statusSockets()[0] ?? ''
     t.equal(await exchange(t, port, ''), '127.0.0.1')
     await orderBackends(path, { backends: [{ ip: '127.0.0.2' }], holdMs: 0 })
     t.equal(await exchange(t, port, ''), '127.0.0.2')
@@ -79,7 +71,7 @@ for (const isolation of ['process', 'shared'] as const) {
           ip: `127.0.0.${i + 1}`,
           ...(process ? { process } : {}),
         }))
-        await orderBackends(statusSocket(daemon), { backends, holdMs: 0 })
+        await orderBackends(daemon.statusSockets()[0] ?? '', { backends, holdMs: 0 })
         await daemon.end('SIGKILL')
         const answers = [await exchange(t, port, ''), await exchange(t, port, '')].sort()
         t.strictSame(answers, ['127.0.0.1', '127.0.0.2'], 'both are served without a daemon')
