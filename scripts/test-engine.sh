@@ -11,7 +11,8 @@ tests=test/e2e/docker
 if [ "${ENGINE-docker}" = podman ]; then
   [ $# -gt 0 ] || set -- $tests/follow.test.ts $tests/labels.test.ts $tests/podman.test.ts
 else
-  [ $# -gt 0 ] || set -- $tests/follow.test.ts $tests/labels.test.ts $tests/nat.test.ts
+  [ $# -gt 0 ] || set -- $tests/follow.test.ts $tests/labels.test.ts $tests/nat.test.ts \
+    $tests/warnings.test.ts
   folder=${ENGINE_FOLDER-}
   if [ -z "$folder" ]; then
     folder=$(mktemp -d)

@@ -10,10 +10,12 @@ import { printable } from '../printable.js'
 /** Time after a change of containers before they are looked at, milliseconds: the engine publishes ports while it starts a container. */
 const SETTLE_MS = 2_000
 
-/** Warns of faults of the engine's own ports, once for each start of a container. */
+/** Warns of faults of the engine's own ports, once each. */
 export class EngineWarnings {
   /** Container ids with the time of their start. */
-  readonly #seen = new Set<string>()
+  #seen: ReadonlySet<string> = new Set()
+  /** The same with their missing ports. */
+  #reported: ReadonlySet<string> = new Set()
   #timer: NodeJS.Timeout | undefined
 
   constructor(
@@ -33,21 +35,27 @@ export class EngineWarnings {
   async #look(): Promise<void> {
     const running = this.containers.all.filter(({ isRunning }) => isRunning)
     const started = running.filter((each) => !this.#seen.has(keyOf(each)))
-    this.#seen.clear()
-    for (const each of running) this.#seen.add(keyOf(each))
-    for (const container of started) this.#warnOfMissingPorts(container)
+    this.#seen = new Set(running.map(keyOf))
+    this.#warnOfMissingPorts(running)
     await this.#warnOfPinnedClients(started)
   }
 
-  /** A port that was taken when the host started may be missing for ever, see moby issue 51758. */
-  #warnOfMissingPorts(container: Container): void {
-    const missing = missingPorts(container, this.containers.networks)
-    if (missing.length === 0) return
-    const ports = missing.map(({ protocol, port }) => `${port}/${protocol}`).join(', ')
-    const name = printable(container.name)
-    this.log.warn(
-      `The container ${name} runs, but Docker does not publish its ports ${ports}: "docker restart ${name}" publishes them`,
-    )
+  /** A port that was taken when the host or the engine started may be missing for ever, see moby issue 51758. */
+  #warnOfMissingPorts(running: readonly Container[]): void {
+    const reported = new Set<string>()
+    for (const container of running) {
+      const missing = missingPorts(container, this.containers.networks)
+      if (missing.length === 0) continue
+      const ports = missing.map(({ protocol, port }) => `${port}/${protocol}`).join(', ')
+      const key = `${keyOf(container)} ${ports}`
+      reported.add(key)
+      if (this.#reported.has(key)) continue
+      const name = printable(container.name)
+      this.log.warn(
+        `The container ${name} runs, but Docker does not publish its ports ${ports}: "docker restart ${name}" publishes them`,
+      )
+    }
+    this.#reported = reported
   }
 
   /**
@@ -63,9 +71,8 @@ export class EngineWarnings {
     if (ports.size === 0) return
     try {
       for (const [port, clients] of await pinnedClients(ports)) {
-        const [first = ''] = clients
         this.log.warn(
-          `${clients.length} client${clients.length > 1 ? 's' : ''} of port ${port}/udp, for example ${first}, stay with docker-proxy: "conntrack -D -p udp --orig-port-dst ${port}" leads them to the container`,
+          `Clients of port ${port}/udp stay with docker-proxy: ${describeClients(clients)}; "conntrack -D -p udp --orig-port-dst ${port}" leads them to the container`,
         )
       }
     } catch (err) {
@@ -104,6 +111,11 @@ async function pinnedClients(ports: ReadonlySet<number>): Promise<Map<number, st
     else clients.set(destination.port, [client.ip])
   }
   return clients
+}
+
+/** `10.99.0.2`, or `10.99.0.2 and 3 more`. */
+function describeClients([first = '', ...others]: readonly string[]): string {
+  return others.length > 0 ? `${first} and ${others.length} more` : first
 }
 
 function keyOf({ id, startedAt }: Container): string {
