@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs tests under Debian's kernel in an emulated machine: it has SCTP, and lets 10,000 connections have their descriptors, where this
-# one may do neither; or, with --systemd, as a service of systemd's with a dockerd beside it. scripts/test-vm.sh [--systemd] [TEST…]
+# one may do neither; or, with --systemd, as a service of systemd's with a dockerd beside it, and with IPVS for a swarm.
+# scripts/test-vm.sh [--systemd] [TEST…]
 #
 # The machine sees this one's files, and writes over them in its memory. Its kernel is fetched by apt-get, and not installed.
 set -eu
@@ -12,7 +13,7 @@ sleep 60'
 if [ "${1-}" = --systemd ]; then
   shift
   start_with='exec switch_root /root /lib/systemd/systemd'
-  [ $# -gt 0 ] || set -- test/e2e/systemd.test.ts
+  [ $# -gt 0 ] || set -- test/e2e/systemd.test.ts test/e2e/docker/swarm.test.ts
 fi
 [ $# -gt 0 ] || set -- test/proxy/native/sctp.test.ts test/proxy/native/direction.test.ts test/proxy/native/relay.test.ts \
   test/e2e/many-connections.test.ts
