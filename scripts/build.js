@@ -72,6 +72,7 @@ const programs = await build({
     'src/start.ts',
     'src/proxy/native/worker-thread.ts',
     'src/daemon/daemon.ts',
+    'src/metrics/own-metrics.ts',
   ],
   entryNames: '[name]',
   outdir: NEXT,
@@ -92,6 +93,7 @@ const programs = await build({
   plugins: [
     apart(/\/pino-log\.js$/, './pino-log.js'),
     apart(/\/daemon\/daemon\.js$/, './daemon.js'),
+    apart(/\/metrics\/own-metrics\.js$/, './own-metrics.js'),
     apart(/^yaml$/, './yaml.js'),
     apart(/^prom-client$/, './prom-client.js'),
   ],

@@ -3,6 +3,8 @@ import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoReason } from './linux/errno.js'
 import { ignoreSignals, SAME_SIGNAL_MS } from './linux/signals.js'
 import { setProcessName } from './linux/proc/process-name.js'
+import type { SocketAddress } from './linux/sockets/socket-address.js'
+import type { Log } from './log/log.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { StderrLog } from './log/stderr-log.js'
 import { chooseEngine, openEngine } from './proxy/choose-engine.js'
@@ -31,6 +33,7 @@ import {
   type BackendList,
 } from './status/backend-list.js'
 import { readOptionsAgain } from './status/own-options.js'
+import { portStatus } from './status/port-status.js'
 import { serveOwnStatus, type OwnPort } from './status/own-status.js'
 import { STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
 import { versionLine } from './version.js'
@@ -47,13 +50,14 @@ async function main(): Promise<void> {
   if (flags.version) return printVersion()
 
   const status = openStatusPipe()
-  const { descriptors, drainMs, log, backends, ...own } = await publish(flags).catch(
+  const { descriptors, drainMs, metrics, log, backends, ...own } = await publish(flags).catch(
     (err: unknown) => reportFailure(status, err),
   )
   const { port, proxy } = own
   stopOnSignal(own, drainMs, log)
   readOptionsOnSignal(own, log)
   await serveOwnStatus([own], descriptors, log, backends)
+  if (metrics) void serveMetrics(metrics, own, log)
   status
     .ready()
     .catch((err: unknown) =>
@@ -78,6 +82,8 @@ interface Published extends OwnPort {
   readonly descriptors: DescriptorBudget
   /** Time that open connections have to end after a signal, milliseconds. */
   readonly drainMs: number
+  /** Where to serve metrics; undefined for nowhere. */
+  readonly metrics: SocketAddress | undefined
   readonly log: StderrLog
   /** The list of a docker-publish daemon. */
   readonly backends: BackendList | undefined
@@ -107,8 +113,22 @@ async function publish(flags: Flags): Promise<Published> {
     { descriptors },
   )
   // A parent that gives orders also orders to drain.
-  const drainMs = STATUS_SOCKET_VARIABLE in process.env ? 0 : settings.drainMs
-  return { port, proxy, observer, descriptors, drainMs, log, backends }
+  const hasDaemon = STATUS_SOCKET_VARIABLE in process.env
+  const drainMs = hasDaemon ? 0 : settings.drainMs
+  // The daemon has the metrics of all its ports.
+  const metrics = hasDaemon ? undefined : settings.metrics
+  return { port, proxy, observer, descriptors, drainMs, metrics, log, backends }
+}
+
+/** Its code is loaded only here. */
+async function serveMetrics(
+  address: SocketAddress,
+  { port, proxy }: OwnPort,
+  log: Log,
+): Promise<void> {
+  const { serveOwnMetrics } = await import('./metrics/own-metrics.js')
+  const since = Date.now()
+  serveOwnMetrics(address, () => [portStatus(process.pid, port, proxy, since)], log)
 }
 
 /** Tells the parent and stderr why the port can't be published, and ends. */

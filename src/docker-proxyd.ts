@@ -10,6 +10,7 @@ import { errnoCode, errnoReason } from './linux/errno.js'
 import { ignoreHangup, ignoreSignals, stopSignal } from './linux/signals.js'
 import { FolderInUseError } from './linux/folder-lock.js'
 import { notifySystemd, startSystemdWatchdog } from './linux/systemd.js'
+import type { SocketAddress } from './linux/sockets/socket-address.js'
 import { type Log, type LogFormat } from './log/log.js'
 import { StderrLog } from './log/stderr-log.js'
 import { openStderrSink } from './log/stderr-sink.js'
@@ -28,6 +29,7 @@ import { WITHOUT_OPTIONS } from './proxy/port-options.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
 import { openProxyd } from './proxyd/open-proxyd.js'
+import type { Proxyd } from './proxyd/proxyd.js'
 import { versionLine } from './version.js'
 
 /*
@@ -131,6 +133,7 @@ async function main(): Promise<void> {
   )
   if (!proxyd) return tellStarter()
   announce(options, runDir, log)
+  if (settings.metrics) void serveMetrics(settings.metrics, proxyd, log)
   startSystemdWatchdog(() => proxyd.isOpen)
   isReady = true
   const idle = isOnDemand ? [proxyd.untilIdle(idleMs)] : []
@@ -152,6 +155,13 @@ function runFolderOf({ 'run-dir': folder }: Options): string {
   }
   if (folder === '') fail(EXIT_USAGE, '--run-dir "": name a folder')
   return folder
+}
+
+/** Its code is loaded only here. A successor serves them from its start on. */
+async function serveMetrics(address: SocketAddress, proxyd: Proxyd, log: Log): Promise<void> {
+  const { serveOwnMetrics } = await import('./metrics/own-metrics.js')
+  const stop = serveOwnMetrics(address, () => proxyd.ports(), log)
+  proxyd.onSuperseded = stop
 }
 
 /** @throws SettingError */

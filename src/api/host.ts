@@ -1,5 +1,4 @@
-import { isIpv6, parseIp } from '../linux/sockets/ip-address.js'
-import type { SocketAddress } from '../linux/sockets/socket-address.js'
+import { parseAddress } from '../linux/sockets/parse-address.js'
 import { MAX_SOCKET_PATH } from '../linux/sockets/unix-path.js'
 import { joinHostPort, MAX_PORT } from '../ports/host-port.js'
 
@@ -26,15 +25,6 @@ export function parseHost(text: string): Host {
   const host = PARSERS[scheme]?.(rest)
   if (host) return host
   throw new HostError(`invalid host ${JSON.stringify(text)}: expected ${FORMS}`)
-}
-
-/** Parses `IP:PORT`, `[IP]:PORT` or `localhost:PORT`. @returns undefined if it is none of these */
-export function parseAddress(text: string): SocketAddress | undefined {
-  const [, bracketed, bare, port] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? []
-  const host = bracketed ?? bare ?? ''
-  const ip = host === 'localhost' ? '127.0.0.1' : parseIp(host)
-  if (ip === undefined || Number(port) > MAX_PORT) return undefined
-  return { ip: isIpv6(host) ? host : ip, port: Number(port) }
 }
 
 export function formatHost(host: Host): string {

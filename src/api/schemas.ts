@@ -4,6 +4,7 @@ import { VIA } from '../controller/via.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import type { Holder } from '../ports/holder.js'
 import { OPTION_NAMES } from '../controller/publication-request.js'
+import { DURATION_BOUNDS_MS } from '../controller/views.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
 import type { Suggestions } from '../ports/suggestions.js'
 
@@ -35,6 +36,27 @@ const PROXY_REPORT = {
   ),
   recentFailedDials: Type.Optional(
     Type.Integer({ description: 'Failed dials of the last five minutes' }),
+  ),
+  pausedIn: Type.Optional(
+    Type.Integer({
+      description: 'Pauses of reading from clients, because the container took no more data',
+    }),
+  ),
+  pausedOut: Type.Optional(
+    Type.Integer({
+      description: 'Pauses of reading from the container, because clients took no more data',
+    }),
+  ),
+  durations: Type.Optional(
+    Type.Object(
+      {
+        counts: Type.Array(Type.Integer(), {
+          description: `Connections that have ended, by their duration: up to ${DURATION_BOUNDS_MS.join(', ')} milliseconds, and longer`,
+        }),
+        sumMs: Type.Number({ description: 'Of all together, milliseconds' }),
+      },
+      { description: 'How long connections lived' },
+    ),
   ),
   lastFailedDial: Type.Optional(FailedDialSchema),
   failedDialReasons: Type.Optional(

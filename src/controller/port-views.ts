@@ -9,9 +9,13 @@ import type { PortView } from './views.js'
 function reported(status: PortStatus): Partial<PortView> {
   const { bytesIn, bytesOut, accepted, failedDials, recentFailedDials } = status
   const { deniedClients, excessClients, lastFailedDial, failedDialReasons } = status
+  // Proxies of earlier versions report no pauses.
+  const { pausedIn, pausedOut, durations } = status as Partial<PortStatus>
   return {
     ...{ bytesIn, bytesOut, accepted, failedDials, recentFailedDials },
     ...{ deniedClients, excessClients },
+    ...(pausedIn === undefined ? {} : { pausedIn, pausedOut }),
+    ...(durations && { durations }),
     ...(lastFailedDial === undefined ? {} : { lastFailedDial }),
     ...(failedDialReasons === undefined ? {} : { failedDialReasons }),
   }

@@ -1,5 +1,6 @@
 import type { Protocol } from '../ports/host-port.js'
 import type { DialFailureReport } from '../proxy/dial-failures.js'
+import type { DurationReport } from '../proxy/durations.js'
 import type { PortOptionTexts } from '../proxy/port-options.js'
 import type { SupervisorState } from '../supervisor/supervisor.js'
 import type { TargetState } from '../docker/target-backends.js'
@@ -11,8 +12,10 @@ import type { Via } from './via.js'
  * Publications and ports as clients see them.
  */
 
+export { DURATION_BOUNDS_MS } from '../proxy/durations.js'
+
 /** The figures that our own proxies report. They are left out for other proxies. */
-interface ProxyReport extends Partial<DialFailureReport> {
+interface ProxyReport extends Partial<DialFailureReport>, DurationReport {
   /** Bytes from clients. */
   bytesIn?: number
   /** Bytes to clients. */
@@ -25,6 +28,10 @@ interface ProxyReport extends Partial<DialFailureReport> {
   deniedClients?: number
   /** Clients that were disconnected because the port had as many connections as it may have. */
   excessClients?: number
+  /** Pauses of reading from clients, because the container took no more data. */
+  pausedIn?: number
+  /** Pauses of reading from the container, because clients took no more data. */
+  pausedOut?: number
 }
 
 /** A port of a publication. */

@@ -19,7 +19,7 @@ import type { StderrLog } from '../log/stderr-log.js'
 import { releaseMemorySoon } from '../memory/release-memory.js'
 import type { Proxyd } from '../proxyd/proxyd.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
-import type { Exposition } from './metrics.js'
+import type { Exposition } from '../metrics/exposition.js'
 
 export interface DaemonOptions {
   /** The name of the program in messages. */
@@ -127,8 +127,8 @@ async function startMetrics(
   log: Log,
 ): Promise<Server> {
   const [{ serveMetrics }, { exposeMetrics }] = await Promise.all([
-    import('./metrics-server.js'),
-    import('./metrics.js'),
+    import('../metrics/metrics-server.js'),
+    import('../metrics/exposition.js'),
   ])
   const expose = async (): Promise<Exposition> => {
     await ready

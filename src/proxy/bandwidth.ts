@@ -19,6 +19,8 @@ export interface BandwidthMemory {
   readonly rates: Int32Array
   /** Time until which the moved bytes use the bandwidth, by place, nanoseconds of the monotonic clock. */
   readonly usedUntil: BigInt64Array
+  /** How often a direction has paused, by place. */
+  readonly pauses: Int32Array
 }
 
 /** A direction of a relay that waits for its turn. */
@@ -79,6 +81,11 @@ export class Bandwidth {
     if (this.#free(rate) <= 0) return false
     this.spend(bytes)
     return true
+  }
+
+  /** Counts a pause of a direction whose receiver takes no more data. */
+  paused(): void {
+    Atomics.add(this.memory.pauses, this.place, 1)
   }
 
   /** Counts moved bytes. More than the granted ones delay later turns. */

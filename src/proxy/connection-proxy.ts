@@ -7,6 +7,7 @@ import type { Backend } from './backend.js'
 import { BackendTurns, type Backends } from './backends.js'
 import type { PausableListener } from './descriptor-budget.js'
 import { DialFailures, type DialFailureReport } from './dial-failures.js'
+import { Durations, type DurationReport } from './durations.js'
 import {
   zeroCounters,
   type Counters,
@@ -56,7 +57,8 @@ class ConnectionProxy<Client>
 {
   /** The counts, but bytes of closed relays only: open relays have their own. */
   readonly #counters = zeroCounters()
-  readonly #relays = new Map<Relay, TrackedClient<Client> | undefined>()
+  readonly #relays = new Map<Relay, Accepted<Client>>()
+  readonly #durations = new Durations()
   /** Relays whose backend took too long to accept, until their dial has ended. */
   readonly #timedOut = new Set<Relay>()
   readonly #admission: Admission<TrackedClient<Client>>
@@ -124,7 +126,8 @@ class ConnectionProxy<Client>
   }
 
   get counters(): Readonly<Counters> {
-    const counters: Counters = { ...this.#counters }
+    const { pausedIn, pausedOut } = this.transport.pauses
+    const counters: Counters = { ...this.#counters, pausedIn, pausedOut }
     for (const { bytesIn, bytesOut } of this.#relays.keys()) {
       counters.bytesIn += bytesIn
       counters.bytesOut += bytesOut
@@ -134,6 +137,10 @@ class ConnectionProxy<Client>
 
   get dialFailures(): DialFailureReport {
     return this.#failures.report()
+  }
+
+  get durations(): DurationReport {
+    return this.#durations.report()
   }
 
   get closed(): Promise<void> {
@@ -193,9 +200,10 @@ class ConnectionProxy<Client>
       counters[refusal]++
       return this.transport.discard(client)
     }
+    const acceptedAt = Math.floor(performance.now())
     const tracked =
       isAnnounced || observer.wantsRelays || this.#holdMs > 0 || admission.countsMembers
-        ? { client, address: this.#addressOf(client), acceptedAt: performance.now(), backend: '' }
+        ? { client, address: this.#addressOf(client), acceptedAt, backend: '' }
         : undefined
     counters.accepted++
     counters.active++
@@ -206,7 +214,7 @@ class ConnectionProxy<Client>
     observer.accepted()
     if (tracked && isAnnounced) return this.#announced.add(tracked)
     if (tracked) admission.add(ip, tracked)
-    this.#serve(client, tracked)
+    this.#serve(client, tracked ?? acceptedAt)
   }
 
   outOfResources(): void {
@@ -242,21 +250,18 @@ class ConnectionProxy<Client>
   }
 
   dialEnded(relay: Relay, client: Client, backend: Backend, err: Error | undefined): void {
-    const tracked = this.#relays.get(relay)
-    this.#relays.delete(relay)
+    const accepted = this.#take(relay)
     if (this.#timedOut.delete(relay)) err = dialTimedOut()
     if (err === undefined) {
       return this.#isStopped
-        ? this.#discard(client, tracked, 'stopped')
-        : this.#serve(client, tracked)
+        ? this.#discard(client, accepted, 'stopped')
+        : this.#serve(client, accepted)
     }
-    if (tracked && this.#mayWait(tracked) && this.transport.isOpen(client)) {
-      return this.#held.add(tracked)
-    }
+    if (this.#mayWait(accepted) && this.transport.isOpen(client)) return this.#held.add(accepted)
     this.#counters.failedDials++
     this.#failures.note(err)
     this.options.observer.dialFailed(backend.address, err)
-    this.#discard(client, tracked, 'dial-failed')
+    this.#discard(client, accepted, 'dial-failed')
   }
 
   dialWaits(backend: Backend): void {
@@ -264,19 +269,17 @@ class ConnectionProxy<Client>
   }
 
   relayMoved(from: Relay, to: Relay): void {
-    this.#relays.set(to, this.#relays.get(from))
-    this.#relays.delete(from)
+    this.#relays.set(to, this.#take(from))
     // The backend has accepted in the last moment.
     this.#timedOut.delete(from)
   }
 
   relayClosed(relay: Relay, ending: RelayEnding): void {
-    const tracked = this.#relays.get(relay)
-    this.#relays.delete(relay)
+    const accepted = this.#take(relay)
     this.#timedOut.delete(relay)
     const { bytesIn, bytesOut } = relay
     const counters = this.#counters
-    if (tracked) this.#clientLeft(tracked, relay, ending)
+    this.#clientLeft(accepted, relay, ending)
     counters.active--
     counters.bytesIn += bytesIn
     counters.bytesOut += bytesOut
@@ -286,6 +289,13 @@ class ConnectionProxy<Client>
       releaseMemorySoon()
     }
     this.#afterDisconnect()
+  }
+
+  /** The client of a relay that is over. */
+  #take(relay: Relay): Accepted<Client> {
+    const accepted = this.#relays.get(relay)
+    this.#relays.delete(relay)
+    return accepted ?? performance.now()
   }
 
   /** The PROXY protocol has a header for TCP alone. */
@@ -308,11 +318,11 @@ class ConnectionProxy<Client>
   }
 
   /** Joins an accepted client with a backend. While there is none, the client waits or is refused. */
-  #serve(client: Client, tracked: TrackedClient<Client> | undefined): void {
+  #serve(client: Client, accepted: Accepted<Client>): void {
     const backend = this.#backends.next()
-    if (backend) this.#openRelay(client, backend, tracked)
-    else if (tracked && this.#mayWait(tracked)) this.#held.add(tracked)
-    else this.#refuseUnserved(client, tracked, NO_BACKEND)
+    if (backend) this.#openRelay(client, backend, accepted)
+    else if (this.#mayWait(accepted)) this.#held.add(accepted)
+    else this.#refuseUnserved(client, accepted, NO_BACKEND)
   }
 
   /** Never throws. */
@@ -327,8 +337,9 @@ class ConnectionProxy<Client>
     }
   }
 
-  #mayWait({ acceptedAt }: TrackedClient<Client>): boolean {
-    return !this.#isStopped && performance.now() < acceptedAt + this.#holdMs
+  #mayWait(accepted: Accepted<Client>): accepted is TrackedClient<Client> {
+    if (this.#isStopped || !isTracked(accepted)) return false
+    return performance.now() < accepted.acceptedAt + this.#holdMs
   }
 
   #addressOf(client: Client): string {
@@ -394,23 +405,23 @@ class ConnectionProxy<Client>
     this.#pauseOrResume()
   }
 
-  #clientLeft(
-    tracked: TrackedClient<Client>,
-    relay: Pick<Relay, 'dialMs' | 'bytesIn' | 'bytesOut'>,
-    ending: RelayEnding,
-  ): void {
-    this.#admission.left(tracked)
-    this.#reportClosed(tracked, relay, ending)
+  #clientLeft(accepted: Accepted<Client>, relay: RelayResult, ending: RelayEnding): void {
+    const acceptedAt = isTracked(accepted) ? accepted.acceptedAt : accepted
+    const durationMs = Math.floor(performance.now()) - acceptedAt
+    this.#durations.note(durationMs)
+    if (!isTracked(accepted)) return
+    this.#admission.left(accepted)
+    this.#reportClosed(accepted, relay, durationMs, ending)
   }
 
   #reportClosed(
-    { address: client, acceptedAt, backend }: TrackedClient<Client>,
-    { dialMs, bytesIn, bytesOut }: Pick<Relay, 'dialMs' | 'bytesIn' | 'bytesOut'>,
+    { address: client, backend }: TrackedClient<Client>,
+    { dialMs, bytesIn, bytesOut }: RelayResult,
+    durationMs: number,
     ending: RelayEnding,
   ): void {
     // A connection from before the log was wanted has no address.
     if (!this.options.observer.wantsRelays || client === '') return
-    const durationMs = Math.round(performance.now() - acceptedAt)
     this.options.observer.relayClosed({
       ...{ client, backend, bytesIn, bytesOut, durationMs, ending },
       ...(dialMs === undefined ? {} : { dialMs }),
@@ -418,35 +429,31 @@ class ConnectionProxy<Client>
     })
   }
 
-  #openRelay(client: Client, backend: Backend, tracked: TrackedClient<Client> | undefined): void {
+  #openRelay(client: Client, backend: Backend, accepted: Accepted<Client>): void {
+    const tracked = isTracked(accepted) ? accepted : undefined
     if (tracked && this.options.observer.wantsRelays) {
       tracked.backend = joinHostPort(backend.address.ip, backend.address.port)
     }
     this.#timeouts.opened()
     try {
-      this.#relays.set(this.transport.openRelay(client, backend, this, tracked?.announced), tracked)
+      const relay = this.transport.openRelay(client, backend, this, tracked?.announced)
+      this.#relays.set(relay, accepted)
     } catch (err) {
-      this.#discard(client, tracked, 'fault')
+      this.#discard(client, accepted, 'fault')
       throw err
     }
   }
 
   /** Closes a client for which there is no backend. */
-  #refuseUnserved(
-    client: Client,
-    tracked: TrackedClient<Client> | undefined,
-    reason: string,
-  ): void {
+  #refuseUnserved(client: Client, accepted: Accepted<Client>, reason: string): void {
     this.#counters.failedDials++
     this.#failures.note(new Error(reason))
-    this.#discard(client, tracked, 'dial-failed')
+    this.#discard(client, accepted, 'dial-failed')
   }
 
   /** Closes a client that was accepted and has no relay. */
-  #discard(client: Client, tracked: TrackedClient<Client> | undefined, ending: RelayEnding): void {
-    if (tracked) {
-      this.#clientLeft(tracked, { dialMs: undefined, bytesIn: 0, bytesOut: 0 }, ending)
-    }
+  #discard(client: Client, accepted: Accepted<Client>, ending: RelayEnding): void {
+    this.#clientLeft(accepted, { dialMs: undefined, bytesIn: 0, bytesOut: 0 }, ending)
     this.#counters.active--
     this.context.descriptors.release()
     this.transport.discard(client)
@@ -485,3 +492,12 @@ interface TrackedClient<Client> extends AcceptedClient<Client> {
   /** The backend that was dialled last; empty unless the observer wants it. */
   backend: string
 }
+
+/** A client by itself, or the time of its accept alone, by performance.now(), whole milliseconds: V8 keeps small integers without an object. */
+type Accepted<Client> = TrackedClient<Client> | number
+
+function isTracked<Client>(accepted: Accepted<Client>): accepted is TrackedClient<Client> {
+  return typeof accepted !== 'number'
+}
+
+type RelayResult = Pick<Relay, 'dialMs' | 'bytesIn' | 'bytesOut'>

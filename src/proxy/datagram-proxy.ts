@@ -7,6 +7,7 @@ import { BackendTurns, type Backends } from './backends.js'
 import { Admission } from './admission.js'
 import type { FlowOwner } from './descriptor-budget.js'
 import { DialFailures, type DialFailureReport } from './dial-failures.js'
+import { Durations, type DurationReport } from './durations.js'
 import {
   zeroCounters,
   type Counters,
@@ -136,8 +137,9 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
   readonly #failures = new DialFailures()
   readonly #backends: BackendTurns
   readonly #closed = deferred()
-  /** Clients whose end the observer wants to know, and when their flows began, by performance.now(). */
-  readonly #tracked = new Map<FlowEntry<Flow<Datagram>>, { client: string; openedAt: number }>()
+  readonly #durations = new Durations()
+  /** The addresses of clients whose end the observer wants to know. */
+  readonly #tracked = new Map<FlowEntry<Flow<Datagram>>, string>()
   #idleMs!: number
   readonly #admission: Admission<FlowEntry<Flow<Datagram>>>
   /** Undefined if the bandwidth has no limit. */
@@ -183,6 +185,10 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
 
   get dialFailures(): DialFailureReport {
     return this.#failures.report()
+  }
+
+  get durations(): DurationReport {
+    return this.#durations.report()
   }
 
   get closed(): Promise<void> {
@@ -309,7 +315,8 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     })
     const entry: FlowEntry<Flow<Datagram>> = {
       ...{ key, flow, backend, bytesIn: 0, bytesOut: 0 },
-      ...{ usedAt: 0, older: undefined, newer: undefined },
+      ...{ openedAt: Math.floor(performance.now()), usedAt: 0 },
+      ...{ older: undefined, newer: undefined },
     }
     this.#flows.add(entry)
     this.#admission.count()
@@ -318,8 +325,7 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     this.#counters.active++
     observer.accepted()
     if (observer.wantsRelays) {
-      const address = joinHostPort(client.ip, client.port)
-      this.#tracked.set(entry, { client: address, openedAt: performance.now() })
+      this.#tracked.set(entry, joinHostPort(client.ip, client.port))
     }
     return entry
   }
@@ -368,14 +374,15 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     if (!this.#flows.delete(entry)) return
     entry.flow.close()
     this.#admission.left(entry)
-    const tracked = this.#tracked.get(entry)
-    if (tracked) {
+    const durationMs = Math.floor(performance.now()) - entry.openedAt
+    this.#durations.note(durationMs)
+    const client = this.#tracked.get(entry)
+    if (client !== undefined) {
       this.#tracked.delete(entry)
       const { bytesIn, bytesOut } = entry
-      const durationMs = Math.round(performance.now() - tracked.openedAt)
       const { ip, port } = entry.backend.address
       this.options.observer.relayClosed({
-        ...{ client: tracked.client, backend: joinHostPort(ip, port) },
+        ...{ client, backend: joinHostPort(ip, port) },
         ...{ bytesIn, bytesOut, durationMs, ending, active: this.#counters.active },
       })
     }

@@ -2,6 +2,7 @@ import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { Backends } from './backends.js'
 import type { DescriptorBudget } from './descriptor-budget.js'
 import type { DialFailureReport } from './dial-failures.js'
+import type { DurationReport } from './durations.js'
 import type { ProxyObserver } from './observer.js'
 import type { PortOptions } from './port-options.js'
 import type { PublishedPort } from './published-port.js'
@@ -50,6 +51,8 @@ export interface Proxy {
   readonly counters: Readonly<Counters>
   /** Failed dials. */
   readonly dialFailures: DialFailureReport
+  /** The connections, or UDP flows, that have ended. */
+  readonly durations: DurationReport
   /** Forwards new connections, and each further datagram, to other addresses. Open connections stay with the old ones. */
   changeBackends(backends: Backends): void
   /** Follows other options from now on, also with open connections, but `sendProxy` stays as it is. */
@@ -77,6 +80,10 @@ export interface Counters {
   bytesOut: number
   /** UDP: datagrams of either direction that were dropped because too much waited to be sent, or the bandwidth was in use. */
   dropped: number
+  /** TCP and SCTP: pauses of reading from a client, because the container took no more data. */
+  pausedIn: number
+  /** TCP and SCTP: pauses of reading from the container, because the client took no more data. */
+  pausedOut: number
 }
 
 export function zeroCounters(): Counters {
@@ -89,6 +96,8 @@ export function zeroCounters(): Counters {
     bytesIn: 0,
     bytesOut: 0,
     dropped: 0,
+    pausedIn: 0,
+    pausedOut: 0,
   }
 }
 

@@ -10,6 +10,8 @@ export interface FlowEntry<Flow> {
   bytesIn: number
   /** Bytes to the client so far. */
   bytesOut: number
+  /** When it began, by performance.now(), whole milliseconds. */
+  readonly openedAt: number
   /** When the last datagram came from either side, by performance.now(), milliseconds. */
   usedAt: number
   /** The neighbours in the order of last use. */

@@ -1,21 +1,25 @@
 import { Bandwidth } from './bandwidth.js'
 import type { PortOptions } from './port-options.js'
+import type { Pauses } from './transport.js'
 
 /** Places of the bandwidths and of TCP_USER_TIMEOUT among the numbers. */
 const IN = 0
 const OUT = 1
 const USER_TIMEOUT = 2
+/** Place of the pauses of both directions. */
+const PAUSES = 3
 /** Bytes of the times of both bandwidths, and of all numbers. */
 const TIMES_LENGTH = 2 * BigInt64Array.BYTES_PER_ELEMENT
-const LENGTH = TIMES_LENGTH + 3 * Int32Array.BYTES_PER_ELEMENT
+const LENGTH = TIMES_LENGTH + 5 * Int32Array.BYTES_PER_ELEMENT
 
-/** Limits that the relays of a port follow. They may change at any time, and hold for the relays of all threads. */
+/** Limits that the relays of a port follow, and their pauses. The limits may change at any time, and hold for the relays of all threads. */
 export class RelayLimits {
   /** From clients. */
   readonly in: Bandwidth
   /** To clients. */
   readonly out: Bandwidth
   readonly #numbers: Int32Array
+  readonly #pauses: Int32Array
 
   /**
    * @param delay calls a function after a time, milliseconds
@@ -26,7 +30,8 @@ export class RelayLimits {
     readonly memory = new SharedArrayBuffer(LENGTH),
   ) {
     const rates = (this.#numbers = new Int32Array(memory, TIMES_LENGTH))
-    const bandwidths = { rates, usedUntil: new BigInt64Array(memory, 0, 2) }
+    const pauses = (this.#pauses = rates.subarray(PAUSES))
+    const bandwidths = { rates, pauses, usedUntil: new BigInt64Array(memory, 0, 2) }
     this.in = new Bandwidth(bandwidths, IN, delay)
     this.out = new Bandwidth(bandwidths, OUT, delay)
   }
@@ -36,6 +41,12 @@ export class RelayLimits {
     this.in.limit(options.maxBandwidthIn)
     this.out.limit(options.maxBandwidthOut)
     Atomics.store(this.#numbers, USER_TIMEOUT, userTimeoutOf(options))
+  }
+
+  /** See Transport.pauses. After 2^32 they begin again at 0. */
+  get pauses(): Pauses {
+    const count = (place: number): number => Atomics.load(this.#pauses, place) >>> 0
+    return { pausedIn: count(IN), pausedOut: count(OUT) }
   }
 
   /** TCP_USER_TIMEOUT for new connections, milliseconds; 0 for the kernel's own limit. */

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import { parseAddress } from '../linux/sockets/parse-address.js'
+import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { MAX_THREADS } from './descriptor-shares.js'
 import {
   DEFAULT_PORT_OPTIONS,
@@ -35,6 +37,8 @@ export interface Settings {
   readonly workers: number
   /** Time that open connections have to end when dockerd ends a port, milliseconds. */
   readonly drainMs: number
+  /** Where the metrics of the process's ports are served; undefined for nowhere. */
+  readonly metrics: SocketAddress | undefined
   /** Options of each port. */
   readonly port: PortOptions
 }
@@ -106,11 +110,14 @@ const SETTINGS = {
 type Key = keyof typeof SETTINGS
 const DRAIN_KEY = 'drain'
 const DRAIN_VARIABLE = 'DOCKER_PROXY_DRAIN'
+const METRICS_KEY = 'metrics'
+const METRICS_VARIABLE = 'DOCKER_PROXY_METRICS'
 /** All variables that contain settings. */
 export const SETTING_VARIABLES = [
   FILE_VARIABLE,
   ...Object.values(SETTINGS).map(({ variable }) => variable),
   DRAIN_VARIABLE,
+  METRICS_VARIABLE,
   ...OPTION_NAMES.map(optionVariable),
 ]
 
@@ -156,6 +163,7 @@ export function refuseUnknownVariables(names: readonly string[]): void {
 function defaultSettings(): Settings {
   return {
     ...{ engine: 'auto', logLevel: 'info', workers: maxWorkers(), drainMs: 0 },
+    metrics: undefined,
     port: DEFAULT_PORT_OPTIONS,
   }
 }
@@ -182,20 +190,43 @@ export function chooseSettings(
     workers: workers === 'auto' ? maxWorkers() : Number(workers),
     logLevel: choose('log-level') ?? byDefault.logLevel,
     drainMs: chooseDrain(env, file) ?? byDefault.drainMs,
+    metrics: chooseMetrics(env, file) ?? byDefault.metrics,
     port: choosePortOptions(env, file, byDefault.port),
   }
 }
 
 /** @returns milliseconds; undefined if it is set nowhere @throws SettingError */
 function chooseDrain(env: NodeJS.ProcessEnv, file: SettingsFile | undefined): number | undefined {
-  const fromEnv = env[DRAIN_VARIABLE]
-  const given: unknown = fromEnv ? fromEnv : file?.values[DRAIN_KEY]
+  return chooseParsed(env[DRAIN_VARIABLE], DRAIN_VARIABLE, DRAIN_KEY, file, {
+    parse: (text) => (text === 'off' ? 0 : parseDrain(text)),
+    expected: `${DRAIN_EXPECTED}, or off`,
+  })
+}
+
+/** @returns undefined if it is set nowhere @throws SettingError */
+function chooseMetrics(
+  env: NodeJS.ProcessEnv,
+  file: SettingsFile | undefined,
+): SocketAddress | undefined {
+  return chooseParsed(env[METRICS_VARIABLE], METRICS_VARIABLE, METRICS_KEY, file, {
+    parse: parseAddress,
+    expected: 'IP:PORT, for example 127.0.0.1:9464',
+  })
+}
+
+/** @param parse returns undefined for a text that is not accepted @throws SettingError */
+function chooseParsed<Value>(
+  fromEnv: string | undefined,
+  variable: string,
+  key: string,
+  file: SettingsFile | undefined,
+  { parse, expected }: { parse: (text: string) => Value | undefined; expected: string },
+): Value | undefined {
+  const given: unknown = fromEnv ? fromEnv : file?.values[key]
   if (given === undefined) return undefined
-  if (given === 'off') return 0
-  const ms = typeof given === 'string' ? parseDrain(given) : undefined
-  if (ms !== undefined) return ms
-  const source = fromEnv ? DRAIN_VARIABLE : `"${DRAIN_KEY}" in ${file?.path ?? ''}`
-  throw invalidSetting(given, source, `${DRAIN_EXPECTED}, or off`)
+  const value = typeof given === 'string' ? parse(given) : undefined
+  if (value !== undefined) return value
+  throw invalidSetting(given, fromEnv ? variable : `"${key}" in ${file?.path ?? ''}`, expected)
 }
 
 /** @throws SettingError */
@@ -286,7 +317,7 @@ export function readSettingsFile(
     )
   }
   const values = parseObject(path, text)
-  const known = [...Object.keys(SETTINGS), DRAIN_KEY, ...OPTION_NAMES]
+  const known = [...Object.keys(SETTINGS), DRAIN_KEY, METRICS_KEY, ...OPTION_NAMES]
   const unknown = Object.keys(values).find((key) => !known.includes(key))
   if (unknown !== undefined) {
     throw new SettingError(

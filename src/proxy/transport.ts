@@ -41,7 +41,18 @@ export interface Transport<Client> {
   clientAddress(client: Client): SocketAddress
   /** Follows other options from now on, also with open relays. `sendProxy` stays as it was. */
   changeOptions(options: PortOptions): void
+  /** How often reading has paused, because the other side took no more data. */
+  readonly pauses: Pauses
 }
+
+export interface Pauses {
+  /** Of reading from clients. */
+  readonly pausedIn: number
+  /** Of reading from the backend. */
+  readonly pausedOut: number
+}
+
+export const NO_PAUSES: Pauses = { pausedIn: 0, pausedOut: 0 }
 
 /** A listening socket that can pause: while it is paused it stays open, and new clients wait in the kernel's backlog. */
 export interface Listener {

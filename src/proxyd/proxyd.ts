@@ -29,6 +29,8 @@ const RETRY_MS = 1_000
  *        └──`0\n` or reason──┴───`told`, `failed …`, `exit 0`──────────┘
  */
 export class Proxyd {
+  /** Called when a successor has all ports. Open connections stay here. */
+  onSuperseded: (() => void) | undefined
   readonly #ports: LaunchedPorts
   readonly #replaced = deferred()
   readonly #control: ControlPipe
@@ -216,6 +218,7 @@ export class Proxyd {
     this.#isOpen = false
     const connections = this.ports().reduce((sum, { active }) => sum + active, 0)
     log.info('Replaced: ends with the last of its connections', { connections })
+    this.onSuperseded?.()
     const drained = this.#ports.drain(folder.announcedPid())
     this.#status?.server.close()
     folder.close()

@@ -1,5 +1,6 @@
 import type { Protocol } from '../ports/host-port.js'
 import type { DialFailureReport } from '../proxy/dial-failures.js'
+import type { DurationReport } from '../proxy/durations.js'
 import type { Proxy } from '../proxy/engine.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import { sendRequest } from './status-socket.js'
@@ -8,7 +9,7 @@ import { sendRequest } from './status-socket.js'
 const REPLY_TIMEOUT_MS = 500
 
 /** The report of a status socket about one port. */
-export interface PortStatus extends DialFailureReport {
+export interface PortStatus extends DialFailureReport, DurationReport {
   /** The process that stands for the port in `ps`. */
   readonly pid: number
   readonly protocol: Protocol
@@ -31,6 +32,10 @@ export interface PortStatus extends DialFailureReport {
   readonly bytesOut: number
   /** UDP: datagrams that were dropped because too much waited to be sent. */
   readonly dropped: number
+  /** Pauses of reading from a client, because the container took no more data. */
+  readonly pausedIn: number
+  /** Pauses of reading from the container, because the client took no more data. */
+  readonly pausedOut: number
 }
 
 /** The request of fetchPortStatuses. */
@@ -40,7 +45,7 @@ export const PORTS_REQUEST = 'ports'
 export function portStatus(
   pid: number,
   { protocol, container }: PublishedPort,
-  { address, counters, dialFailures }: Proxy,
+  { address, counters, dialFailures, durations }: Proxy,
   since: number,
 ): PortStatus {
   return {
@@ -49,6 +54,7 @@ export function portStatus(
     since: new Date(since).toISOString(),
     ...counters,
     ...dialFailures,
+    ...durations,
   }
 }
 

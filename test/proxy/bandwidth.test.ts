@@ -9,7 +9,11 @@ const BURST = 50_000
 
 /** A bandwidth whose time passes only by `pass`, milliseconds. */
 function withClock() {
-  const memory = { rates: new Int32Array(1), usedUntil: new BigInt64Array(1) }
+  const memory = {
+    rates: new Int32Array(1),
+    pauses: new Int32Array(1),
+    usedUntil: new BigInt64Array(1),
+  }
   let now = 10n ** 15n
   let timers: { at: bigint; callback: () => void }[] = []
   const open = (): Bandwidth =>

@@ -204,6 +204,31 @@ export function tcpSuite(engine: Engine): void {
     t.equal(proxy.counters.accepted, 2)
   })
 
+  t.test('counts how long connections lived, and when a slow side made it pause', async (t) => {
+    const { join, proxy } = await publishBackend(t)
+    const { client, server } = await join()
+    t.same(proxy.durations, {})
+    t.match(proxy.counters, { pausedIn: 0, pausedOut: 0 })
+    const upload = Buffer.alloc(16 * 1024 * 1024)
+    server.pause()
+    client.write(upload)
+    await until(() => proxy.counters.pausedIn > 0)
+    t.equal(proxy.counters.pausedOut, 0)
+    t.equal((await readBytes(server, upload.length)).length, upload.length)
+    client.pause()
+    server.write(upload)
+    await until(() => proxy.counters.pausedOut > 0)
+    client.destroy()
+    server.destroy()
+    await until(() => proxy.durations.durations !== undefined)
+    const { counts = [], sumMs = -1 } = proxy.durations.durations ?? {}
+    t.equal(
+      counts.reduce((sum, count) => sum + count, 0),
+      1,
+    )
+    t.ok(sumMs >= 0)
+  })
+
   t.test('a reset by the client becomes a reset at the backend', async (t) => {
     const { join } = await publishBackend(t)
     const { client, server } = await join()

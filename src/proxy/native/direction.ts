@@ -138,10 +138,16 @@ export class Direction implements BandwidthWaiter {
     const sent = syscalls.send(this.to.fd, buffer.address, count, flags)
     if (sent === count) return
     if (sent < 0) this.#handleWriteError(sent)
-    else this.to.writable = false
+    else this.#pause()
     if (this.state !== 'over') {
       this.#unsent = Buffer.from(buffer.bytes.subarray(Math.max(sent, 0), count))
     }
+  }
+
+  /** The other side takes no more data. */
+  #pause(): void {
+    this.to.writable = false
+    this.bandwidth.paused()
   }
 
   #moved(count: number): void {
@@ -153,7 +159,7 @@ export class Direction implements BandwidthWaiter {
     const address = requireFfi().addressOf(unsent)
     const sent = this.reactor.syscalls.send(this.to.fd, address, unsent.length, MSG.NOSIGNAL)
     if (sent < 0) return this.#handleWriteError(sent)
-    if (sent < unsent.length) this.to.writable = false
+    if (sent < unsent.length) this.#pause()
     this.#unsent = sent < unsent.length ? unsent.subarray(sent) : undefined
   }
 
@@ -211,10 +217,7 @@ export class Direction implements BandwidthWaiter {
   /** @param result of a failed write: the negative errno, or 0, which a write never returns */
   #handleWriteError(result: number): void {
     if (result === -ERRNO.EINTR) return
-    if (result === -ERRNO.EAGAIN) {
-      this.to.writable = false
-      return
-    }
+    if (result === -ERRNO.EAGAIN) return this.#pause()
     throwShortage(result)
     this.to.isBroken = true
     this.abandon()

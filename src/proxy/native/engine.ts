@@ -8,6 +8,7 @@ import { listenForConnections } from '../connection-proxy.js'
 import {
   type Listener,
   type ListenerEvents,
+  type Pauses,
   type Relay,
   type RelayEvents,
   type Transport,
@@ -93,6 +94,10 @@ class NativeTransport implements Transport<number> {
     this.options = options
     this.#relays.changeOptions(options)
     this.#listener?.changeUserTimeout(userTimeoutOf(options))
+  }
+
+  get pauses(): Pauses {
+    return this.#relays.pauses
   }
 
   openRelay(

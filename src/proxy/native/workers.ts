@@ -7,7 +7,7 @@ import type { NodePoller } from '../../linux/sockets/node-poller.js'
 import type { Log } from '../../log/log.js'
 import type { Protocol } from '../../ports/host-port.js'
 import type { Backend } from '../backend.js'
-import type { Relay, RelayEvents } from '../transport.js'
+import { NO_PAUSES, type Pauses, type Relay, type RelayEvents } from '../transport.js'
 import { maxThreads, pipesPerThread } from '../descriptor-shares.js'
 import { Dialer } from './dialer.js'
 import type { Reactor } from './reactor.js'
@@ -37,6 +37,8 @@ export interface RelayFactory {
   ): Relay
   /** Follows other options, but `sendProxy` stays as it was. */
   changeOptions(options: PortOptions): void
+  /** See Transport.pauses. */
+  readonly pauses: Pauses
   /** The port has no more clients. */
   close(): void
 }
@@ -103,6 +105,9 @@ export class Workers {
       changeOptions: (changed) => {
         options = changed
         limits?.follow(changed)
+      },
+      get pauses() {
+        return limits?.pauses ?? NO_PAUSES
       },
       close: () => {
         for (const worker of this.#workers) numbers.forEach((number) => worker.forgetPort(number))

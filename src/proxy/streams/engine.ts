@@ -3,7 +3,7 @@ import { withoutZone } from '../../linux/sockets/ip-address.js'
 import { loadCheckedSyscalls } from '../../linux/ffi/checked-syscalls.js'
 import type { Backend } from '../backend.js'
 import { listenForConnections } from '../connection-proxy.js'
-import type { Transport } from '../transport.js'
+import { NO_PAUSES, type Transport } from '../transport.js'
 import { listenForDatagrams } from '../datagram-proxy.js'
 import { ListenError, type Engine } from '../engine.js'
 import type { ProxyObserver } from '../observer.js'
@@ -58,6 +58,9 @@ function tcpTransport(options: PortOptions, observer: ProxyObserver): Transport<
       port,
     }),
     changeOptions: follow,
+    get pauses() {
+      return limits?.pauses ?? NO_PAUSES
+    },
   }
 }
 

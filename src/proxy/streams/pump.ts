@@ -30,6 +30,7 @@ export function pump(from: Socket, to: Socket, bandwidth: Bandwidth): Pump {
     // The data of a side whose other side has gone is not read.
     if (to.destroyed) return void from.pause()
     isFull = !to.write(data)
+    if (isFull) bandwidth.paused()
     bandwidth.spend(data.length)
     if (hasToWait() || isFull) from.pause()
   })

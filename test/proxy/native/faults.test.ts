@@ -11,6 +11,7 @@ import { NativeListener } from '../../../src/proxy/native/listener.js'
 import { NativeRelay, type NativeRelayEvents } from '../../../src/proxy/native/relay.js'
 import { LogObserver } from '../../../src/proxy/log-observer.js'
 import { RelayLimits } from '../../../src/proxy/relay-limits.js'
+import { NO_PAUSES } from '../../../src/proxy/transport.js'
 import type { PublishedPort } from '../../../src/proxy/published-port.js'
 import { MemoryLog } from '../../lib/memory-log.js'
 import { dial, exchange, readAll, readBytes, startEcho } from '../../lib/sockets.js'
@@ -61,6 +62,7 @@ t.test('a fault of the engine ends one connection, and is reported', async (t) =
       discard: (client) => reactor.poller.close(client),
       clientAddress: () => ({ ip: '?', port: 0 }),
       changeOptions: () => undefined,
+      pauses: NO_PAUSES,
       readHeader: () => () => undefined,
     },
     port,

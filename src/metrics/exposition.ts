@@ -1,10 +1,12 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { DockerPortView, PortView, PublicationView } from '../controller/views.js'
+import { DURATION_BOUNDS_MS, type DurationReport } from '../proxy/durations.js'
 import { Turns } from '../turns.js'
 import { COMMIT, VERSION } from '../version.js'
 
 /** The names of all metrics begin with it. */
 const PREFIX = 'docker_publish_'
+const MS_PER_S = 1_000
 const PORT_LABELS = ['publication', 'publisher', 'protocol', 'host_ip', 'host_port'] as const
 type PortLabels = Record<(typeof PORT_LABELS)[number], string>
 
@@ -58,6 +60,8 @@ class PortMetrics {
   readonly #dialErrors: Counter
   readonly #refused: Counter
   readonly #restarts: Counter
+  readonly #paused: Counter
+  readonly #durations: Durations
   readonly #up: Gauge
 
   constructor(registry: Registry) {
@@ -86,6 +90,19 @@ class PortMetrics {
         'reason',
       ]),
     )
+    this.#paused = new Counter(
+      options(
+        'paused_reads_total',
+        'Pauses of reading: the side named by "slow" took no more data.',
+        [...PORT_LABELS, 'slow'],
+      ),
+    )
+    this.#durations = new Durations(
+      `${PREFIX}connection_duration_seconds`,
+      'How long connections and UDP flows lived that have ended.',
+    )
+    // A metric of its own kind, which the registry takes like all others.
+    registry.registerMetric(this.#durations as unknown as Gauge)
     this.#restarts = new Counter(
       options('proxy_restarts_total', 'Restarts of the process that serves the port.'),
     )
@@ -98,7 +115,7 @@ class PortMetrics {
   /** @param port without figures if its proxy reports none */
   add(labels: PortLabels, port: PortView | DockerPortView): void {
     const { connections, accepted, bytesIn, bytesOut, failedDialReasons = {} } = port
-    const { deniedClients, excessClients } = port
+    const { deniedClients, excessClients, pausedIn, pausedOut, durations } = port
     this.#open.set(labels, connections)
     if (accepted !== undefined) this.#accepted.inc(labels, accepted)
     if (bytesIn !== undefined) this.#received.inc(labels, bytesIn)
@@ -109,6 +126,9 @@ class PortMetrics {
     if (excessClients !== undefined) {
       this.#refused.inc({ ...labels, reason: 'too many' }, excessClients)
     }
+    if (pausedIn !== undefined) this.#paused.inc({ ...labels, slow: 'container' }, pausedIn)
+    if (pausedOut !== undefined) this.#paused.inc({ ...labels, slow: 'client' }, pausedOut)
+    if (durations) this.#durations.add(labels, durations)
     for (const [reason, count] of Object.entries(failedDialReasons)) {
       this.#dialErrors.inc({ ...labels, reason }, count)
     }
@@ -118,5 +138,38 @@ class PortMetrics {
   addSupervised(labels: PortLabels, { restarts, state }: PortView): void {
     this.#restarts.inc(labels, restarts)
     this.#up.set(labels, state === 'up' ? 1 : 0)
+  }
+}
+
+/** A histogram of connections that the proxies have counted. prom-client's own one only counts by itself. */
+class Durations {
+  readonly type = 'histogram'
+  readonly aggregator = 'sum'
+  readonly #values: { metricName: string; labels: Record<string, string>; value: number }[] = []
+
+  constructor(
+    readonly name: string,
+    readonly help: string,
+  ) {}
+
+  add(labels: PortLabels, { counts, sumMs }: NonNullable<DurationReport['durations']>): void {
+    let total = 0
+    const bucket = `${this.name}_bucket`
+    for (const [i, count] of counts.entries()) {
+      total += count
+      const bound = DURATION_BOUNDS_MS[i]
+      const le = bound === undefined ? '+Inf' : String(bound / MS_PER_S)
+      this.#values.push({ metricName: bucket, labels: { le, ...labels }, value: total })
+    }
+    this.#values.push(
+      { metricName: `${this.name}_sum`, labels, value: sumMs / MS_PER_S },
+      { metricName: `${this.name}_count`, labels, value: total },
+    )
+  }
+
+  /** As prom-client's metrics have it. */
+  get() {
+    const { name, help, type, aggregator } = this
+    return Promise.resolve({ name, help, type, aggregator, values: this.#values })
   }
 }

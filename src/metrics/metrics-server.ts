@@ -5,7 +5,7 @@ import { errnoReason } from '../linux/errno.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import type { Log } from '../log/log.js'
 import { joinHostPort } from '../ports/host-port.js'
-import type { Exposition } from './metrics.js'
+import type { Exposition } from './exposition.js'
 
 /** The path that Prometheus requests by default. */
 const PATH = '/metrics'

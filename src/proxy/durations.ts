@@ -1,0 +1,32 @@
+/** Upper ends of the classes in which durations are counted, milliseconds. One class more has the longer ones. */
+export const DURATION_BOUNDS_MS = [10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 36_000_000]
+
+/** A proxy's report of how long its connections lived. */
+export interface DurationReport {
+  /** Left out before the first connection ends. */
+  readonly durations?: {
+    /** Connections of each class, by DURATION_BOUNDS_MS. */
+    readonly counts: readonly number[]
+    /** Of all together, milliseconds. */
+    readonly sumMs: number
+  }
+}
+
+/** Counts by their duration the connections of a port that have ended. */
+export class Durations {
+  /** Made for the first one, because many ports have none. */
+  #counts: number[] | undefined
+  #sumMs = 0
+
+  note(ms: number): void {
+    const counts = (this.#counts ??= new Array<number>(DURATION_BOUNDS_MS.length + 1).fill(0))
+    let place = 0
+    while (ms > (DURATION_BOUNDS_MS[place] ?? Infinity)) place++
+    counts[place] = (counts[place] ?? 0) + 1
+    this.#sumMs += ms
+  }
+
+  report(): DurationReport {
+    return this.#counts ? { durations: { counts: [...this.#counts], sumMs: this.#sumMs } } : {}
+  }
+}
