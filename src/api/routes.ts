@@ -80,6 +80,23 @@ export function addPublicationRoutes(app: FastifyInstance, controller: Controlle
     async (request, reply) =>
       sendJson(reply, await controller.set(request.params.name, request.body.options)),
   )
+  app.post<{ Params: { name: string }; Querystring: { drain?: string } }>(
+    '/publications/:name/upgrade',
+    {
+      schema: {
+        summary:
+          'Replace the processes of a publication by the installed program; no client notices it',
+        params: NAME_PARAM,
+        querystring: DRAIN_QUERY,
+        response: { 200: ref('Upgrade'), ...ERRORS },
+      },
+    },
+    async ({ params: { name }, query: { drain } }, reply) =>
+      sendJson(
+        reply,
+        await controller.upgrade(name, drain === undefined ? Infinity : drainOf(drain)),
+      ),
+  )
   app.delete<{ Params: { name: string }; Querystring: { drain?: string } }>(
     '/publications/:name',
     {

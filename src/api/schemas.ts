@@ -86,6 +86,11 @@ const PortViewSchema = Type.Object(
       description: 'How clients on other hosts reach the container at present',
     }),
     connections: Type.Integer({ description: 'Open connections' }),
+    oldConnections: Type.Optional(
+      Type.Integer({
+        description: 'How many of them belong to processes that an upgrade has replaced',
+      }),
+    ),
     ...PROXY_REPORT,
     holdsSocket: Type.Boolean({
       description: 'Whether clients wait, and are not refused, while the process is restarted',
@@ -351,6 +356,7 @@ const EventSchema = Type.Object(
       Type.Literal('moved'),
       Type.Literal('suspended'),
       Type.Literal('changed'),
+      Type.Literal('upgraded'),
       Type.Literal('waiting'),
       Type.Literal('refused'),
       Type.Literal('adopted'),
@@ -367,6 +373,15 @@ const EventSchema = Type.Object(
   { $id: 'Event' },
 )
 
+const UpgradeSchema = Type.Object(
+  {
+    processes: Type.Integer({ description: 'Processes that were replaced' }),
+    oldConnections: Type.Integer({ description: 'Connections that stay with the old ones' }),
+  },
+  { $id: 'Upgrade' },
+)
+export type UpgradeView = Static<typeof UpgradeSchema>
+
 /** The schemas that requests and replies refer to. */
 export const ALL_SCHEMAS = [
   PortViewSchema,
@@ -382,4 +397,5 @@ export const ALL_SCHEMAS = [
   ErrorSchema,
   VersionSchema,
   EventSchema,
+  UpgradeSchema,
 ]

@@ -12,6 +12,7 @@ import { portCommand } from './commands/port.js'
 import { rmCommand } from './commands/rm.js'
 import { runCommand } from './commands/run.js'
 import { setCommand } from './commands/set.js'
+import { upgradeCommand } from './commands/upgrade.js'
 import { installPluginCommand, uninstallPluginCommand } from './commands/plugin.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
 import { versionCommand } from './commands/version.js'
@@ -41,6 +42,7 @@ const COMMANDS = [
   portCommand,
   inspectCommand,
   setCommand,
+  upgradeCommand,
   rmCommand,
   eventsCommand,
   checkCommand,

@@ -63,6 +63,14 @@ export interface ControllerOptions {
 const MAX_TRIES = 10
 const OWNER_ONLY = 0o700
 
+/** What an upgrade has done. */
+interface Upgrade {
+  /** Processes that were replaced. */
+  readonly processes: number
+  /** Connections that stay with the old ones. */
+  readonly oldConnections: number
+}
+
 /** Manages all publications. */
 export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   readonly #options: ControllerOptions
@@ -107,16 +115,20 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const saved = state?.load() ?? []
     refuseForeignOptions(saved, this.#options.program)
     const known = new Set(
-      saved.flatMap(({ shared, ports }) => [shared, ...ports.map(({ id }) => id)]),
+      saved.flatMap(({ shared, ports, retired = [] }) => [
+        shared,
+        ...[...ports, ...retired].map(({ id }) => id),
+      ]),
     )
     const strays = runtimeIds(runFolder).filter((id) => !known.has(id))
     await Promise.all(strays.map((id) => endLeftovers(runFolder, id)))
     // They would hold their ports against their own successors.
     await Promise.all(orphans(runFolder).map(killProcess))
     this.#nat.beginRestoring()
-    for (const { ports, ...description } of saved.map(withoutEndedContainers)) {
+    for (const { ports, retired, ...description } of saved.map(withoutEndedContainers)) {
       const publication = this.#create(description)
-      await publication.restore(ports, (port) => this.#claimSaved(publication, port))
+      const claim = (port: SavedPort): Promise<Claim> => this.#claimSaved(publication, port)
+      await publication.restore(ports, claim, retired)
       this.#publications.complete(publication)
       if (publication.follows) await publication.orderBackends()
     }
@@ -238,6 +250,30 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     }
     this.#emit({ type: 'changed', publication: name })
     return this.get(name)
+  }
+
+  /**
+   * Replaces the processes of a publication by those of the installed program. No client notices it.
+   * @param drainMs when connections that are still open are cut, milliseconds; Infinity for never
+   * Rejects with Refusal if a process could not be replaced.
+   */
+  upgrade(name: string, drainMs: number): Promise<Upgrade> {
+    const upgraded = this.#sets.then(() => this.#upgrade(name, drainMs))
+    this.#sets = upgraded.catch(() => undefined)
+    return upgraded
+  }
+
+  async #upgrade(name: string, drainMs: number): Promise<Upgrade> {
+    const publication = this.#publications.find(name)
+    if (!this.#publications.isComplete(publication)) throw busyError(name)
+    const save = (): void => this.#publications.save()
+    const processes = await publication.upgrade(drainMs, save).catch((err: unknown) => {
+      throw new Refusal('proxy-failed', `${name}: ${errnoReason(err)}`, {}, { cause: err })
+    })
+    this.#emit({ type: 'upgraded', publication: name })
+    const { ports } = await publication.view(connectionCounter())
+    const oldConnections = ports.reduce((sum, port) => sum + (port.oldConnections ?? 0), 0)
+    return { processes, oldConnections }
   }
 
   /** Has all proxies read the settings file again. A failure is logged. */
@@ -364,7 +400,8 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   #create(description: PublicationDescription): Publication {
     const { program, runFolder, log } = this.#options
     const onEvent = (event: Omit<PublicationEvent, 'time'>): void => this.#emit(event)
-    const context = { program, runFolder, log, nat: this.#nat, onEvent }
+    const onChange = (): void => this.#publications.saveSoon()
+    const context = { program, runFolder, log, nat: this.#nat, onEvent, onChange }
     const publication = new Publication(description, context)
     this.#publications.begin(publication)
     return publication

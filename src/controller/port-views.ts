@@ -41,3 +41,15 @@ export async function viewPorts(server: PortServer, count: CountConnections): Pr
     }
   })
 }
+
+/** Adds the connections of processes that an upgrade has replaced. */
+export function withRetired(port: PortView, retired: readonly PortStatus[]): PortView {
+  const old = retired
+    .filter(
+      ({ protocol, hostIp, hostPort }) =>
+        protocol === port.protocol && hostIp === port.hostIp && hostPort === port.hostPort,
+    )
+    .reduce((sum, { active }) => sum + active, 0)
+  if (old === 0) return port
+  return { ...port, connections: port.connections + old, oldConnections: old }
+}

@@ -15,6 +15,8 @@ export interface PublicationEvent {
     | 'refused'
     /** It has other options now. */
     | 'changed'
+    /** Other processes serve it now. */
+    | 'upgraded'
     | 'adopted'
     | 'proxy-exited'
     | 'proxy-restarted'

@@ -12,13 +12,14 @@ import type { BackendList, ListedBackend } from '../status/backend-list.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import { PortServer, type ServedPort, type ServerContext } from '../supervisor/port-server.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
+import { RetiredProcesses, type RetiredProcess } from '../supervisor/retired-processes.js'
 import { newProcessId } from '../supervisor/runtime-record.js'
 import { listBackends } from './listed-backends.js'
 import { HOLD_MS, type Following } from './following.js'
 import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import type { Nat } from './nat.js'
-import { viewPorts } from './port-views.js'
+import { viewPorts, withRetired } from './port-views.js'
 import { publicationHolder } from './publication-holder.js'
 import { natRefusal } from './refuse-nat.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
@@ -38,10 +39,12 @@ export interface PublicationContext {
   readonly log: Log
   readonly nat: Nat
   readonly onEvent: (event: Omit<PublicationEvent, 'time'>) => void
+  /** Called when what the state file keeps has changed by itself. */
+  readonly onChange: () => void
 }
 
 /** A publication without its ports. */
-export type PublicationDescription = Omit<SavedPublication, 'ports'>
+export type PublicationDescription = Omit<SavedPublication, 'ports' | 'retired'>
 
 /** Ports of one container that are published together: all of them, or none. */
 export class Publication {
@@ -58,6 +61,7 @@ export class Publication {
   /** What is known of the followed container. */
   #target: TargetState | undefined
   #servers: readonly PortServer[] = []
+  readonly #retired: RetiredProcesses
 
   constructor(
     { name, backends, follows, created, shared, via, options = {} }: PublicationDescription,
@@ -71,6 +75,8 @@ export class Publication {
     this.#via = via ?? 'proxy'
     this.#options = options
     this.#context = context
+    const { runFolder, log, onChange } = context
+    this.#retired = new RetiredProcesses(runFolder, log, onChange)
   }
 
   /** Where the publication forwards to, for people: the container that it follows, or an address. */
@@ -163,7 +169,9 @@ export class Publication {
   async restore(
     saved: readonly SavedPort[],
     claim: (port: SavedPort) => Promise<Claim>,
+    retired: readonly RetiredProcess[] = [],
   ): Promise<void> {
+    await this.#retired.restore(retired)
     const ports: ServedPort[] = []
     for (const port of saved) ports.push({ ...port, claim: await claim(port) })
     const isShared = this.isolation === 'shared'
@@ -186,19 +194,60 @@ export class Publication {
 
   /** The form in which the state file keeps it. */
   get saved(): SavedPublication {
-    const shared = this.#shared === undefined ? {} : { shared: this.#shared }
+    const isShared = this.#shared !== undefined
+    const shared = isShared ? { shared: this.#servers[0]?.id ?? this.#shared } : {}
     const ports = this.#servers.flatMap((server) =>
       server.ports.map(({ id, protocol, ip, port, containerPort }) => ({
-        ...{ id, protocol, ip, port, containerPort },
+        ...{ id: isShared ? id : server.id, protocol, ip, port, containerPort },
       })),
     )
-    return { ...this.description, ...shared, ports }
+    const { saved: retired } = this.#retired
+    return { ...this.description, ...shared, ports, ...(retired.length > 0 ? { retired } : {}) }
+  }
+
+  /**
+   * Puts processes of the program that is installed now in the place of the present ones. No client notices it: the present ones end with
+   * the last of their connections.
+   * @param drainMs the time that these have, milliseconds; Infinity for no limit
+   * @param save saves the state
+   * @returns the number of processes that were replaced
+   * Rejects with the reason if one could not be replaced. All others are.
+   */
+  async upgrade(drainMs: number, save: () => void): Promise<number> {
+    // One that does not run begins with the installed program.
+    const running = this.#servers.filter(({ supervisor }) => supervisor.status.state === 'up')
+    const results = await inParallel(STARTS_AT_ONCE, running, async (server) => {
+      try {
+        await this.#replace(server, drainMs, save)
+        return undefined
+      } catch (err) {
+        return `${server.name}: ${errnoReason(err)}`
+      }
+    })
+    const failures = results.filter((result) => result !== undefined)
+    if (failures.length > 0) throw new Error(failures.join('; '))
+    return running.length
+  }
+
+  async #replace(server: PortServer, drainMs: number, save: () => void): Promise<void> {
+    const { id, process } = await server.succeed()
+    const retired = { id, ...(drainMs < Infinity ? { until: Date.now() + drainMs } : {}) }
+    this.#retired.add(retired, process)
+    try {
+      save()
+      await this.#retired.retire(retired)
+    } catch (err) {
+      await process.stop()
+      const reason = errnoReason(err)
+      throw new Error(`replaced, and its open connections were cut: ${reason}`, { cause: err })
+    }
   }
 
   async view(countConnections: CountConnections): Promise<PublicationView> {
     const views = await inParallel(REQUESTS_AT_ONCE, this.#servers, (server) =>
       viewPorts(server, countConnections),
     )
+    const retired = await this.#retired.statuses()
     const { name, created, isolation } = this
     const via = (port: PortView): Via =>
       this.#via === 'nat' &&
@@ -209,7 +258,7 @@ export class Publication {
       ...{ name, backend: this.#ips.join(', '), created, isolation, via: this.#via },
       ...this.#followingView(),
       ...this.#optionsView(),
-      ports: views.flat().map((port) => ({ ...port, via: via(port) })),
+      ports: views.flat().map((port) => ({ ...withRetired(port, retired), via: via(port) })),
     }
   }
 
@@ -224,7 +273,8 @@ export class Publication {
 
   /** Ends the processes, or after `stop` gives their open connections another time. Resolves when they have ended. */
   async hurry(options?: StopOptions): Promise<void> {
-    await Promise.all(this.#servers.map(({ supervisor }) => supervisor.stop(options)))
+    const ends = this.#servers.map(({ supervisor }) => supervisor.stop(options))
+    await Promise.all([...ends, this.#retired.stop(options)])
   }
 
   /** Leaves the processes running, for another daemon to adopt. */

@@ -1,6 +1,7 @@
 import type { HostPort } from '../ports/host-port.js'
 import type { PortOptionTexts } from '../proxy/port-options.js'
 import type { ListedBackend } from '../status/backend-list.js'
+import type { RetiredProcess } from '../supervisor/retired-processes.js'
 import type { Following } from './following.js'
 
 /** A port of a publication, as the state file keeps it. */
@@ -26,4 +27,6 @@ export interface SavedPublication {
   /** Names the files of the one process that serves all ports; left out if each port has a process of its own. */
   readonly shared?: string
   readonly ports: readonly SavedPort[]
+  /** Processes that upgrades have replaced; left out if there are none. */
+  readonly retired?: readonly RetiredProcess[]
 }

@@ -65,6 +65,9 @@ const PublicationSchema = Type.Object({
   created: Type.String(),
   shared: Type.Optional(ProcessId),
   ports: Type.Array(PortSchema),
+  retired: Type.Optional(
+    Type.Array(Type.Object({ id: ProcessId, until: Type.Optional(Type.Number()) })),
+  ),
 })
 
 /** The version of the file's format. */
@@ -250,6 +253,7 @@ function fromFile({
 function toFile({
   ports,
   backends,
+  retired,
   ...publication
 }: SavedPublication): Static<typeof PublicationSchema> {
   const saved = ports.map(({ id, protocol, ip, port, containerPort }) => ({
@@ -257,7 +261,7 @@ function toFile({
   }))
   const [{ ip } = { ip: '' }] = backends
   const where = publication.follows ? { backends: [...backends] } : { backend: ip }
-  return { ...publication, ...where, ports: saved }
+  return { ...publication, ...where, ports: saved, ...(retired && { retired: [...retired] }) }
 }
 
 /** A rename is on disk only after its folder is synced, see fsync(2). */

@@ -51,6 +51,8 @@ export interface PortView extends ProxyReport {
   via: Via
   /** Open connections. */
   connections: number
+  /** How many of them belong to processes that an upgrade has replaced; left out if none does. */
+  oldConnections?: number
   /** Whether clients wait, and are not refused, while the process is restarted. */
   holdsSocket: boolean
 }

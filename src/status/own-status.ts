@@ -16,7 +16,7 @@ import {
 import { ContainerWatch } from './container-watch.js'
 import { PORTS_REQUEST, portStatus } from './port-status.js'
 import { replaceOptions } from './own-options.js'
-import { BACKENDS_REQUEST, DRAIN_REQUEST, OPTIONS_REQUEST } from './proxy-orders.js'
+import { BACKENDS_REQUEST, DRAIN_REQUEST, OPTIONS_REQUEST, RETIRE_REQUEST } from './proxy-orders.js'
 import { serveStatus, STATUS_SOCKET_VARIABLE, type RequestHandlers } from './status-socket.js'
 
 /** A port that this process serves. */
@@ -66,9 +66,13 @@ export async function serveOwnStatus(
       return {}
     },
     [DRAIN_REQUEST](_, argument) {
-      const drainMs = Number(argument)
-      if (!(drainMs >= 0)) throw new Error(`${JSON.stringify(argument)} is not a time`)
+      const drainMs = parseTime(argument)
       for (const { port, proxy } of ports) drain(port, proxy, drainMs)
+      return {}
+    },
+    [RETIRE_REQUEST](_, argument) {
+      const drainMs = parseTime(argument)
+      for (const { proxy } of ports) proxy.stop({ drainMs })
       return {}
     },
   }
@@ -78,6 +82,13 @@ export async function serveOwnStatus(
   } catch (err) {
     log.warn(`Can't report connections and bytes: ${errnoReason(err)}`)
   }
+}
+
+/** @returns milliseconds; Infinity for no limit @throws Error */
+function parseTime(text: string): number {
+  const milliseconds = Number(text)
+  if (milliseconds >= 0) return milliseconds
+  throw new Error(`${JSON.stringify(text)} is not a time`)
 }
 
 /** Makes the kernel forget the connections that it translates to a container: another one may get the address. Never rejects. */

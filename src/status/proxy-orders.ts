@@ -8,6 +8,8 @@ export const BACKENDS_REQUEST = 'backends'
 export const OPTIONS_REQUEST = 'options'
 /** `drain MILLISECONDS`: stop listening, and end after the last connection or this time. */
 export const DRAIN_REQUEST = 'drain'
+/** `retire MILLISECONDS`: leave the listening socket to another process, and end after the last connection or this time. */
+export const RETIRE_REQUEST = 'retire'
 
 /**
  * Has a proxy forward to other addresses of the containers.
@@ -44,6 +46,16 @@ export async function orderOptions(path: string, options: PortOptionTexts): Prom
  */
 export async function orderDrain(path: string, drainMs: number): Promise<void> {
   await order(path, `${DRAIN_REQUEST} ${drainMs}`)
+}
+
+/**
+ * Has a proxy leave its listening socket to another process that has it as well, and end after its last connection.
+ * @param path of its status socket
+ * @param drainMs the time that its connections have, milliseconds; Infinity for no limit
+ * Rejects if it does not reply, or refuses.
+ */
+export async function orderRetirement(path: string, drainMs: number): Promise<void> {
+  await order(path, `${RETIRE_REQUEST} ${drainMs}`)
 }
 
 async function order(path: string, request: string): Promise<void> {

@@ -18,9 +18,14 @@ import {
 } from '../status/backend-list.js'
 import { orderBackends, orderOptions } from '../status/proxy-orders.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
-import { adoptProxyProcess, endLeftovers, startProxyProcess } from './proxy-process.js'
+import {
+  adoptProxyProcess,
+  endLeftovers,
+  startProxyProcess,
+  type ProxyProcess,
+} from './proxy-process.js'
 import type { ProxyProgram } from './proxy-program.js'
-import { RuntimeFiles } from './runtime-record.js'
+import { newProcessId, RuntimeFiles } from './runtime-record.js'
 import { SHARED_PROGRAM_NAME, type SharedTask } from './shared-task.js'
 import { describeExit, Supervisor, type Supervised } from './supervisor.js'
 
@@ -58,42 +63,31 @@ export interface ServedPort extends HostPort {
 /** One process and its ports: one port, or all ports of a publication. */
 export class PortServer {
   readonly supervisor: Supervisor
+  #id: string
   /** The port that was in use at the last attempt to bind the ports. */
   #taken: HostPort | undefined
   /** The changes of backends and options so far, one after the other. */
   #changes: Promise<void> = Promise.resolve()
 
   /**
-   * @param id names the process's files
+   * @param firstId names the files of the first process
    * @param isShared whether one process serves all ports
    * @param listenFds the sockets of the ports that are already bound; the server closes them
    */
   constructor(
     private readonly context: ServerContext,
-    readonly id: string,
+    firstId: string,
     readonly ports: readonly ServedPort[],
     private readonly isShared: boolean,
     listenFds: readonly number[] = ports.flatMap(({ socket }) => socket ?? []),
   ) {
-    const { runFolder, log } = context
+    this.#id = firstId
     const supervised: Supervised = {
       name: this.name,
       bind: () => this.#keepSockets(this.#bind()),
-      launch: async (fds) => {
-        const given = [formatBackendList(context.backends()), context.options()] as const
-        const started = await startProxyProcess({ id, runFolder, ...this.#command() }, fds, log)
-        // What has changed while the process started is told once it is known to run.
-        const [backends, options] = given
-        if (formatBackendList(context.backends()) !== backends) {
-          setImmediate(() => void this.changeBackends().catch(() => undefined))
-        }
-        if (context.options() !== options) {
-          setImmediate(() => void this.changeOptions().catch(() => undefined))
-        }
-        return started
-      },
+      launch: (fds) => this.#launch(this.#id, fds),
     }
-    this.supervisor = new Supervisor(supervised, log, this.#keepSockets(listenFds))
+    this.supervisor = new Supervisor(supervised, context.log, this.#keepSockets(listenFds))
   }
 
   /** Adopts the process that an earlier daemon has started, or starts it again. */
@@ -116,6 +110,43 @@ export class PortServer {
       else server.supervisor.restart(`${describeExit(status)}, while no daemon was running`)
     }
     return { server, isAdopted: adopted !== undefined }
+  }
+
+  /** Names the files of the process. */
+  get id(): string {
+    return this.#id
+  }
+
+  /**
+   * Starts another process of the program that is installed now, beside the present one, which it replaces.
+   * @returns the present one, which still accepts clients as well, and the name of its files
+   * Rejects with the reason if the present one goes on alone.
+   */
+  async succeed(): Promise<{ id: string; process: ProxyProcess }> {
+    if (!this.context.program.isOurs) throw new Error("Docker's own docker-proxy can't be replaced")
+    const [id, nextId] = [this.#id, newProcessId()]
+    const process = await this.supervisor.succeed(async (fds) => {
+      const next = await this.#launch(nextId, fds)
+      this.#id = nextId
+      return next
+    })
+    return { id, process }
+  }
+
+  async #launch(id: string, listenFds: readonly number[]): Promise<ProxyProcess> {
+    const { context } = this
+    const { runFolder, log } = context
+    const [backends, options] = [formatBackendList(context.backends()), context.options()]
+    const command = { id, runFolder, ...this.#command() }
+    const started = await startProxyProcess(command, listenFds, log)
+    // What has changed while the process started is told once it is known to run.
+    if (formatBackendList(context.backends()) !== backends) {
+      setImmediate(() => void this.changeBackends().catch(() => undefined))
+    }
+    if (context.options() !== options) {
+      setImmediate(() => void this.changeOptions().catch(() => undefined))
+    }
+    return started
   }
 
   /** The port whose holder keeps this process from being started again. */
@@ -188,7 +219,7 @@ export class PortServer {
   }
 
   get #files(): RuntimeFiles {
-    return new RuntimeFiles(this.context.runFolder, this.id)
+    return new RuntimeFiles(this.context.runFolder, this.#id)
   }
 
   #command() {

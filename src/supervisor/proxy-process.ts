@@ -14,7 +14,7 @@ import { ISOLATION_VARIABLE } from '../proxy/settings.js'
 import { STATUS_SOCKET_VARIABLE } from '../status/status-socket.js'
 import { killProcess, stopProcess, watchEnd } from './process-end.js'
 import { identify } from '../linux/proc/process-identity.js'
-import { PORT_VARIABLE, RuntimeFiles } from './runtime-record.js'
+import { PORT_VARIABLE, RuntimeFiles, type RuntimeRecord } from './runtime-record.js'
 
 /** A process that serves one port, or all ports of a publication. */
 export interface ProxyProcess {
@@ -124,19 +124,39 @@ export function adoptProxyProcess(
   const files = new RuntimeFiles(runFolder, id)
   const record = files.liveRecord()
   if (!record) return undefined
-  const { proxy, shim, socketInodes } = record
+  const { proxy, socketInodes } = record
   const byInode = new Map([...processSockets(proxy.pid)].map(([fd, inode]) => [inode, fd]))
   const fds = socketInodes.map((inode) => byInode.get(inode))
   // Without the sockets that it was given, it can't be serving the ports.
   if (fds.includes(undefined)) return undefined
   const listenFds = copySockets(proxy.pid, fds as number[])
+  return { process: adopt(record, files, runFolder, id, log), listenFds }
+}
+
+/** Adopts a process that another one has replaced. @returns undefined if it has ended */
+export function adoptRetired(runFolder: string, id: string, log: Log): ProxyProcess | undefined {
+  const files = new RuntimeFiles(runFolder, id)
+  const record = files.liveRecord()
+  if (record) return adopt(record, files, runFolder, id, log)
+  void endLeftoversEventually(runFolder, id, log)
+  return undefined
+}
+
+function adopt(
+  { proxy, shim }: RuntimeRecord,
+  files: RuntimeFiles,
+  ...leftovers: Parameters<typeof endLeftoversEventually>
+): ProxyProcess {
   const end = watchEnd(shim)
-  const exited = end.ended.then(() => endLeftoversEventually(runFolder, id, log))
-  const stopAdopted = (options?: StopOptions): Promise<void> => {
-    end.lookClosely()
-    return stopProcess(proxy, exited, files.socketPath, options)
+  const exited = end.ended.then(() => endLeftoversEventually(...leftovers))
+  return {
+    pid: proxy.pid,
+    exited,
+    stop(options) {
+      end.lookClosely()
+      return stopProcess(proxy, exited, files.socketPath, options)
+    },
   }
-  return { process: { pid: proxy.pid, exited, stop: stopAdopted }, listenFds }
 }
 
 /**

@@ -110,6 +110,35 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     await this.#process?.stop()
   }
 
+  /**
+   * Puts another process in the place of the present one, which goes on until its owner ends it.
+   * @param launch starts the other one with these sockets, and waits until it is ready
+   * @returns the present one
+   * Rejects with the reason if there is no other one then; the present one then serves the ports as before.
+   */
+  succeed(launch: (listenFds: readonly number[]) => Promise<ProxyProcess>): Promise<ProxyProcess> {
+    const succession = this.#launching.then(() => this.#succeed(launch))
+    this.#launching = succession.catch(() => undefined)
+    return succession
+  }
+
+  async #succeed(
+    launch: (listenFds: readonly number[]) => Promise<ProxyProcess>,
+  ): Promise<ProxyProcess> {
+    const present = this.#process
+    if (this.#state !== 'up' || !present) throw new Error('no process serves it at present')
+    if (!this.holdsSocket) throw new Error('the daemon does not have its listening socket')
+    const next = await launch(this.#listenFds)
+    if (this.#hasEnded) {
+      await next.stop()
+      throw new Error('withdrawn meanwhile')
+    }
+    // The present one may have ended meanwhile.
+    clearTimeout(this.#timer)
+    this.#watch(next)
+    return present
+  }
+
   /** Ends the process and frees the ports. */
   async stop(options?: StopOptions): Promise<void> {
     this.#state = options?.drainMs ? 'draining' : 'stopped'
@@ -159,6 +188,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   async #restartNow(): Promise<void> {
     const { name } = this.#supervised
+    // A succession that is under way may make this unnecessary.
+    await this.#launching
+    if (this.#state !== 'restarting') return
     this.#restarts++
     try {
       await this.#launch()

@@ -48,6 +48,7 @@ async function bindPublication(t: Test) {
       log: new MemoryLog(),
       nat: new Nat(fake.runFolder, undefined, new MemoryLog()),
       onEvent: (event) => events.emit('event', event),
+      onChange: () => undefined,
     },
   )
   const claims = new MemoryClaims()
@@ -120,6 +121,7 @@ t.test('a saved publication is restored with its ids, and its processes are adop
     log: new MemoryLog(),
     nat: new Nat(fake.runFolder, undefined, new MemoryLog()),
     onEvent: () => undefined,
+    onChange: () => undefined,
   })
   t.teardown(() => next.stop())
   const claims = new MemoryClaims()

@@ -16,6 +16,7 @@ const ACTIONS: Readonly<Record<PublicationEvent['type'], readonly string[]>> = {
   moved: ['update'],
   suspended: ['update'],
   changed: ['update'],
+  upgraded: [],
   waiting: ['create'],
   refused: ['create'],
   adopted: [],
