@@ -115,6 +115,7 @@ export class Publication {
       // A failure is reported, and the change is tried again.
       this.#translate().catch(() => undefined),
       inParallel(REQUESTS_AT_ONCE, this.#servers, (server) => server.changeBackends()),
+      this.#retired.changeBackends(this.#backendList),
       describeClaims(
         this,
         this.#servers.flatMap(({ ports }) => ports),

@@ -201,9 +201,10 @@ class ConnectionProxy<Client>
       return this.transport.discard(client)
     }
     const acceptedAt = Math.floor(performance.now())
+    const isReported = observer.wantsRelay()
     const tracked =
-      isAnnounced || observer.wantsRelays || this.#holdMs > 0 || admission.countsMembers
-        ? { client, address: this.#addressOf(client), acceptedAt, backend: '' }
+      isAnnounced || isReported || this.#holdMs > 0 || admission.countsMembers
+        ? { client, address: isReported ? this.#addressOf(client) : '', acceptedAt, backend: '' }
         : undefined
     counters.accepted++
     counters.active++
@@ -343,7 +344,6 @@ class ConnectionProxy<Client>
   }
 
   #addressOf(client: Client): string {
-    if (!this.options.observer.wantsRelays) return ''
     const { ip, port } = this.transport.clientAddress(client)
     return joinHostPort(ip, port)
   }
@@ -414,14 +414,22 @@ class ConnectionProxy<Client>
     this.#reportClosed(accepted, relay, durationMs, ending)
   }
 
+  /** Also notes the backend, for the report of the end. A client that has waited for a backend is reported once. */
+  #reportOpened(tracked: TrackedClient<Client>, { address: { ip, port } }: Backend): void {
+    const isFirst = tracked.backend === ''
+    tracked.backend = joinHostPort(ip, port)
+    if (!isFirst) return
+    const { address: client, backend } = tracked
+    this.options.observer.relayOpened({ client, backend, active: this.#counters.active })
+  }
+
   #reportClosed(
     { address: client, backend }: TrackedClient<Client>,
     { dialMs, bytesIn, bytesOut }: RelayResult,
     durationMs: number,
     ending: RelayEnding,
   ): void {
-    // A connection from before the log was wanted has no address.
-    if (!this.options.observer.wantsRelays || client === '') return
+    if (client === '') return
     this.options.observer.relayClosed({
       ...{ client, backend, bytesIn, bytesOut, durationMs, ending },
       ...(dialMs === undefined ? {} : { dialMs }),
@@ -431,9 +439,7 @@ class ConnectionProxy<Client>
 
   #openRelay(client: Client, backend: Backend, accepted: Accepted<Client>): void {
     const tracked = isTracked(accepted) ? accepted : undefined
-    if (tracked && this.options.observer.wantsRelays) {
-      tracked.backend = joinHostPort(backend.address.ip, backend.address.port)
-    }
+    if (tracked && tracked.address !== '') this.#reportOpened(tracked, backend)
     this.#timeouts.opened()
     try {
       const relay = this.transport.openRelay(client, backend, this, tracked?.announced)
@@ -485,11 +491,11 @@ class ConnectionProxy<Client>
 
 /** A client that may be held, that counts for its network, or whose end the observer wants to know. */
 interface TrackedClient<Client> extends AcceptedClient<Client> {
-  /** Empty unless the observer wants it. */
+  /** Empty unless the connection is to be reported. */
   address: string
   /** The connection that a balancer has announced. */
   announced?: ClientConnection | undefined
-  /** The backend that was dialled last; empty unless the observer wants it. */
+  /** The backend that was dialled last; empty unless the connection is to be reported. */
   backend: string
 }
 

@@ -324,10 +324,17 @@ class DatagramProxy<Datagram> implements Proxy, PortSocketEvents<Datagram>, Flow
     this.#counters.accepted++
     this.#counters.active++
     observer.accepted()
-    if (observer.wantsRelays) {
-      this.#tracked.set(entry, joinHostPort(client.ip, client.port))
-    }
+    if (observer.wantsRelay()) this.#track(entry, client, backend)
     return entry
+  }
+
+  #track(entry: FlowEntry<Flow<Datagram>>, { ip, port }: SocketAddress, backend: Backend): void {
+    const client = joinHostPort(ip, port)
+    this.#tracked.set(entry, client)
+    this.options.observer.relayOpened({
+      ...{ client, backend: joinHostPort(backend.address.ip, backend.address.port) },
+      active: this.#counters.active,
+    })
   }
 
   /** For the backend, if it is told the client's address. */

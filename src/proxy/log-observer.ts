@@ -10,7 +10,8 @@ import {
   type HostPort,
   type Protocol,
 } from '../ports/host-port.js'
-import type { ClosedRelay, ProxyObserver, Shortage } from './observer.js'
+import type { ClosedRelay, OpenedRelay, ProxyObserver, Shortage } from './observer.js'
+import { NO_ACCESS_LOG } from './option-values.js'
 import { formatRoute, type PublishedPort } from './published-port.js'
 
 /** Writes what happens on a port to the log. */
@@ -21,16 +22,21 @@ export class LogObserver implements ProxyObserver {
   constructor(
     private readonly log: Log,
     private readonly port: HostPort,
-    /** Whether each connection has a line at the level info, and not only at debug. May change: connections that are accepted later follow. */
-    public hasAccessLog = false,
+    /** Connections with lines at the level info; at debug, all have them. May change: connections that are accepted later follow. */
+    public accessLog = NO_ACCESS_LOG,
   ) {}
 
   private get protocol(): Protocol {
     return this.port.protocol
   }
 
-  get wantsRelays(): boolean {
-    return this.hasAccessLog || this.log.debugEnabled
+  get #noun(): string {
+    return this.protocol === 'udp' ? 'Flow' : 'Connection'
+  }
+
+  wantsRelay(): boolean {
+    const { share } = this.accessLog
+    return (share > 0 && Math.random() < share) || this.log.debugEnabled
   }
 
   accepted(): void {
@@ -57,9 +63,14 @@ export class LogObserver implements ProxyObserver {
     )
   }
 
+  relayOpened(relay: OpenedRelay): void {
+    if (!this.accessLog.hasStarts) return
+    this.log.info(`${this.#noun} opened`, { port: formatHostPort(this.port), ...relay })
+  }
+
   relayClosed(relay: ClosedRelay): void {
-    const what = this.protocol === 'udp' ? 'Flow closed' : 'Connection closed'
-    if (this.hasAccessLog) this.log.info(what, { port: formatHostPort(this.port), ...relay })
+    const what = `${this.#noun} closed`
+    if (this.accessLog.share > 0) this.log.info(what, { port: formatHostPort(this.port), ...relay })
     else this.log.debug(what, { ...relay })
   }
 

@@ -24,6 +24,9 @@ export const RELAY_ENDINGS = [
 ] as const
 export type RelayEnding = (typeof RELAY_ENDINGS)[number]
 
+/** A relay or a UDP flow that has begun. */
+export type OpenedRelay = Pick<ClosedRelay, 'client' | 'backend' | 'active'>
+
 /** A relay or a UDP flow that has ended. */
 export interface ClosedRelay {
   /** The client's address as `192.0.2.7:4711`. */
@@ -54,15 +57,17 @@ export type Shortage =
 
 /** Receives what happens on one published port. No method may throw or wait. */
 export interface ProxyObserver {
-  /** Whether `relayClosed` is wanted. If not, no client address is read and no start time is kept. */
-  readonly wantsRelays: boolean
+  /** Whether a relay that is about to begin is to be reported. If not, its client's address is not read. */
+  wantsRelay(): boolean
   /** A connection or a UDP flow was accepted. */
   accepted(): void
   /** The backend could not be reached, or the network has reported that an earlier datagram did not reach it. */
   dialFailed(backend: SocketAddress, err: Error): void
   /** No local port is free for a dial: the client waits. */
   dialWaits(backend: SocketAddress): void
-  /** Called only if `wantsRelays` was true when the relay was opened. */
+  /** A relay has begun that is to be reported. */
+  relayOpened(relay: OpenedRelay): void
+  /** The same relay has ended. */
   relayClosed(relay: ClosedRelay): void
   shortage(shortage: Shortage): void
   /** An error in this program: it ended one connection, or lost one datagram. */

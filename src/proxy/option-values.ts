@@ -19,6 +19,16 @@ export interface NetworkLimit {
   readonly ipv6Bits: number
 }
 
+/** Connections that have lines in the log. */
+export interface AccessLog {
+  /** The share of them, 0 for none to 1 for all. Chance chooses. */
+  readonly share: number
+  /** Whether a line also tells that a connection has begun. */
+  readonly hasStarts: boolean
+}
+
+export const NO_ACCESS_LOG: AccessLog = { share: 0, hasStarts: false }
+
 /** Higher limits have no effect: a process has fewer descriptors. */
 const MOST_CONNECTIONS = 1_000_000
 /** The longest time of a Node timer, milliseconds: 596 hours. */
@@ -110,5 +120,21 @@ export const BANDWIDTH: OptionValue<number> = {
       ? Math.round(Number(number) * (BANDWIDTH_UNITS[unit] ?? 0))
       : 0
     return bytes >= LEAST_BANDWIDTH && bytes <= MOST_BANDWIDTH ? { value: bytes } : undefined
+  },
+}
+
+/** `on`, `off`, `start`, a share such as `1%`, or `start,1%`. */
+export const ACCESS_LOG: OptionValue<AccessLog> = {
+  expected: 'on, off, start, a share of the connections such as 1% or 0.1%, or start,1%',
+  parse(text) {
+    if (text === 'off') return { value: NO_ACCESS_LOG }
+    const words = text.split(',')
+    const hasStarts = words[0] === 'start'
+    if (hasStarts) words.shift()
+    const [word = 'on', ...more] = words
+    const [, percent] = /^(\d{1,3}(?:\.\d{1,4})?)%$/.exec(word) ?? []
+    const share = word === 'on' ? 1 : Number(percent ?? 0) / 100
+    const isValid = share > 0 && share <= 1 && more.length === 0
+    return isValid ? { value: { share, hasStarts } } : undefined
   },
 }

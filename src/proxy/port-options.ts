@@ -1,11 +1,14 @@
 import type { Network } from './client-networks.js'
 import {
+  ACCESS_LOG,
   BANDWIDTH,
   choice,
   CONNECTIONS,
   DURATION,
   NETWORK_LIMIT,
   NETWORKS,
+  NO_ACCESS_LOG,
+  type AccessLog,
   type NetworkLimit,
   type OptionValue,
 } from './option-values.js'
@@ -24,8 +27,8 @@ export interface PortOptions {
   readonly acceptProxy: readonly Network[]
   /** Time that a balancer has to send the header, milliseconds; Infinity for no limit. */
   readonly acceptProxyTimeoutMs: number
-  /** Whether the log has a line for each connection. */
-  readonly accessLog: boolean
+  /** The connections that have lines in the log. */
+  readonly accessLog: AccessLog
   /** Networks of the clients that may connect; empty for all. */
   readonly allow: readonly Network[]
   /** Networks of clients that may not connect, whatever `allow` is. */
@@ -86,9 +89,10 @@ const DEFINITIONS: { readonly [Key in keyof PortOptions]: Definition<PortOptions
   },
   accessLog: {
     name: 'access-log',
-    byDefault: false,
-    describe: "a line in the daemon's log for each connection: on or off [off]",
-    ...choice({ on: true, off: false }, 'on or off'),
+    byDefault: NO_ACCESS_LOG,
+    describe:
+      "a line in the daemon's log for each connection, or for a share of them, and also for their start: on, off, start, 1% or start,1% [off]",
+    ...ACCESS_LOG,
   },
   allow: {
     name: 'allow',

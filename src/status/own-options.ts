@@ -6,7 +6,7 @@ import { readSettings } from '../proxy/settings.js'
 /** A proxy, and what writes its access log. */
 interface OptionFollower {
   readonly proxy: Pick<Proxy, 'changeOptions'>
-  readonly observer: Pick<LogObserver, 'hasAccessLog'>
+  readonly observer: Pick<LogObserver, 'accessLog'>
 }
 
 /**
@@ -30,7 +30,7 @@ export function replaceOptions(ports: readonly OptionFollower[], options: PortOp
 function followOptions(ports: readonly OptionFollower[], env: NodeJS.ProcessEnv): void {
   const { port: options } = readSettings(env)
   for (const { proxy, observer } of ports) {
-    observer.hasAccessLog = options.accessLog
+    observer.accessLog = options.accessLog
     proxy.changeOptions(options)
   }
 }

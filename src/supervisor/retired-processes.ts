@@ -2,7 +2,8 @@ import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { StopOptions } from '../proxy/engine.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
-import { orderRetirement } from '../status/proxy-orders.js'
+import type { BackendList } from '../status/backend-list.js'
+import { orderBackends, orderRetirement } from '../status/proxy-orders.js'
 import { adoptRetired, type ProxyProcess } from './proxy-process.js'
 import { RuntimeFiles } from './runtime-record.js'
 
@@ -61,6 +62,15 @@ export class RetiredProcesses {
     const { id, until } = retired
     const leftMs = until === undefined ? Infinity : Math.max(1, until - Date.now())
     await orderRetirement(new RuntimeFiles(this.runFolder, id).socketPath, leftMs)
+  }
+
+  /** Has them end UDP flows, and dials, to addresses that are not in the list. One that does not answer watches its containers itself. */
+  async changeBackends(list: BackendList): Promise<void> {
+    await Promise.all(
+      this.saved.map(({ id }) =>
+        orderBackends(new RuntimeFiles(this.runFolder, id).socketPath, list).catch(() => undefined),
+      ),
+    )
   }
 
   /** What they report of their ports. Those that do not answer are left out. */

@@ -1,17 +1,21 @@
 import type { SocketAddress } from '../../src/linux/sockets/socket-address.js'
-import type { ClosedRelay, ProxyObserver, Shortage } from '../../src/proxy/observer.js'
+import type { ClosedRelay, OpenedRelay, ProxyObserver, Shortage } from '../../src/proxy/observer.js'
 
 /** Keeps everything that a proxy reports. */
 export class RecordingObserver implements ProxyObserver {
-  readonly wantsRelays: boolean = true
   acceptedCount = 0
   readonly failedDials: { readonly backend: SocketAddress; readonly code: unknown }[] = []
   readonly waitingDials: SocketAddress[] = []
+  readonly openedRelays: OpenedRelay[] = []
   readonly closedRelays: ClosedRelay[] = []
   readonly shortages: Shortage[] = []
   readonly faults: unknown[] = []
   readonly degradations: string[] = []
   isStopped = false
+
+  wantsRelay(): boolean {
+    return true
+  }
 
   accepted(): void {
     this.acceptedCount++
@@ -23,6 +27,10 @@ export class RecordingObserver implements ProxyObserver {
 
   dialWaits(backend: SocketAddress): void {
     this.waitingDials.push(backend)
+  }
+
+  relayOpened(relay: OpenedRelay): void {
+    this.openedRelays.push(relay)
   }
 
   relayClosed(relay: ClosedRelay): void {

@@ -14,11 +14,16 @@ t.test('options are parsed, and others have their defaults', async (t) => {
   t.same(parse({}), DEFAULT_PORT_OPTIONS)
   t.match(parse({ 'max-connections': '500', 'when-full': 'refuse', 'send-proxy': 'v2' }), {
     ...{ maxConnections: 500, whenFull: 'refuse', sendProxy: 'v2' },
-    ...{ dialTimeoutMs: 30_000, accessLog: false },
+    ...{ dialTimeoutMs: 30_000, accessLog: { share: 0 } },
   })
   t.match(parse({ 'dial-timeout': '500ms', 'idle-timeout': '1h', 'access-log': 'on' }), {
-    ...{ dialTimeoutMs: 500, idleTimeoutMs: 3_600_000, accessLog: true },
+    ...{ dialTimeoutMs: 500, idleTimeoutMs: 3_600_000 },
+    accessLog: { share: 1, hasStarts: false },
   })
+  const accessLog = (text: string) => parse({ 'access-log': text }).accessLog
+  t.same(accessLog('start'), { share: 1, hasStarts: true })
+  t.same(accessLog('5%'), { share: 0.05, hasStarts: false })
+  t.same(accessLog('start,0.1%'), { share: 0.001, hasStarts: true })
   t.match(parse({ 'max-bandwidth-in': '1.5MiB', 'max-bandwidth-out': '100Mbit' }), {
     ...{ maxBandwidthIn: 1_572_864, maxBandwidthOut: 12_500_000 },
   })
@@ -51,7 +56,7 @@ t.test('a wrong value is quoted, with what is expected', async (t) => {
     'idle-timeout': ['0ms', 'never'],
     'send-proxy': ['v3', '1', 'toString'],
     'when-full': ['drop'],
-    'access-log': ['true'],
+    'access-log': ['true', '%', '0%', '101%', '5', 'x%', 'start,', '1%,start', 'on,off', ''],
     'accept-proxy': ['all', '10.0.0.0/33'],
     'accept-proxy-timeout': ['0s', '10'],
     'half-closed-timeout': ['0s', '10'],

@@ -90,6 +90,34 @@ t.test('the access log has a line for each connection', async (t) => {
   })
 })
 
+t.test('the access log also has starts, and a share of the connections', async (t) => {
+  const daemon = await startDaemon(t)
+  const { ip, port: containerPort } = await startEcho(t)
+  const publishWith = async (name: string, log: string): Promise<number> => {
+    const args = ['-p', `127.0.0.1::${containerPort}`, '--name', name, '--access-log', log, ip]
+    t.match(await daemon.cli('add', ...args), { code: 0 })
+    return portOf(daemon, name)
+  }
+  const [all, some] = [await publishWith('all', 'start'), await publishWith('some', '50%')]
+  for (let i = 0; i < 200; i++) await exchange(t, some, 'x')
+  t.equal(await exchange(t, all, 'hello'), 'hello')
+  for (const name of ['all', 'some']) await daemon.client.remove(name)
+  await stop(daemon.running)
+  const lines = (await daemon.running.stderr)
+    .split('\n')
+    .filter((line) => /Connection (opened|closed)/.test(line))
+    .map((line) => JSON.parse(line) as { msg: string; port: string; client: string })
+  const ofAll = lines.filter(({ port }) => port === `127.0.0.1:${all}/tcp`)
+  t.match(ofAll, [
+    { msg: 'Connection opened', backend: `${ip}:${containerPort}`, active: 1 },
+    { msg: 'Connection closed', bytesIn: 5 },
+  ])
+  t.equal(ofAll[0]?.client, ofAll[1]?.client)
+  const { length } = lines.filter(({ port }) => port === `127.0.0.1:${some}/tcp`)
+  // By chance it is outside of this once in 10^12 runs.
+  t.ok(length > 50 && length < 150, String(length))
+})
+
 t.test('set changes the options of open ports, and of their next process', async (t) => {
   const dataRoot = t.testdir()
   const daemon = await startDaemon(t, { dataRoot })
