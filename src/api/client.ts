@@ -17,7 +17,13 @@ import { API_VERSION } from './api-version.js'
 import { connectionError, ConnectionError, isAbsent } from './connection-error.js'
 import { BAD_REQUEST, FORBIDDEN, UNAUTHORIZED } from './error-reply.js'
 import { formatHost, HostError, type Host } from './host.js'
-import type { ChangeRequest, ErrorView, UpgradeView, VersionView } from './schemas.js'
+import type {
+  ChangeRequest,
+  ConnectionView,
+  ErrorView,
+  UpgradeView,
+  VersionView,
+} from './schemas.js'
 import { readTls, type TlsFiles } from './tls.js'
 
 const NO_CONTENT = 204
@@ -80,6 +86,10 @@ export class Client {
   /** Changes options of a publication. The others stay. */
   set(name: string, options: ChangeRequest['options']): Promise<PublicationView> {
     return this.#call('PATCH', `publications/${encodeURIComponent(name)}`, { options })
+  }
+
+  connections(name: string): Promise<ConnectionView[]> {
+    return this.#call('GET', `publications/${encodeURIComponent(name)}/connections`)
   }
 
   /** @param drainMs when connections that are still open are cut, milliseconds; Infinity for never */

@@ -80,6 +80,17 @@ export function addPublicationRoutes(app: FastifyInstance, controller: Controlle
     async (request, reply) =>
       sendJson(reply, await controller.set(request.params.name, request.body.options)),
   )
+  app.get<{ Params: { name: string } }>(
+    '/publications/:name/connections',
+    {
+      schema: {
+        summary: 'The open TCP connections of the clients of a publication',
+        params: NAME_PARAM,
+        response: { 200: { type: 'array', items: ref('Connection') }, ...ERRORS },
+      },
+    },
+    async (request, reply) => sendJson(reply, controller.connections(request.params.name)),
+  )
   app.post<{ Params: { name: string }; Querystring: { drain?: string } }>(
     '/publications/:name/upgrade',
     {

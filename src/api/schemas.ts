@@ -373,6 +373,19 @@ const EventSchema = Type.Object(
   { $id: 'Event' },
 )
 
+const ConnectionSchema = Type.Object(
+  {
+    client: Type.String({ description: 'As 192.0.2.7:50412' }),
+    host: Type.String({ description: 'The address that the client has connected to' }),
+    bytesIn: Type.Optional(Type.Integer({ description: 'Bytes from the client' })),
+    bytesOut: Type.Optional(
+      Type.Integer({ description: 'Bytes that the client has acknowledged' }),
+    ),
+  },
+  { $id: 'Connection' },
+)
+export type ConnectionView = Static<typeof ConnectionSchema>
+
 const UpgradeSchema = Type.Object(
   {
     processes: Type.Integer({ description: 'Processes that were replaced' }),
@@ -398,4 +411,5 @@ export const ALL_SCHEMAS = [
   VersionSchema,
   EventSchema,
   UpgradeSchema,
+  ConnectionSchema,
 ]

@@ -12,6 +12,7 @@ import { portCommand } from './commands/port.js'
 import { rmCommand } from './commands/rm.js'
 import { runCommand } from './commands/run.js'
 import { setCommand } from './commands/set.js'
+import { topCommand } from './commands/top.js'
 import { upgradeCommand } from './commands/upgrade.js'
 import { installPluginCommand, uninstallPluginCommand } from './commands/plugin.js'
 import { installCommand, uninstallCommand } from './commands/userland-proxy.js'
@@ -42,6 +43,7 @@ const COMMANDS = [
   portCommand,
   inspectCommand,
   setCommand,
+  topCommand,
   upgradeCommand,
   rmCommand,
   eventsCommand,

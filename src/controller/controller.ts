@@ -8,7 +8,7 @@ import { Allocator, releasePort, type BoundPort } from '../ports/allocator.js'
 import { checkPorts } from '../ports/check-ports.js'
 import type { Claim, Claims } from '../ports/claims/claims.js'
 import { MemoryClaims } from '../ports/claims/memory-claims.js'
-import { connectionCounter } from '../ports/connections.js'
+import { connectionCounter, type Connection } from '../ports/connections.js'
 import { formatHostPort, type HostPort } from '../ports/host-port.js'
 import { parsePortSpecs, type PortRequest } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
@@ -199,6 +199,11 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
       if (unpublished) return unpublished
     }
     return this.#publications.find(name).view(connectionCounter())
+  }
+
+  /** The open TCP connections of a publication's clients. @throws Refusal if there is no publication of this name */
+  connections(name: string): Connection[] {
+    return this.#publications.find(name).connections()
   }
 
   /** The containers whose labels ask for ports that they did not get. */

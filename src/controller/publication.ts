@@ -2,7 +2,7 @@ import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { BoundPort } from '../ports/allocator.js'
 import type { Claim } from '../ports/claims/claims.js'
-import type { CountConnections } from '../ports/connections.js'
+import { listConnections, type Connection, type CountConnections } from '../ports/connections.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
 import type { PortOptionTexts } from '../proxy/port-options.js'
@@ -242,6 +242,11 @@ export class Publication {
       const reason = errnoReason(err)
       throw new Error(`replaced, and its open connections were cut: ${reason}`, { cause: err })
     }
+  }
+
+  /** The open TCP connections of its clients. */
+  connections(): Connection[] {
+    return listConnections(this.#servers.flatMap(({ ports }) => ports))
   }
 
   async view(countConnections: CountConnections): Promise<PublicationView> {

@@ -1,7 +1,9 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { AddressWatch, type WatchedAddresses } from '../linux/proc/address-watch.js'
+import { hasInterface } from '../linux/proc/network-of.js'
 import { isAlive, type ProcessIdentity } from '../linux/proc/process-identity.js'
 import { ProcessWatch } from '../linux/proc/process-watch.js'
+import { isLoopback } from '../linux/sockets/ip-address.js'
 import type { Log } from '../log/log.js'
 import type { BackendList, ListedBackend } from './backend-list.js'
 
@@ -24,6 +26,8 @@ export class ContainerWatch {
   #processes: ProcessWatch | undefined
   #namespaces: AddressWatch | undefined
   readonly #containers = new Map<ListedBackend, WatchedContainer>()
+  /** Addresses of the list that were in the namespaces of their containers. One that was there and is not has been lost. */
+  #seen = new Set<string>()
 
   /**
    * @param changed called when containers have lost their addresses, or have them again, with those that have one
@@ -43,6 +47,8 @@ export class ContainerWatch {
     for (const container of this.#containers.values()) container.stop()
     this.#containers.clear()
     this.#list = list
+    const keys = new Set(list.backends.map(keyOf))
+    this.#seen = new Set([...this.#seen].filter((key) => keys.has(key)))
     for (const backend of list.backends) {
       if (backend.process) this.#watchOne(backend, backend.process)
     }
@@ -87,12 +93,17 @@ export class ContainerWatch {
     { pid }: ProcessIdentity,
     container: WatchedContainer,
   ): void {
+    // Interfaces do not list all of 127.0.0.0/8.
+    if (isLoopback(backend.ip)) return
     try {
       this.#namespaces ??= new AddressWatch()
       const addresses = this.#namespaces.watch(pid, () => this.#update())
-      // Some runtimes, for example gVisor, take the address out of the namespace and serve it themselves.
-      if (addresses.has(backend.ip)) container.addresses = addresses
-      else addresses.stop()
+      const key = keyOf(backend)
+      if (addresses.has(backend.ip)) this.#seen.add(key)
+      // Some runtimes, for example gVisor, take the addresses from the interfaces before the container runs, and serve them themselves.
+      const isElsewhere = !this.#seen.has(key) && addresses.isBare && hasInterface(pid)
+      if (isElsewhere) addresses.stop()
+      else container.addresses = addresses
     } catch (err) {
       this.log.debug(`Can't watch the networks of a container: ${errnoReason(err)}`)
     }
@@ -112,4 +123,9 @@ export class ContainerWatch {
     this.changed({ ...this.#list, backends: this.#left })
     for (const { ip } of lost) this.lost(ip)
   }
+}
+
+/** Identifies an address of a container. */
+function keyOf({ ip, process }: ListedBackend): string {
+  return `${ip} ${process?.pid ?? ''} ${process?.startTime ?? ''}`
 }

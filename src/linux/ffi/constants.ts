@@ -113,7 +113,7 @@ export const IFA = { ADDRESS: 1, LOCAL: 2 } as const
 export const NETLINK_SOCK_DIAG = 4
 export const SOCK_DIAG_BY_FAMILY = 20
 /** Attributes, and instructions of a filter, see linux/inet_diag.h. */
-export const INET_DIAG = { REQ_BYTECODE: 1, SKV6ONLY: 11, BC_S_GE: 2, BC_S_LE: 3 } as const
+export const INET_DIAG = { REQ_BYTECODE: 1, INFO: 2, SKV6ONLY: 11, BC_S_GE: 2, BC_S_LE: 3 } as const
 
 /** Netfilter's part of netlink, see linux/netfilter/nfnetlink.h. */
 export const NETLINK_NETFILTER = 12

@@ -9,19 +9,25 @@ import {
   RTNLGRP,
   SOCK,
 } from '../ffi/constants.js'
-import { formatIp } from '../sockets/ip-address.js'
-import { attributes, NetlinkSocket } from '../sockets/netlink.js'
+import { formatIp, isLoopback } from '../sockets/ip-address.js'
+import { attributes, NetlinkSocket, readU32 } from '../sockets/netlink.js'
 import { NodePoller } from '../sockets/node-poller.js'
 import { inNetworkOf } from './network-of.js'
 
-/** Size of struct ifaddrmsg, bytes. Its first byte is the address family. */
+/** Size of struct ifaddrmsg, and offsets in it, bytes. Its first byte is the address family. */
 const ADDRESS_SIZE = 8
+const PREFIX = 1
+const INTERFACE = 4
 /** Lists of addresses that are asked for in a row, if changes come faster than they are taken. */
 const ATTEMPTS = 10
+/** Messages that are taken in a row at most. An event reports the others. */
+const MESSAGES_AT_ONCE = 10_000
 
 /** The addresses of a network namespace, kept current. */
 export interface WatchedAddresses {
   has(ip: string): boolean
+  /** Whether only loopback addresses are there. */
+  readonly isBare: boolean
   /** Ends the watch. May be called again. */
   stop(): void
 }
@@ -38,53 +44,77 @@ export class AddressWatch {
   watch(pid: number, changed: () => void): WatchedAddresses {
     const poller = (this.#poller ??= new NodePoller())
     const socket = inNetworkOf(pid, () => new NetlinkSocket(NETLINK_ROUTE, SOCK.NONBLOCK))
-    const addresses = new Set<string>()
+    const addresses: Addresses = new Map()
     let isWatched = true
     const stop = (): void => {
       if (isWatched) poller.close(socket.fd)
       isWatched = false
     }
     const onReady = (): void => {
-      take(socket, addresses)
+      if (isWatched) take(socket, addresses)
       changed()
     }
+    // Without the kernel's messages, the last known addresses stay.
+    const onError = stop
     try {
       socket.join(RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR)
       ask(socket, addresses)
       take(socket, addresses)
-      poller.watch(socket.fd, EPOLL.IN, { onReady, onError: onReady })
+      poller.watch(socket.fd, EPOLL.IN, { onReady, onError })
     } catch (err) {
       socket.close()
       throw err
     }
-    return { has: (ip) => addresses.has(ip), stop }
+    const all = (): string[] => [...addresses.values()]
+    return {
+      has: (ip) => all().includes(ip),
+      get isBare() {
+        return all().every(isLoopback)
+      },
+      stop,
+    }
   }
 }
 
+/** IP addresses by interface and prefix: an address may be there twice. */
+type Addresses = Map<string, string>
+
 /** Asks for all addresses. The kernel has each part of its reply ready as soon as the part before is taken. @throws SystemError */
-function ask(socket: NetlinkSocket, addresses: Set<string>): void {
+function ask(socket: NetlinkSocket, addresses: Addresses): void {
   addresses.clear()
   socket.send(RTM.GETADDR, NLM_F_DUMP, Buffer.alloc(ADDRESS_SIZE))
 }
 
-/** Takes all that has come. */
-function take(socket: NetlinkSocket, addresses: Set<string>): void {
+/** Takes all that has come. @throws SystemError */
+function take(socket: NetlinkSocket, addresses: Addresses): void {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    try {
-      for (;;) socket.receive((body, type) => apply(addresses, body, type))
-    } catch (err) {
-      if (errnoCode(err) === 'EAGAIN') return
-    }
-    // The kernel has dropped some changes.
+    if (takeWaiting(socket, addresses)) return
+    // The kernel has dropped some changes. Those that still wait are older than its reply.
+    takeWaiting(socket, addresses)
     ask(socket, addresses)
   }
+  takeWaiting(socket, addresses)
 }
 
-function apply(addresses: Set<string>, body: Buffer, type: number): void {
+/** @returns false if the kernel has dropped something */
+function takeWaiting(socket: NetlinkSocket, addresses: Addresses): boolean {
+  for (let i = 0; i < MESSAGES_AT_ONCE; i++) {
+    try {
+      socket.receive((body, type) => apply(addresses, body, type))
+    } catch (err) {
+      return errnoCode(err) === 'EAGAIN'
+    }
+  }
+  return true
+}
+
+function apply(addresses: Addresses, body: Buffer, type: number): void {
   const wanted = body[0] === AF_INET ? IFA.LOCAL : IFA.ADDRESS
   for (const { type: attribute, value } of attributes(body, ADDRESS_SIZE)) {
     if (attribute !== wanted) continue
-    if (type === RTM.NEWADDR) addresses.add(formatIp(value))
-    else if (type === RTM.DELADDR) addresses.delete(formatIp(value))
+    const ip = formatIp(value)
+    const key = `${readU32(body, INTERFACE)} ${ip}/${String(body[PREFIX])}`
+    if (type === RTM.NEWADDR) addresses.set(key, ip)
+    else if (type === RTM.DELADDR) addresses.delete(key)
   }
 }

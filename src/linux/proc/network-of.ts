@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { requireCheckedSyscalls } from '../ffi/checked-syscalls.js'
 import { errnoReason } from '../errno.js'
 
@@ -42,4 +42,11 @@ function comeBack(own: number): void {
       process.abort()
     }
   }
+}
+
+/** Whether a process's network namespace has an interface beside `lo`. @throws SystemError `ENOENT` if there is no such process */
+export function hasInterface(pid: number): boolean {
+  // After two lines of titles, each line begins with a name and a colon, see proc(5).
+  const [, , ...lines] = readFileSync(`/proc/${pid}/net/dev`, 'utf8').trimEnd().split('\n')
+  return lines.some((line) => !/^ *lo:/.test(line))
 }

@@ -16,6 +16,9 @@ export interface SocketRow {
   readonly inode: number
   /** Whether an IPv6 socket leaves the IPv4 port alone; left out if the kernel does not tell. */
   readonly isIpv6Only?: boolean
+  /** Bytes that were received, and sent bytes that the other end has acknowledged; left out unless they were asked for. */
+  readonly received?: number
+  readonly acknowledged?: number
 }
 
 /** Numbers of states. Source: include/net/tcp_states.h. */

@@ -144,6 +144,11 @@ export function readU32(buffer: Buffer, at: number): number {
   return isLittle ? buffer.readUInt32LE(at) : buffer.readUInt32BE(at)
 }
 
+/** A number beyond 2^53 loses its lowest bits. */
+export function readU64(buffer: Buffer, at: number): number {
+  return Number(isLittle ? buffer.readBigUInt64LE(at) : buffer.readBigUInt64BE(at))
+}
+
 function readI32(buffer: Buffer, at: number): number {
   return isLittle ? buffer.readInt32LE(at) : buffer.readInt32BE(at)
 }

@@ -14,6 +14,7 @@ import {
   encodeAttribute,
   NetlinkSocket,
   readU32,
+  readU64,
   writeU16,
   writeU32,
 } from './netlink.js'
@@ -26,12 +27,14 @@ import {
 type Protocol = 'tcp' | 'udp'
 
 /** Offsets in struct inet_diag_req_v2, and its size. */
-const REQUEST = { protocol: 1, states: 4, size: 56 }
+const REQUEST = { protocol: 1, extensions: 2, states: 4, size: 56 }
 /** Offsets in struct inet_diag_msg, and its size. The addresses have 16 bytes for either family. */
 const MESSAGE = {
   ...{ state: 1, localPort: 4, remotePort: 6, localIp: 8, remoteIp: 24 },
   ...{ uid: 64, inode: 68, size: 72 },
 }
+/** Offsets in struct tcp_info, see linux/tcp.h. */
+const TCP_INFO = { acknowledged: 120, received: 128, size: 136 }
 /** All states, `TCP_BOUND_INACTIVE` of Linux 6.8 included, but clients whose handshake is not complete. */
 const ALL_STATES = ((1 << (STATE.boundInactive + 1)) - 1) & ~1 & ~(1 << STATE.newSynRecv)
 /** There may be tens of thousands in TIME_WAIT. */
@@ -45,6 +48,8 @@ export interface SocketFilter {
   readonly port?: number
   /** Only sockets that listen or are bound. A listener's port may have thousands of connections. */
   readonly isUnconnected?: boolean
+  /** Whether to count the bytes of TCP sockets. */
+  readonly withBytes?: boolean
 }
 
 /**
@@ -81,7 +86,7 @@ function readFamily(protocol: Protocol, family: number, filter: SocketFilter): S
 function encodeRequest(
   protocol: Protocol,
   family: number,
-  { port, isUnconnected = false }: SocketFilter,
+  { port, isUnconnected = false, withBytes = false }: SocketFilter,
 ): Buffer {
   const filter =
     port === undefined
@@ -91,6 +96,7 @@ function encodeRequest(
   const body = Buffer.alloc(REQUEST.size)
   body.writeUInt8(family, 0)
   body.writeUInt8(protocol === 'tcp' ? IPPROTO.TCP : IPPROTO.UDP, REQUEST.protocol)
+  if (withBytes) body.writeUInt8(1 << (INET_DIAG.INFO - 1), REQUEST.extensions)
   writeU32(body, isUnconnected ? UNCONNECTED : connected, REQUEST.states)
   return Buffer.concat([body, filter])
 }
@@ -127,7 +133,19 @@ function decodeMessage(message: Buffer): SocketRow {
     uid: readU32(message, MESSAGE.uid),
     inode: readU32(message, MESSAGE.inode),
     ...(isIpv6Only === undefined ? {} : { isIpv6Only }),
+    ...bytesOf(message),
   }
+}
+
+function bytesOf(message: Buffer): Pick<SocketRow, 'received' | 'acknowledged'> {
+  for (const { type, value } of attributes(message, MESSAGE.size)) {
+    if (type !== INET_DIAG.INFO || value.length < TCP_INFO.size) continue
+    return {
+      received: readU64(value, TCP_INFO.received),
+      acknowledged: readU64(value, TCP_INFO.acknowledged),
+    }
+  }
+  return {}
 }
 
 /** Whether a socket is IPv6-only; undefined for a connected one, of which the kernel does not report it. */
