@@ -120,15 +120,19 @@ async function publish(flags: Flags): Promise<Published> {
   return { port, proxy, observer, descriptors, drainMs, metrics, log, backends }
 }
 
-/** Its code is loaded only here. */
+/** Never rejects. The code is loaded only here. */
 async function serveMetrics(
   address: SocketAddress,
   { port, proxy }: OwnPort,
   log: Log,
 ): Promise<void> {
-  const { serveOwnMetrics } = await import('./metrics/own-metrics.js')
   const since = Date.now()
-  serveOwnMetrics(address, () => [portStatus(process.pid, port, proxy, since)], log)
+  try {
+    const { serveOwnMetrics } = await import('./metrics/own-metrics.js')
+    serveOwnMetrics(address, () => [portStatus(process.pid, port, proxy, since)], log)
+  } catch (err) {
+    log.warn(`Can't serve the metrics: ${errnoReason(err)}`)
+  }
 }
 
 /** Tells the parent and stderr why the port can't be published, and ends. */

@@ -157,11 +157,14 @@ function runFolderOf({ 'run-dir': folder }: Options): string {
   return folder
 }
 
-/** Its code is loaded only here. A successor serves them from its start on. */
+/** Never rejects. The code is loaded only here. A successor serves them from its start on. */
 async function serveMetrics(address: SocketAddress, proxyd: Proxyd, log: Log): Promise<void> {
-  const { serveOwnMetrics } = await import('./metrics/own-metrics.js')
-  const stop = serveOwnMetrics(address, () => proxyd.ports(), log)
-  proxyd.onSuperseded = stop
+  try {
+    const { serveOwnMetrics } = await import('./metrics/own-metrics.js')
+    proxyd.onSuperseded = serveOwnMetrics(address, () => proxyd.ports(), log)
+  } catch (err) {
+    log.warn(`Can't serve the metrics: ${errnoReason(err)}`)
+  }
 }
 
 /** @throws SettingError */

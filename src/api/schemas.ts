@@ -53,7 +53,7 @@ const PROXY_REPORT = {
         counts: Type.Array(Type.Integer(), {
           description: `Connections that have ended, by their duration: up to ${DURATION_BOUNDS_MS.join(', ')} milliseconds, and longer`,
         }),
-        sumMs: Type.Number({ description: 'Of all together, milliseconds' }),
+        sumMs: Type.Number({ description: 'Sum of all durations, milliseconds' }),
       },
       { description: 'How long connections lived' },
     ),

@@ -17,7 +17,8 @@ import type { PortOptionTexts } from '../proxy/port-options.js'
 import { killProcess } from '../supervisor/process-end.js'
 import { endLeftovers, ProxyStartError } from '../supervisor/proxy-process.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
-import { isAlive } from '../linux/proc/process-identity.js'
+import { lacksAddress } from '../linux/proc/network-addresses.js'
+import { isAlive, type ProcessIdentity } from '../linux/proc/process-identity.js'
 import { newProcessId, orphans, runtimeIds } from '../supervisor/runtime-record.js'
 import { changedOptions } from './changed-options.js'
 import { describeContainer, type ContainerView } from './container-view.js'
@@ -125,7 +126,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     // They would hold their ports against their own successors.
     await Promise.all(orphans(runFolder).map(killProcess))
     this.#nat.beginRestoring()
-    for (const { ports, retired, ...description } of saved.map(withoutEndedContainers)) {
+    for (const { ports, retired, ...description } of saved.map(withoutLostAddresses)) {
       const publication = this.#create(description)
       const claim = (port: SavedPort): Promise<Claim> => this.#claimSaved(publication, port)
       await publication.restore(ports, claim, retired)
@@ -272,6 +273,8 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const publication = this.#publications.find(name)
     if (!this.#publications.isComplete(publication)) throw busyError(name)
     const save = (): void => this.#publications.save()
+    // Refuses before anything is replaced.
+    save()
     const processes = await publication.upgrade(drainMs, save).catch((err: unknown) => {
       throw new Refusal('proxy-failed', `${name}: ${errnoReason(err)}`, {}, { cause: err })
     })
@@ -476,11 +479,19 @@ function viaOf({ via }: PublicationRequest): Pick<SavedPublication, 'via'> {
   return via === 'nat' ? { via } : {}
 }
 
-/** The address of a container that has ended while no daemon was running may belong to another one. */
-function withoutEndedContainers(saved: SavedPublication): SavedPublication {
+/** The address of a container that has ended, or has left its network, while no daemon was running may belong to another one. */
+function withoutLostAddresses(saved: SavedPublication): SavedPublication {
   if (!saved.follows) return saved
-  const backends = saved.backends.filter(({ process }) => process && isAlive(process))
+  const backends = saved.backends.filter(({ ip, process }) => process && hasStill(process, ip))
   return { ...saved, backends }
+}
+
+function hasStill(process: ProcessIdentity, ip: string): boolean {
+  try {
+    return !lacksAddress(process.pid, ip) && isAlive(process)
+  } catch {
+    return false // It has ended.
+  }
 }
 
 /** Whether another port may work as well. */

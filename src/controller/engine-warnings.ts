@@ -52,7 +52,7 @@ export class EngineWarnings {
       if (this.#reported.has(key)) continue
       const name = printable(container.name)
       this.log.warn(
-        `The container ${name} runs, but Docker does not publish its ports ${ports}: "docker restart ${name}" publishes them`,
+        `The container ${name} runs, but Docker does not publish its ports ${ports}: once their host ports are free, "docker restart ${name}" publishes them`,
       )
     }
     this.#reported = reported

@@ -43,7 +43,10 @@ export class OutdatedConnections {
    * Rejects as `forget` does. The change is still remembered then.
    */
   async forget(
-    forget: (matches: (connection: TrackedConnection) => boolean) => Promise<number>,
+    forget: (
+      matches: (connection: TrackedConnection) => boolean,
+      repliers?: readonly string[],
+    ) => Promise<number>,
     current: () => readonly TranslatedPort[],
   ): Promise<void> {
     const changed = [...this.#changed]
@@ -57,7 +60,7 @@ export class OutdatedConnections {
       return grouped.byNumber.get(number) ?? []
     }
     const own = ownAddresses()
-    await forget((connection) => {
+    const matches = (connection: TrackedConnection): boolean => {
       const { protocol, destination, replier } = connection
       const candidates = byNumber.get(destination.port)
       // Connections to other hosts that pass through this one are not ours.
@@ -73,10 +76,21 @@ export class OutdatedConnections {
       return ports.some(
         ({ containerIps }) => containerIps === undefined || containerIps.includes(replier.ip),
       )
-    })
+    }
+    await forget(matches, repliersOf(changed))
     // Changes that came meanwhile stay.
     this.#changed = this.#changed.slice(changed.length)
   }
+}
+
+/** The addresses that reply in the connections in question; undefined for any. */
+function repliersOf(changed: readonly ChangedPort[]): string[] | undefined {
+  const ips = new Set<string>()
+  for (const { containerIps, isNew } of changed) {
+    if (containerIps === undefined || isNew) return undefined
+    for (const ip of containerIps) ips.add(ip)
+  }
+  return [...ips]
 }
 
 function groupByNumber<T extends HostPort>(ports: readonly T[]): Map<number, T[]> {

@@ -42,14 +42,22 @@ export async function viewPorts(server: PortServer, count: CountConnections): Pr
   })
 }
 
-/** Adds the connections of processes that an upgrade has replaced. */
-export function withRetired(port: PortView, retired: readonly PortStatus[]): PortView {
-  const old = retired
-    .filter(
-      ({ protocol, hostIp, hostPort }) =>
-        protocol === port.protocol && hostIp === port.hostIp && hostPort === port.hostPort,
-    )
-    .reduce((sum, { active }) => sum + active, 0)
-  if (old === 0) return port
-  return { ...port, connections: port.connections + old, oldConnections: old }
+/** Finds the connections of a port that belong to processes which an upgrade has replaced. */
+export function oldConnectionCounter(
+  retired: readonly PortStatus[],
+): (port: PortView) => { connections: number; oldConnections?: number } {
+  const counts = new Map<string, number>()
+  for (const status of retired) {
+    const key = keyOf(status)
+    if (status.active > 0) counts.set(key, (counts.get(key) ?? 0) + status.active)
+  }
+  return (port) => {
+    const old = counts.size > 0 ? counts.get(keyOf(port)) : undefined
+    if (old === undefined) return { connections: port.connections }
+    return { connections: port.connections + old, oldConnections: old }
+  }
+}
+
+function keyOf({ protocol, hostIp, hostPort }: PortView | PortStatus): string {
+  return `${protocol} ${hostIp} ${hostPort}`
 }

@@ -9,7 +9,9 @@ import type { PortOptionTexts } from '../proxy/port-options.js'
 import { formatTarget, projectOf, targetOf } from '../docker/container-target.js'
 import type { TargetState } from '../docker/target-backends.js'
 import type { BackendList, ListedBackend } from '../status/backend-list.js'
+import { refuseUnretirable } from '../status/proxy-orders.js'
 import { inParallel } from '../supervisor/in-parallel.js'
+import type { ProxyProcess } from '../supervisor/proxy-process.js'
 import { PortServer, type ServedPort, type ServerContext } from '../supervisor/port-server.js'
 import type { ProxyProgram } from '../supervisor/proxy-program.js'
 import { RetiredProcesses, type RetiredProcess } from '../supervisor/retired-processes.js'
@@ -19,7 +21,7 @@ import { HOLD_MS, type Following } from './following.js'
 import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import type { Nat } from './nat.js'
-import { viewPorts, withRetired } from './port-views.js'
+import { oldConnectionCounter, viewPorts } from './port-views.js'
 import { publicationHolder } from './publication-holder.js'
 import { natRefusal } from './refuse-nat.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
@@ -137,6 +139,7 @@ export class Publication {
     // A process that is starting may have read the file before: for it, these are other options.
     this.#options = { ...this.#options }
     await inParallel(REQUESTS_AT_ONCE, this.#servers, (server) => server.changeOptions())
+    await this.#retired.changeOptions(this.#options)
   }
 
   /**
@@ -207,14 +210,16 @@ export class Publication {
   }
 
   /**
-   * Puts processes of the program that is installed now in the place of the present ones. No client notices it: the present ones end with
-   * the last of their connections.
+   * Replaces the processes by those of the installed program. No client notices it: the old ones end with the last of their connections.
    * @param drainMs the time that these have, milliseconds; Infinity for no limit
    * @param save saves the state
    * @returns the number of processes that were replaced
-   * Rejects with the reason if one could not be replaced. All others are.
+   * Rejects with the reason if one could not be replaced. The others are.
    */
   async upgrade(drainMs: number, save: () => void): Promise<number> {
+    if (!this.#context.program.isOurs) {
+      throw new Error("docker-proxies of another program can't be replaced")
+    }
     // One that does not run begins with the installed program.
     const running = this.#servers.filter(({ supervisor }) => supervisor.status.state === 'up')
     const results = await inParallel(STARTS_AT_ONCE, running, async (server) => {
@@ -231,14 +236,32 @@ export class Publication {
   }
 
   async #replace(server: PortServer, drainMs: number, save: () => void): Promise<void> {
-    const { id, process } = await server.succeed()
-    const retired = { id, ...(drainMs < Infinity ? { until: Date.now() + drainMs } : {}) }
-    this.#retired.add(retired, process)
+    await refuseUnretirable(server.statusSocket)
+    const { id } = server
+    const nextId = newProcessId()
+    // If this daemon ends now, the next one has the successor retire.
+    this.#retired.reserve(nextId)
+    let predecessor: ProxyProcess
     try {
       save()
+      predecessor = await server.succeed(nextId)
+    } finally {
+      this.#retired.release(nextId)
+    }
+    const until = drainMs < Infinity ? { until: Date.now() + drainMs } : {}
+    const retired = { id, ...until }
+    this.#retired.add(retired, predecessor)
+    try {
+      save()
+    } catch {
+      this.#context.onChange()
+    }
+    // It may have missed the last change.
+    await this.#retired.changeBackends(this.#backendList)
+    try {
       await this.#retired.retire(retired)
     } catch (err) {
-      await process.stop()
+      await predecessor.stop()
       const reason = errnoReason(err)
       throw new Error(`replaced, and its open connections were cut: ${reason}`, { cause: err })
     }
@@ -253,7 +276,7 @@ export class Publication {
     const views = await inParallel(REQUESTS_AT_ONCE, this.#servers, (server) =>
       viewPorts(server, countConnections),
     )
-    const retired = await this.#retired.statuses()
+    const oldConnectionsOf = oldConnectionCounter(await this.#retired.statuses())
     const { name, created, isolation } = this
     const via = (port: PortView): Via =>
       this.#via === 'nat' &&
@@ -264,7 +287,7 @@ export class Publication {
       ...{ name, backend: this.#ips.join(', '), created, isolation, via: this.#via },
       ...this.#followingView(),
       ...this.#optionsView(),
-      ports: views.flat().map((port) => ({ ...withRetired(port, retired), via: via(port) })),
+      ports: views.flat().map((port) => ({ ...port, ...oldConnectionsOf(port), via: via(port) })),
     }
   }
 

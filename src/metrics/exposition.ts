@@ -99,7 +99,7 @@ class PortMetrics {
     )
     this.#durations = new Durations(
       `${PREFIX}connection_duration_seconds`,
-      'How long connections and UDP flows lived that have ended.',
+      'Duration of closed connections and UDP flows.',
     )
     // A metric of its own kind, which the registry takes like all others.
     registry.registerMetric(this.#durations as unknown as Gauge)

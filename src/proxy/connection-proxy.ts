@@ -74,6 +74,7 @@ class ConnectionProxy<Client>
   /** Whether the process has no descriptor for one more client. */
   #isShort = false
   #isPaused = false
+  #isListening = true
   #isDraining = false
   #isStopped = false
   /** Connections that had been accepted when memory was released. */
@@ -122,7 +123,7 @@ class ConnectionProxy<Client>
   }
 
   get listenFd(): number | undefined {
-    return this.#listener.fd
+    return this.#isListening ? this.#listener.fd : undefined
   }
 
   get counters(): Readonly<Counters> {
@@ -476,6 +477,7 @@ class ConnectionProxy<Client>
   }
 
   #stopListening(): void {
+    this.#isListening = false
     clearTimeout(this.#rateTimer)
     this.#unregister()
     this.#listener.close()

@@ -1,18 +1,18 @@
 /** Upper ends of the classes in which durations are counted, milliseconds. One class more has the longer ones. */
 export const DURATION_BOUNDS_MS = [10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 36_000_000]
 
-/** A proxy's report of how long its connections lived. */
+/** A proxy's report of the durations of its closed connections. */
 export interface DurationReport {
   /** Left out before the first connection ends. */
   readonly durations?: {
     /** Connections of each class, by DURATION_BOUNDS_MS. */
     readonly counts: readonly number[]
-    /** Of all together, milliseconds. */
+    /** Sum of all durations, milliseconds. */
     readonly sumMs: number
   }
 }
 
-/** Counts by their duration the connections of a port that have ended. */
+/** Counts closed connections of a port by duration. */
 export class Durations {
   /** Made for the first one, because many ports have none. */
   #counts: number[] | undefined

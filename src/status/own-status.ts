@@ -1,5 +1,5 @@
 import { errnoReason } from '../linux/errno.js'
-import { forgetConnections } from '../linux/netfilter/conntrack.js'
+import { forgetConnections, type TrackedConnection } from '../linux/netfilter/conntrack.js'
 import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { drain } from '../proxy/drain.js'
@@ -86,7 +86,7 @@ export async function serveOwnStatus(
 
 /** @returns milliseconds; Infinity for no limit @throws Error */
 function parseTime(text: string): number {
-  const milliseconds = Number(text)
+  const milliseconds = text === '' ? NaN : Number(text)
   if (milliseconds >= 0) return milliseconds
   throw new Error(`${JSON.stringify(text)} is not a time`)
 }
@@ -94,15 +94,15 @@ function parseTime(text: string): number {
 /** Makes the kernel forget the connections that it translates to a container: another one may get the address. Never rejects. */
 async function forgetTranslated(ports: readonly OwnPort[], ip: string, log: Log): Promise<void> {
   try {
-    await forgetConnections(({ protocol, destination, replier }) =>
+    const matches = ({ protocol, destination, replier }: TrackedConnection): boolean =>
       ports.some(
         ({ port: { port, container, ...own } }) =>
           own.protocol === protocol &&
           destination.port === port &&
           replier.ip === ip &&
           replier.port === container.port,
-      ),
-    )
+      )
+    await forgetConnections(matches, [ip])
   } catch (err) {
     log.warn(`Can't forget the connections to a container: ${errnoReason(err)}`)
   }

@@ -58,6 +58,17 @@ export async function orderRetirement(path: string, drainMs: number): Promise<vo
   await order(path, `${RETIRE_REQUEST} ${drainMs}`)
 }
 
+/** Rejects if a proxy does not reply, or is of a version that does not know `retire`. @param path of its status socket */
+export async function refuseUnretirable(path: string): Promise<void> {
+  // An order without a time changes nothing, and a proxy that knows it says so.
+  const { value, connection } = await sendRequest(path, RETIRE_REQUEST)
+  connection.destroy()
+  const { error = '' } = value as { error?: string }
+  if (error.startsWith('expected ')) {
+    throw new Error('its proxy is of an earlier version: withdraw it, and add it again')
+  }
+}
+
 async function order(path: string, request: string): Promise<void> {
   const { value, connection } = await sendRequest(path, request)
   connection.destroy()

@@ -25,7 +25,7 @@ import {
   type ProxyProcess,
 } from './proxy-process.js'
 import type { ProxyProgram } from './proxy-program.js'
-import { newProcessId, RuntimeFiles } from './runtime-record.js'
+import { RuntimeFiles } from './runtime-record.js'
 import { SHARED_PROGRAM_NAME, type SharedTask } from './shared-task.js'
 import { describeExit, Supervisor, type Supervised } from './supervisor.js'
 
@@ -117,20 +117,23 @@ export class PortServer {
     return this.#id
   }
 
+  /** The path of the process's status socket. */
+  get statusSocket(): string {
+    return this.#files.socketPath
+  }
+
   /**
-   * Starts another process of the program that is installed now, beside the present one, which it replaces.
-   * @returns the present one, which still accepts clients as well, and the name of its files
-   * Rejects with the reason if the present one goes on alone.
+   * Starts a process of the installed program beside the present one, which it replaces.
+   * @param nextId names its files
+   * @returns the predecessor, which still accepts clients as well
+   * Rejects with the reason if the present process goes on alone.
    */
-  async succeed(): Promise<{ id: string; process: ProxyProcess }> {
-    if (!this.context.program.isOurs) throw new Error("Docker's own docker-proxy can't be replaced")
-    const [id, nextId] = [this.#id, newProcessId()]
-    const process = await this.supervisor.succeed(async (fds) => {
+  succeed(nextId: string): Promise<ProxyProcess> {
+    return this.supervisor.succeed(async (fds) => {
       const next = await this.#launch(nextId, fds)
       this.#id = nextId
       return next
     })
-    return { id, process }
   }
 
   async #launch(id: string, listenFds: readonly number[]): Promise<ProxyProcess> {
@@ -139,7 +142,7 @@ export class PortServer {
     const [backends, options] = [formatBackendList(context.backends()), context.options()]
     const command = { id, runFolder, ...this.#command() }
     const started = await startProxyProcess(command, listenFds, log)
-    // What has changed while the process started is told once it is known to run.
+    // Changes during the start are sent once the process runs.
     if (formatBackendList(context.backends()) !== backends) {
       setImmediate(() => void this.changeBackends().catch(() => undefined))
     }
@@ -200,10 +203,12 @@ export class PortServer {
     if (this.#isClosed) return this.supervisor.close()
     if (state === 'closed') return this.supervisor.open()
     if (pid === undefined) return // The next process starts with the addresses.
+    const id = this.#id
     try {
       await orderBackends(this.#files.socketPath, this.context.backends())
     } catch {
-      await this.supervisor.replace()
+      // A successor has begun with the current addresses.
+      if (this.#id === id) await this.supervisor.replace()
     }
   }
 

@@ -1,11 +1,16 @@
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { StopOptions } from '../proxy/engine.js'
+import { optionsIn, type PortOptionTexts } from '../proxy/port-options.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
 import type { BackendList } from '../status/backend-list.js'
-import { orderBackends, orderRetirement } from '../status/proxy-orders.js'
+import { orderBackends, orderOptions, orderRetirement } from '../status/proxy-orders.js'
 import { adoptRetired, type ProxyProcess } from './proxy-process.js'
 import { RuntimeFiles } from './runtime-record.js'
+
+/** Attempts to give the order, and time between them, milliseconds. */
+const ATTEMPTS = 3
+const RETRY_MS = 500
 
 /** A process that an upgrade has replaced, as the state file keeps it. */
 export interface RetiredProcess {
@@ -22,6 +27,8 @@ export interface RetiredProcess {
  */
 export class RetiredProcesses {
   readonly #all = new Map<RetiredProcess, ProxyProcess>()
+  /** Processes that start, to replace others. If the daemon ends before they do, they retire. */
+  readonly #reserved = new Set<string>()
 
   /** @param changed called when one has ended */
   constructor(
@@ -32,7 +39,17 @@ export class RetiredProcesses {
 
   /** For the state file. */
   get saved(): readonly RetiredProcess[] {
-    return [...this.#all.keys()]
+    return [...this.#all.keys(), ...[...this.#reserved].map((id) => ({ id }))]
+  }
+
+  /** Notes a process that is about to start. */
+  reserve(id: string): void {
+    this.#reserved.add(id)
+  }
+
+  /** It has replaced the other one, or has not started. */
+  release(id: string): void {
+    this.#reserved.delete(id)
   }
 
   /** Notes a process that is to retire. */
@@ -45,40 +62,59 @@ export class RetiredProcesses {
 
   /** Notes those of an earlier daemon that still run, and orders them to retire, in case it could not any more. Never rejects. */
   async restore(saved: readonly RetiredProcess[]): Promise<void> {
-    for (const retired of saved) {
-      const process = adoptRetired(this.runFolder, retired.id, this.log)
-      if (!process) continue
-      this.add(retired, process)
-      await this.retire(retired).catch((err: unknown) => {
-        this.log.warn(`A replaced proxy does not answer: ${errnoReason(err)}`, {
-          proxy: process.pid,
+    await Promise.all(
+      saved.map(async (retired) => {
+        const process = adoptRetired(this.runFolder, retired.id, this.log)
+        if (!process) return
+        this.add(retired, process)
+        await this.retire(retired).catch(async (err: unknown) => {
+          this.log.warn(`A replaced proxy takes no order, and is ended: ${errnoReason(err)}`, {
+            proxy: process.pid,
+          })
+          await process.stop()
         })
-      })
-    }
+      }),
+    )
   }
 
   /** Has a noted process stop accepting clients, and end after its last connection. Rejects if it does not take the order. */
-  async retire(retired: RetiredProcess): Promise<void> {
-    const { id, until } = retired
-    const leftMs = until === undefined ? Infinity : Math.max(1, until - Date.now())
-    await orderRetirement(new RuntimeFiles(this.runFolder, id).socketPath, leftMs)
+  async retire({ id, until }: RetiredProcess): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const leftMs = until === undefined ? Infinity : Math.max(1, until - Date.now())
+      try {
+        return await orderRetirement(this.#socketOf(id), leftMs)
+      } catch (err) {
+        // The host may be busy. Meanwhile both processes serve the port.
+        if (attempt === ATTEMPTS) throw err
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      }
+    }
   }
 
-  /** Has them end UDP flows, and dials, to addresses that are not in the list. One that does not answer watches its containers itself. */
+  /** Has them follow other options. One that does not answer keeps its own. */
+  async changeOptions(options: PortOptionTexts): Promise<void> {
+    const all = { ...optionsIn(process.env), ...options }
+    await this.#tellAll((path) => orderOptions(path, all))
+  }
+
+  /** Has them end UDP flows, and dials, to addresses that are not in the list. */
   async changeBackends(list: BackendList): Promise<void> {
-    await Promise.all(
-      this.saved.map(({ id }) =>
-        orderBackends(new RuntimeFiles(this.runFolder, id).socketPath, list).catch(() => undefined),
-      ),
-    )
+    await this.#tellAll((path) => orderBackends(path, list))
+  }
+
+  async #tellAll(tell: (path: string) => Promise<void>): Promise<void> {
+    const paths = [...this.#all.keys()].map(({ id }) => this.#socketOf(id))
+    await Promise.all(paths.map((path) => tell(path).catch(() => undefined)))
+  }
+
+  #socketOf(id: string): string {
+    return new RuntimeFiles(this.runFolder, id).socketPath
   }
 
   /** What they report of their ports. Those that do not answer are left out. */
   async statuses(): Promise<readonly PortStatus[]> {
     const replies = await Promise.all(
-      this.saved.map(({ id }) =>
-        fetchPortStatuses(new RuntimeFiles(this.runFolder, id).socketPath).catch(() => []),
-      ),
+      [...this.#all.keys()].map(({ id }) => fetchPortStatuses(this.#socketOf(id)).catch(() => [])),
     )
     return replies.flat()
   }

@@ -111,10 +111,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   /**
-   * Puts another process in the place of the present one, which goes on until its owner ends it.
-   * @param launch starts the other one with these sockets, and waits until it is ready
-   * @returns the present one
-   * Rejects with the reason if there is no other one then; the present one then serves the ports as before.
+   * Puts a successor in the place of the process, which goes on until its owner ends it.
+   * @param launch starts the successor with these sockets, and waits until it is ready
+   * @returns the predecessor
+   * Rejects with the reason if the successor does not get ready. The process keeps the ports then.
    */
   succeed(launch: (listenFds: readonly number[]) => Promise<ProxyProcess>): Promise<ProxyProcess> {
     const succession = this.#launching.then(() => this.#succeed(launch))
@@ -125,18 +125,18 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   async #succeed(
     launch: (listenFds: readonly number[]) => Promise<ProxyProcess>,
   ): Promise<ProxyProcess> {
-    const present = this.#process
-    if (this.#state !== 'up' || !present) throw new Error('no process serves it at present')
+    const predecessor = this.#process
+    if (this.#state !== 'up' || !predecessor) throw new Error('no process serves it at present')
     if (!this.holdsSocket) throw new Error('the daemon does not have its listening socket')
     const next = await launch(this.#listenFds)
     if (this.#hasEnded) {
       await next.stop()
       throw new Error('withdrawn meanwhile')
     }
-    // The present one may have ended meanwhile.
+    // The predecessor may have ended meanwhile.
     clearTimeout(this.#timer)
     this.#watch(next)
-    return present
+    return predecessor
   }
 
   /** Ends the process and frees the ports. */
@@ -177,7 +177,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     // Closed first, so that no new client gets in while the process ends.
     for (const fd of this.#listenFds) closeSync(fd)
     this.#listenFds = []
-    await this.#launching
+    // While a successor starts, the present process must not accept clients any more.
+    await Promise.all([this.#launching, this.#process?.stop(options)])
     await this.#process?.stop(options)
   }
 

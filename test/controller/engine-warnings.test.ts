@@ -37,8 +37,8 @@ t.test('a running container without a port that it should have is reported once'
   const own = (): string[] => log.lines.filter((line) => line.startsWith('The container'))
   await until(() => own().length === 2)
   t.strictSame(own().sort(), [
-    'The container half runs, but Docker does not publish its ports 53/udp: "docker restart half" publishes them',
-    'The container web_svr01 runs, but Docker does not publish its ports 80/tcp, 53/udp: "docker restart web_svr01" publishes them',
+    'The container half runs, but Docker does not publish its ports 53/udp: once their host ports are free, "docker restart half" publishes them',
+    'The container web_svr01 runs, but Docker does not publish its ports 80/tcp, 53/udp: once their host ports are free, "docker restart web_svr01" publishes them',
   ])
   start('web_svr01', '2')
   await until(() => own().length === 3)

@@ -62,7 +62,8 @@ function describe(name: string, processes: number, oldConnections: number): stri
   const what = `${processes} process${processes === 1 ? '' : 'es'} replaced`
   if (oldConnections === 0) return `${name}: ${what}`
   const stay = oldConnections === 1 ? 'connection stays' : 'connections stay'
-  return `${name}: ${what}, ${oldConnections} ${stay} with the old`
+  const where = processes === 1 ? 'the old process' : 'old processes'
+  return `${name}: ${what}, ${oldConnections} ${stay} in ${where}`
 }
 
 /** @returns milliseconds; Infinity for no limit @throws UsageError */

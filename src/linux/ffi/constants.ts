@@ -121,10 +121,12 @@ export const NETLINK_NETFILTER = 12
 export const CONNTRACK = { PART: 1, GET: 1, DELETE: 2 } as const
 /** Attributes of a tracked connection, see linux/netfilter/nfnetlink_conntrack.h. */
 export const CTA = {
-  ...{ TUPLE_ORIG: 1, TUPLE_REPLY: 2, TUPLE_IP: 1, TUPLE_PROTO: 2 },
+  ...{ TUPLE_ORIG: 1, TUPLE_REPLY: 2, FILTER: 25, TUPLE_IP: 1, TUPLE_PROTO: 2 },
   ...{ IP_V4_SRC: 1, IP_V4_DST: 2, IP_V6_SRC: 3, IP_V6_DST: 4 },
   ...{ PROTO_NUM: 1, PROTO_SRC_PORT: 2, PROTO_DST_PORT: 3 },
 } as const
+/** A filter of a dump, and its flag for the source address, see linux/netfilter/nfnetlink_conntrack.h, and the kernel's nf_internals.h. */
+export const CTA_FILTER = { REPLY_FLAGS: 2, IP_SRC: 1 } as const
 /** The group that tells of changes of nftables, see linux/netfilter/nfnetlink.h. */
 export const NFNLGRP_NFTABLES = 7
 /** Messages around the changes of a transaction, see linux/netfilter/nfnetlink.h. */

@@ -6,7 +6,7 @@ import { errnoReason } from '../errno.js'
 const ATTEMPTS = 100
 
 /**
- * Runs something in the network namespace of another process: what it opens, stays there. Other threads are not concerned.
+ * Runs something in the network namespace of another process: sockets that it opens belong to that namespace. Only this thread is moved.
  * @param action synchronous
  * @throws SystemError `EPERM` without CAP_SYS_ADMIN, `ENOENT` if there is no such process; Error if there is no FFI
  */

@@ -63,7 +63,7 @@ t.test('under a real dockerd', { skip }, async (t) => {
     const release = await holdPort(t, enter, port)
     await dockerd.restart()
     const warning =
-      'The container web runs, but Docker does not publish its ports 80/tcp: \\"docker restart web\\" publishes them'
+      'The container web runs, but Docker does not publish its ports 80/tcp: once their host ports are free, \\"docker restart web\\" publishes them'
     await until(() => log.text.includes(warning))
     release()
     await docker('restart', '-t', '0', 'web')

@@ -237,7 +237,7 @@ t.test(
     await until(() => log.includes('stay with docker-proxy'))
     t.match(
       log,
-      /1 client of port 5353\/udp, for example 10\.99\.0\.2, .*conntrack -D -p udp --orig-port-dst 5353/,
+      /Clients of port 5353\/udp stay with docker-proxy: 10\.99\.0\.2; .*conntrack -D -p udp --orig-port-dst 5353/,
     )
   },
 )
