@@ -9,7 +9,7 @@ import {
   RTNLGRP,
   SOCK,
 } from '../ffi/constants.js'
-import { formatIp, isLoopback } from '../sockets/ip-address.js'
+import { formatIp, isAutomatic } from '../sockets/ip-address.js'
 import { attributes, NetlinkSocket, readU32 } from '../sockets/netlink.js'
 import { NodePoller } from '../sockets/node-poller.js'
 import { inNetworkOf } from './network-of.js'
@@ -26,7 +26,7 @@ const MESSAGES_AT_ONCE = 10_000
 /** The addresses of a network namespace, kept current. */
 export interface WatchedAddresses {
   has(ip: string): boolean
-  /** Whether only loopback addresses are there. */
+  /** Whether only addresses are there that the kernel gives by itself. */
   readonly isBare: boolean
   /** Ends the watch. May be called again. */
   stop(): void
@@ -69,7 +69,7 @@ export class AddressWatch {
     return {
       has: (ip) => all().includes(ip),
       get isBare() {
-        return all().every(isLoopback)
+        return all().every(isAutomatic)
       },
       stop,
     }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { formatIp, isLoopback } from '../sockets/ip-address.js'
+import { formatIp, isAutomatic, isLoopback } from '../sockets/ip-address.js'
 import { hasInterface } from './network-of.js'
 
 /**
@@ -11,7 +11,7 @@ export function lacksAddress(pid: number, ip: string): boolean {
   if (isLoopback(ip)) return false
   const addresses = addressesOf(pid)
   if (addresses.includes(ip)) return false
-  return !addresses.every(isLoopback) || !hasInterface(pid)
+  return !addresses.every(isAutomatic) || !hasInterface(pid)
 }
 
 /** The addresses of a process's network namespace. Source: proc(5); a kernel without IPv6 has no if_inet6. */

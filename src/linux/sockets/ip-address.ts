@@ -53,6 +53,11 @@ export function isLinkLocal(ip: string): boolean {
   return /^fe[89ab][\da-f]:/i.test(ip)
 }
 
+/** Whether the kernel gives each interface of its kind such an address by itself. */
+export function isAutomatic(ip: string): boolean {
+  return isLoopback(ip) || isLinkLocal(ip)
+}
+
 /** Whether an address stands for a group of hosts: 224.0.0.0/4 and ff00::/8. */
 export function isMulticast(ip: string): boolean {
   return isIpv6(ip) ? /^ff[\da-f]{2}:/i.test(ip) : /^(22[4-9]|23\d)\./.test(ip)

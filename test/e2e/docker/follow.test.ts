@@ -343,6 +343,7 @@ t.test('with a real engine', { skip: missingForEngine() }, async (t) => {
     await run('leaving', ...address)
     const leaving = await add('--when-stopped', 'refuse', 'leaving')
     await leadsTo(leaving.port, 'leaving')
+    const [{ pid: proxy } = {}] = (await next.client.get(leaving.name)).ports
     await next.end('SIGKILL')
     await docker('network', 'disconnect', 'left', 'leaving')
     t.equal(await ask(leaving.port), 'disconnected', 'the proxy itself watches the network')
@@ -351,8 +352,13 @@ t.test('with a real engine', { skip: missingForEngine() }, async (t) => {
     await docker('network', 'disconnect', 'left', 'leaving')
     await run('next', ...address)
     t.equal(await ask(leaving.port), 'disconnected')
+    // The next daemon has to start the proxy again, and nobody tells it where the container is.
+    await engine.kill('SIGKILL')
+    kill(proxy)
     const last = await next.again()
-    t.equal(await ask(leaving.port), 'disconnected')
+    await until(async () => (await ask(leaving.port)) !== 'refused')
+    t.equal(await ask(leaving.port), 'disconnected', 'the saved address is not used')
+    await engine.restart()
     await remove('next')
     await docker('network', 'connect', 'left', 'leaving')
     await leadsTo(leaving.port, 'leaving')
