@@ -59,9 +59,11 @@ export function lineChart(scenario: ScenarioResult, ours: readonly string[]): st
       `<line class="grid" x1="${PLOT.left}" x2="${PLOT.right}" y1="${atY(tick)}" y2="${atY(tick)}"/>` +
       text(PLOT.left - 8, atY(tick) + 4, formatNumber(tick), 'end'),
   )
+  let lastLabel = -Infinity
   const labels = curve.points.map(({ x }, i) => {
     const place = places[i] ?? 0
-    const isCrowded = i > 0 && place - (places[i - 1] ?? 0) < MIN_LABEL_GAP
+    const isCrowded = place - lastLabel < MIN_LABEL_GAP
+    if (!isCrowded) lastLabel = place
     const label = typeof x === 'number' ? x.toLocaleString('en-US') : x
     return isCrowded ? '' : text(place, PLOT.bottom + 18, label, 'middle')
   })

@@ -95,7 +95,7 @@ t.test('ports of docker-proxyd are measured with the process that they share', a
 
 t.test(
   'each peer works, or is named with the package that brings it',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async (t) => {
     const bench = startBench(t, ['--quick', '--only', 'keepalive,udp'])
     t.equal(await bench.exit, 0)
