@@ -7,6 +7,7 @@ import type { SocketAddress } from './linux/sockets/socket-address.js'
 import type { Log } from './log/log.js'
 import { openStderrSink } from './log/stderr-sink.js'
 import { StderrLog } from './log/stderr-log.js'
+import { printable } from './printable.js'
 import { chooseEngine, openEngine } from './proxy/choose-engine.js'
 import { DescriptorBudget } from './proxy/descriptor-budget.js'
 import { drain } from './proxy/drain.js'
@@ -138,10 +139,12 @@ async function serveMetrics(
 /** Tells the parent and stderr why the port can't be published, and ends. */
 async function reportFailure(status: StatusPipe, err: unknown): Promise<never> {
   if (!(err instanceof SettingError || err instanceof ListenError)) throw err
+  // It may quote a setting.
+  const message = printable(err.message)
   // The parent first: it must learn of the failure, whatever happens to stderr.
-  await status.fail(err.message).catch(() => undefined)
+  await status.fail(message).catch(() => undefined)
   const hint = err instanceof ListenError && err.hint !== '' ? ` (${err.hint})` : ''
-  complain(err.message + hint)
+  complain(message + hint)
   process.exit(err instanceof SettingError ? EXIT_USAGE : EXIT_FAILED)
 }
 

@@ -14,6 +14,7 @@ import type { SocketAddress } from './linux/sockets/socket-address.js'
 import { type Log, type LogFormat } from './log/log.js'
 import { StderrLog } from './log/stderr-log.js'
 import { openStderrSink } from './log/stderr-sink.js'
+import { printableLines } from './printable.js'
 import { keepYoungGenerationSmall } from './memory/heap.js'
 import { MAX_THREADS } from './proxy/descriptor-shares.js'
 import {
@@ -96,7 +97,7 @@ function parseOptions(): Options {
 }
 
 function fail(exitCode: number, reason: string): never {
-  openStderrSink()?.write(`${NAME}: ${reason}\n`)
+  openStderrSink()?.write(`${NAME}: ${printableLines(reason)}\n`)
   // It writes at once.
   void starter?.fail(reason)
   process.exit(exitCode)

@@ -27,6 +27,10 @@ export function settingsSuite(t: Test, target: Target): void {
         'invalid setting "loud" for DOCKER_PROXY_LOG_LEVEL: use one of silent, fatal, error, warn, info, debug, trace',
       ],
       [
+        { DOCKER_PROXY_ENGINE: '\u009b31m' },
+        'invalid setting "\\x9b31m" for DOCKER_PROXY_ENGINE: use one of auto, streams, native',
+      ],
+      [
         file('engine.json'),
         `invalid setting "warp" for "engine" in ${folder}/engine.json: use one of`,
       ],
@@ -40,7 +44,7 @@ export function settingsSuite(t: Test, target: Target): void {
       ],
       [
         file('unknown.json'),
-        `unknown setting "color" in ${folder}/unknown.json: expected engine, workers, log-level, drain, ${OPTION_NAMES.join(', ')}`,
+        `unknown setting "color" in ${folder}/unknown.json: expected engine, workers, log-level, drain, metrics, ${OPTION_NAMES.join(', ')}`,
       ],
       [file('broken.json'), `the settings file ${folder}/broken.json is not JSON: `],
       [file('list.json'), `the settings file ${folder}/list.json does not contain a JSON object`],
