@@ -34,7 +34,8 @@ async function fuzz<Case>(
       } catch (err) {
         const { name, message } = err as Error
         if (!errors.includes(name)) throw err
-        if (message.includes('\n')) throw new Error(`two lines: ${JSON.stringify(message)}`)
+        if (message.includes('\n'))
+          throw new Error(`two lines: ${JSON.stringify(message)}`, { cause: err })
         counts.refused++
       }
     }),
