@@ -169,6 +169,24 @@ t.test('the answers are as the OpenAPI document says', async (t) => {
       body: { message: /^unknown option "a": expected / },
     },
   )
+  t.match(
+    await api.ask(
+      'GET',
+      '/v1/publications/web_svr01/connections',
+      undefined,
+      `${publication}/connections`,
+    ),
+    { status: 200, body: [] },
+  )
+  const upgrade = `${publication}/upgrade`
+  t.match(await api.ask('POST', '/v1/publications/web_svr01/upgrade', undefined, upgrade), {
+    status: 200,
+    body: { oldConnections: 0 },
+  })
+  t.match(
+    await api.ask('POST', '/v1/publications/web_svr01/upgrade?drain=soon', undefined, upgrade),
+    { status: 400, body: { message: /^invalid drain "soon": expected / } },
+  )
   t.match(await api.ask('DELETE', '/v1/publications/web_svr01', undefined, publication), {
     status: 204,
   })
