@@ -139,7 +139,7 @@ async function serveMetrics(
 /** Tells the parent and stderr why the port can't be published, and ends. */
 async function reportFailure(status: StatusPipe, err: unknown): Promise<never> {
   if (!(err instanceof SettingError || err instanceof ListenError)) throw err
-  // It may quote a setting.
+  // The message may quote a setting.
   const message = printable(err.message)
   // The parent first: it must learn of the failure, whatever happens to stderr.
   await status.fail(message).catch(() => undefined)

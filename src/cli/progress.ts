@@ -1,7 +1,7 @@
-/** Work that is done sooner needs no progress, milliseconds. */
+/** No line is shown before this time, milliseconds. */
 const DELAY_MS = 500
 
-/** How far a long piece of work is, on a terminal at stderr: `12 of 340 upgraded`. */
+/** A line on a terminal that counts finished items: `12 of 340 upgraded`. */
 export class Progress {
   readonly #startedAt = performance.now()
   #done = 0

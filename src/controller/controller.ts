@@ -64,11 +64,11 @@ export interface ControllerOptions {
 const MAX_TRIES = 10
 const OWNER_ONLY = 0o700
 
-/** What an upgrade has done. */
+/** The result of an upgrade. */
 interface Upgrade {
   /** Processes that were replaced. */
   readonly processes: number
-  /** Connections that stay with the old ones. */
+  /** Connections that stay in old processes. */
   readonly oldConnections: number
 }
 
@@ -273,7 +273,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     const publication = this.#publications.find(name)
     if (!this.#publications.isComplete(publication)) throw busyError(name)
     const save = (): void => this.#publications.save()
-    // Refuses before anything is replaced.
+    // A state that can't be saved is refused before any process is replaced.
     save()
     const processes = await publication.upgrade(drainMs, save).catch((err: unknown) => {
       throw new Refusal('proxy-failed', `${name}: ${errnoReason(err)}`, {}, { cause: err })
@@ -479,7 +479,7 @@ function viaOf({ via }: PublicationRequest): Pick<SavedPublication, 'via'> {
   return via === 'nat' ? { via } : {}
 }
 
-/** The address of a container that has ended, or has left its network, while no daemon was running may belong to another one. */
+/** Drops addresses that containers have lost while no daemon was running. Other containers may have them. */
 function withoutLostAddresses(saved: SavedPublication): SavedPublication {
   if (!saved.follows) return saved
   const backends = saved.backends.filter(({ ip, process }) => process && hasStill(process, ip))

@@ -41,7 +41,7 @@ export interface PublicationContext {
   readonly log: Log
   readonly nat: Nat
   readonly onEvent: (event: Omit<PublicationEvent, 'time'>) => void
-  /** Called when what the state file keeps has changed by itself. */
+  /** Called when the state file has to be saved again. */
   readonly onChange: () => void
 }
 
@@ -220,7 +220,7 @@ export class Publication {
     if (!this.#context.program.isOurs) {
       throw new Error("docker-proxies of another program can't be replaced")
     }
-    // One that does not run begins with the installed program.
+    // A process that is started later is one of the installed program.
     const running = this.#servers.filter(({ supervisor }) => supervisor.status.state === 'up')
     const results = await inParallel(STARTS_AT_ONCE, running, async (server) => {
       try {
@@ -256,7 +256,7 @@ export class Publication {
     } catch {
       this.#context.onChange()
     }
-    // It may have missed the last change.
+    // A change during the launch went to the successor alone.
     await this.#retired.changeBackends(this.#backendList)
     try {
       await this.#retired.retire(retired)

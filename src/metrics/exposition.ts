@@ -141,7 +141,7 @@ class PortMetrics {
   }
 }
 
-/** A histogram of connections that the proxies have counted. prom-client's own one only counts by itself. */
+/** A histogram of counts that the proxies report. prom-client's histogram takes single values alone. */
 class Durations {
   readonly type = 'histogram'
   readonly aggregator = 'sum'

@@ -1,4 +1,4 @@
-/** Upper ends of the classes in which durations are counted, milliseconds. One class more has the longer ones. */
+/** Upper bounds of the classes of durations, milliseconds. One more class has the longer durations. */
 export const DURATION_BOUNDS_MS = [10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 36_000_000]
 
 /** A proxy's report of the durations of its closed connections. */

@@ -1,6 +1,6 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { AddressWatch, type WatchedAddresses } from '../linux/proc/address-watch.js'
-import { hasInterface } from '../linux/proc/network-of.js'
+import { areServedByRuntime } from '../linux/proc/network-addresses.js'
 import { isAlive, type ProcessIdentity } from '../linux/proc/process-identity.js'
 import { ProcessWatch } from '../linux/proc/process-watch.js'
 import { isLoopback } from '../linux/sockets/ip-address.js'
@@ -21,12 +21,12 @@ interface WatchedContainer {
  */
 export class ContainerWatch {
   #list: BackendList = { backends: [], holdMs: 0 }
-  /** What the proxies know. */
+  /** The backends that were reported last. */
   #left: readonly ListedBackend[] = []
   #processes: ProcessWatch | undefined
   #namespaces: AddressWatch | undefined
   readonly #containers = new Map<ListedBackend, WatchedContainer>()
-  /** Addresses of the list that were in the namespaces of their containers. One that was there and is not has been lost. */
+  /** Addresses of the list that the namespaces of their containers have had. If such an address is missing, the container has lost it. */
   #seen = new Set<string>()
 
   /**
@@ -100,9 +100,8 @@ export class ContainerWatch {
       const addresses = this.#namespaces.watch(pid, () => this.#update())
       const key = keyOf(backend)
       if (addresses.has(backend.ip)) this.#seen.add(key)
-      // Some runtimes, for example gVisor, take the addresses from the interfaces before the container runs, and serve them themselves.
-      const isElsewhere = !this.#seen.has(key) && addresses.isBare && hasInterface(pid)
-      if (isElsewhere) addresses.stop()
+      const isUnknown = !this.#seen.has(key) && areServedByRuntime(pid, addresses.all)
+      if (isUnknown) addresses.stop()
       else container.addresses = addresses
     } catch (err) {
       this.log.debug(`Can't watch the networks of a container: ${errnoReason(err)}`)

@@ -1,4 +1,4 @@
-import type { PortOptionTexts } from '../proxy/port-options.js'
+import { optionsIn, type PortOptionTexts } from '../proxy/port-options.js'
 import { formatBackendList, type BackendList } from './backend-list.js'
 import { sendRequest } from './status-socket.js'
 
@@ -23,12 +23,13 @@ export async function orderBackends(path: string, backends: BackendList): Promis
 /**
  * Has a proxy follow other options of its ports, and read its settings file again.
  * @param path of its status socket
- * @param options all that do not come from the file, by name
+ * @param options of its publication, by name; those of this process's environment count where it has none
  * Rejects if it does not reply, or refuses: it keeps its options then.
  */
 export async function orderOptions(path: string, options: PortOptionTexts): Promise<void> {
   try {
-    await order(path, `${OPTIONS_REQUEST} ${JSON.stringify(options)}`)
+    const all = { ...optionsIn(process.env), ...options }
+    await order(path, `${OPTIONS_REQUEST} ${JSON.stringify(all)}`)
   } catch (err) {
     // The reply of a proxy that knows no such order.
     if (!(err instanceof Error && err.message.startsWith('expected '))) throw err
@@ -60,7 +61,7 @@ export async function orderRetirement(path: string, drainMs: number): Promise<vo
 
 /** Rejects if a proxy does not reply, or is of a version that does not know `retire`. @param path of its status socket */
 export async function refuseUnretirable(path: string): Promise<void> {
-  // An order without a time changes nothing, and a proxy that knows it says so.
+  // An order without a time changes nothing. A proxy that knows the order complains of the time.
   const { value, connection } = await sendRequest(path, RETIRE_REQUEST)
   connection.destroy()
   const { error = '' } = value as { error?: string }

@@ -8,7 +8,7 @@ import { formatHostPort, type HostPort } from '../ports/host-port.js'
 import { bindFailedMessage } from '../ports/refusal.js'
 import { formatFlags } from '../proxy/flags.js'
 import { LISTEN_FD, SHARED_FIRST_LISTEN_FD } from '../proxy/inherited-descriptors.js'
-import { optionEnvironment, optionsIn, type PortOptionTexts } from '../proxy/port-options.js'
+import { optionEnvironment, type PortOptionTexts } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
 import {
   BACKENDS_VARIABLE,
@@ -194,8 +194,7 @@ export class PortServer {
   async #changeOptions(): Promise<void> {
     // Docker's own docker-proxy has none, and the next process starts with them.
     if (!this.context.program.isOurs || this.supervisor.status.pid === undefined) return
-    const options = { ...optionsIn(process.env), ...this.context.options() }
-    await orderOptions(this.#files.socketPath, options)
+    await orderOptions(this.#files.socketPath, this.context.options())
   }
 
   async #changeBackends(): Promise<void> {

@@ -1,7 +1,7 @@
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { StopOptions } from '../proxy/engine.js'
-import { optionsIn, type PortOptionTexts } from '../proxy/port-options.js'
+import type { PortOptionTexts } from '../proxy/port-options.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
 import type { BackendList } from '../status/backend-list.js'
 import { orderBackends, orderOptions, orderRetirement } from '../status/proxy-orders.js'
@@ -27,7 +27,7 @@ export interface RetiredProcess {
  */
 export class RetiredProcesses {
   readonly #all = new Map<RetiredProcess, ProxyProcess>()
-  /** Processes that start, to replace others. If the daemon ends before they do, they retire. */
+  /** Ids of successors that are starting. After the end of this daemon, the next one has them retire. */
   readonly #reserved = new Set<string>()
 
   /** @param changed called when one has ended */
@@ -47,7 +47,7 @@ export class RetiredProcesses {
     this.#reserved.add(id)
   }
 
-  /** It has replaced the other one, or has not started. */
+  /** Ends the reservation: the successor has replaced its predecessor, or has not started. */
   release(id: string): void {
     this.#reserved.delete(id)
   }
@@ -60,7 +60,7 @@ export class RetiredProcesses {
     })
   }
 
-  /** Notes those of an earlier daemon that still run, and orders them to retire, in case it could not any more. Never rejects. */
+  /** Notes retired processes of an earlier daemon, and orders them to retire once more. Never rejects. */
   async restore(saved: readonly RetiredProcess[]): Promise<void> {
     await Promise.all(
       saved.map(async (retired) => {
@@ -91,10 +91,9 @@ export class RetiredProcesses {
     }
   }
 
-  /** Has them follow other options. One that does not answer keeps its own. */
+  /** Has them follow other options. A process that does not answer keeps its options. */
   async changeOptions(options: PortOptionTexts): Promise<void> {
-    const all = { ...optionsIn(process.env), ...options }
-    await this.#tellAll((path) => orderOptions(path, all))
+    await this.#tellAll((path) => orderOptions(path, options))
   }
 
   /** Has them end UDP flows, and dials, to addresses that are not in the list. */
@@ -111,7 +110,7 @@ export class RetiredProcesses {
     return new RuntimeFiles(this.runFolder, id).socketPath
   }
 
-  /** What they report of their ports. Those that do not answer are left out. */
+  /** The statuses of their ports. A process that does not answer is left out. */
   async statuses(): Promise<readonly PortStatus[]> {
     const replies = await Promise.all(
       [...this.#all.keys()].map(({ id }) => fetchPortStatuses(this.#socketOf(id)).catch(() => [])),

@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs'
 import type { PublicationView } from '../../controller/views.js'
-import { DRAIN_EXPECTED, parseDrain } from '../../duration.js'
+import { parseDrainOption } from '../drain-option.js'
 import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 import { UsageError } from '../usage-error.js'
@@ -42,7 +42,7 @@ export const rmCommand: CommandModule<object, Args> = {
         `${args.all ? 'with --all, no names are expected' : 'a name is missing'}: give names of publications, or --all`,
       )
     }
-    const drainMs = drainOf(args.drain)
+    const drainMs = parseDrainOption(args.drain, 0)
     const client = openClient(args)
     const removed: string[] = []
     const failures: Error[] = []
@@ -63,13 +63,6 @@ export const rmCommand: CommandModule<object, Args> = {
     if (args.format === 'json') await printJson(removed)
     if (failures.length > 0) throw new AggregateError(failures)
   },
-}
-
-/** @returns milliseconds @throws UsageError */
-function drainOf(text: string | undefined): number {
-  const ms = text === undefined ? 0 : parseDrain(text)
-  if (ms !== undefined) return ms
-  throw new UsageError(`invalid --drain ${JSON.stringify(text)}: expected ${DRAIN_EXPECTED}`)
 }
 
 /** Containers that wait come first, because they would get the ports of the others. */

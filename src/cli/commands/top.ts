@@ -53,7 +53,7 @@ export const topCommand: CommandModule<object, Args> = {
     const intervalMs = intervalOf(args.interval)
     const client = openClient(args)
     const view = args.name === undefined ? portsView(client) : connectionsView(client, args.name)
-    // Rates need two looks.
+    // A rate is the difference of two reads.
     await view()
     const isLive = args.stream && process.stdout.isTTY
     do {
@@ -163,7 +163,7 @@ function formatRate(bytesPerS: number | undefined): string {
   return bytesPerS === undefined ? '-' : `${formatSize(bytesPerS)}/s`
 }
 
-/** Draws a table over the last one. What does not fit is left out. */
+/** Draws a table over the last one. Rows and columns beyond the terminal's size are left out. */
 function show(table: string): void {
   const { rows, columns } = process.stdout
   // A terminal of unknown size reports 0.

@@ -1,9 +1,8 @@
 import type { CommandModule } from 'yargs'
-import { DRAIN_EXPECTED, parseDrain } from '../../duration.js'
+import { parseDrainOption } from '../drain-option.js'
 import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
 import { Progress } from '../progress.js'
-import { UsageError } from '../usage-error.js'
 
 interface Args extends ClientArgs {
   names: string[]
@@ -31,7 +30,7 @@ export const upgradeCommand: CommandModule<object, Args> = {
       .example('$0 upgrade', 'after a new version was installed')
       .example('$0 upgrade web_svr01 --drain 1h', 'old connections have an hour to end'),
   handler: async (args) => {
-    const drainMs = drainOf(args.drain)
+    const drainMs = parseDrainOption(args.drain, Infinity)
     const client = openClient(args)
     const names =
       args.names.length > 0
@@ -64,11 +63,4 @@ function describe(name: string, processes: number, oldConnections: number): stri
   const stay = oldConnections === 1 ? 'connection stays' : 'connections stay'
   const where = processes === 1 ? 'the old process' : 'old processes'
   return `${name}: ${what}, ${oldConnections} ${stay} in ${where}`
-}
-
-/** @returns milliseconds; Infinity for no limit @throws UsageError */
-function drainOf(text: string | undefined): number {
-  const ms = text === undefined ? Infinity : parseDrain(text)
-  if (ms !== undefined) return ms
-  throw new UsageError(`invalid --drain ${JSON.stringify(text)}: expected ${DRAIN_EXPECTED}`)
 }

@@ -9,7 +9,7 @@ import {
   RTNLGRP,
   SOCK,
 } from '../ffi/constants.js'
-import { formatIp, isAutomatic } from '../sockets/ip-address.js'
+import { formatIp } from '../sockets/ip-address.js'
 import { attributes, NetlinkSocket, readU32 } from '../sockets/netlink.js'
 import { NodePoller } from '../sockets/node-poller.js'
 import { inNetworkOf } from './network-of.js'
@@ -26,8 +26,8 @@ const MESSAGES_AT_ONCE = 10_000
 /** The addresses of a network namespace, kept current. */
 export interface WatchedAddresses {
   has(ip: string): boolean
-  /** Whether only addresses are there that the kernel gives by itself. */
-  readonly isBare: boolean
+  /** All of them. An address that is there twice is listed twice. */
+  readonly all: readonly string[]
   /** Ends the watch. May be called again. */
   stop(): void
 }
@@ -65,11 +65,10 @@ export class AddressWatch {
       socket.close()
       throw err
     }
-    const all = (): string[] => [...addresses.values()]
     return {
-      has: (ip) => all().includes(ip),
-      get isBare() {
-        return all().every(isAutomatic)
+      has: (ip) => [...addresses.values()].includes(ip),
+      get all() {
+        return [...addresses.values()]
       },
       stop,
     }

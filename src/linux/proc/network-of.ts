@@ -1,8 +1,8 @@
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { requireCheckedSyscalls } from '../ffi/checked-syscalls.js'
 import { errnoReason } from '../errno.js'
 
-/** Attempts to come back from another namespace: a shortage of memory ends. */
+/** Attempts to return to the own namespace, which can fail while memory is short. */
 const ATTEMPTS = 100
 
 /**
@@ -42,11 +42,4 @@ function comeBack(own: number): void {
       process.abort()
     }
   }
-}
-
-/** Whether a process's network namespace has an interface beside `lo`. @throws SystemError `ENOENT` if there is no such process */
-export function hasInterface(pid: number): boolean {
-  // After two lines of titles, each line begins with a name and a colon, see proc(5).
-  const [, , ...lines] = readFileSync(`/proc/${pid}/net/dev`, 'utf8').trimEnd().split('\n')
-  return lines.some((line) => !/^ *lo:/.test(line))
 }
