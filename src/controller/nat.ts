@@ -4,8 +4,10 @@ import type { Containers } from '../docker/containers.js'
 import { forgetConnections } from '../linux/netfilter/conntrack.js'
 import { FirewallError } from '../linux/netfilter/command.js'
 import { Firewall } from '../linux/netfilter/firewall.js'
+import { chainOf } from '../linux/netfilter/nat-rules.js'
 import { RuleWatch } from '../linux/netfilter/rule-watch.js'
 import type { TranslatedPort } from '../linux/netfilter/translated-port.js'
+import type { PublicationChain } from '../linux/netfilter/withdrawal.js'
 import { interfaceFinder } from '../linux/sockets/own-addresses.js'
 import type { Log } from '../log/log.js'
 import { RepeatedLines } from '../log/repeated-lines.js'
@@ -27,6 +29,7 @@ const MAX_RETRY_MS = 60_000
 
 /** Has the kernel translate addresses for ports of publications, and keeps the rules for it in place. */
 export class Nat {
+  readonly #name: string
   readonly #firewall: Firewall
   readonly #watch = new RuleWatch(() => this.#checkIn(SETTLE_MS))
   readonly #errors: RepeatedLines
@@ -70,7 +73,8 @@ export class Nat {
     log: Log,
   ) {
     this.#errors = new RepeatedLines((line, fields) => log.error(line, fields))
-    this.#firewall = new Firewall(nameFor(runFolder), (reason) =>
+    this.#name = nameFor(runFolder)
+    this.#firewall = new Firewall(this.#name, (reason) =>
       this.#errors.add(`The kernel translates ports, and ${reason}`),
     )
   }
@@ -168,6 +172,11 @@ export class Nat {
     } finally {
       this.#isForgetting = false
     }
+  }
+
+  /** Where the rules of a publication are. */
+  chainOf(publication: string): PublicationChain {
+    return { table: this.#name, chain: chainOf(publication) }
   }
 
   /** Whether the kernel translates a port now. */

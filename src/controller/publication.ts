@@ -317,7 +317,7 @@ export class Publication {
       ...{ program, runFolder, log, publication: this.name, options: () => this.#options },
       backends: () => this.#backendList,
       closesPorts: this.#follows?.whenStopped === 'close-port',
-      isTranslated: this.#via === 'nat',
+      ...(this.#via === 'nat' && { chain: this.#context.nat.chainOf(this.name) }),
     }
   }
 

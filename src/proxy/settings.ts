@@ -132,7 +132,7 @@ const DOCUMENTED_VARIABLES = [
 /** The launcher sets the first one for the program that it becomes, and docker-publish the other for its proxies. */
 const VARIABLES = [
   ...DOCUMENTED_VARIABLES,
-  ...['DOCKER_PROXY_COMMAND', 'DOCKER_PROXY_BACKENDS', 'DOCKER_PROXY_TRANSLATED'],
+  ...['DOCKER_PROXY_COMMAND', 'DOCKER_PROXY_BACKENDS', 'DOCKER_PROXY_CHAIN'],
 ]
 
 /**

@@ -20,9 +20,6 @@ export interface BackendList {
 /** The list that a proxy starts with, if it is not the container IP of its flags alone. */
 export const BACKENDS_VARIABLE = 'DOCKER_PROXY_BACKENDS'
 
-/** Set if the kernel translates addresses for the same port, so that some connections reach the container without the proxy. */
-export const TRANSLATED_VARIABLE = 'DOCKER_PROXY_TRANSLATED'
-
 /** `HOLD_MS IP[@PID/START_TIME]…`: the form of a list in orders and in the environment. */
 export function formatBackendList({ backends, holdMs }: BackendList): string {
   const words = backends.map(({ ip, process }) =>

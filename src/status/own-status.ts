@@ -1,5 +1,4 @@
 import { errnoReason } from '../linux/errno.js'
-import { forgetConnections, type TrackedConnection } from '../linux/netfilter/conntrack.js'
 import type { Log } from '../log/log.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { drain } from '../proxy/drain.js'
@@ -7,13 +6,9 @@ import type { Proxy } from '../proxy/engine.js'
 import type { LogObserver } from '../proxy/log-observer.js'
 import type { PortOptionTexts } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
-import {
-  backendsOf,
-  parseBackendList,
-  TRANSLATED_VARIABLE,
-  type BackendList,
-} from './backend-list.js'
+import { backendsOf, parseBackendList, type BackendList } from './backend-list.js'
 import { ContainerWatch } from './container-watch.js'
+import { CHAIN_VARIABLE, endTranslation, parseChain } from './own-translation.js'
 import { PORTS_REQUEST, portStatus } from './port-status.js'
 import { replaceOptions } from './own-options.js'
 import { BACKENDS_REQUEST, DRAIN_REQUEST, OPTIONS_REQUEST, RETIRE_REQUEST } from './proxy-orders.js'
@@ -44,9 +39,10 @@ export async function serveOwnStatus(
       proxy.changeBackends(backendsOf(list, port.container.port))
     }
   }
-  const isTranslated = process.env[TRANSLATED_VARIABLE] !== undefined
+  const chain = parseChain(process.env[CHAIN_VARIABLE])
+  const published = ports.map(({ port }) => port)
   const lost = (ip: string): void => {
-    if (isTranslated) void forgetTranslated(ports, ip, log)
+    if (chain) void endTranslation(chain, published, ip, log)
   }
   const containers = new ContainerWatch(change, lost, log)
   if (backends) {
@@ -89,21 +85,4 @@ function parseTime(text: string): number {
   const milliseconds = text === '' ? NaN : Number(text)
   if (milliseconds >= 0) return milliseconds
   throw new Error(`${JSON.stringify(text)} is not a time`)
-}
-
-/** Makes the kernel forget the connections that it translates to a container: another one may get the address. Never rejects. */
-async function forgetTranslated(ports: readonly OwnPort[], ip: string, log: Log): Promise<void> {
-  try {
-    const matches = ({ protocol, destination, replier }: TrackedConnection): boolean =>
-      ports.some(
-        ({ port: { port, container, ...own } }) =>
-          own.protocol === protocol &&
-          destination.port === port &&
-          replier.ip === ip &&
-          replier.port === container.port,
-      )
-    await forgetConnections(matches, [ip])
-  } catch (err) {
-    log.warn(`Can't forget the connections to a container: ${errnoReason(err)}`)
-  }
 }

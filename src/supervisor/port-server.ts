@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import type { PublicationChain } from '../linux/netfilter/withdrawal.js'
 import { openPortSocket } from '../linux/sockets/port-socket.js'
 import type { Log } from '../log/log.js'
 import type { Claim } from '../ports/claims/claims.js'
@@ -10,12 +11,8 @@ import { formatFlags } from '../proxy/flags.js'
 import { LISTEN_FD, SHARED_FIRST_LISTEN_FD } from '../proxy/inherited-descriptors.js'
 import { optionEnvironment, type PortOptionTexts } from '../proxy/port-options.js'
 import type { PublishedPort } from '../proxy/published-port.js'
-import {
-  BACKENDS_VARIABLE,
-  formatBackendList,
-  TRANSLATED_VARIABLE,
-  type BackendList,
-} from '../status/backend-list.js'
+import { BACKENDS_VARIABLE, formatBackendList, type BackendList } from '../status/backend-list.js'
+import { CHAIN_VARIABLE, formatChain } from '../status/own-translation.js'
 import { orderBackends, orderOptions } from '../status/proxy-orders.js'
 import { fetchPortStatuses, type PortStatus } from '../status/port-status.js'
 import {
@@ -46,8 +43,8 @@ export interface ServerContext {
   readonly backends: () => BackendList
   /** Whether the ports are closed while there is no address. */
   readonly closesPorts: boolean
-  /** Whether the kernel translates addresses for these ports as well. */
-  readonly isTranslated: boolean
+  /** The rules by which the kernel translates addresses for these ports as well; undefined if it does not. */
+  readonly chain?: PublicationChain
 }
 
 /** A port of a publication. */
@@ -227,11 +224,11 @@ export class PortServer {
   }
 
   #command() {
-    const { program, publication, options, isTranslated } = this.context
+    const { program, publication, options, chain } = this.context
     const backends = this.context.backends()
     const env = {
       ...optionEnvironment(options()),
-      ...(isTranslated && { [TRANSLATED_VARIABLE]: '1' }),
+      ...(chain && { [CHAIN_VARIABLE]: formatChain(chain) }),
     }
     const ports = this.#publishedPorts(backends)
     if (this.isShared) {

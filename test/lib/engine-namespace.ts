@@ -19,8 +19,11 @@ export interface EngineNamespace {
   readonly pid: number
   /** The command and its arguments that run what follows in the namespaces. */
   readonly enter: readonly [string, ...string[]]
-  /** Starts docker-publish daemon there. */
-  startDaemon(env: NodeJS.ProcessEnv, ...args: string[]): Promise<TestDaemon>
+  /** Starts docker-publish daemon there. @param through a command that becomes it */
+  startDaemon(
+    options: { env: NodeJS.ProcessEnv; through?: readonly string[] },
+    ...args: string[]
+  ): Promise<TestDaemon>
   /**
    * Sends one HTTP request to a port of 127.0.0.1 there.
    * @returns the host name of the container, or `refused`, or `disconnected`
@@ -57,7 +60,8 @@ export async function startEngineNamespace(
   })
   return {
     ...{ root, enter, pid: holder.pid ?? 0 },
-    startDaemon: (env, ...args) => startDaemon(t, { through: enter, env }, ...args),
+    startDaemon: ({ env, through = [] }, ...args) =>
+      startDaemon(t, { through: [...enter, ...through], env }, ...args),
     async ask(port) {
       const args = [...before, process.execPath, '-e', CLIENT, 'once', String(port)]
       return (await execa(command, args)).stdout

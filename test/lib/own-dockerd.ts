@@ -39,8 +39,8 @@ export async function startOwnDockerd(t: Test, ...options: string[]): Promise<Ow
   })
   const { root, enter } = namespace
   const host = `unix://${join(root, 'docker.sock')}`
+  const env = { ...ENVIRONMENT, DOCKER_HOST: host }
   const docker: OwnDockerd['docker'] = async (...args) => {
-    const env = { ...ENVIRONMENT, DOCKER_HOST: host }
     return (await execa('docker', args, { env })).stdout.trim()
   }
   const start = async (): Promise<void> => {
@@ -84,6 +84,7 @@ export async function startOwnDockerd(t: Test, ...options: string[]): Promise<Ow
     ...{ docker, kill, restart: start, ask: namespace.ask, enter, pid: namespace.pid },
     startClients: (ports) => namespace.startClients(ports),
     version: await docker('version', '--format', '{{.Server.Version}}'),
-    startDaemon: (...args) => namespace.startDaemon({ ...ENVIRONMENT, DOCKER_HOST: host }, ...args),
+    startDaemon: (...args) => namespace.startDaemon({ env }, ...args),
+    startDaemonThrough: (through, ...args) => namespace.startDaemon({ env, through }, ...args),
   }
 }

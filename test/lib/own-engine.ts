@@ -18,6 +18,8 @@ export interface OwnEngine extends Pick<EngineNamespace, 'ask' | 'enter' | 'pid'
   readonly remove: (...names: string[]) => Promise<void>
   /** Starts docker-publish daemon there, which follows this engine. */
   startDaemon(...args: string[]): Promise<TestDaemon>
+  /** As `startDaemon`, by a command that becomes the daemon. */
+  startDaemonThrough(through: readonly string[], ...args: string[]): Promise<TestDaemon>
   /** Ends the engine. Containers go on if it is Podman, or a dockerd that was started with --live-restore. */
   kill(signal: NodeJS.Signals): Promise<void>
   /** Starts it again after `kill`. */

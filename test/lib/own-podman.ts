@@ -60,6 +60,7 @@ export async function startOwnPodman(t: Test): Promise<OwnPodman> {
   const podman = async (...args: string[]): Promise<string> =>
     (await execa(command, [...before, 'podman', ...options, ...args])).stdout.trim()
   const socket = join(root, 'podman.sock')
+  const env = { DOCKER_HOST: `unix://${socket}` }
   let service: ChildProcess | undefined
   const restart = async (): Promise<void> => {
     rmSync(socket, { force: true })
@@ -107,6 +108,7 @@ export async function startOwnPodman(t: Test): Promise<OwnPodman> {
       for (const name of names) await podman('rm', '-f', '-t', '0', name)
     },
     startClients: (ports) => namespace.startClients(ports),
-    startDaemon: (...args) => namespace.startDaemon({ DOCKER_HOST: `unix://${socket}` }, ...args),
+    startDaemon: (...args) => namespace.startDaemon({ env }, ...args),
+    startDaemonThrough: (through, ...args) => namespace.startDaemon({ env, through }, ...args),
   }
 }

@@ -102,10 +102,10 @@ export const NLM_F_DUMP = 0x300
 export const NLM_F_CREATE = 0x400
 export const NLMSG = { ERROR: 2, DONE: 3 } as const
 
-/** rtnetlink(7): addresses of interfaces. Members of a group get their changes, see linux/rtnetlink.h. */
+/** rtnetlink(7): interfaces and their addresses. Members of a group get their changes, see linux/rtnetlink.h. */
 export const NETLINK_ROUTE = 0
 export const RTM = { NEWADDR: 20, DELADDR: 21, GETADDR: 22 } as const
-export const RTNLGRP = { IPV4_IFADDR: 5, IPV6_IFADDR: 9 } as const
+export const RTNLGRP = { LINK: 1, IPV4_IFADDR: 5, IPV6_IFADDR: 9 } as const
 /** Attributes of an address, see linux/if_addr.h. IPv4 has the interface's own one in LOCAL, IPv6 in ADDRESS. */
 export const IFA = { ADDRESS: 1, LOCAL: 2 } as const
 
@@ -132,7 +132,14 @@ export const NFNLGRP_NFTABLES = 7
 /** Messages around the changes of a transaction, see linux/netfilter/nfnetlink.h. */
 export const NFNL_MSG_BATCH = { BEGIN: 16, END: 17 } as const
 /** A message's type is one of these and the number of its part in the upper byte, see linux/netfilter/nf_tables.h. */
-export const NFT_MSG = { PART: 10, NEW_TABLE: 0, NEW_CHAIN: 3, DEL_CHAIN: 5, DEL_RULE: 8 } as const
+export const NFT_MSG = {
+  PART: 10,
+  NEW_TABLE: 0,
+  NEW_CHAIN: 3,
+  DEL_CHAIN: 5,
+  GET_RULE: 7,
+  DEL_RULE: 8,
+} as const
 /** Attributes of tables, chains and rules, see linux/netfilter/nf_tables.h. */
 export const NFTA = {
   TABLE_NAME: 1,

@@ -1,7 +1,8 @@
-import { errnoCode, errnoReason } from '../errno.js'
+import { errnoReason } from '../errno.js'
 import { FirewallError, runFirewall } from './command.js'
 import { chainOf, formatTable, PERMIT, type Translation } from './nat-rules.js'
-import { ensureChain, remove, type Removal } from './nftables.js'
+import { ensureChain } from './nftables.js'
+import { withdrawChains } from './withdrawal.js'
 
 const NO_TRANSLATION: Translation = { publications: new Map(), exceptInterfaces: [] }
 
@@ -72,15 +73,7 @@ export class NatTable {
     const emptied = publications
       .filter((each) => this.#chains.has(each) || underWay.includes(each))
       .map(chainOf)
-    if (emptied.length === 0) return
-    try {
-      remove(this.#name, { ...(underWay.length > 0 ? { chain: PERMIT } : {}), emptied })
-    } catch (err) {
-      if (errnoCode(err) !== 'ENOENT') throw err
-      // Another program has removed some of them, or nft has not made some of them yet.
-      if (underWay.length > 0) this.#removeIfThere({ chain: PERMIT, emptied: [] })
-      for (const each of emptied) this.#removeIfThere({ emptied: [each] })
-    }
+    if (emptied.length > 0) withdrawChains(this.#name, emptied, underWay.length > 0)
   }
 
   /** Removes the table, if it is there. Rejects with FirewallError. */
@@ -110,14 +103,6 @@ export class NatTable {
   /** A table can be deleted only if it is there. Both commands are one transaction. */
   get #emptied(): string {
     return `add table ${this.#id}\ndelete table ${this.#id}`
-  }
-
-  #removeIfThere(removal: Removal): void {
-    try {
-      remove(this.#name, removal)
-    } catch (err) {
-      if (errnoCode(err) !== 'ENOENT') throw err
-    }
   }
 
   #refuseWithdrawn(publications: Translation['publications']): void {

@@ -6,6 +6,7 @@ import {
   NFTA,
   NLM_F_ACK,
   NLM_F_CREATE,
+  NLM_F_DUMP,
 } from '../ffi/constants.js'
 import { encodeAttribute, NetlinkSocket, type NetlinkMessage } from '../sockets/netlink.js'
 
@@ -17,9 +18,22 @@ import { encodeAttribute, NetlinkSocket, type NetlinkMessage } from '../sockets/
 /** Adds a chain without a hook, and its table, unless they are there. @throws SystemError */
 export function ensureChain(table: string, chain: string): void {
   change([
-    request(NFT_MSG.NEW_TABLE, NLM_F_CREATE, [[NFTA.TABLE_NAME, table]]),
-    request(NFT_MSG.NEW_CHAIN, NLM_F_CREATE, chainNames(table, chain)),
+    request(NFT_MSG.NEW_TABLE, NLM_F_ACK | NLM_F_CREATE, [[NFTA.TABLE_NAME, table]]),
+    request(NFT_MSG.NEW_CHAIN, NLM_F_ACK | NLM_F_CREATE, chainNames(table, chain)),
   ])
+}
+
+/** Whether a chain has rules. A chain that is not there has none. @throws SystemError */
+export function hasRules(table: string, chain: string): boolean {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER)
+  try {
+    socket.sendAll([request(NFT_MSG.GET_RULE, NLM_F_DUMP, ruleNames(table, chain))])
+    let rules = 0
+    while (!socket.receive(() => rules++));
+    return rules > 0
+  } finally {
+    socket.close()
+  }
 }
 
 /** What a transaction removes. */
@@ -36,14 +50,18 @@ export interface Removal {
  */
 export function remove(table: string, { chain, emptied }: Removal): void {
   change([
-    ...(chain === undefined ? [] : [request(NFT_MSG.DEL_CHAIN, 0, chainNames(table, chain))]),
-    ...emptied.map((each) =>
-      request(NFT_MSG.DEL_RULE, 0, [
-        [NFTA.RULE_TABLE, table],
-        [NFTA.RULE_CHAIN, each],
-      ]),
-    ),
+    ...(chain === undefined
+      ? []
+      : [request(NFT_MSG.DEL_CHAIN, NLM_F_ACK, chainNames(table, chain))]),
+    ...emptied.map((each) => request(NFT_MSG.DEL_RULE, NLM_F_ACK, ruleNames(table, each))),
   ])
+}
+
+function ruleNames(table: string, chain: string): [number, string][] {
+  return [
+    [NFTA.RULE_TABLE, table],
+    [NFTA.RULE_CHAIN, chain],
+  ]
 }
 
 function chainNames(table: string, chain: string): [number, string][] {
@@ -70,7 +88,7 @@ function request(type: number, flags: number, names: readonly [number, string][]
   const attributes = names.map(([id, name]) => encodeAttribute(id, Buffer.from(`${name}\0`)))
   return {
     type: (NFT_MSG.PART << 8) | type,
-    flags: NLM_F_ACK | flags,
+    flags,
     body: Buffer.concat([genericHeader(NFPROTO_INET, 0), ...attributes]),
   }
 }

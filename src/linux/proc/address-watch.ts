@@ -13,6 +13,8 @@ import { formatIp } from '../sockets/ip-address.js'
 import { attributes, NetlinkSocket, readU32 } from '../sockets/netlink.js'
 import { NodePoller } from '../sockets/node-poller.js'
 import { inNetworkOf } from './network-of.js'
+import { OutsideWatch } from './outside-watch.js'
+import type { WatchedAddresses } from './watched-addresses.js'
 
 /** Size of struct ifaddrmsg, and offsets in it, bytes. Its first byte is the address family. */
 const ADDRESS_SIZE = 8
@@ -23,31 +25,32 @@ const ATTEMPTS = 10
 /** Messages that are taken in a row at most. An event reports the others. */
 const MESSAGES_AT_ONCE = 10_000
 
-/** The addresses of a network namespace, kept current. */
-export interface WatchedAddresses {
-  has(ip: string): boolean
-  /** All of them. An address that is there twice is listed twice. */
-  readonly all: readonly string[]
-  /** Ends the watch. May be called again. */
-  stop(): void
-}
-
 /** Reports addresses that appear and vanish in the network namespaces of other processes, at once, see rtnetlink(7). */
 export class AddressWatch {
   #poller: NodePoller | undefined
+  #outside: OutsideWatch | undefined
 
   /**
-   * The namespace exists as long as it is watched, also when its last process has ended.
+   * The namespace exists as long as it is watched, also when its last process has ended. Without CAP_SYS_ADMIN it is watched from outside.
    * @param changed called after each change; it must not throw
-   * @throws SystemError `EPERM` without CAP_SYS_ADMIN, `ENOENT` if there is no such process, `EMFILE`; Error if there is no FFI
+   * @throws SystemError `ENOENT` if there is no such process, `EMFILE`; Error if there is no FFI
    */
   watch(pid: number, changed: () => void): WatchedAddresses {
-    const poller = (this.#poller ??= new NodePoller())
-    const socket = inNetworkOf(pid, () => new NetlinkSocket(NETLINK_ROUTE, SOCK.NONBLOCK))
+    let socket: NetlinkSocket
+    try {
+      socket = inNetworkOf(pid, () => new NetlinkSocket(NETLINK_ROUTE, SOCK.NONBLOCK))
+    } catch (err) {
+      if (!['EPERM', 'EACCES'].includes(errnoCode(err) ?? '')) throw err
+      return (this.#outside ??= new OutsideWatch()).watch(pid, changed)
+    }
+    return this.#watchInside(socket, changed)
+  }
+
+  #watchInside(socket: NetlinkSocket, changed: () => void): WatchedAddresses {
     const addresses: Addresses = new Map()
     let isWatched = true
     const stop = (): void => {
-      if (isWatched) poller.close(socket.fd)
+      if (isWatched) this.#poller?.close(socket.fd)
       isWatched = false
     }
     const onReady = (): void => {
@@ -57,10 +60,11 @@ export class AddressWatch {
     // Without the kernel's messages, the last known addresses stay.
     const onError = stop
     try {
+      this.#poller ??= new NodePoller()
       socket.join(RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR)
       ask(socket, addresses)
       take(socket, addresses)
-      poller.watch(socket.fd, EPOLL.IN, { onReady, onError })
+      this.#poller.watch(socket.fd, EPOLL.IN, { onReady, onError })
     } catch (err) {
       socket.close()
       throw err

@@ -22,8 +22,11 @@ export function areServedByRuntime(pid: number, addresses: readonly string[]): b
   return addresses.every(isAutomatic) && hasInterface(pid)
 }
 
-/** The addresses of a process's network namespace. Source: proc(5); a kernel without IPv6 has no if_inet6. */
-function addressesOf(pid: number): string[] {
+/**
+ * The addresses of a process's network namespace. Source: proc(5); a kernel without IPv6 has no if_inet6.
+ * @throws SystemError `ENOENT` if there is no such process
+ */
+export function addressesOf(pid: number): string[] {
   const trie = readFileSync(`/proc/${pid}/net/fib_trie`, 'utf8')
   const four = [...trie.matchAll(/\|-- (\S+)\n +\/32 host LOCAL/g)].map(([, ip = '']) => ip)
   return [...four, ...ipv6AddressesOf(pid)]

@@ -4,6 +4,7 @@ import { IMAGE } from '../../lib/engine-namespace.js'
 import { freeRow } from '../../lib/free-row.js'
 import { kill } from '../../lib/proc.js'
 import { missingForEngine, startOwnEngine } from '../../lib/own-engine.js'
+import { documentedUnit, inSandboxOf } from '../../lib/sandbox.js'
 import { until } from '../../lib/until.js'
 
 /* Publications that follow the containers of a real engine. */
@@ -375,5 +376,32 @@ t.test('with a real engine', { skip: missingForEngine() }, async (t) => {
     await leadsTo(here.port, 'here')
     await remove('here', 'gone', 'heir')
     await until(async () => (await last.client.list()).length === 0)
+  })
+
+  t.test('in the sandbox of its unit, a proxy sees a container leave as well', async (t) => {
+    const sandbox = inSandboxOf(documentedUnit())
+    const own = await engine.startDaemonThrough(sandbox, '--live-restore')
+    await docker('network', 'create', '--subnet', '10.79.0.0/24', 'left')
+    const address = ['--network', 'left', '--ip', '10.79.0.9']
+    await run('leaving', ...address)
+    const ports = [freeRow(1), freeRow(1)] as const
+    const added = await Promise.all([
+      own.cli('add', '-p', `127.0.0.1:${ports[0]}:80`, 'leaving'),
+      own.cli('add', '-p', `127.0.0.1:${ports[1]}:80`, '--isolation', 'shared', 'leaving'),
+    ])
+    t.match(added, [{ code: 0 }, { code: 0 }])
+    const leadTo = (answer: string) => Promise.all(ports.map((port) => leadsTo(port, answer)))
+    await leadTo('leaving')
+    await own.end('SIGKILL')
+    await docker('network', 'disconnect', 'left', 'leaving')
+    await run('next', ...address)
+    t.strictSame(await Promise.all(ports.map(ask)), ['disconnected', 'disconnected'])
+    await own.again()
+    await leadTo('disconnected')
+    await remove('next')
+    await docker('network', 'connect', 'left', 'leaving')
+    await leadTo('leaving')
+    await remove('leaving')
+    await docker('network', 'rm', 'left')
   })
 })

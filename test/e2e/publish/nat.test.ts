@@ -268,6 +268,47 @@ t.test(
   },
 )
 
+t.test(
+  'without a daemon and its guard, the rules to an address that its container has lost go',
+  { skip },
+  async (t) => {
+    const { client, container, startDaemon, read } = await startNetwork(t)
+    const daemon = await startDaemon()
+    const add = (name: string, ...ports: string[]) =>
+      daemon.cli('add', '--via', 'nat', '--name', name, ...ports, CONTAINER)
+    const many = ['-p', `${HOST}:8080-8089:80-89`]
+    t.match(await add('web', ...many, '--isolation', 'process'), { code: 0 })
+    t.match(await add('other', '-p', `${HOST}:9090:80`), { code: 0 })
+    const process = identify(container.pid)
+    const list = { backends: [{ ip: CONTAINER, ...(process && { process }) }], holdMs: 0 }
+    const web = (await daemon.client.get('web')).ports.map(({ pid }) => pid)
+    const sockets = daemon.statusSockets()
+    for (const socket of sockets) await orderBackends(socket, list)
+    const ask = (port: number): Promise<string> => client.node(ASK, HOST, String(port))
+    t.strictSame([await ask(8080), await ask(9090)], [CLIENT, CLIENT])
+
+    t.equal(new Set(web).size, 10, 'each of these processes withdraws the rules')
+    const guards = guardsOf(daemon)
+    guards.forEach(kill)
+    const killed = daemon.end('SIGKILL')
+    guards.forEach(kill)
+    guardsOf(daemon).forEach(kill)
+    await killed
+    const translations = () => read('nft list ruleset | grep "dnat ip" || true')
+    t.match(await translations(), CONTAINER, 'the rules have stayed')
+    t.equal(await ask(8080), CLIENT)
+    await container.sh(`ip addr del ${CONTAINER}/24 dev b1`)
+    await until(async () => (await translations()) === '')
+    await container.sh(
+      `ip addr add ${CONTAINER}/24 dev b1; ip route add default via ${HOST_INSIDE}`,
+    )
+    await until(async () => (await ask(8080)) === HOST_INSIDE)
+    t.equal(await ask(9090), HOST_INSIDE, 'proxies serve them')
+    await daemon.again('--live-restore')
+    t.strictSame([await ask(8080), await ask(9090)], [CLIENT, CLIENT])
+  },
+)
+
 t.test('many ports, each on one address and another container port', { skip }, async (t) => {
   const { client, startDaemon } = await startNetwork(t)
   const daemon = await startDaemon()

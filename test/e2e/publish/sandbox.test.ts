@@ -1,18 +1,16 @@
-import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { notRoot } from '../../lib/program.js'
 import { startDaemon } from '../../lib/publish.js'
-import { inSandboxOf } from '../../lib/sandbox.js'
+import { documentedUnit, inSandboxOf } from '../../lib/sandbox.js'
 import { exchange, startEcho } from '../../lib/sockets.js'
 import { until } from '../../lib/until.js'
 
 const skip = notRoot('to give up capabilities, and to mount')
 
 t.test('the daemon works in the sandbox of its documented unit', { skip }, async (t) => {
-  const page = readFileSync('docs/docker-publish.md', 'utf8')
-  const unit = /```ini\n(# \/etc\/systemd\/system\/docker-publish\.service[^]*?)```/.exec(page)?.[1]
+  const unit = documentedUnit()
   t.match(unit, /^NoNewPrivileges=yes$/m)
-  const through = inSandboxOf(unit ?? '')
+  const through = inSandboxOf(unit)
   const daemon = await startDaemon(t, { through }, '--live-restore')
   const echo = await startEcho(t)
   const spec = `127.0.0.1::${echo.port}`
