@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import { EXIT_FAILED, EXIT_USAGE } from './exit-codes.js'
 import { errnoReason } from './linux/errno.js'
 import { ignoreSignals, SAME_SIGNAL_MS } from './linux/signals.js'
+import type { Account } from './linux/accounts.js'
 import { setProcessName } from './linux/proc/process-name.js'
 import type { SocketAddress } from './linux/sockets/socket-address.js'
 import type { Log } from './log/log.js'
@@ -23,6 +24,8 @@ import {
   readIsolation,
   readLogFormat,
   readSettings,
+  readUser,
+  refuseUser,
   SettingError,
 } from './proxy/settings.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
@@ -35,6 +38,7 @@ import {
 } from './status/backend-list.js'
 import { readOptionsAgain } from './status/own-options.js'
 import { portStatus } from './status/port-status.js'
+import { giveUpRights } from './status/own-rights.js'
 import { serveOwnStatus, type OwnPort } from './status/own-status.js'
 import { STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
 import { versionLine } from './version.js'
@@ -51,20 +55,27 @@ async function main(): Promise<void> {
   if (flags.version) return printVersion()
 
   const status = openStatusPipe()
-  const { descriptors, drainMs, metrics, log, backends, ...own } = await publish(flags).catch(
-    (err: unknown) => reportFailure(status, err),
-  )
+  const fail = (err: unknown): Promise<never> => reportFailure(status, err)
+  const { descriptors, drainMs, metrics, user, log, backends, ...own } =
+    await publish(flags).catch(fail)
   const { port, proxy } = own
   stopOnSignal(own, drainMs, log)
   readOptionsOnSignal(own, log)
   await serveOwnStatus([own], descriptors, log, backends)
   if (metrics) void serveMetrics(metrics, own, log)
+  // The kernel lets only root's processes and those of the same user change the name.
+  if (user) setProcessName(PROXY_NAME, [path, ...args])
+  try {
+    giveUpRights(user, log)
+  } catch (err) {
+    await fail(err)
+  }
   status
     .ready()
     .catch((err: unknown) =>
       log.warn(`Can't tell the parent that the port is ready: ${errnoReason(err)}`),
     )
-  setProcessName(PROXY_NAME, [path, ...args])
+  if (!user) setProcessName(PROXY_NAME, [path, ...args])
   logListening(log, port, proxy.address, { isReported: STATUS_SOCKET_VARIABLE in process.env })
 
   try {
@@ -85,6 +96,8 @@ interface Published extends OwnPort {
   readonly drainMs: number
   /** Where to serve metrics; undefined for nowhere. */
   readonly metrics: SocketAddress | undefined
+  /** The user to become; undefined for none. */
+  readonly user: Account | undefined
   readonly log: StderrLog
   /** The list of a docker-publish daemon. */
   readonly backends: BackendList | undefined
@@ -97,7 +110,11 @@ async function publish(flags: Flags): Promise<Published> {
   const port = flags.useListenFd ? { ...requested, listenFd: LISTEN_FD } : requested
   const settings = readSettings(process.env)
   checkOnDemand(process.env)
-  if (readIsolation(process.env) === 'shared') throw noProxydError()
+  const user = readUser(process.env)
+  if (readIsolation(process.env) === 'shared') {
+    refuseUser(process.env, 'docker-proxyd')
+    throw noProxydError()
+  }
   const log = StderrLog.open(PROXY_NAME, settings.logLevel, readLogFormat(process.env))
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   if (descriptors.isTooSmall) throw tooFewDescriptors(port)
@@ -118,7 +135,7 @@ async function publish(flags: Flags): Promise<Published> {
   const drainMs = hasDaemon ? 0 : settings.drainMs
   // The daemon has the metrics of all its ports.
   const metrics = hasDaemon ? undefined : settings.metrics
-  return { port, proxy, observer, descriptors, drainMs, metrics, log, backends }
+  return { port, proxy, observer, descriptors, drainMs, metrics, user, log, backends }
 }
 
 /** Never rejects. The code is loaded only here. */

@@ -23,6 +23,7 @@ import {
   readIdleSeconds,
   readLogFormat,
   readSettings,
+  refuseUser,
   SettingError,
   type Settings,
 } from './proxy/settings.js'
@@ -173,6 +174,7 @@ function settingsOf({ workers, 'on-demand': isOnDemand }: Options): Settings {
   const { env } = process
   const own = workers === undefined ? env : { ...env, DOCKER_PROXY_WORKERS: workers }
   const settings = readSettings(own)
+  refuseUser(env, NAME)
   if (!isOnDemand) return settings
   // Its environment is that of the first launcher, whose options are not those of other ports.
   const common = readSettings({ ...own, ...WITHOUT_OPTIONS, [FILE_VARIABLE]: '' })

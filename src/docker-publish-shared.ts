@@ -15,8 +15,9 @@ import {
 } from './proxy/inherited-descriptors.js'
 import { brokenListenerMessage, tooFewDescriptors } from './proxy/listen-error.js'
 import { LogObserver } from './proxy/log-observer.js'
-import { readLogFormat, readSettings } from './proxy/settings.js'
+import { readLogFormat, readSettings, readUser } from './proxy/settings.js'
 import { backendsOf } from './status/backend-list.js'
+import { giveUpRights } from './status/own-rights.js'
 import { serveOwnStatus, type OwnPort } from './status/own-status.js'
 import { SHARED_PROGRAM_NAME, type SharedTask } from './supervisor/shared-task.js'
 
@@ -58,6 +59,7 @@ async function main(): Promise<void> {
     }),
   )
   await serveOwnStatus(served, descriptors, log, backends)
+  giveUpRights(readUser(process.env), log)
   writeSync(STATUS_FD, STATUS_READY)
   closeSync(STATUS_FD)
   releaseMemorySoon()

@@ -144,13 +144,14 @@ async function startProxyd(runDir: string | undefined, log: StderrLog): Promise<
   if (runDir === undefined) {
     throw new Error('there is no XDG_RUNTIME_DIR: name a folder with --proxyd-run-dir')
   }
-  const [{ openProxyd }, { readSettings }] = await Promise.all([
+  const [{ openProxyd }, { readSettings, refuseUser }] = await Promise.all([
     import('../proxyd/open-proxyd.js'),
     import('../proxy/settings.js'),
   ])
   // Another daemon or a docker-proxyd can replace it, but it does not replace itself.
   process.on('SIGUSR2', () => log.warn('SIGUSR2 is ignored: to replace this process, restart it'))
   const settings = readSettings(process.env)
+  refuseUser(process.env, 'a daemon with --proxyd')
   const proxyd = await openProxyd(runDir, settings, log, { option: '--proxyd-run-dir' })
   log.info(`Serves the ports of docker-proxies, in ${runDir}`)
   return proxyd

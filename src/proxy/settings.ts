@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { errnoCode, errnoReason } from '../linux/errno.js'
+import { parseAccount, type Account } from '../linux/accounts.js'
 import { parseAddress } from '../linux/sockets/parse-address.js'
 import type { SocketAddress } from '../linux/sockets/socket-address.js'
 import { MAX_THREADS } from './descriptor-shares.js'
@@ -22,6 +23,8 @@ type EngineChoice = (typeof ENGINES)[number]
 const ISOLATIONS = ['auto', 'process', 'shared'] as const
 type IsolationSetting = (typeof ISOLATIONS)[number]
 export const ISOLATION_VARIABLE = 'DOCKER_PROXY_ISOLATION'
+/** The user that a docker-proxy becomes. */
+export const USER_VARIABLE = 'DOCKER_PROXY_USER'
 export const LOG_FORMAT_VARIABLE = 'DOCKER_PROXY_LOG_FORMAT'
 const ON_DEMAND_VARIABLE = 'DOCKER_PROXY_ON_DEMAND'
 const IDLE_VARIABLE = 'DOCKER_PROXY_IDLE_SECONDS'
@@ -71,6 +74,40 @@ export function readIdleSeconds(env: NodeJS.ProcessEnv): number {
   if (seconds <= MAX_IDLE) return seconds
   throw new SettingError(
     `invalid setting ${JSON.stringify(text)} for ${IDLE_VARIABLE}: expected seconds, 0 to ${MAX_IDLE}`,
+  )
+}
+
+/**
+ * The user that a docker-proxy becomes after it has bound its port; undefined if it stays as it is. Only the environment sets it, as the
+ * isolation.
+ * @throws SettingError
+ */
+export function readUser(env: NodeJS.ProcessEnv): Account | undefined {
+  const text = env[USER_VARIABLE]
+  if (!text) return undefined
+  let account: Account | undefined
+  try {
+    account = parseAccount(text)
+  } catch (err) {
+    throw new SettingError(
+      `can't look up ${JSON.stringify(text)} for ${USER_VARIABLE}: ${errnoReason(err)}; use UID:GID`,
+    )
+  }
+  if (!account) {
+    throw invalidSetting(text, USER_VARIABLE, 'USER or USER:GROUP, names or numbers of this host')
+  }
+  const own = process.geteuid?.()
+  if (own === 0 || own === account.uid) return account
+  throw new SettingError(
+    `${USER_VARIABLE} is ${JSON.stringify(text)}, and only root can become another user: unset it, or start this as root`,
+  )
+}
+
+/** @throws SettingError for a process that needs the rights of the user who starts it */
+export function refuseUser(env: NodeJS.ProcessEnv, program: string): void {
+  if (!env[USER_VARIABLE]) return
+  throw new SettingError(
+    `${program} can't become another user, because it reads sockets of its launchers: unset ${USER_VARIABLE}`,
   )
 }
 
@@ -125,7 +162,7 @@ export const SETTING_VARIABLES = [
 export const SETTING_PREFIX = 'DOCKER_PROXY_'
 /** Variables for users. */
 const DOCUMENTED_VARIABLES = [
-  ...[ISOLATION_VARIABLE, ON_DEMAND_VARIABLE, IDLE_VARIABLE, LOG_FORMAT_VARIABLE],
+  ...[ISOLATION_VARIABLE, ON_DEMAND_VARIABLE, IDLE_VARIABLE, LOG_FORMAT_VARIABLE, USER_VARIABLE],
   ...SETTING_VARIABLES,
   ...['DOCKER_PROXY_RUN_DIR', 'DOCKER_PROXY_STATUS_SOCKET'],
 ]
@@ -142,13 +179,16 @@ const VARIABLES = [
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   refuseUnknownVariables(Object.keys(env))
-  return chooseSettings(env, readSettingsFile(env[FILE_VARIABLE]), defaultSettings())
+  const chosen = env[FILE_VARIABLE]
+  const file = readSettingsFile(chosen, chosen, { isRootsOptional: !env[USER_VARIABLE] })
+  return chooseSettings(env, file, defaultSettings())
 }
 
 /** Checks the settings of the environment alone: reading the file may block, for example if it is a FIFO. @throws SettingError */
 export function checkEnvironment(env: NodeJS.ProcessEnv): void {
   refuseUnknownVariables(Object.keys(env))
   chooseSettings(env, undefined, defaultSettings())
+  readUser(env)
 }
 
 /** A mistyped variable would have no effect, and nobody would notice. @throws SettingError */
@@ -298,19 +338,21 @@ export interface SettingsFile {
  * Reads a settings file.
  * @param chosen its path; undefined or empty for the default file, which may be absent
  * @param realPath where this process finds it, if another process has named it
+ * @param isRootsOptional whether the default file may be one that only root can read. It then counts as absent.
  * @throws SettingError
  */
 export function readSettingsFile(
   chosen: string | undefined,
   realPath = chosen,
+  { isRootsOptional = true } = {},
 ): SettingsFile | undefined {
   const path = chosen ? chosen : DEFAULT_FILE
   let text: string
   try {
     text = readFileSync(realPath ? realPath : DEFAULT_FILE, 'utf8')
   } catch (err) {
-    // Only root may be able to read /etc/docker. Then other users have no settings there.
-    if (!chosen && ['ENOENT', 'EACCES', 'ENOTDIR'].includes(errnoCode(err) ?? '')) return undefined
+    const absent = ['ENOENT', 'ENOTDIR', ...(isRootsOptional ? ['EACCES'] : [])]
+    if (!chosen && absent.includes(errnoCode(err) ?? '')) return undefined
     throw new SettingError(
       `can't read the settings file ${JSON.stringify(path)}: ${errnoReason(err)}; ` +
         `repair or remove it${chosen ? `, or unset ${FILE_VARIABLE}` : ''}`,

@@ -138,10 +138,10 @@ reminder=
 run=${DOCKER_PROXY_RUN_DIR:-/run/docker-proxy}
 # Users other than root have their own folder.
 [ -n "$DOCKER_PROXY_RUN_DIR" ] || [ -O "$run" ] || is_root || run=$XDG_RUNTIME_DIR/docker-proxy
-case $DOCKER_PROXY_ISOLATION in
-'' | auto) is_served "$run/control" || start_proxyd || become "$@" ;;
-shared) is_served "$run/control" || become "$@" ;;
-# Any other value is refused by the program.
+case $DOCKER_PROXY_USER:$DOCKER_PROXY_ISOLATION in
+: | :auto) is_served "$run/control" || start_proxyd || become "$@" ;;
+:shared) is_served "$run/control" || become "$@" ;;
+# The program also refuses other values, and becomes another user.
 *) become "$@" ;;
 esac
 # docker-proxyd recognises launchers by their name.

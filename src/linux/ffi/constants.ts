@@ -183,6 +183,16 @@ export const LOCK = { EX: 2, NB: 4 } as const
 /** Numbers of system calls without a wrapper in older C libraries, see syscall(2). */
 export const SYS = { pidfd_send_signal: 424, pidfd_open: 434, pidfd_getfd: 438 } as const
 
+/** prctl(2). */
+export const PR = {
+  SET_PDEATHSIG: 1,
+  GET_PDEATHSIG: 2,
+  SET_KEEPCAPS: 8,
+  SET_NO_NEW_PRIVS: 38,
+} as const
+/** Numbers of capabilities, see linux/capability.h. */
+export const CAP = { NET_ADMIN: 12 } as const
+
 /** setns(2). */
 export const CLONE_NEWNET = 0x40000000
 

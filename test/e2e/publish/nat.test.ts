@@ -273,7 +273,8 @@ t.test(
   { skip },
   async (t) => {
     const { client, container, startDaemon, read } = await startNetwork(t)
-    const daemon = await startDaemon()
+    // The proxies keep the right to change rules.
+    const daemon = await startDaemon('env', 'DOCKER_PROXY_USER=54321:54322')
     const add = (name: string, ...ports: string[]) =>
       daemon.cli('add', '--via', 'nat', '--name', name, ...ports, CONTAINER)
     const many = ['-p', `${HOST}:8080-8089:80-89`]

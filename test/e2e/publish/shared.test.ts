@@ -81,6 +81,7 @@ t.test('isolation can be chosen: a process for each of many ports, or one for a 
     ...['add', '--isolation', 'shared', '--name', 'two', '--format', 'json'],
     ...['-p', `127.0.0.1::${echo.port}`, '-p', `127.0.0.1::${echo.port}/udp`, '127.0.0.1'],
   )
+  t.match(two, { code: 0, stderr: '' })
   const shared = JSON.parse(two.stdout) as PublicationView
   t.match(shared, { isolation: 'shared' })
   t.equal(pidsOf(shared).length, 1)
