@@ -3,7 +3,7 @@ import { defineConfig } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
 export default defineConfig(
-  { ignores: ['dist*/', '.tap/', '.dependency-cruiser.js'] },
+  { ignores: ['dist*/', 'build/', '.tap/', '.dependency-cruiser.js'] },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
   {

@@ -22,6 +22,9 @@ interface Args {
 /** systemd's folder of units that administrators make, see systemd.unit(5). */
 const UNIT_DIR = '/etc/systemd/system'
 
+/** Standalone programs have a Node beside them. */
+const OWN_FOLDER = fileURLToPath(new URL('.', import.meta.url))
+
 /** Where systemd looks for programs, and so does a dockerd that it starts, see systemd.exec(5). */
 const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 
@@ -46,7 +49,10 @@ export const installCommand: CommandModule<object, Args> = {
         ]
       : ['start docker-proxyd, then restart dockerd, because there is no systemd']
     await carryOut(args, changes, 'everything is installed already', next)
-    if (!SYSTEM_PATH.some((folder) => canAccess(join(folder, 'node'), constants.X_OK))) {
+    const hasNode = [OWN_FOLDER, ...SYSTEM_PATH].some((folder) =>
+      canAccess(join(folder, 'node'), constants.X_OK),
+    )
+    if (!hasNode) {
       await print(
         `\ndockerd finds no node in ${SYSTEM_PATH.join(':')}: ln -s ${process.execPath} /usr/local/bin/node`,
       )
