@@ -23,15 +23,18 @@ import { fileURLToPath } from 'node:url'
 const PACKAGE = 'docker-proxy'
 const PROGRAMS = '/usr/lib/docker-proxy'
 const UNITS = '/usr/lib/systemd/system'
-const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64' }
+/** Debian's names of architectures. */
+const ARCHITECTURES = new Map([
+  ['x64', 'amd64'],
+  ['arm64', 'arm64'],
+])
 
 process.chdir(fileURLToPath(import.meta.resolve('..')))
 /** @type {{ version: string, description: string }} */
 const { version: own, description } = JSON.parse(readFileSync('package.json', 'utf8'))
 /** Another one makes an upgrade of the same sources, for tests. */
 const version = process.env['DEB_VERSION'] ?? own
-const architecture =
-  ARCHITECTURES[/** @type {keyof typeof ARCHITECTURES} */ (process.arch)] ?? process.arch
+const architecture = ARCHITECTURES.get(process.arch) ?? process.arch
 const standalone = resolve('build/standalone')
 const root = mkdtempSync(join(tmpdir(), 'deb-'))
 chmodSync(root, 0o755)

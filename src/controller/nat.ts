@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { BRIDGES } from '../docker/container-address.js'
 import type { Containers } from '../docker/containers.js'
 import { forgetConnections } from '../linux/netfilter/conntrack.js'
+import { errnoCode } from '../linux/errno.js'
 import { FirewallError } from '../linux/netfilter/command.js'
 import { Firewall } from '../linux/netfilter/firewall.js'
 import { chainOf } from '../linux/netfilter/nat-rules.js'
@@ -14,6 +15,8 @@ import { RepeatedLines } from '../log/repeated-lines.js'
 import { PortIndex } from '../ports/claims/port-index.js'
 import type { HostPort } from '../ports/host-port.js'
 import { printable } from '../printable.js'
+import type { BackendList } from '../status/backend-list.js'
+import { ContainerWatch, KernelReports } from '../status/container-watch.js'
 import { OutdatedConnections } from './outdated-connections.js'
 import { ROOT_RUN_FOLDER } from './run-folder.js'
 
@@ -32,6 +35,7 @@ export class Nat {
   readonly #name: string
   readonly #firewall: Firewall
   readonly #watch = new RuleWatch(() => this.#checkIn(SETTLE_MS))
+  readonly #reports = new KernelReports()
   readonly #errors: RepeatedLines
   /** By publication. */
   readonly #wanted = new Map<string, readonly TranslatedPort[]>()
@@ -70,7 +74,7 @@ export class Nat {
   constructor(
     runFolder: string,
     private readonly containers: Containers | undefined,
-    log: Log,
+    private readonly log: Log,
   ) {
     this.#errors = new RepeatedLines((line, fields) => log.error(line, fields))
     this.#name = nameFor(runFolder)
@@ -177,6 +181,11 @@ export class Nat {
   /** Where the rules of a publication are. */
   chainOf(publication: string): PublicationChain {
     return { table: this.#name, chain: chainOf(publication) }
+  }
+
+  /** @param changed see ContainerWatch */
+  watchContainers(changed: (list: BackendList) => void): ContainerWatch {
+    return new ContainerWatch(changed, () => undefined, this.log, this.#reports)
   }
 
   /** Whether the kernel translates a port now. */
@@ -325,7 +334,11 @@ export class Nat {
   }
 
   #report(err: unknown): void {
-    this.#errors.add(`Can't change the rules of the firewall: ${printable((err as Error).message)}`)
+    const reason =
+      errnoCode(err) === 'EPERM'
+        ? 'this needs CAP_NET_ADMIN, see docs/proxy-or-nat.md'
+        : printable((err as Error).message)
+    this.#errors.add(`Can't change the rules of the firewall: ${reason}`)
   }
 }
 

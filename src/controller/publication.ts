@@ -9,6 +9,7 @@ import type { PortOptionTexts } from '../proxy/port-options.js'
 import { formatTarget, projectOf, targetOf } from '../docker/container-target.js'
 import type { TargetState } from '../docker/target-backends.js'
 import type { BackendList, ListedBackend } from '../status/backend-list.js'
+import type { ContainerWatch } from '../status/container-watch.js'
 import { refuseUnretirable } from '../status/proxy-orders.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import type { ProxyProcess } from '../supervisor/proxy-process.js'
@@ -57,6 +58,8 @@ export class Publication {
   /** Names the files of the one process that serves all ports. */
   readonly #shared: string | undefined
   readonly #via: Via
+  /** Keeps rules away from addresses that containers have lost, also while the engine does not tell; undefined without rules. */
+  readonly #watch: ContainerWatch | undefined
   #options: PortOptionTexts
   #backends: readonly ListedBackend[]
   #follows: Following | undefined
@@ -77,7 +80,13 @@ export class Publication {
     this.#via = via ?? 'proxy'
     this.#options = options
     this.#context = context
-    const { runFolder, log, onChange } = context
+    const { runFolder, log, nat, onChange } = context
+    if (via === 'nat') {
+      this.#watch = nat.watchContainers(({ backends: left }) => {
+        // A failure is reported, and the change is tried again.
+        this.#translateTo(left).catch(() => undefined)
+      })
+    }
     this.#retired = new RetiredProcesses(runFolder, log, onChange)
   }
 
@@ -293,6 +302,7 @@ export class Publication {
 
   /** Withdraws all ports. Each is free when this resolves. */
   async stop(options?: StopOptions): Promise<void> {
+    this.#watch?.stop()
     // A failure is reported, and the change is tried again.
     await this.#context.nat.remove(this.name).catch(() => undefined)
     await this.hurry(options)
@@ -322,9 +332,13 @@ export class Publication {
   }
 
   async #translate(): Promise<void> {
-    if (this.#via === 'proxy') return
+    if (this.#watch) await this.#translateTo(this.#watch.watch(this.#backendList).backends)
+  }
+
+  async #translateTo(backends: readonly ListedBackend[]): Promise<void> {
     const ports = this.#servers.flatMap((server) => server.ports)
-    await this.#context.nat.set(this.name, translatedPorts(ports, this.#ips))
+    const ips = backends.map(({ ip }) => ip)
+    await this.#context.nat.set(this.name, translatedPorts(ports, ips))
   }
 
   get #ips(): string[] {

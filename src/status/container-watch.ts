@@ -16,6 +16,21 @@ interface WatchedContainer {
   stop(): void
 }
 
+/** What reports of the kernel's about processes and addresses come from. Several ContainerWatches share it. */
+export class KernelReports {
+  #processes: ProcessWatch | undefined
+  #addresses: AddressWatch | undefined
+
+  /** @throws SystemError `EMFILE`; Error if there is no FFI */
+  get processes(): ProcessWatch {
+    return (this.#processes ??= new ProcessWatch())
+  }
+
+  get addresses(): AddressWatch {
+    return (this.#addresses ??= new AddressWatch())
+  }
+}
+
 /**
  * Keeps proxies away from addresses that their containers no longer have, also while no daemon runs: another container may get such an
  * address. The kernel tells when a container ends, and when it leaves a network.
@@ -24,20 +39,19 @@ export class ContainerWatch {
   #list: BackendList = { backends: [], holdMs: 0 }
   /** The backends that were reported last. */
   #left: readonly ListedBackend[] = []
-  #processes: ProcessWatch | undefined
-  #namespaces: AddressWatch | undefined
   readonly #containers = new Map<ListedBackend, WatchedContainer>()
   /** Addresses of the list that the namespaces of their containers have had. If such an address is missing, the container has lost it. */
   #seen = new Set<string>()
 
   /**
    * @param changed called when containers have lost their addresses, or have them again, with those that have one
-   * @param lost called with an address that its container has lost
+   * @param lost called with an address that its container has lost, by the time of a list or later
    */
   constructor(
     private readonly changed: (list: BackendList) => void,
     private readonly lost: (ip: string) => void,
     private readonly log: Log,
+    private readonly reports = new KernelReports(),
   ) {}
 
   /**
@@ -54,7 +68,13 @@ export class ContainerWatch {
       if (backend.process) this.#watchOne(backend, backend.process)
     }
     this.#left = list.backends.filter(this.#hasAddress)
+    for (const backend of list.backends) if (!this.#left.includes(backend)) this.lost(backend.ip)
     return { ...list, backends: this.#left }
+  }
+
+  /** Ends the watch of all containers. */
+  stop(): void {
+    this.watch({ backends: [], holdMs: 0 })
   }
 
   #watchOne(backend: ListedBackend, process: ProcessIdentity): void {
@@ -75,8 +95,7 @@ export class ContainerWatch {
 
   #watchProcess({ pid }: ProcessIdentity, container: WatchedContainer): (() => void) | undefined {
     try {
-      this.#processes ??= new ProcessWatch()
-      return this.#processes.watch(pid, () => {
+      return this.reports.processes.watch(pid, () => {
         container.hasEnded = true
         container.stop()
         this.#update()
@@ -97,8 +116,7 @@ export class ContainerWatch {
     // Interfaces do not list all of 127.0.0.0/8.
     if (isLoopback(backend.ip)) return
     try {
-      this.#namespaces ??= new AddressWatch()
-      const addresses = this.#namespaces.watch(pid, () => this.#update())
+      const addresses = this.reports.addresses.watch(pid, () => this.#update())
       const key = keyOf(backend)
       if (addresses.has(backend.ip)) this.#seen.add(key)
       const isUnknown = !this.#seen.has(key) && areServedByRuntime(pid, addresses.all)

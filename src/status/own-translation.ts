@@ -1,8 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { errnoReason } from '../linux/errno.js'
 import { forgetConnections, type TrackedConnection } from '../linux/netfilter/conntrack.js'
 import { withdrawForAll, type PublicationChain } from '../linux/netfilter/withdrawal.js'
 import type { Log } from '../log/log.js'
 import type { PublishedPort } from '../proxy/published-port.js'
+
+/** Attempts to change the kernel's tables, and time between two, milliseconds. */
+const ATTEMPTS = 10
+const RETRY_MS = 500
 
 /** Set if the kernel translates addresses for the same ports, so that some connections reach the container without the proxy: by which rules. */
 export const CHAIN_VARIABLE = 'DOCKER_PROXY_CHAIN'
@@ -28,12 +33,8 @@ export async function endTranslation(
   ip: string,
   log: Log,
 ): Promise<void> {
-  try {
-    withdrawForAll(chain)
-  } catch (err) {
-    log.warn(`Can't remove the rules that lead to a container: ${errnoReason(err)}`)
-  }
-  try {
+  await tryAgain('remove the rules that lead to a container', log, () => withdrawForAll(chain))
+  await tryAgain('forget the connections to a container', log, async () => {
     const matches = ({ protocol, destination, replier }: TrackedConnection): boolean =>
       ports.some(
         ({ port, container, ...own }) =>
@@ -43,7 +44,19 @@ export async function endTranslation(
           replier.port === container.port,
       )
     await forgetConnections(matches, [ip])
-  } catch (err) {
-    log.warn(`Can't forget the connections to a container: ${errnoReason(err)}`)
+  })
+}
+
+/** Never rejects. */
+async function tryAgain(what: string, log: Log, action: () => unknown): Promise<void> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    try {
+      await action()
+      return
+    } catch (err) {
+      // For example, no descriptor is left.
+      log.warn(`Can't ${what}: ${errnoReason(err)}`)
+      await delay(RETRY_MS, undefined, { ref: false })
+    }
   }
 }

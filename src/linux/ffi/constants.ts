@@ -136,6 +136,7 @@ export const NFT_MSG = {
   PART: 10,
   NEW_TABLE: 0,
   NEW_CHAIN: 3,
+  GET_CHAIN: 4,
   DEL_CHAIN: 5,
   GET_RULE: 7,
   DEL_RULE: 8,

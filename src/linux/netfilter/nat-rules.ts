@@ -3,7 +3,10 @@ import type { TranslatedPort } from './translated-port.js'
 
 /** Before the rules of the Docker Engine and of others, whose priority is dstnat, -100. See nft(8). */
 const PRIORITY = -101
-/** An empty chain that nft needs for a change. A withdrawal removes the chain, so that a change under way can't bring ports back. */
+/**
+ * An empty chain that nft needs for a change. A withdrawal removes the chain, so that a change under way can't bring ports back. A table
+ * without publications has no such chain.
+ */
 export const PERMIT = 'permit'
 
 /** The content of a table. */
@@ -34,7 +37,7 @@ export function formatTable(id: string, { publications, exceptInterfaces }: Tran
     ...forEachKind(all, formatJumps),
   ]
   return `table ${id} {
-${[formatChain(PERMIT, []), ...chains, formatChain('prerouting', prerouting)].join('')}}
+${[...(chains.length > 0 ? [formatChain(PERMIT, [])] : []), ...chains, formatChain('prerouting', prerouting)].join('')}}
 `
 }
 

@@ -1,7 +1,7 @@
 import { errnoReason } from '../errno.js'
 import { FirewallError, runFirewall } from './command.js'
 import { chainOf, formatTable, PERMIT, type Translation } from './nat-rules.js'
-import { ensureChain } from './nftables.js'
+import { ensureChain, hasChain } from './nftables.js'
 import { withdrawChains } from './withdrawal.js'
 
 const NO_TRANSLATION: Translation = { publications: new Map(), exceptInterfaces: [] }
@@ -39,13 +39,18 @@ export class NatTable {
     this.#applied = undefined
     this.#refuseWithdrawn(publications)
     const commands = `delete chain ${this.#id} ${PERMIT}\n${this.#emptied}\n${table}`
+    let isPermitted = false
     try {
       ensureChain(this.#name, PERMIT)
+      isPermitted = true
       this.#underWay = publications
       await runFirewall(['nft', '-f', '-'], commands)
       this.#chains = new Set(publications.keys())
     } catch (err) {
       this.#refuseWithdrawn(publications)
+      if (isPermitted && this.#wasStopped()) {
+        throw new FirewallError('ESUPERSEDED', 'a proxy has withdrawn a publication meanwhile')
+      }
       if (err instanceof FirewallError) throw err
       throw new FirewallError('EFAILED', `can't change nftables: ${errnoReason(err)}`)
     } finally {
@@ -109,6 +114,15 @@ export class NatTable {
     for (const each of this.#withdrawn) {
       if (!publications.has(each)) continue
       throw new FirewallError('ESUPERSEDED', `a container of ${each} has ended meanwhile`)
+    }
+  }
+
+  /** Whether another process has removed the chain without which no change is made. */
+  #wasStopped(): boolean {
+    try {
+      return !hasChain(this.#name, PERMIT)
+    } catch {
+      return false
     }
   }
 

@@ -1,3 +1,4 @@
+import { errnoCode } from '../errno.js'
 import {
   NETLINK_NETFILTER,
   NFNL_MSG_BATCH,
@@ -21,6 +22,21 @@ export function ensureChain(table: string, chain: string): void {
     request(NFT_MSG.NEW_TABLE, NLM_F_ACK | NLM_F_CREATE, [[NFTA.TABLE_NAME, table]]),
     request(NFT_MSG.NEW_CHAIN, NLM_F_ACK | NLM_F_CREATE, chainNames(table, chain)),
   ])
+}
+
+/** Whether a table has a chain. @throws SystemError */
+export function hasChain(table: string, chain: string): boolean {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER)
+  try {
+    socket.sendAll([request(NFT_MSG.GET_CHAIN, 0, chainNames(table, chain))])
+    socket.receive(() => undefined)
+    return true
+  } catch (err) {
+    if (errnoCode(err) === 'ENOENT') return false
+    throw err
+  } finally {
+    socket.close()
+  }
 }
 
 /** Whether a chain has rules. A chain that is not there has none. @throws SystemError */

@@ -1,6 +1,6 @@
 import { errnoCode } from '../errno.js'
 import { PERMIT } from './nat-rules.js'
-import { hasRules, remove, type Removal } from './nftables.js'
+import { hasChain, hasRules, remove, type Removal } from './nftables.js'
 
 /**
  * Ends translations, before this returns.
@@ -31,12 +31,12 @@ export interface PublicationChain {
 }
 
 /**
- * Ends the translations of a publication without its daemon. All of its proxies may do so, and each change of a table takes time, so only the
- * first one changes it.
+ * Ends the translations of a publication without its daemon, and the change that an nft of the daemon may still be making. All proxies of the
+ * publication call this, and each change of a table takes time, so what is gone already is not removed again.
  * @throws SystemError
  */
 export function withdrawForAll({ table, chain }: PublicationChain): void {
-  if (hasRules(table, chain)) withdrawChains(table, [chain], true)
+  if (hasRules(table, chain) || hasChain(table, PERMIT)) withdrawChains(table, [chain], true)
 }
 
 function removeIfThere(table: string, removal: Removal): void {

@@ -1,10 +1,13 @@
+import { errnoCode } from '../errno.js'
 import { NETLINK_ROUTE, RTNLGRP } from '../ffi/constants.js'
 import { NetlinkWatch } from '../sockets/netlink-watch.js'
 import { addressesOf } from './network-addresses.js'
 import type { WatchedAddresses } from './watched-addresses.js'
 
-/** Time between a change and a second look, milliseconds. The kernel may tell of an interface before its other end has lost its addresses. */
-const SECOND_LOOK_MS = 100
+/** Changes come in bursts, a dozen for each container. Time from a look to the next one, milliseconds. */
+const BURST_MS = 20
+/** Time from the last change to a last look, milliseconds. The kernel may report an interface before its other end has lost its addresses. */
+const LAST_LOOK_MS = 100
 
 /**
  * Reports addresses that vanish in the network namespaces of other processes, without the right to enter these. A container's interface is one
@@ -13,8 +16,11 @@ const SECOND_LOOK_MS = 100
  */
 export class OutsideWatch {
   readonly #looks = new Set<() => void>()
-  readonly #links = new NetlinkWatch(NETLINK_ROUTE, RTNLGRP.LINK, () => this.#look())
-  #secondLook: NodeJS.Timeout | undefined
+  readonly #links = new NetlinkWatch(NETLINK_ROUTE, RTNLGRP.LINK, () => this.#linksChanged())
+  #burst: NodeJS.Timeout | undefined
+  #lastLook: NodeJS.Timeout | undefined
+  /** Whether something has changed since the last look. */
+  #isDue = false
 
   /**
    * @param changed called after each change; it must not throw
@@ -27,8 +33,9 @@ export class OutsideWatch {
       let now: readonly string[]
       try {
         now = addressesOf(pid)
-      } catch {
-        // The process has ended. Without the kernel's files, the last known addresses stay.
+      } catch (err) {
+        // If the process has ended, the last known addresses stay.
+        if (['EMFILE', 'ENFILE', 'ENOMEM'].includes(errnoCode(err) ?? '')) this.#isDue = true
         return
       }
       const isSame = now.join() === all.join()
@@ -55,16 +62,30 @@ export class OutsideWatch {
     }
   }
 
+  #linksChanged(): void {
+    this.#isDue = true
+    if (!this.#burst) this.#look()
+  }
+
   #look(): void {
+    this.#isDue = false
+    this.#lookNow()
+    this.#burst = setTimeout(() => {
+      this.#burst = undefined
+      if (this.#isDue) this.#look()
+    }, BURST_MS).unref()
+    clearTimeout(this.#lastLook)
+    this.#lastLook = setTimeout(() => this.#lookNow(), LAST_LOOK_MS).unref()
+  }
+
+  #lookNow(): void {
     for (const look of [...this.#looks]) look()
-    clearTimeout(this.#secondLook)
-    this.#secondLook = setTimeout(() => {
-      for (const look of [...this.#looks]) look()
-    }, SECOND_LOOK_MS).unref()
   }
 
   #end(): void {
-    clearTimeout(this.#secondLook)
+    clearTimeout(this.#burst)
+    clearTimeout(this.#lastLook)
+    this.#burst = undefined
     this.#links.stop()
   }
 }

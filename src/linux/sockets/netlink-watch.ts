@@ -2,7 +2,7 @@ import { EPOLL, SOCK } from '../ffi/constants.js'
 import { NetlinkSocket } from './netlink.js'
 import { NodePoller } from './node-poller.js'
 
-/** Reports that the kernel has told the members of a group of something, see netlink(7). */
+/** Reports messages of the kernel to a group, see netlink(7). */
 export class NetlinkWatch {
   #poller: NodePoller | undefined
   #socket: NetlinkSocket | undefined

@@ -142,6 +142,30 @@ t.test('beside the rules of a real dockerd', { skip }, async (t) => {
     t.pass()
   })
 
+  t.test('without an engine, no rule leads to an address that a container has lost', async (t) => {
+    const format = '{{.State.Pid}} {{.NetworkSettings.IPAddress}}/{{.NetworkSettings.IPPrefixLen}}'
+    const found = await docker('inspect', '--format', format, 'web_svr01')
+    const [pid = '', address = ''] = found.split(' ')
+    const [ip = ''] = address.split('/')
+    const inContainer = (script: string) =>
+      execa('nsenter', ['--net', `--target=${pid}`, '--', 'sh', '-ec', script])
+    const translates = async (): Promise<boolean> =>
+      (await sh('nft list ruleset')).includes(`${ip} . 80`)
+    await dockerd.kill('SIGKILL')
+    t.ok(await translates())
+    await inContainer(`ip addr del ${address} dev eth0`)
+    await until(async () => !(await translates()))
+    // The daemon puts its rules back, and this one is not among them.
+    await sh('nft flush ruleset')
+    await until(async () => (await ownRules()).length === 0)
+    t.match((await daemon.client.get('web')).ports[0], { via: 'proxy' })
+    t.notOk(await translates())
+    await inContainer(`ip addr add ${address} dev eth0; ip route add default via 172.17.0.1`)
+    await until(translates)
+    await dockerd.restart()
+    await until(async () => (await ask()) === `web_svr01 ${CLIENT}`)
+  })
+
   t.test('a container in several networks', async (t) => {
     await docker('network', 'create', 'other')
     await docker('network', 'connect', 'other', 'web_svr02')

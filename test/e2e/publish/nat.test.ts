@@ -272,7 +272,7 @@ t.test(
   'without a daemon and its guard, the rules to an address that its container has lost go',
   { skip },
   async (t) => {
-    const { client, container, startDaemon, read } = await startNetwork(t)
+    const { client, host, container, startDaemon, read } = await startNetwork(t)
     // The proxies keep the right to change rules.
     const daemon = await startDaemon('env', 'DOCKER_PROXY_USER=54321:54322')
     const add = (name: string, ...ports: string[]) =>
@@ -299,10 +299,13 @@ t.test(
     t.match(await translations(), CONTAINER, 'the rules have stayed')
     t.equal(await ask(8080), CLIENT)
     await container.sh(`ip addr del ${CONTAINER}/24 dev b1`)
+    // An engine would remove the interface. Another user than root sees that, and no more.
+    await host.sh('ip link set b0 mtu 1400')
     await until(async () => (await translations()) === '')
     await container.sh(
       `ip addr add ${CONTAINER}/24 dev b1; ip route add default via ${HOST_INSIDE}`,
     )
+    await host.sh('ip link set b0 mtu 1500')
     await until(async () => (await ask(8080)) === HOST_INSIDE)
     t.equal(await ask(9090), HOST_INSIDE, 'proxies serve them')
     await daemon.again('--live-restore')
