@@ -13,7 +13,7 @@ sleep 60'
 if [ "${1-}" = --systemd ]; then
   shift
   start_with='exec switch_root /root /lib/systemd/systemd'
-  [ $# -gt 0 ] || set -- test/e2e/systemd.test.ts test/e2e/docker/swarm.test.ts
+  [ $# -gt 0 ] || set -- test/e2e/systemd.test.ts test/e2e/systemd-publish.test.ts test/e2e/docker/swarm.test.ts
 fi
 [ $# -gt 0 ] || set -- test/proxy/native/sctp.test.ts test/proxy/native/direction.test.ts test/proxy/native/relay.test.ts \
   test/e2e/many-connections.test.ts

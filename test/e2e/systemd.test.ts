@@ -6,6 +6,7 @@ import { processCommand, processIds } from '../../src/linux/proc/process.js'
 import { machinesDockerd, makeWebImage } from '../lib/dockerd.js'
 import { publish } from '../lib/publish.js'
 import { dial, readAll } from '../lib/sockets.js'
+import { isTestMachine } from '../lib/test-machine.js'
 import { until } from '../lib/until.js'
 
 /*
@@ -28,10 +29,6 @@ const proxies = (): string[] =>
   processIds()
     .map((pid) => processCommand(pid)?.join(' ') ?? '')
     .filter((command) => /docker-proxy.* -host-port /.test(command))
-
-/** scripts/test-vm.sh makes this file in its virtual machine. */
-const isTestMachine =
-  existsSync('/run/docker-proxy-test-machine') && existsSync('/run/systemd/system')
 
 t.test(
   'docker-proxyd as a service, and dockerd with it',

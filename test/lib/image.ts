@@ -2,6 +2,7 @@ import { cp, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { execa, execaSync } from 'execa'
 import type { Test } from 'tap'
+import { makeDebianRoot } from './debian-root.js'
 import type { Dockerd } from './dockerd.js'
 
 const BASE = 'node-base:local'
@@ -51,15 +52,7 @@ export async function testImage(
 
 async function makeBase(dockerd: Dockerd): Promise<void> {
   const root = dockerd.folder('base')
-  const [mirror = '', suite = ''] = execaSync('apt-get', [
-    'indextargets',
-    '--format',
-    '$(SITE) $(RELEASE)',
-    'Created-By: Packages',
-  ]).stdout.split(/\s/)
-  await execa('debootstrap', ['--variant=minbase', suite, root, mirror], {
-    maxBuffer: 64 * 1024 * 1024,
-  })
+  await makeDebianRoot(root)
   const node = await realpath(process.execPath)
   await cp(node, join(root, 'usr/bin/node'))
   const npmCommand = execaSync('which', ['npm']).stdout.trim()

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { notRoot } from '../../lib/program.js'
 import { startDaemon } from '../../lib/publish.js'
@@ -7,9 +8,16 @@ import { until } from '../../lib/until.js'
 
 const skip = notRoot('to give up capabilities, and to mount')
 
+/** The lines of a unit that take rights away. */
+function sandboxOf(unit: string): string | undefined {
+  return /^NoNewPrivileges=[^]*(?=\n\n\[Install\])/m.exec(unit)?.[0]
+}
+
 t.test('the daemon works in the sandbox of its documented unit', { skip }, async (t) => {
   const unit = documentedUnit()
   t.match(unit, /^NoNewPrivileges=yes$/m)
+  const packaged = readFileSync('packaging/systemd/docker-publish.service', 'utf8')
+  t.equal(sandboxOf(packaged), sandboxOf(unit), 'the Debian package has the same')
   const through = inSandboxOf(unit)
   const daemon = await startDaemon(t, { through }, '--live-restore')
   const echo = await startEcho(t)
