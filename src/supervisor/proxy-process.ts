@@ -4,16 +4,17 @@ import { closeSync, fstatSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { NODE_OPTIONS } from '../linux/node-options.js'
-import { codeOfReason, errnoReason, isShortage } from '../linux/errno.js'
+import { errnoReason, isShortage } from '../linux/errno.js'
 import { requireCheckedSyscalls } from '../linux/ffi/checked-syscalls.js'
 import { bootId, processSockets } from '../linux/proc/process.js'
 import type { Log } from '../log/log.js'
 import type { StopOptions } from '../proxy/engine.js'
-import { STATUS_FAILED, STATUS_FD, STATUS_READY } from '../proxy/inherited-descriptors.js'
+import { STATUS_FD } from '../proxy/inherited-descriptors.js'
 import { ISOLATION_VARIABLE } from '../proxy/settings.js'
 import { STATUS_SOCKET_VARIABLE } from '../status/status-socket.js'
 import { killProcess, stopProcess, watchEnd } from './process-end.js'
 import { identify } from '../linux/proc/process-identity.js'
+import { ProxyStartError, readStatus } from './reported-status.js'
 import { PORT_VARIABLE, RuntimeFiles, type RuntimeRecord } from './runtime-record.js'
 
 /** A process that serves one port, or all ports of a publication. */
@@ -40,21 +41,6 @@ export interface LaunchCommand {
   readonly firstListenFd: number
 }
 
-/** A process did not get ready. */
-export class ProxyStartError extends Error {
-  override readonly name = 'ProxyStartError'
-  /** The code of the system error that a program without a socket from us has reported, for example EADDRINUSE. The message is the whole report. */
-  readonly systemCode: string | undefined
-
-  /** @param takesSocket a program that binds its port itself, like Docker's own, reports only the text of the error */
-  constructor(reason: string, takesSocket: boolean) {
-    super(reason)
-    this.systemCode = takesSocket ? undefined : codeOfReason(reason)
-  }
-}
-
-/** dockerd waits this long for the status, too; milliseconds. */
-const READY_TIMEOUT_MS = 16_000
 /** Wait before trying again to end leftovers, milliseconds. */
 const RETRY_MS = 500
 /** Attempts to end leftovers while descriptors or memory are short: half a minute. */
@@ -225,33 +211,6 @@ function proxyEnvironment({ base, socketPath }: RuntimeFiles): NodeJS.ProcessEnv
   delete env['NODE_EXTRA_CA_CERTS']
   env['NODE_OPTIONS'] = NODE_OPTIONS
   return env
-}
-
-/** Rejects with ProxyStartError. */
-async function readStatus(pipe: Readable, takesSocket: boolean): Promise<void> {
-  const timer = setTimeout(() => {
-    pipe.destroy(
-      new ProxyStartError(
-        `docker-proxy did not report within ${READY_TIMEOUT_MS / 1000} s whether it is ready`,
-        takesSocket,
-      ),
-    )
-  }, READY_TIMEOUT_MS)
-  let text = ''
-  try {
-    for await (const chunk of pipe) {
-      text += (chunk as Buffer).toString()
-      if (text === STATUS_READY) return
-    }
-  } finally {
-    clearTimeout(timer)
-    pipe.destroy()
-  }
-  const reason = (text.startsWith(STATUS_FAILED) ? text.slice(STATUS_FAILED.length) : text).trim()
-  throw new ProxyStartError(
-    reason === '' ? 'docker-proxy ended before it was ready' : reason,
-    takesSocket,
-  )
 }
 
 /** Copies all sockets, or none if that is not permitted, for example without root under Yama's ptrace_scope, see pidfd_getfd(2). */

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { StateFile } from '../../src/controller/state-file.js'
@@ -10,6 +11,7 @@ import { OPTION_NAMES, parsePortOptions } from '../../src/proxy/port-options.js'
 import { proxyHeader } from '../../src/proxy/proxy-header.js'
 import { readSettings } from '../../src/proxy/settings.js'
 import { parseBackendList } from '../../src/status/backend-list.js'
+import { ProxyStartError, readStatus } from '../../src/supervisor/reported-status.js'
 
 /*
  * What others write: any text or bytes have a result, or the error that is documented. The numbers of both are printed. FUZZ_RUNS is the number
@@ -181,4 +183,44 @@ t.test('the state file', async (t) => {
 t.test('orders of addresses', async (t) => {
   const text = nearly('0 172.17.0.2@123/456 fd00::2', '30000 10.0.0.1')
   await fuzz(t, text, (each) => parseBackendList(each), ['Error'])
+})
+
+t.test('the status pipe of a docker-proxy', async (t) => {
+  const text = nearly('0\n', '1\nfailed to bind port 0.0.0.0:80/tcp: address already in use')
+  // Parts of it come one after the other.
+  const parts = fc.tuple(text, fc.array(fc.nat(40), { maxLength: 3 }))
+  const counts = { ready: 0, failed: 0 }
+  await fc.assert(
+    fc.asyncProperty(parts, async ([report, cuts]) => {
+      const bytes = Buffer.from(report)
+      const ends = [...cuts, bytes.length].sort((a, b) => a - b)
+      const chunks = ends.map((end, i) => bytes.subarray(ends[i - 1] ?? 0, end))
+      const pipe = Readable.from(
+        chunks.filter(({ length }) => length > 0),
+        { objectMode: false },
+      )
+      try {
+        await readStatus(pipe, true)
+        if (!report.startsWith('0\n')) throw new Error('it was taken for ready')
+        counts.ready++
+      } catch (err) {
+        if (!(err instanceof ProxyStartError)) throw err
+        if (report === '0\n' || err.message === '')
+          throw new Error('it was misread', { cause: err })
+        counts.failed++
+      }
+      if (!pipe.destroyed) throw new Error('the pipe stays open')
+    }),
+    { numRuns: RUNS },
+  )
+  t.comment(counts)
+  t.ok(counts.ready > 0 && counts.failed > 0)
+  const endless = Readable.from(
+    (function* () {
+      for (;;) yield Buffer.alloc(1024, 'x')
+    })(),
+    { objectMode: false },
+  )
+  const reason = await readStatus(endless, true).catch((err: unknown) => (err as Error).message)
+  t.equal(reason?.length, 64 * 1024, 'an endless report is cut off')
 })
