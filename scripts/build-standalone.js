@@ -21,7 +21,7 @@ import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 
-/** The line of Node with long-term support that starts fastest for its size. */
+/** Gets security fixes until April 2028. See docs/decisions/standalone.md for the others. */
 const NODE = process.env['STANDALONE_NODE'] ?? '24'
 const OUT = 'build/standalone'
 /** Each program, and whether users start it, also through a link. */
