@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs'
 import type { PublicationView } from '../../controller/views.js'
+import { DrainProgress } from '../drain-progress.js'
 import { parseDrainOption } from '../drain-option.js'
 import { openClient, withClient, withFormat, type ClientArgs } from '../options.js'
 import { print, printJson } from '../output.js'
@@ -47,10 +48,12 @@ export const rmCommand: CommandModule<object, Args> = {
     const removed: string[] = []
     const failures: Error[] = []
     const names = args.all ? allNames(await client.list()) : args.names
+    const progress = drainMs > 0 ? new DrainProgress(client, new Set(names), drainMs) : undefined
     const remove = async (name: string): Promise<void> => {
       try {
         await client.remove(name, drainMs)
         removed.push(name)
+        progress?.clear()
         if (args.format === 'table') await print(name)
       } catch (err) {
         // The others are still withdrawn, as docker rm does.
@@ -60,6 +63,7 @@ export const rmCommand: CommandModule<object, Args> = {
     // One after the other, the last publication would close only after the time of all others.
     if (drainMs > 0) await Promise.all([...names].map(remove))
     else for (const name of names) await remove(name)
+    progress?.end()
     if (args.format === 'json') await printJson(removed)
     if (failures.length > 0) throw new AggregateError(failures)
   },

@@ -3,8 +3,8 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { kill } from '../../lib/proc.js'
-import { missing, ORIGINAL, stop } from '../../lib/program.js'
-import { publish, startDaemon, type TestDaemon } from '../../lib/publish.js'
+import { missing, ORIGINAL, run, stop } from '../../lib/program.js'
+import { PUBLISH, publish, startDaemon, type TestDaemon } from '../../lib/publish.js'
 import { refuses } from '../../lib/released.js'
 import { dial, exchange, isAnswered, readBytes, startEcho } from '../../lib/sockets.js'
 import { ownProcess } from '../../lib/target.js'
@@ -239,6 +239,24 @@ t.test('rm --drain lets open connections end by themselves', async (t) => {
   t.match(await daemon.cli('rm', 'again'), { code: 0 }, 'a second one has less patience')
   t.match(await slow, { code: 0 })
   t.equal(await isAnswered(client), false)
+  const last = ['-p', `127.0.0.1::${containerPort}`, '--name', 'last', ip]
+  t.match(await daemon.cli('add', ...last), { code: 0 })
+  const waiting = await dial(t, await portOf(daemon, 'last'))
+  waiting.write('x')
+  await readBytes(waiting, 1)
+  const command = `${PUBLISH} rm --drain 1h last -H ${daemon.host}`
+  const terminal = run(t, ['-qfec', command, '/dev/null'], { program: 'script', status: 'ignore' })
+  let text = ''
+  terminal.child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  await until(() => text.includes('still open'))
+  t.match(
+    text,
+    /\r\x1b\[K1 connection is still open, and is cut in \d+ minutes/,
+    'a terminal shows it',
+  )
+  waiting.end()
+  t.match(await terminal.exit, { code: 0 })
+  t.match(text, /\r\x1b\[Klast\r\n$/)
   t.match(await daemon.cli('rm', '--drain', 'soon', 'x'), {
     code: 2,
     stderr: /invalid --drain "soon": expected a time of at most 1h with its unit, /,
