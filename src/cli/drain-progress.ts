@@ -28,7 +28,7 @@ export class DrainProgress {
         (publications) => {
           const own = publications.filter(({ name }) => names.has(name))
           const ports = own.flatMap((publication) => publication.ports)
-          this.#show(ports.reduce((sum, { connections = 0 }) => sum + connections, 0))
+          this.#show(ports.reduce((sum, { connections }) => sum + connections, 0))
         },
         // The command itself reports a daemon that does not answer.
         () => undefined,

@@ -249,14 +249,10 @@ t.test('rm --drain lets open connections end by themselves', async (t) => {
   let text = ''
   terminal.child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()))
   await until(() => text.includes('still open'))
-  t.match(
-    text,
-    /\r\x1b\[K1 connection is still open, and is cut in \d+ minutes/,
-    'a terminal shows it',
-  )
+  t.match(text, /1 connection is still open, and is cut in \d+ minutes$/, 'a terminal shows it')
   waiting.end()
   t.match(await terminal.exit, { code: 0 })
-  t.match(text, /\r\x1b\[Klast\r\n$/)
+  await until(() => text.endsWith('\r\x1b[Klast\r\n'))
   t.match(await daemon.cli('rm', '--drain', 'soon', 'x'), {
     code: 2,
     stderr: /invalid --drain "soon": expected a time of at most 1h with its unit, /,
