@@ -29,6 +29,8 @@ const ARCHITECTURES = new Map([
   ['arm64', 'arm64'],
 ])
 
+// Whoever installs the package has to be able to read its files.
+process.umask(0o022)
 process.chdir(fileURLToPath(import.meta.resolve('..')))
 /** @type {{ version: string, description: string }} */
 const { version: own, description } = JSON.parse(readFileSync('package.json', 'utf8'))
@@ -77,7 +79,6 @@ function addUnits() {
     unit
       .replace(/^#.*\n/, '')
       .replace('\n\n[Service]', '\nDocumentation=man:docker-proxyd(8)\n\n[Service]')
-      .replace('[Service]\n', '[Service]\nEnvironmentFile=-/etc/default/docker-proxyd\n')
       .replaceAll(standalone, PROGRAMS),
   )
   for (const name of readdirSync('packaging/default')) {
@@ -90,6 +91,8 @@ function addManuals() {
   const commands = [...help.matchAll(/^ {2}docker-publish ([\w-]+)/gm)].map(([, name = '']) => name)
   addManual(1, 'docker-publish', 'publish ports of containers')
   for (const command of new Set(commands)) {
+    // It prints its script instead of a help.
+    if (command === 'completion') continue
     const [, summary = ''] =
       /\n\n(.+?)\n\n/s.exec(run(join(standalone, 'docker-publish'), [command, '--help'])) ?? []
     const first = summary.replaceAll(/\s+/g, ' ')
@@ -110,8 +113,13 @@ function addManual(section, command, summary) {
     ...['--no-info', '--no-discard-stderr', `--section=${section}`, `--name=${summary}`],
     ...[`--version-string=${version}`, join(standalone, command)],
   ])
-  const page = text.replaceAll(/ {2,}\[/g, ' [').replaceAll(standalone, PROGRAMS)
-  addCompressed(`/usr/share/man/man${section}/${command.replace(' ', '-')}.${section}`, page)
+  const page = command.replace(' ', '-')
+  const manual = text
+    .replace(/^\.TH .* "(?=\d")/m, `.TH ${page.toUpperCase()} "`)
+    .replace(/(?<=^\.SH NAME\n).* \\- /m, `${page.replaceAll('-', '\\-')} \\- `)
+    .replaceAll(/ {2,}\[/g, ' [')
+    .replaceAll(standalone, PROGRAMS)
+  addCompressed(`/usr/share/man/man${section}/${page}.${section}`, manual)
 }
 
 function addCompletions() {

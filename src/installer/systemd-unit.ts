@@ -45,6 +45,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 Environment=NODE_OPTIONS=${NODE_OPTIONS}
+EnvironmentFile=-/etc/default/docker-proxyd
 NotifyAccess=all
 ExecStart=${command.map(quote).join(' ')}
 ExecReload=/bin/kill -USR2 $MAINPID

@@ -353,9 +353,12 @@ export function readSettingsFile(
   } catch (err) {
     const absent = ['ENOENT', 'ENOTDIR', ...(isRootsOptional ? ['EACCES'] : [])]
     if (!chosen && absent.includes(errnoCode(err) ?? '')) return undefined
+    const advice =
+      errnoCode(err) === 'EACCES'
+        ? `let user ${process.geteuid?.()} read it, and its folder`
+        : `repair or remove it${chosen ? `, or unset ${FILE_VARIABLE}` : ''}`
     throw new SettingError(
-      `can't read the settings file ${JSON.stringify(path)}: ${errnoReason(err)}; ` +
-        `repair or remove it${chosen ? `, or unset ${FILE_VARIABLE}` : ''}`,
+      `can't read the settings file ${JSON.stringify(path)}: ${errnoReason(err)}; ${advice}`,
     )
   }
   const values = parseObject(path, text)

@@ -1,7 +1,7 @@
 import { errnoCode, errnoReason } from '../linux/errno.js'
 import { AddressWatch } from '../linux/proc/address-watch.js'
 import { areServedByRuntime } from '../linux/proc/network-addresses.js'
-import { isAlive, type ProcessIdentity } from '../linux/proc/process-identity.js'
+import { identify, type ProcessIdentity } from '../linux/proc/process-identity.js'
 import { ProcessWatch } from '../linux/proc/process-watch.js'
 import type { WatchedAddresses } from '../linux/proc/watched-addresses.js'
 import { isLoopback } from '../linux/sockets/ip-address.js'
@@ -87,8 +87,11 @@ export class ContainerWatch {
     }
     this.#containers.set(backend, container)
     const stopProcess = this.#watchProcess(process, container)
-    // Looked at last, because the watched process may be a later one with the same id.
-    if (!isAlive(process)) container.hasEnded = true
+    // Looked at last, because the watched process may be a later one with the same id. The process may be invisible to another user than root,
+    // see proc(5), hidepid. If the kernel watches it, it is there nevertheless.
+    const present = identify(process.pid)
+    const isSame = present ? present.startTime === process.startTime : stopProcess !== undefined
+    if (!isSame) container.hasEnded = true
     if (container.hasEnded) container.stop()
     else this.#watchAddresses(backend, process, container)
   }

@@ -16,7 +16,7 @@ export function giveUpRights(user: Account | undefined, log: Log): void {
   } catch (err) {
     log.debug(`Can't forbid new privileges: ${errnoReason(err)}`)
   }
-  if (!user || user.uid === process.geteuid?.()) return
+  if (!user || (user.uid === process.geteuid?.() && user.gid === process.getegid?.())) return
   try {
     // To remove rules of the firewall.
     becomeUser(user, CHAIN_VARIABLE in process.env ? ['NET_ADMIN'] : [])

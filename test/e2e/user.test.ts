@@ -1,7 +1,10 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { childrenOf, kill } from '../lib/proc.js'
+import { identify } from '../../src/linux/proc/process-identity.js'
+import { formatBackendList } from '../../src/status/backend-list.js'
+import { orderBackends } from '../../src/status/proxy-orders.js'
+import { childrenOf, kill, listeningPort } from '../lib/proc.js'
 import { startNamespace } from '../lib/namespace.js'
 import { notRoot, PROGRAM, proxyFlags, READY, run } from '../lib/program.js'
 import { startDaemon } from '../lib/publish.js'
@@ -86,6 +89,27 @@ for (const engine of ['native', 'streams']) {
       t.equal(await ask(), 'through')
       kill(proxy.pid)
       t.match(await proxy.stderr, /The port keeps its options: can't read the settings file/)
+    })
+
+    t.test('a container whose process it can not see is not taken for ended', async (t) => {
+      const echo = await startEcho(t)
+      const process = identify(globalThis.process.pid)
+      const list = { backends: [{ ip: echo.ip, ...(process && { process }) }], holdMs: 0 }
+      const socket = join(t.testdir({}), 'socket')
+      const env = {
+        ...settings,
+        DOCKER_PROXY_BACKENDS: formatBackendList(list),
+        DOCKER_PROXY_STATUS_SOCKET: socket,
+      }
+      const hide = 'mount -t proc -o hidepid=2 proc /proc; exec "$@"'
+      const command = ['--mount', 'sh', '-ec', hide, 'sh', PROGRAM, ...proxyFlags(echo)]
+      const proxy = run(t, command, { program: 'unshare', env })
+      t.equal(await proxy.status, READY)
+      const port = listeningPort(proxy.pid)
+      t.equal(await exchange(t, port, 'x'), 'x')
+      await orderBackends(socket, list)
+      t.equal(await exchange(t, port, 'y'), 'y')
+      kill(proxy.pid)
     })
 
     for (const isolation of ['process', 'shared']) {

@@ -45,7 +45,7 @@ t.test(
       )
     const before = await files()
     t.notMatch(before, /\/node$/m, 'it has no Node')
-    const [first = ''] = readdirSync('build').filter((name) => name.endsWith('.deb'))
+    const [first = ''] = readdirSync('build').filter((name) => name.includes('_0.1.0_'))
     await execa('cp', [join('build', first), at('/tmp/first.deb')])
     await sh('dpkg -i /tmp/first.deb')
 

@@ -75,7 +75,11 @@ export class OutsideWatch {
       if (this.#isDue) this.#look()
     }, BURST_MS).unref()
     clearTimeout(this.#lastLook)
-    this.#lastLook = setTimeout(() => this.#lookNow(), LAST_LOOK_MS).unref()
+    this.#lastLook = setTimeout(() => {
+      this.#lookNow()
+      // A look has failed.
+      if (this.#isDue) this.#look()
+    }, LAST_LOOK_MS).unref()
   }
 
   #lookNow(): void {
