@@ -16,7 +16,7 @@ interface WatchedContainer {
   stop(): void
 }
 
-/** What reports of the kernel's about processes and addresses come from. Several ContainerWatches share it. */
+/** The kernel's reports of processes and addresses. Several ContainerWatches share them. */
 export class KernelReports {
   #processes: ProcessWatch | undefined
   #addresses: AddressWatch | undefined

@@ -13,7 +13,7 @@ const DATA = { size: 12, effective: 0, permitted: 4 }
 export type Capability = keyof typeof CAP
 
 /**
- * Has this process run as another user from now on, without the rights of root. Other threads that exist keep no capability; later threads
+ * Makes this process run as another user from now on, without the rights of root. Other threads that exist keep no capability; later threads
  * have those of this one.
  * @param kept capabilities that this process still has
  * @throws Error with one sentence: this process is not root, or there is no FFI. Nothing has changed then, unless the kernel fails in the middle.
@@ -38,7 +38,7 @@ export function becomeUser({ uid, gid }: Account, kept: readonly Capability[]): 
   if (deathSignal > 0 && process.ppid !== parent) process.kill(process.pid, deathSignal)
 }
 
-/** Has no program that this process starts gain rights, see prctl(2), PR_SET_NO_NEW_PRIVS. @throws Error if there is no FFI */
+/** Keeps programs that this process starts from gaining rights, see prctl(2), PR_SET_NO_NEW_PRIVS. @throws Error if there is no FFI */
 export function forbidNewPrivileges(): void {
   declarePrivileges().control(PR.SET_NO_NEW_PRIVS, 1)
 }
