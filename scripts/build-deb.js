@@ -29,7 +29,7 @@ const ARCHITECTURES = new Map([
   ['arm64', 'arm64'],
 ])
 
-// Whoever installs the package has to be able to read its files.
+// Users of the package read its files.
 process.umask(0o022)
 process.chdir(fileURLToPath(import.meta.resolve('..')))
 /** @type {{ version: string, description: string }} */

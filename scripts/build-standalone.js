@@ -84,7 +84,7 @@ function addKoffi(folder) {
 }
 
 /**
- * Has a program start the Node beside it. To Node, the second line is a string and a comment.
+ * Makes a program start the Node beside it. To Node, the second line is a string and a comment.
  * @param {string} path
  * @param {boolean} isForUsers
  */
