@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
@@ -10,7 +10,7 @@ import { inspectReply, startFakeEngine } from '../../lib/fake-engine.js'
 import { missing, notRoot } from '../../lib/program.js'
 import { inSandboxOf } from '../../lib/sandbox.js'
 import { kill } from '../../lib/proc.js'
-import { startDaemon, type TestDaemon } from '../../lib/publish.js'
+import { leftovers, startDaemon, type TestDaemon } from '../../lib/publish.js'
 import { until } from '../../lib/until.js'
 
 /* Ports that the kernel translates, without any container engine: a client, a host and a container, each a network namespace. */
@@ -74,6 +74,22 @@ function guardsOf({ running }: TestDaemon): number[] {
   )
 }
 
+/** The processes that change the rules of a host. They may outlive their daemon. */
+function rulesProcesses(host: Namespace): number[] {
+  const network = (pid: number): string => readlinkSync(`/proc/${pid}/ns/net`)
+  const isOne = (pid: number): boolean =>
+    /docker-publish-guard|nft|iptables/.test(processCommand(pid)?.join(' ') ?? '') &&
+    network(pid) === network(host.pid)
+  return processIds().filter((pid) => {
+    try {
+      return isOne(pid)
+    } catch {
+      // It has ended.
+      return false
+    }
+  })
+}
+
 /** The host forwards nothing unless a rule allows it. */
 async function startNetwork(t: Test): Promise<Network> {
   const { client, host, container } = await startHostBetween(t)
@@ -92,11 +108,24 @@ async function startNetwork(t: Test): Promise<Network> {
   await container.untilListening(80)
   await container.untilUdpBound(80)
   const enter = ['nsenter', '--net', `--target=${host.pid}`, '--']
+  const daemons: TestDaemon[] = []
   const read = async (script: string): Promise<string> =>
     (await execa('nsenter', [...enter.slice(1), 'sh', '-ec', script])).stdout
   return {
     ...{ client, host, container, read },
-    startDaemon: (...before) => startDaemon(t, { through: [...enter, ...before] }),
+    startDaemon: async (...before) => {
+      const daemon = await startDaemon(t, { through: [...enter, ...before] })
+      daemons.push(daemon)
+      // A command of a test's own folder must not write there while it is removed.
+      t.teardown(async () => {
+        for (const each of daemons) {
+          await each.end('SIGKILL')
+          leftovers(each.folder).forEach(kill)
+        }
+        await until(() => rulesProcesses(host).length === 0)
+      })
+      return daemon
+    },
     ownRules: async () => {
       const rules = await read('nft list tables; iptables -S; ip6tables -S')
       return rules.split('\n').filter((line) => /docker-publish/i.test(line))
