@@ -7,6 +7,7 @@ import { setProcessName } from './linux/proc/process-name.js'
 import type { SocketAddress } from './linux/sockets/socket-address.js'
 import type { Log } from './log/log.js'
 import { openStderrSink } from './log/stderr-sink.js'
+import { LogTail } from './log/log-tail.js'
 import { StderrLog } from './log/stderr-log.js'
 import { printable } from './printable.js'
 import { chooseEngine, openEngine } from './proxy/choose-engine.js'
@@ -30,16 +31,11 @@ import {
 } from './proxy/settings.js'
 import { openStatusPipe, type StatusPipe } from './proxy/status-pipe.js'
 import { defaultRunFolder } from './proxyd/default-run-folder.js'
-import {
-  BACKENDS_VARIABLE,
-  backendsOf,
-  parseBackendList,
-  type BackendList,
-} from './status/backend-list.js'
+import { BACKENDS_VARIABLE, backendsOf, parseBackendList } from './status/backend-list.js'
 import { readOptionsAgain } from './status/own-options.js'
 import { portStatus } from './status/port-status.js'
 import { giveUpRights } from './status/own-rights.js'
-import { serveOwnStatus, type OwnPort } from './status/own-status.js'
+import { serveOwnStatus, type OwnPort, type OwnProcess } from './status/own-status.js'
 import { STATUS_SOCKET_VARIABLE } from './status/status-socket.js'
 import { versionLine } from './version.js'
 
@@ -56,12 +52,12 @@ async function main(): Promise<void> {
 
   const status = openStatusPipe()
   const fail = (err: unknown): Promise<never> => reportFailure(status, err)
-  const { descriptors, drainMs, metrics, user, log, backends, ...own } =
+  const { descriptors, drainMs, metrics, user, log, backends, tail, ...own } =
     await publish(flags).catch(fail)
   const { port, proxy } = own
   stopOnSignal(own, drainMs, log)
   readOptionsOnSignal(own, log)
-  await serveOwnStatus([own], descriptors, log, backends)
+  await serveOwnStatus([own], descriptors, log, { backends, tail })
   if (metrics) void serveMetrics(metrics, own, log)
   // The kernel lets only root's processes and those of the same user change the name.
   if (user) setProcessName(PROXY_NAME, [path, ...args])
@@ -90,7 +86,7 @@ async function main(): Promise<void> {
   }
 }
 
-interface Published extends OwnPort {
+interface Published extends OwnPort, OwnProcess {
   readonly descriptors: DescriptorBudget
   /** Time that open connections have to end after a signal, milliseconds. */
   readonly drainMs: number
@@ -99,8 +95,6 @@ interface Published extends OwnPort {
   /** The user to become; undefined for none. */
   readonly user: Account | undefined
   readonly log: StderrLog
-  /** The list of a docker-publish daemon. */
-  readonly backends: BackendList | undefined
 }
 
 /** Rejects with ListenError, SettingError. */
@@ -115,7 +109,11 @@ async function publish(flags: Flags): Promise<Published> {
     refuseUser(process.env, 'docker-proxyd')
     throw noProxydError()
   }
-  const log = StderrLog.open(PROXY_NAME, settings.logLevel, readLogFormat(process.env))
+  const tail = new LogTail()
+  // Without a daemon, nobody asks for it.
+  const hasDaemon = STATUS_SOCKET_VARIABLE in process.env
+  const format = readLogFormat(process.env)
+  const log = StderrLog.open(PROXY_NAME, settings.logLevel, format, hasDaemon ? tail : undefined)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   if (descriptors.isTooSmall) throw tooFewDescriptors(port)
   const observer = new LogObserver(log, port, settings.port.accessLog)
@@ -131,11 +129,10 @@ async function publish(flags: Flags): Promise<Published> {
     { descriptors },
   )
   // A parent that gives orders also orders to drain.
-  const hasDaemon = STATUS_SOCKET_VARIABLE in process.env
   const drainMs = hasDaemon ? 0 : settings.drainMs
   // The daemon has the metrics of all its ports.
   const metrics = hasDaemon ? undefined : settings.metrics
-  return { port, proxy, observer, descriptors, drainMs, metrics, user, log, backends }
+  return { port, proxy, observer, descriptors, drainMs, metrics, user, log, backends, tail }
 }
 
 /** Never rejects. The code is loaded only here. */

@@ -2,6 +2,7 @@ import { closeSync, readFileSync, writeSync } from 'node:fs'
 import { deferred } from './deferred.js'
 import { EXIT_FAILED } from './exit-codes.js'
 import { ignoreHangup, ignoreSignals, stopSignal } from './linux/signals.js'
+import { LogTail } from './log/log-tail.js'
 import { StderrLog } from './log/stderr-log.js'
 import { keepYoungGenerationSmall } from './memory/heap.js'
 import { releaseMemorySoon } from './memory/release-memory.js'
@@ -34,7 +35,8 @@ async function main(): Promise<void> {
   void stopSignal().then(() => stop.resolve())
   const { ports, backends } = JSON.parse(readFileSync(0, 'utf8')) as SharedTask
   const settings = readSettings(process.env)
-  const log = StderrLog.open(SHARED_PROGRAM_NAME, settings.logLevel, readLogFormat(process.env))
+  const tail = new LogTail()
+  const log = StderrLog.open(SHARED_PROGRAM_NAME, settings.logLevel, readLogFormat(process.env), tail)
   const engine = openEngine(settings, log)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   const [first] = ports
@@ -58,7 +60,7 @@ async function main(): Promise<void> {
       return { port, proxy, observer }
     }),
   )
-  await serveOwnStatus(served, descriptors, log, backends)
+  await serveOwnStatus(served, descriptors, log, { backends, tail })
   giveUpRights(readUser(process.env), log)
   writeSync(STATUS_FD, STATUS_READY)
   closeSync(STATUS_FD)

@@ -21,6 +21,7 @@ import type {
   ChangeRequest,
   ConnectionView,
   ErrorView,
+  LogLineView,
   UpgradeView,
   VersionView,
 } from './schemas.js'
@@ -111,11 +112,25 @@ export class Client {
   }
 
   /** Yields events from now on, until the daemon ends or the caller leaves the loop. */
-  async *events(): AsyncGenerator<PublicationEvent> {
-    const response = await this.#send('GET', 'events')
+  events(): AsyncGenerator<PublicationEvent> {
+    return this.#lines('events')
+  }
+
+  /**
+   * Yields lines of the log of a publication's processes, until it is withdrawn or the caller leaves the loop.
+   * @param tail the number of earlier lines at most; undefined for all that are kept
+   * @param follow whether lines from now on follow
+   */
+  log(name: string, tail: number | undefined, follow: boolean): AsyncGenerator<LogLineView> {
+    const query = `follow=${follow}${tail === undefined ? '' : `&tail=${tail}`}`
+    return this.#lines(`publications/${encodeURIComponent(name)}/log?${query}`)
+  }
+
+  async *#lines<T>(path: string): AsyncGenerator<T> {
+    const response = await this.#send('GET', path)
     try {
       for await (const line of createInterface({ input: response })) {
-        if (line !== '') yield JSON.parse(line) as PublicationEvent
+        if (line !== '') yield JSON.parse(line) as T
       }
     } catch (err) {
       throw new ConnectionError(

@@ -1,9 +1,7 @@
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { Controller } from '../controller/controller.js'
 import type { PublicationEvent } from '../controller/publication-event.js'
-
-/** A client that does not read is disconnected when this much waits for it, bytes. */
-const MAX_WAITING = 1024 * 1024
+import { lineStream } from '../log/line-stream.js'
 
 /**
  * The controller's events as text, until the client disconnects.
@@ -13,20 +11,14 @@ export function eventStream(
   controller: Controller,
   format = (event: PublicationEvent): string => JSON.stringify(event) + '\n',
 ): Readable {
-  const stream = new Readable({
-    read: () => undefined,
-    destroy(err, done) {
-      controller.off('event', push)
-      done(err)
-    },
+  return lineStream((push) => {
+    const report = (event: PublicationEvent): void => {
+      const text = format(event)
+      if (text !== '') push(text)
+    }
+    controller.on('event', report)
+    // An empty line tells the client at once that events are reported from here on.
+    push('\n')
+    return () => controller.off('event', report)
   })
-  const push = (event: PublicationEvent): void => {
-    const text = format(event)
-    if (text !== '') stream.push(text)
-    if (stream.readableLength > MAX_WAITING) stream.destroy()
-  }
-  controller.on('event', push)
-  // An empty line tells the client at once that events are reported from here on.
-  stream.push('\n')
-  return stream
 }

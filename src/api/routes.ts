@@ -26,6 +26,17 @@ const DRAIN_QUERY = {
   },
 }
 
+const LOG_QUERY = {
+  type: 'object',
+  properties: {
+    tail: { type: 'string', pattern: '^[0-9]{1,9}$', description: 'The number of lines at most' },
+    follow: {
+      ...{ type: 'string', enum: ['true', 'false'] },
+      description: 'Lines from now on as well, until the client closes the connection',
+    },
+  },
+}
+
 /** @throws RequestError */
 function drainOf(text: string | undefined): number {
   const ms = text === undefined ? 0 : parseDrain(text)
@@ -90,6 +101,26 @@ export function addPublicationRoutes(app: FastifyInstance, controller: Controlle
       },
     },
     async (request, reply) => sendJson(reply, controller.connections(request.params.name)),
+  )
+  app.get<{ Params: { name: string }; Querystring: { tail?: string; follow?: string } }>(
+    '/publications/:name/log',
+    {
+      exposeHeadRoute: false,
+      schema: {
+        summary:
+          'The newest lines that the processes of a publication have logged, one JSON object per line',
+        params: NAME_PARAM,
+        querystring: LOG_QUERY,
+        response: {
+          200: { content: { 'application/x-ndjson': { schema: ref('LogLine') } } },
+          ...ERRORS,
+        },
+      },
+    },
+    ({ params: { name }, query: { tail, follow } }, reply) => {
+      const request = { count: Number(tail ?? Infinity), follows: follow === 'true' }
+      return reply.type('application/x-ndjson').send(controller.log(name, request))
+    },
   )
   app.post<{ Params: { name: string }; Querystring: { drain?: string } }>(
     '/publications/:name/upgrade',
@@ -182,7 +213,6 @@ export function addOtherRoutes(
       schema: {
         summary:
           'Events from now on, one JSON object per line, until the client closes the connection',
-        produces: ['application/x-ndjson'],
         response: {
           200: { content: { 'application/x-ndjson': { schema: ref('Event') } } },
           ...ERRORS,

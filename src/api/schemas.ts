@@ -386,6 +386,17 @@ const ConnectionSchema = Type.Object(
 )
 export type ConnectionView = Static<typeof ConnectionSchema>
 
+const LogLineSchema = Type.Object(
+  {
+    level: Type.Integer({ description: '20 debug, 30 info, 40 warn, 50 error' }),
+    time: Type.Integer({ description: 'Milliseconds since 1970' }),
+    msg: Type.String(),
+    port: Type.Optional(Type.String({ description: 'As 0.0.0.0:8080/tcp' })),
+  },
+  { $id: 'LogLine', additionalProperties: true },
+)
+export type LogLineView = Static<typeof LogLineSchema>
+
 const UpgradeSchema = Type.Object(
   {
     processes: Type.Integer({ description: 'Processes that were replaced' }),
@@ -411,5 +422,6 @@ export const ALL_SCHEMAS = [
   VersionSchema,
   EventSchema,
   UpgradeSchema,
+  LogLineSchema,
   ConnectionSchema,
 ]

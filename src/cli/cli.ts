@@ -7,6 +7,7 @@ import { demoCommand } from './commands/demo.js'
 import { dialStdioCommand } from './commands/dial-stdio.js'
 import { eventsCommand } from './commands/events.js'
 import { inspectCommand } from './commands/inspect.js'
+import { logsCommand } from './commands/logs.js'
 import { lsCommand } from './commands/ls.js'
 import { portCommand } from './commands/port.js'
 import { rmCommand } from './commands/rm.js'
@@ -44,6 +45,7 @@ const COMMANDS = [
   inspectCommand,
   setCommand,
   topCommand,
+  logsCommand,
   upgradeCommand,
   rmCommand,
   eventsCommand,

@@ -5,7 +5,7 @@ import { printable } from '../printable.js'
 import { openClient, withClient } from './options.js'
 
 /** Commands whose arguments are names of publications. */
-const WITH_NAMES = ['rm', 'inspect', 'port', 'set', 'top', 'upgrade']
+const WITH_NAMES = ['rm', 'inspect', 'port', 'set', 'top', 'logs', 'upgrade']
 /** Commands whose argument is a container. */
 const WITH_CONTAINER = ['add', 'run']
 /** Time for the engine's answer, milliseconds. */

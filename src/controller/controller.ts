@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { realpathSync } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { errnoReason } from '../linux/errno.js'
 import { makeFolder } from '../linux/make-folder.js'
 import type { Log } from '../log/log.js'
@@ -14,6 +15,7 @@ import { parsePortSpecs, type PortRequest } from '../ports/port-spec.js'
 import { Refusal } from '../ports/refusal.js'
 import type { StopOptions } from '../proxy/engine.js'
 import type { PortOptionTexts } from '../proxy/port-options.js'
+import type { LogRequest } from '../status/own-log.js'
 import { killProcess } from '../supervisor/process-end.js'
 import { endLeftovers } from '../supervisor/proxy-process.js'
 import { ProxyStartError } from '../supervisor/reported-status.js'
@@ -206,6 +208,11 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   /** The open TCP connections of a publication's clients. @throws Refusal if there is no publication of this name */
   connections(name: string): Connection[] {
     return this.#publications.find(name).connections()
+  }
+
+  /** The log of a publication's processes, as lines of JSON. @throws Refusal if there is no publication of this name, or RequestError */
+  log(name: string, request: LogRequest): Readable {
+    return this.#publications.find(name).log(request)
   }
 
   /** The containers whose labels ask for ports that they did not get. */

@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream'
+import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { BoundPort } from '../ports/allocator.js'
@@ -10,6 +12,7 @@ import { formatTarget, projectOf, targetOf } from '../docker/container-target.js
 import type { TargetState } from '../docker/target-backends.js'
 import type { BackendList, ListedBackend } from '../status/backend-list.js'
 import type { ContainerWatch } from '../status/container-watch.js'
+import type { LogRequest } from '../status/own-log.js'
 import { refuseUnretirable } from '../status/proxy-orders.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import type { ProxyProcess } from '../supervisor/proxy-process.js'
@@ -23,7 +26,9 @@ import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import type { Nat } from './nat.js'
 import { oldConnectionCounter, viewPorts } from './port-views.js'
+import { publicationLog } from './publication-log.js'
 import { publicationHolder } from './publication-holder.js'
+import { RequestError } from './request-error.js'
 import { natRefusal } from './refuse-nat.js'
 import type { SavedPort, SavedPublication } from './saved-publication.js'
 import { translatedPorts } from './translated-ports.js'
@@ -67,6 +72,7 @@ export class Publication {
   #target: TargetState | undefined
   #servers: readonly PortServer[] = []
   readonly #retired: RetiredProcesses
+  readonly #stopped = deferred()
 
   constructor(
     { name, backends, follows, created, shared, via, options = {} }: PublicationDescription,
@@ -276,6 +282,17 @@ export class Publication {
     }
   }
 
+  /** The log of its processes, as lines of JSON. @throws RequestError if they keep none */
+  log(request: LogRequest): Readable {
+    if (!this.#context.program.isOurs) {
+      throw new RequestError(
+        'docker-proxies of another program keep no log of their own: read the one of the daemon',
+      )
+    }
+    const [retired, stopped] = [this.#retired.statusSockets, this.#stopped.promise]
+    return publicationLog({ servers: this.#servers, retired, stopped }, request)
+  }
+
   /** The open TCP connections of its clients. */
   connections(): Connection[] {
     return listConnections(this.#servers.flatMap(({ ports }) => ports))
@@ -306,6 +323,7 @@ export class Publication {
     // A failure is reported, and the change is tried again.
     await this.#context.nat.remove(this.name).catch(() => undefined)
     await this.hurry(options)
+    this.#stopped.resolve()
     const ports = this.#servers.flatMap((server) => server.ports)
     await Promise.all(ports.map(({ claim }) => claim.release()))
   }

@@ -9,7 +9,8 @@ export async function createPinoLog(
   sink: LineSink,
   logFormat: LogFormat,
 ): Promise<Log> {
-  const format = logFormat === 'text' ? await loadPretty(sink.isTerminal) : (line: string) => line
+  const format =
+    logFormat === 'text' ? await loadTextFormat(sink.isTerminal) : (line: string) => line
   const logger = pino(
     // Lines have their own time, which may be before pino was loaded.
     { name, level: 'trace', timestamp: false },
@@ -24,7 +25,8 @@ export async function createPinoLog(
   }
 }
 
-async function loadPretty(hasColours: boolean): Promise<(line: string) => string> {
+/** What makes a line of JSON one for people. */
+export async function loadTextFormat(hasColours: boolean): Promise<(line: string) => string> {
   const { prettyFactory } = await import('pino-pretty')
   const pretty = prettyFactory({
     colorize: hasColours,

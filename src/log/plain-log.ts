@@ -1,10 +1,7 @@
 import { hostname } from 'node:os'
-import type { Log } from './log.js'
+import { LEVEL_NUMBERS, type LineLevel, type Log } from './log.js'
 import { printableJson } from '../printable.js'
 import type { LineSink } from './stderr-sink.js'
-
-/** pino's numbers for the levels. */
-const LEVELS = { error: 50, warn: 40, info: 30, debug: 20 } as const
 
 /**
  * Writes pino's lines without pino: for a program that was copied without the files beside it, or that has no descriptor left to read
@@ -13,10 +10,11 @@ const LEVELS = { error: 50, warn: 40, info: 30, debug: 20 } as const
 export function createPlainLog(name: string, sink: LineSink): Log {
   const common = { pid: process.pid, hostname: hostname(), name }
   const write =
-    (level: keyof typeof LEVELS) =>
+    (level: LineLevel) =>
     (msg: string, fields: Record<string, unknown> = {}): void =>
       sink.write(
-        printableJson(JSON.stringify({ level: LEVELS[level], ...common, ...fields, msg })) + '\n',
+        printableJson(JSON.stringify({ level: LEVEL_NUMBERS[level], ...common, ...fields, msg })) +
+          '\n',
       )
   return {
     error: write('error'),

@@ -1,8 +1,14 @@
 import { createPlainLog } from './plain-log.js'
-import { LOG_LEVELS, type Log, type LogFields, type LogFormat, type LogLevel } from './log.js'
+import {
+  LOG_LEVELS,
+  type LineLevel,
+  type Log,
+  type LogFields,
+  type LogFormat,
+  type LogLevel,
+} from './log.js'
+import type { LogTail } from './log-tail.js'
 import { openStderrSink, type LineSink } from './stderr-sink.js'
-
-type LineLevel = 'error' | 'warn' | 'info' | 'debug'
 
 /**
  * The log of a program, or of a part of it, on stderr, written by pino. pino is loaded with the first line that anybody can read: neither
@@ -19,9 +25,10 @@ export class StderrLog implements Log {
    * @param name of the program; every line contains it
    * @param level lines below it are not written
    * @param format by default text on a terminal, else JSON
+   * @param tail gets each line as well
    */
-  static open(name: string, level: LogLevel, format?: LogFormat): StderrLog {
-    return new StderrLog(new Lines(name, format), level)
+  static open(name: string, level: LogLevel, format?: LogFormat, tail?: LogTail): StderrLog {
+    return new StderrLog(new Lines(name, format, tail), level)
   }
 
   /**
@@ -77,13 +84,15 @@ class Lines {
   constructor(
     private readonly name: string,
     private readonly format: LogFormat | undefined,
+    private readonly tail: LogTail | undefined,
   ) {}
 
   get canBeRead(): boolean {
-    return this.#openSink() !== undefined
+    return this.tail !== undefined || this.#openSink() !== undefined
   }
 
-  write(level: LineLevel, message: string, fields: LogFields): void {
+  write(level: LineLevel, message: string, fields: LogFields & { readonly time: number }): void {
+    this.tail?.add(level, message, fields)
     const sink = this.#openSink()
     if (!sink) return
     const log = (this.#log ??= this.#load(sink))

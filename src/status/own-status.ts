@@ -1,5 +1,6 @@
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
+import type { LogTail } from '../log/log-tail.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 import { drain } from '../proxy/drain.js'
 import type { Proxy } from '../proxy/engine.js'
@@ -9,6 +10,7 @@ import type { PublishedPort } from '../proxy/published-port.js'
 import { backendsOf, parseBackendList, type BackendList } from './backend-list.js'
 import { ContainerWatch } from './container-watch.js'
 import { CHAIN_VARIABLE, endTranslation, parseChain } from './own-translation.js'
+import { LOG_REQUEST, parseLogRequest } from './own-log.js'
 import { PORTS_REQUEST, portStatus } from './port-status.js'
 import { replaceOptions } from './own-options.js'
 import { BACKENDS_REQUEST, DRAIN_REQUEST, OPTIONS_REQUEST, RETIRE_REQUEST } from './proxy-orders.js'
@@ -21,16 +23,23 @@ export interface OwnPort {
   readonly observer: LogObserver
 }
 
+/** The rest of a process that its parent knows. */
+export interface OwnProcess {
+  /** The list that the ports have started with; undefined for the container IP of the flags. */
+  readonly backends: BackendList | undefined
+  /** The newest lines of its log. */
+  readonly tail: LogTail
+}
+
 /**
  * Reports the ports of this process on a status socket, and takes the orders of its parent, if the parent has asked for one. A socket that
  * can't be used is only logged: the ports work without it.
- * @param backends the list that the ports have started with; undefined for the container IP of the flags
  */
 export async function serveOwnStatus(
   ports: readonly OwnPort[],
   descriptors: DescriptorBudget,
   log: Log,
-  backends?: BackendList,
+  { backends, tail }: OwnProcess,
 ): Promise<void> {
   const path = process.env[STATUS_SOCKET_VARIABLE]
   if (!path) return
@@ -70,6 +79,10 @@ export async function serveOwnStatus(
       const drainMs = parseTime(argument)
       for (const { proxy } of ports) proxy.stop({ drainMs })
       return {}
+    },
+    [LOG_REQUEST](_, argument) {
+      const { count, follows } = parseLogRequest(argument)
+      return tail.stream(count, follows)
     },
   }
   try {

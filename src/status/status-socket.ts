@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { chmodSync, closeSync, constants, openSync, renameSync, rmSync } from 'node:fs'
 import { createServer, Socket, type Server } from 'node:net'
 import { basename, dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import { errnoReason } from '../linux/errno.js'
 import { OWNER_ONLY } from '../linux/file-modes.js'
 import { descriptorPath } from '../linux/proc/descriptors.js'
@@ -29,7 +31,8 @@ const RELAYS_PER_CLIENT = 0.5
 const REPLY_TIMEOUT_MS = 5_000
 
 /**
- * The reply to each request, by its first word. The client's connection stays open until the client closes it.
+ * The reply to each request, by its first word. The client's connection stays open until the client closes it, or a stream of lines that is
+ * the reply ends.
  * @param argument the rest of the request
  */
 export type RequestHandlers = Readonly<
@@ -77,7 +80,10 @@ export async function serveStatus(
 }
 
 function handleRequests(connection: Socket, handlers: RequestHandlers): void {
-  const reply = (value: object): void => void connection.write(`${JSON.stringify(value)}\n`)
+  const reply = (value: object): void => {
+    if (value instanceof Readable) streamLines(connection, value)
+    else connection.write(`${JSON.stringify(value)}\n`)
+  }
   let text = ''
   connection.setTimeout(CLIENT_TIMEOUT_MS, () => connection.destroy())
   connection.on('error', () => connection.destroy())
@@ -97,6 +103,16 @@ function handleRequests(connection: Socket, handlers: RequestHandlers): void {
       .then(() => handler(connection, argument))
       .then(reply, (err: unknown) => reply({ error: errnoReason(err) }))
   })
+}
+
+/** Sends lines until they end, or the client leaves. There may be none for a long time. */
+function streamLines(connection: Socket, lines: Readable): void {
+  connection.setTimeout(0)
+  connection.once('close', () => lines.destroy())
+  // A client that does not read.
+  lines.once('close', () => lines.readableEnded || connection.destroy())
+  if (connection.destroyed) lines.destroy()
+  else lines.pipe(connection)
 }
 
 /** A reply, and the connection that it came on. */
@@ -128,6 +144,34 @@ export async function sendRequest(
   } catch (err) {
     connection.destroy()
     throw err
+  }
+}
+
+/**
+ * Sends a request whose reply is a stream of lines. Yields each of them, until the process ends the stream, or `signal` does. Without a
+ * process there are none.
+ */
+export async function* requestLines(
+  path: string,
+  request: string,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  const connection = new Socket()
+  const end = (): void => void connection.destroy()
+  signal.addEventListener('abort', end)
+  // It has ended, or was never there.
+  connection.on('error', end)
+  try {
+    await withShortPath(path, (short) => once(connection.connect(short), 'connect', { signal }))
+    connection.write(`${request}\n`)
+  } catch {
+    end()
+  }
+  try {
+    if (!connection.destroyed) yield* createInterface({ input: connection })
+  } finally {
+    signal.removeEventListener('abort', end)
+    end()
   }
 }
 

@@ -102,18 +102,22 @@ export class RetiredProcesses {
   }
 
   async #tellAll(tell: (path: string) => Promise<void>): Promise<void> {
-    const paths = [...this.#all.keys()].map(({ id }) => this.#socketOf(id))
-    await Promise.all(paths.map((path) => tell(path).catch(() => undefined)))
+    await Promise.all(this.statusSockets.map((path) => tell(path).catch(() => undefined)))
   }
 
   #socketOf(id: string): string {
     return new RuntimeFiles(this.runFolder, id).socketPath
   }
 
+  /** The paths of their status sockets. */
+  get statusSockets(): readonly string[] {
+    return [...this.#all.keys()].map(({ id }) => this.#socketOf(id))
+  }
+
   /** The statuses of their ports. A process that does not answer is left out. */
   async statuses(): Promise<readonly PortStatus[]> {
     const replies = await Promise.all(
-      [...this.#all.keys()].map(({ id }) => fetchPortStatuses(this.#socketOf(id)).catch(() => [])),
+      this.statusSockets.map((path) => fetchPortStatuses(path).catch(() => [])),
     )
     return replies.flat()
   }

@@ -33,6 +33,8 @@ export interface Supervised {
 }
 
 interface SupervisorEvents {
+  /** A process serves the ports: the first one, another one, or that of an earlier daemon. */
+  up: []
   /** The process has ended by itself. It will be restarted. */
   exited: [reason: string]
   /** The restarted process is ready. */
@@ -59,6 +61,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   /** @param listenFds sockets that are already bound; the supervisor closes them */
   constructor(supervised: Supervised, log: Log, listenFds: readonly number[] = []) {
     super()
+    // Each reader of a log is a listener.
+    this.setMaxListeners(0)
     this.#supervised = supervised
     this.#log = log
     this.#listenFds = listenFds
@@ -217,6 +221,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     // If the supervisor was stopped or closed meanwhile, that ends the process.
     if (this.#hasEnded) return
     this.#state = 'up'
+    this.emit('up')
     void process.exited.then((status) => {
       // After `close` and `open`, another process may be there.
       if (this.#process !== process) return
