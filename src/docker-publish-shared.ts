@@ -36,7 +36,12 @@ async function main(): Promise<void> {
   const { ports, backends } = JSON.parse(readFileSync(0, 'utf8')) as SharedTask
   const settings = readSettings(process.env)
   const tail = new LogTail()
-  const log = StderrLog.open(SHARED_PROGRAM_NAME, settings.logLevel, readLogFormat(process.env), tail)
+  const log = StderrLog.open(
+    SHARED_PROGRAM_NAME,
+    settings.logLevel,
+    readLogFormat(process.env),
+    tail,
+  )
   const engine = openEngine(settings, log)
   const descriptors = DescriptorBudget.ofProcess(settings.workers)
   const [first] = ports
