@@ -47,7 +47,8 @@ const SHARED_FILES = [
   'version',
 ]
 
-const ENTRY_POINTS = '^src/(docker-(proxy|proxyd|publish|publish-shared)|start)\\.ts$'
+const ENTRY_POINTS =
+  '^src/(docker-(proxy|proxyd|publish|publish-shared)|start|program-loader)\\.ts$'
 
 /** A file that is in no folder of LAYERS. */
 const UNKNOWN_PLACE = {

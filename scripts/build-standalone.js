@@ -20,6 +20,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
+import { writeCodeCaches } from './code-cache.js'
 
 /** Gets security fixes until April 2028. See docs/decisions/standalone.md for the others. */
 const NODE = process.env['STANDALONE_NODE'] ?? '24'
@@ -42,6 +43,7 @@ try {
   cpSync('dist', next, { recursive: true })
   addNode(next)
   addKoffi(next)
+  await writeCodeCaches(next, join(next, 'node'))
   for (const [program, isForUsers] of PROGRAMS) useOwnNode(join(next, program), isForUsers)
   // A copy of the launcher elsewhere finds the programs here.
   replaceIn(join(next, 'docker-proxy'), resolve('dist'), resolve(OUT))

@@ -13,10 +13,12 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { createHash } from 'node:crypto'
 import { basename, dirname, join, resolve } from 'node:path'
 import console from 'node:console'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
+import { writeCodeCaches } from './code-cache.js'
 
 process.chdir(fileURLToPath(import.meta.resolve('..')))
 const { build } = await import('esbuild').catch(() => {
@@ -58,6 +60,8 @@ const common = {
   minifyWhitespace: true,
   minifySyntax: true,
   lineLimit: 120,
+  // Code from a cache can't import.
+  supported: { 'dynamic-import': false },
   logLevel: 'warning',
   metafile: true,
 }
@@ -125,7 +129,8 @@ writeFileSync(
 )
 
 // Loading node:net takes two milliseconds, and the native engine does not need it.
-const SLOW_MODULES = /require\("node:(net|tty|dgram|worker_threads|v8)"\)/g
+const SLOW_MODULES =
+  /require\("node:(net|tty|dgram|worker_threads|v8|stream|readline|timers\/promises)"\)/g
 for (const program of ['docker-proxy', 'start']) {
   const path = join(NEXT, `${program}.js`)
   writeFileSync(path, readFileSync(path, 'utf8').replace(SLOW_MODULES, 'whenUsed("node:$1")'))
@@ -134,19 +139,22 @@ for (const program of ['docker-proxy', 'start']) {
 const STARTED_BY_USERS = ['docker-proxyd', 'docker-publish']
 /** With too few descriptors Node aborts without a sentence. It needs 20, and 3 more where the kernel has io_uring. */
 const MIN_DESCRIPTORS = 25
-// dockerd needs the path of a program without a suffix, and `ps` shows it.
-renameSync(join(NEXT, 'docker-proxy.js'), join(NEXT, 'docker-proxy-process.js'))
-for (const program of [
+const PROGRAMS = [
   'docker-proxy-process',
   'docker-proxyd',
   'docker-publish',
   'docker-publish-shared',
-]) {
+]
+// dockerd needs the path of a program without a suffix, and `ps` shows it.
+renameSync(join(NEXT, 'docker-proxy.js'), join(NEXT, 'docker-proxy-process.js'))
+for (const program of PROGRAMS) {
   const path = join(NEXT, program)
-  writeFileSync(path, header(program) + readFileSync(`${path}.js`, 'utf8'))
-  rmSync(`${path}.js`)
+  const bundle = `(function (exports, require, module, __filename, __dirname) {${readFileSync(`${path}.js`, 'utf8')}\n})`
+  writeFileSync(`${path}.js`, bundle)
+  writeFileSync(path, header(program) + (await loader(bundle)))
   chmodSync(path, 0o755)
 }
+await writeCodeCaches(NEXT, process.execPath)
 for (const script of [
   'src/proxyd/docker-proxy.sh',
   'src/proxyd/docker-proxyd-start.sh',
@@ -172,6 +180,22 @@ for (const script of [
 if (existsSync('dist')) renameSync('dist', OLD)
 renameSync(NEXT, 'dist')
 rmSync(OLD, { recursive: true, force: true })
+
+/**
+ * What runs the bundle of a program, see src/program-loader.ts.
+ * @param {string} bundle
+ * @returns {Promise<string>}
+ */
+async function loader(bundle) {
+  const id = createHash('sha256').update(bundle).digest('hex').slice(0, 12)
+  const { outputFiles } = await build({
+    ...common,
+    entryPoints: ['src/program-loader.ts'],
+    define: { BUNDLE_ID: JSON.stringify(id) },
+    write: false,
+  })
+  return outputFiles[0]?.text ?? ''
+}
 
 /**
  * The first lines of a program. A script for sh, which is a string and a comment for Node, checks the limit of descriptors, and starts

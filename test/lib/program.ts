@@ -103,12 +103,13 @@ export function proxyFlags(
   }).flatMap(([flag, value]) => [`-${flag}`, String(value)])
 }
 
-/** Copies the program without the files and the node_modules beside it. */
+/** Copies the program without the other files and the node_modules beside it. */
 export function copyAlone(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'docker-proxy-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const program = join(folder, 'docker-proxy')
   copyFileSync(PROCESS, program)
+  copyFileSync(`${PROCESS}.js`, `${program}.js`)
   return program
 }
 

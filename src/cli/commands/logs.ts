@@ -1,5 +1,4 @@
 import type { CommandModule } from 'yargs'
-import { loadTextFormat } from '../../log/pino-log.js'
 import { printableJson } from '../../printable.js'
 import { openClient, withClient, type ClientArgs } from '../options.js'
 import { complain, print } from '../output.js'
@@ -46,6 +45,8 @@ export const logsCommand: CommandModule<object, Args> = {
       .example('$0 set web_svr01 --access-log on', 'have a line for each of its connections'),
   handler: async ({ name, follow, tail, format, ...args }) => {
     const count = countOf(tail)
+    // Loaded here only: pino is large.
+    const { loadTextFormat } = await import('../../log/pino-log.js')
     const toText = await loadTextFormat(false)
     let lines = 0
     for await (const line of openClient(args).log(name, count, follow)) {
