@@ -1,18 +1,10 @@
 import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { processCommand, processIds, processVariables } from '../../../src/linux/proc/process.js'
 import { kill, listeningPort } from '../../lib/proc.js'
-import {
-  missing,
-  notRoot,
-  PROGRAM,
-  proxyFlags,
-  READY,
-  run,
-  stop,
-  type Running,
-} from '../../lib/program.js'
+import { missing, notRoot, PROGRAM, proxyFlags, READY, run, stop } from '../../lib/program.js'
+import { isDemandedServer, onDemandHost } from '../../lib/on-demand-host.js'
 import { PROXYD, runFolder, startProxyd } from '../../lib/proxyd.js'
 import { assertReleased } from '../../lib/released.js'
 import {
@@ -22,7 +14,6 @@ import {
   listeningDescriptor,
   readAll,
   startEcho,
-  type Backend,
 } from '../../lib/sockets.js'
 import { publishedPort } from '../../lib/target.js'
 import { until } from '../../lib/until.js'
@@ -31,47 +22,9 @@ import { until } from '../../lib/until.js'
  * A docker-proxyd that launchers start when they find none.
  */
 
-/** Runs launchers as dockerd does, with a run folder of their own. What they have started ends with the test. */
-function host(t: Test, settings: NodeJS.ProcessEnv = {}) {
-  const folder = runFolder(t)
-  const env = { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ON_DEMAND: 'yes', ...settings }
-  const servers = (): number[] => processIds().filter((pid) => isServer(pid, folder))
-  t.teardown(async () => {
-    await until(() => {
-      servers().forEach(kill)
-      return servers().length === 0
-    })
-  })
-  const launch = (flags: readonly string[], listenFd?: number): Running =>
-    run(t, flags, { env, ...(listenFd === undefined ? {} : { listenFd }) })
-  return {
-    env,
-    folder,
-    servers,
-    launch,
-    publish: async (backend: Backend): Promise<Running & { port: number }> => {
-      const launcher = launch(proxyFlags(backend))
-      t.equal(await launcher.status, READY)
-      return { ...launcher, port: await publishedPort(folder, launcher.pid) }
-    },
-    /** Kills the docker-proxyd, and waits until there is another one. */
-    killServer: async (): Promise<void> => {
-      const [killed] = servers()
-      kill(killed)
-      await until(() => servers().some((pid) => pid !== killed))
-    },
-    log: (): string => readFileSync(join(folder, 'log'), 'utf8'),
-  }
-}
-
-function isServer(pid: number, folder: string): boolean {
-  const command = processCommand(pid) ?? []
-  return command.includes('--on-demand') && command.includes(folder)
-}
-
 t.test('the first docker-proxy starts it, the next ones find it, and it ends', async (t) => {
   const echo = await startEcho(t)
-  const { publish, servers, folder, log } = host(t, { DOCKER_PROXY_IDLE_SECONDS: '1' })
+  const { publish, servers, folder, log } = onDemandHost(t, { DOCKER_PROXY_IDLE_SECONDS: '1' })
   const first = await publish(echo)
   const [server] = servers()
   const second = await publish(echo)
@@ -96,7 +49,7 @@ t.test('the first docker-proxy starts it, the next ones find it, and it ends', a
 
 t.test('the options of the docker-proxy that starts it are for its port alone', async (t) => {
   const echo = await startEcho(t)
-  const { publish, env } = host(t)
+  const { publish, env } = onDemandHost(t)
   const limits = { DOCKER_PROXY_MAX_CONNECTIONS: '1', DOCKER_PROXY_WHEN_FULL: 'refuse' }
   const limited = run(t, proxyFlags(echo), { env: { ...env, ...limits } })
   t.equal(await limited.status, READY)
@@ -124,14 +77,14 @@ function launcherShells(folder: string): number[] {
 }
 
 t.test('the docker-proxy that has started it leaves no process behind', async (t) => {
-  const { publish, folder } = host(t)
+  const { publish, folder } = onDemandHost(t)
   const launcher = await publish(await startEcho(t))
   t.match(await stop(launcher), { code: 0 })
   t.same(launcherShells(folder), [])
 })
 
 t.test('nor one that ignores SIGTERM, which serves its port itself', async (t) => {
-  const { env, folder } = host(t)
+  const { env, folder } = onDemandHost(t)
   const flags = proxyFlags(await startEcho(t))
   const running = run(t, ['-c', `trap '' TERM; exec "$@"`, 'sh', PROGRAM, ...flags], {
     program: 'sh',
@@ -145,7 +98,7 @@ t.test('nor one that ignores SIGTERM, which serves its port itself', async (t) =
 
 t.test('many that come at the same moment start one', async (t) => {
   const echo = await startEcho(t)
-  const { launch, servers, folder } = host(t)
+  const { launch, servers, folder } = onDemandHost(t)
   const launchers = Array.from({ length: 30 }, () => launch(proxyFlags(echo)))
   t.same(new Set(await Promise.all(launchers.map(({ status }) => status))), new Set([READY]))
   t.equal(servers().length, 1)
@@ -158,7 +111,7 @@ t.test('many that come at the same moment start one', async (t) => {
 
 t.test('when it is killed, its launchers start the next one', async (t) => {
   const echo = await startEcho(t)
-  const { launch, publish, servers, folder, log } = host(t)
+  const { launch, publish, servers, folder, log } = onDemandHost(t)
   const { fd, port } = await listeningDescriptor(t, { host: '127.0.0.1' })
   const withSocket = launch([...proxyFlags(echo, { port }), '-use-listen-fd'], fd)
   t.equal(await withSocket.status, READY)
@@ -185,7 +138,7 @@ t.test('when it is killed, its launchers start the next one', async (t) => {
 t.test('when it is killed as soon as its first port is ready, there is a next one', async (t) => {
   const echo = await startEcho(t)
   for (let i = 0; i < 5; i++) {
-    const { folder, launch, killServer } = host(t)
+    const { folder, launch, killServer } = onDemandHost(t)
     const launcher = launch(proxyFlags(echo))
     t.equal(await launcher.status, READY)
     await killServer()
@@ -195,7 +148,7 @@ t.test('when it is killed as soon as its first port is ready, there is a next on
 })
 
 t.test('when it is killed before its first port is ready, there is a next one', async (t) => {
-  const { folder, launch, servers } = host(t)
+  const { folder, launch, servers } = onDemandHost(t)
   const launcher = launch(proxyFlags(await startEcho(t)))
   await until(() => existsSync(join(folder, 'server')))
   servers().forEach(kill)
@@ -208,7 +161,7 @@ t.test(
   async (t) => {
     const echo = await startEcho(t)
     for (let i = 0; i < 5; i++) {
-      const { folder, publish, servers } = host(t)
+      const { folder, publish, servers } = onDemandHost(t)
       const [first, second, third] = [await publish(echo), await publish(echo), await publish(echo)]
       servers().forEach(kill)
       for (const each of [first, second]) each.child.kill('SIGINT')
@@ -223,7 +176,7 @@ t.test(
   'a successor that is killed is followed, though its predecessor has a connection',
   async (t) => {
     const echo = await startEcho(t)
-    const { folder, publish, servers } = host(t)
+    const { folder, publish, servers } = onDemandHost(t)
     const launcher = await publish(echo)
     const lasting = await dial(t, launcher.port)
     const proxyd = await startProxyd(t, { folder })
@@ -255,14 +208,14 @@ t.test(
     t.equal(await launcher.status, READY)
     const inside = join('/proc', String(launcher.pid), 'root/run/docker-proxy')
     const pid = Number(readFileSync(join(inside, 'pid'), 'utf8'))
-    t.ok(isServer(pid, '/run/docker-proxy'))
+    t.ok(isDemandedServer(pid, '/run/docker-proxy'))
     t.match(await stop(launcher), { code: 0 })
     await until(() => processCommand(pid) === undefined)
   },
 )
 
 t.test('docker-proxyd-start is killed, and its launcher starts it again', async (t) => {
-  const { publish, folder, killServer, servers } = host(t)
+  const { publish, folder, killServer, servers } = onDemandHost(t)
   const starters = (): number[] =>
     processIds().filter((pid) => {
       const [, program, run] = processCommand(pid) ?? []
@@ -288,7 +241,7 @@ t.test('docker-proxyd-start is killed, and its launcher starts it again', async 
 })
 
 t.test('when it is killed again and again, the starts are delayed', async (t) => {
-  const { publish, folder, killServer } = host(t)
+  const { publish, folder, killServer } = onDemandHost(t)
   const launcher = await publish(await startEcho(t))
   const delays: number[] = []
   for (let i = 0; i < 3; i++) {
@@ -304,7 +257,7 @@ for (const [shell, ...applet] of [['bash'], ['busybox', 'ash']] as const) {
   const skip = shell === 'busybox' && missing('/bin/busybox', 'busybox-static')
   t.test(`it is started, and started again, by ${shell}`, { skip }, async (t) => {
     const echo = await startEcho(t)
-    const { env, folder, killServer } = host(t)
+    const { env, folder, killServer } = onDemandHost(t)
     const args = [...applet, PROGRAM, ...proxyFlags(echo)]
     const launcher = run(t, args, { program: shell, env })
     t.equal(await launcher.status, READY)
@@ -317,7 +270,7 @@ for (const [shell, ...applet] of [['bash'], ['busybox', 'ash']] as const) {
 
 t.test('one that somebody starts takes over, and is followed when it ends', async (t) => {
   const echo = await startEcho(t)
-  const { publish, servers, folder } = host(t)
+  const { publish, servers, folder } = onDemandHost(t)
   const launcher = await publish(echo)
   const connection = await dial(t, launcher.port)
   const proxyd = await startProxyd(t, { folder })
@@ -356,7 +309,7 @@ t.test('where it can not be started, docker-proxy serves its port itself', async
 })
 
 t.test('without a parent that waits for the status, nothing is started', async (t) => {
-  const { folder } = host(t)
+  const { folder } = onDemandHost(t)
   const env = { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ON_DEMAND: 'yes' }
   const alone = run(t, proxyFlags(await startEcho(t)), { env, status: 'ignore' })
   await until(() => {
@@ -380,7 +333,7 @@ t.test('by hand it needs no parent that waits', async (t) => {
 })
 
 t.test('settings that are invalid are refused', async (t) => {
-  const { folder } = host(t)
+  const { folder } = onDemandHost(t)
   const flags = proxyFlags(await startEcho(t))
   const sometimes = run(t, flags, {
     env: { DOCKER_PROXY_RUN_DIR: folder, DOCKER_PROXY_ON_DEMAND: 'sometimes' },
