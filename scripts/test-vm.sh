@@ -92,6 +92,7 @@ END
 {
   echo 'touch /run/docker-proxy-test-machine'
   echo "export HOME=/root CI=true PATH='$PATH'"
+  [ -z "${FAULTS-}" ] || echo "export FAULTS='$FAULTS'"
   echo 'ulimit -n 65536'
   echo "cd '$PWD'"
   echo "exec node_modules/.bin/tap --no-color --timeout=300 --jobs=1 --reporter=tap $*"

@@ -21,12 +21,14 @@ import type {
   ChangeRequest,
   ConnectionView,
   ErrorView,
+  AddProgressView,
   LogLineView,
   UpgradeView,
   VersionView,
 } from './schemas.js'
 import { readTls, type TlsFiles } from './tls.js'
 
+const CREATED = 201
 const NO_CONTENT = 204
 /** A daemon answers a question within this time, milliseconds. */
 const READ_TIMEOUT_MS = 30_000
@@ -80,8 +82,26 @@ export class Client {
     return this.#call('GET', `containers/${encodeURIComponent(name)}`)
   }
 
-  add(publication: PublicationRequest): Promise<PublicationView> {
-    return this.#call('POST', 'publications', publication)
+  /**
+   * Publishes ports.
+   * @param onProgress called with the number of ports that are served so far, and of all
+   */
+  async add(
+    request: PublicationRequest,
+    onProgress?: (ready: number, ports: number) => void,
+  ): Promise<PublicationView> {
+    if (!onProgress) return this.#call('POST', 'publications', request)
+    const response = await this.#send('POST', 'publications?progress=true', request)
+    // A daemon of an earlier version knows no progress.
+    if (response.statusCode === CREATED) return (await this.#parse(response)) as PublicationView
+    response.setTimeout(CHANGE_TIMEOUT_MS, () => response.destroy(new Error('it is silent')))
+    for await (const line of this.#linesOf<AddProgressView>(response)) {
+      const { ready, ports, publication, error } = line
+      if (publication) return publication
+      if (error) throw errorOf(error)
+      if (ready !== undefined && ports !== undefined) onProgress(ready, ports)
+    }
+    throw new ConnectionError(`the daemon at ${formatHost(this.#host)} has gone`)
   }
 
   /** Changes options of a publication. The others stay. */
@@ -127,7 +147,10 @@ export class Client {
   }
 
   async *#lines<T>(path: string): AsyncGenerator<T> {
-    const response = await this.#send('GET', path)
+    yield* this.#linesOf(await this.#send('GET', path))
+  }
+
+  async *#linesOf<T>(response: IncomingMessage): AsyncGenerator<T> {
     try {
       for await (const line of createInterface({ input: response })) {
         if (line !== '') yield JSON.parse(line) as T

@@ -6,6 +6,7 @@ import { RequestError } from '../controller/request-error.js'
 import { DRAIN_EXPECTED, parseDrain } from '../duration.js'
 import { COMMIT, VERSION } from '../version.js'
 import { API_VERSION } from './api-version.js'
+import { addStream } from './add-stream.js'
 import { eventStream } from './event-stream.js'
 import { sendJson } from './send-json.js'
 import type { ChangeRequest, CheckRequest } from './schemas.js'
@@ -23,6 +24,16 @@ const DRAIN_QUERY = {
   type: 'object',
   properties: {
     drain: { type: 'string', description: 'Time that open connections have to end: 30s' },
+  },
+}
+
+const PROGRESS_QUERY = {
+  type: 'object',
+  properties: {
+    progress: {
+      ...{ type: 'string', enum: ['true', 'false'] },
+      description: 'Reply with 200 and lines of JSON: the progress, and then the result',
+    },
   },
 }
 
@@ -56,16 +67,24 @@ export function addPublicationRoutes(app: FastifyInstance, controller: Controlle
     },
     async (_request, reply) => sendJson(reply, await controller.list()),
   )
-  app.post<{ Body: PublicationRequest }>(
+  app.post<{ Body: PublicationRequest; Querystring: { progress?: string } }>(
     '/publications',
     {
       schema: {
         summary: 'Publish ports of a container: all of them, or none',
+        querystring: PROGRESS_QUERY,
         body: ref('PublicationRequest'),
-        response: { 201: ref('Publication'), ...ERRORS },
+        response: {
+          200: { content: { 'application/x-ndjson': { schema: ref('AddProgress') } } },
+          201: ref('Publication'),
+          ...ERRORS,
+        },
       },
     },
-    async (request, reply) => sendJson(reply.code(201), await controller.add(request.body)),
+    async ({ body, query }, reply) => {
+      if (query.progress !== 'true') return sendJson(reply.code(201), await controller.add(body))
+      return reply.type('application/x-ndjson').send(addStream(controller, body))
+    },
   )
   app.get<{ Params: { name: string } }>(
     '/publications/:name',

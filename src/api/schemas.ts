@@ -4,7 +4,7 @@ import { VIA } from '../controller/via.js'
 import { ISOLATION_CHOICES, MAX_PORTS_WITH_PROCESSES } from '../controller/isolation.js'
 import type { Holder } from '../ports/holder.js'
 import { OPTION_NAMES } from '../controller/publication-request.js'
-import { DURATION_BOUNDS_MS } from '../controller/views.js'
+import { DURATION_BOUNDS_MS, type PublicationView } from '../controller/views.js'
 import { ProtocolSchema } from '../ports/protocol-schema.js'
 import type { Suggestions } from '../ports/suggestions.js'
 
@@ -386,6 +386,22 @@ const ConnectionSchema = Type.Object(
 )
 export type ConnectionView = Static<typeof ConnectionSchema>
 
+const AddProgressSchema = Type.Object(
+  {
+    ready: Type.Optional(Type.Integer({ description: 'Ports that are served so far' })),
+    ports: Type.Optional(Type.Integer({ description: 'All ports of the publication' })),
+    publication: Type.Optional(Type.Ref('Publication')),
+    error: Type.Optional(Type.Ref('Error')),
+  },
+  { $id: 'AddProgress' },
+)
+export type AddProgressView = Partial<{
+  readonly ready: number
+  readonly ports: number
+  readonly publication: PublicationView
+  readonly error: ErrorView
+}>
+
 const LogLineSchema = Type.Object(
   {
     level: Type.Integer({ description: '20 debug, 30 info, 40 warn, 50 error' }),
@@ -423,5 +439,6 @@ export const ALL_SCHEMAS = [
   EventSchema,
   UpgradeSchema,
   LogLineSchema,
+  AddProgressSchema,
   ConnectionSchema,
 ]

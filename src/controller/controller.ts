@@ -67,6 +67,8 @@ export interface ControllerOptions {
 const MAX_TRIES = 10
 const OWNER_ONLY = 0o700
 
+type AddProgress = (ready: number, ports: number) => void
+
 /** The result of an upgrade. */
 interface Upgrade {
   /** Processes that were replaced. */
@@ -141,14 +143,22 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
 
   /**
    * Publishes ports of a container: all of them, or none.
+   * @param onProgress called with the number of ports that are served so far, and of all
    * Rejects with PortSpecError, RequestError, or Refusal.
    */
-  async add(request: PublicationRequest): Promise<PublicationView> {
-    return this.#add(request, undefined)
+  async add(
+    request: PublicationRequest,
+    onProgress: AddProgress = () => undefined,
+  ): Promise<PublicationView> {
+    return this.#add(request, undefined, onProgress)
   }
 
   /** @param labels the label that asks for the publication; undefined if a user does */
-  async #add(request: PublicationRequest, labels: string | undefined): Promise<PublicationView> {
+  async #add(
+    request: PublicationRequest,
+    labels: string | undefined,
+    onProgress: AddProgress,
+  ): Promise<PublicationView> {
     const requests = await parsePortSpecs(request.ports, this.#options.defaultIp)
     const name = parseName(request.name)
     const protocols = requests.map(({ protocol }) => protocol)
@@ -163,6 +173,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
           name,
           { ...backend, ...viaOf(request), options },
           shared,
+          onProgress,
         )
       } catch (err) {
         if (tries === MAX_TRIES || !lostPort(err) || !requests.some(hasChoice)) {
@@ -363,6 +374,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     name: string,
     backend: RequestedBackend & Pick<SavedPublication, 'via' | 'options'>,
     shared: boolean,
+    onProgress: AddProgress,
   ): Promise<PublicationView> {
     this.#publications.refuseTakenName(name)
     const description: PublicationDescription = {
@@ -374,7 +386,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
     )
     const publication = await this.#register(description, bound)
     try {
-      await publication.start(bound)
+      await publication.start(bound, (ready) => onProgress(ready, bound.length))
       if (this.#isClosed) throw new Refusal('busy', 'the daemon is ending: try again')
       this.#publications.complete(publication)
       // The container may have moved since it was looked up.
@@ -460,7 +472,7 @@ export class Controller extends EventEmitter<{ event: [PublicationEvent] }> {
   #labelActions(): LabelActions {
     return {
       publications: () => this.#publications.all,
-      add: (request, labels) => this.#add(request, labels),
+      add: (request, labels) => this.#add(request, labels, () => undefined),
       remove: (publication) => this.#remove(publication),
       waits: ({ request: { name = '' }, reason, holder }) =>
         this.#emit({ type: 'waiting', publication: name, reason: heldBy(reason, holder) }),

@@ -161,15 +161,24 @@ export class Publication {
    * Serves ports that are bound. The publication owns them from now on.
    * Rejects with Refusal if a process does not get ready, with the ProxyStartError as its cause, or if the firewall can't be changed. The
    * caller then calls `stop`.
+   * @param onReady called with the number of ports that are served so far
    */
-  async start(bound: readonly BoundPort[]): Promise<void> {
+  async start(
+    bound: readonly BoundPort[],
+    onReady: (ready: number) => void = () => undefined,
+  ): Promise<void> {
     const ports = bound.map((port): ServedPort => ({ ...port, id: newProcessId() }))
     this.#servers = this.#divide(ports).map(({ id, ports: own }) =>
       this.#observe(new PortServer(this.#serverContext, id, own, this.isolation === 'shared')),
     )
     await describeClaims(this, ports)
     try {
-      await inParallel(STARTS_AT_ONCE, this.#servers, (server) => server.start())
+      let ready = 0
+      await inParallel(STARTS_AT_ONCE, this.#servers, async (server) => {
+        await server.start()
+        ready += server.ports.length
+        onReady(ready)
+      })
     } catch (err) {
       const message = `can't start the proxy: ${errnoReason(err)}`
       throw new Refusal('proxy-failed', message, {}, { cause: err })

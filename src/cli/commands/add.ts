@@ -21,6 +21,7 @@ import { engineOfEnvironment } from '../engine-of-environment.js'
 import { reportContainer } from '../container-report.js'
 import { print, printEach, printJson } from '../output.js'
 import { formatPorts } from '../ports-column.js'
+import { Progress } from '../progress.js'
 import { UsageError } from '../usage-error.js'
 
 /** The options of a new publication. */
@@ -79,11 +80,15 @@ export const addCommand: CommandModule<object, Args> = {
     const client = openClient(args)
     const publish = args.publish ?? (await exposedPorts(client, args))
     if (!publish) return showContainer(client, args, args.$0)
-    const publication = await client.add({
+    const request = {
       ...publicationRequest({ ...args, publish }),
       ...(args.via === 'nat' ? { via: args.via } : {}),
       ...(await meantEngine(args.container)),
-    })
+    }
+    const progress = new Progress('ports served')
+    const publication = await client
+      .add(request, process.stderr.isTTY ? (...done) => progress.show(...done) : undefined)
+      .finally(() => progress.clear())
     if (args.format === 'json') await printJson(publication)
     else await printEach([describeAdded(publication)])
   },

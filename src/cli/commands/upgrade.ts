@@ -36,10 +36,10 @@ export const upgradeCommand: CommandModule<object, Args> = {
       args.names.length > 0
         ? [...new Set(args.names)]
         : (await client.list()).filter(({ ports }) => ports.length > 0).map(({ name }) => name)
-    const progress = new Progress('upgraded', names.length)
+    const progress = new Progress('upgraded')
     const upgraded: { name: string; processes: number; oldConnections: number }[] = []
     const failures: Error[] = []
-    for (const name of names) {
+    for (const [i, name] of names.entries()) {
       try {
         const { processes, oldConnections } = await client.upgrade(name, drainMs)
         upgraded.push({ name, processes, oldConnections })
@@ -49,7 +49,7 @@ export const upgradeCommand: CommandModule<object, Args> = {
         // The others are still upgraded.
         failures.push(err as Error)
       }
-      progress.advance()
+      progress.show(i + 1, names.length)
     }
     progress.clear()
     if (args.format === 'json') await printJson(upgraded)
