@@ -76,12 +76,12 @@ for (const engine of ENGINES) {
     { skip: withoutFaults },
     async (t) => {
       const fifo = makeFifo(t, 'log')
+      fifo.fill()
       const echo = await startEcho(t)
       const daemon = await startDaemon(t, {
         env: { DOCKER_PROXY_ENGINE: engine },
         through: ['sh', '-c', `exec "$@" 2>${join(t.testdirName, 'log')}`, 'sh'],
       })
-      fifo.fill()
       const view = await daemon.client.add({
         ...{ name: 'web', backend: echo.ip, ports: [`127.0.0.1::${echo.port}`] },
         options: { 'access-log': 'start' },
