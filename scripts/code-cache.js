@@ -32,20 +32,25 @@ const RUNS = {
  */
 export async function writeCodeCaches(folder, node) {
   for (const name of readdirSync(folder)) if (name.endsWith('.cache')) rmSync(join(folder, name))
-  const v8 = execFileSync(node, ['-p', 'process.versions.v8'], { encoding: 'utf8' }).trim()
+  const name = 'process.arch + "-" + process.versions.v8'
+  const version = execFileSync(node, ['-p', name], { encoding: 'utf8' }).trim()
   for (const [program, run] of Object.entries(RUNS)) {
     const path = resolve(folder, program)
     const [, suffix = ''] = /(-\w+\.cache)/.exec(readFileSync(path, 'utf8')) ?? []
-    const child = spawn(node, [RECORD, path, path + '.' + v8 + suffix, ...run.args.split(' ')], {
-      env: {
-        PATH: process.env['PATH'],
-        DOCKER_PROXY_ISOLATION: 'process',
-        DOCKER_PROXY_LOG_LEVEL: 'silent',
+    const child = spawn(
+      node,
+      [RECORD, path, path + '.' + version + suffix, ...run.args.split(' ')],
+      {
+        env: {
+          PATH: process.env['PATH'],
+          DOCKER_PROXY_ISOLATION: 'process',
+          DOCKER_PROXY_LOG_LEVEL: 'silent',
+        },
+        // The last one is the status pipe.
+        stdio: ['pipe', 'ignore', 'inherit', 'pipe'],
+        timeout: TIMEOUT_MS,
       },
-      // The last one is the status pipe.
-      stdio: ['pipe', 'ignore', 'inherit', 'pipe'],
-      timeout: TIMEOUT_MS,
-    })
+    )
     child.stdin?.end(run.input)
     child.stdio[3]?.once('data', () => child.kill('SIGINT'))
     const [code] = await once(child, 'exit')

@@ -1,4 +1,5 @@
 /** Runs a program to its end, and writes V8's code cache of its bundle. Arguments: the path of the program, of the cache, and those of the program. */
+import { Buffer } from 'node:buffer'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname } from 'node:path'
@@ -13,7 +14,22 @@ process.argv = [node, program, ...args]
 const path = `${program}.js`
 const script = new Script(readFileSync(path, 'latin1'), { filename: basename(path) })
 // The cache has what has run until then.
-process.on('exit', () => writeFileSync(cache, script.createCachedData()))
+process.on('exit', () => writeFileSync(cache, withChecksum(script.createCachedData())))
 const run = /** @type {(...scope: unknown[]) => void} */ (script.runInThisContext())
 const module = { exports: {} }
 run(module.exports, createRequire(program), module, program, dirname(program))
+
+/**
+ * As src/program-loader.ts expects it.
+ * @param {Buffer} data
+ * @returns {Buffer}
+ */
+function withChecksum(data) {
+  const length = Math.ceil(data.length / 4) * 4
+  const padded = Buffer.alloc(length + 4)
+  data.copy(padded)
+  let sum = 1
+  for (let i = 0; i < length; i += 256) sum = (Math.imul(sum, 31) + padded.readUInt32LE(i)) | 0
+  padded.writeUInt32LE(sum >>> 0, length)
+  return padded
+}

@@ -1,7 +1,7 @@
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Controller } from '../controller/controller.js'
 import type { PublicationRequest } from '../controller/publication-request.js'
-import { lineStream } from '../log/line-stream.js'
 import { errorReply } from './error-reply.js'
 import type { AddProgressView } from './schemas.js'
 
@@ -10,24 +10,28 @@ const INTERVAL_MS = 200
 
 /** Publishes ports. The lines are the progress, and then the publication or the error. A client that leaves does not end it. */
 export function addStream(controller: Controller, request: PublicationRequest): Readable {
-  return lineStream((push, end) => {
-    const write = (view: AddProgressView): void => push(JSON.stringify(view) + '\n')
-    let writtenAt = -Infinity
-    const onProgress = (ready: number, ports: number): void => {
-      const now = performance.now()
-      if (now < writtenAt + INTERVAL_MS) return
-      writtenAt = now
-      write({ ready, ports })
-    }
+  let progress: AddProgressView | undefined
+  const added = controller
+    .add(request, (ready, ports) => (progress = { ready, ports }))
+    .then(
+      (publication): AddProgressView => ({ publication }),
+      (err: unknown): AddProgressView => ({ error: errorReply(err).body }),
+    )
+  async function* lines(): AsyncGenerator<string> {
     // The client learns at once that the daemon is at work.
-    push('\n')
-    controller
-      .add(request, onProgress)
-      .then(
-        (publication) => write({ publication }),
-        (err: unknown) => write({ error: errorReply(err).body }),
-      )
-      .finally(end)
-    return () => undefined
-  })
+    yield '\n'
+    for (;;) {
+      const timer = new AbortController()
+      const tick = delay(INTERVAL_MS, undefined, { signal: timer.signal }).catch(() => undefined)
+      const result = await Promise.race([added, tick])
+      timer.abort()
+      if (result) {
+        yield JSON.stringify(result) + '\n'
+        return
+      }
+      if (progress) yield JSON.stringify(progress) + '\n'
+      progress = undefined
+    }
+  }
+  return Readable.from(lines())
 }

@@ -43,7 +43,7 @@ const LOG_QUERY = {
     tail: { type: 'string', pattern: '^[0-9]{1,9}$', description: 'The number of lines at most' },
     follow: {
       ...{ type: 'string', enum: ['true', 'false'] },
-      description: 'Lines from now on as well, until the client closes the connection',
+      description: 'Lines from now on as well, until the publication is withdrawn',
     },
   },
 }

@@ -1,105 +1,243 @@
-import type { Readable } from 'node:stream'
+import { setMaxListeners } from 'node:events'
+import { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import pLimit from 'p-limit'
+import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
-import { lineStream } from '../log/line-stream.js'
 import { LEVEL_NUMBERS } from '../log/log.js'
-import type { LogLine } from '../log/log-tail.js'
+import type { LogLine, NumberedLine } from '../log/log-tail.js'
 import { formatHostPort } from '../ports/host-port.js'
-import { readLog, type LogRequest } from '../status/own-log.js'
-import { inParallel } from '../supervisor/in-parallel.js'
+import { followLog, readLog } from '../status/own-log.js'
 import type { PortServer } from '../supervisor/port-server.js'
 
-/** Processes that are asked at the same time for the lines that they keep. */
+/** Requests for kept lines at the same time, of all readers. A process has places for twice as many. */
 const READS_AT_ONCE = 32
+/** Time before a connection to a process that still runs is made again, milliseconds. */
+const RETRY_MS = 1_000
+/** Time that a process has to reply, milliseconds. */
+const SERVED_MS = 5_000
+/** Lines that are sent at once. */
+const LINES_AT_ONCE = 100
+/** A reader that does not read is left when so many lines wait for it. */
+const MAX_WAITING = 10_000
 
-/** The processes of a publication. */
-interface LoggingProcesses {
-  readonly servers: readonly PortServer[]
-  /** The status sockets of processes that have been replaced. */
-  readonly retired: readonly string[]
-  /** Resolves when no process is left. */
-  readonly stopped: Promise<void>
+/** The lines of a log that a reader wants. */
+export interface LogRequest {
+  /** The number of earlier lines at most; Infinity for all that are kept. */
+  readonly count: number
+  /** Whether lines from now on follow. */
+  readonly follows: boolean
 }
+
+/** A process of a publication. */
+interface Source {
+  /** Of its status socket. */
+  readonly path: string
+  /** Whose process it is; undefined for one that has been replaced. */
+  readonly server?: PortServer
+}
+
+/** A line for readers. Our own have no number. */
+type ReadLine = NumberedLine | { readonly line: LogLine }
 
 /**
- * The log of the processes of a publication, as lines of JSON: the lines that they keep, in the order of their times, and those that follow,
- * also of processes that start meanwhile.
+ * The log of the processes of a publication. Each process is followed once, however many readers there are: its orders use the same socket,
+ * which has few places.
  */
-export function publicationLog(processes: LoggingProcesses, request: LogRequest): Readable {
-  return lineStream((push, end) => {
-    const reading = new LogReading((line) => push(JSON.stringify(line) + '\n'))
-    // The reader learns at once that it is served.
-    push('\n')
-    void reading
-      .start(processes, request)
-      .then(() => (request.follows ? processes.stopped : undefined))
-      .then(end)
-    return () => reading.end()
-  })
-}
-
-class LogReading {
-  readonly #ended = new AbortController()
-  /** The lines until all processes have been read; undefined from then on. */
-  #kept: LogLine[] | undefined = []
-
-  constructor(private readonly push: (line: LogLine) => void) {}
-
-  /** Resolves when all lines that are kept are pushed. Never rejects. */
-  async start({ servers, retired }: LoggingProcesses, request: LogRequest): Promise<void> {
-    if (request.follows) for (const server of servers) this.#watch(server)
-    const reads = [
-      ...servers.map((server) => () => this.#readOf(server, request)),
-      ...retired.map((path) => () => this.#read(path, undefined, request)),
-    ]
-    await inParallel(READS_AT_ONCE, reads, (read) => read())
-    const kept = this.#kept ?? []
-    this.#kept = undefined
-    kept.sort((a, b) => a.time - b.time)
-    kept.slice(Math.max(0, kept.length - request.count)).forEach(this.push)
-  }
-
-  /** Ends what is read. */
-  end(): void {
-    this.#ended.abort()
-  }
-
-  /** Reads the log of each process that starts. */
-  #watch(server: PortServer): void {
-    const started = (): void => void this.#readOf(server, { count: Infinity, follows: true })
-    server.supervisor.on('up', started)
-    this.#ended.signal.addEventListener('abort', () => server.supervisor.off('up', started))
-  }
-
-  #readOf({ statusSocket, ports }: PortServer, request: LogRequest): Promise<void> {
-    const [port] = ports.length === 1 ? ports : []
-    return this.#read(statusSocket, port && formatHostPort(port), request)
-  }
+export class PublicationLog {
+  readonly #readers = new Set<(line: ReadLine) => void>()
+  /** Ends what is followed; undefined without readers. */
+  #following: AbortController | undefined
+  /** Whether each process that is followed has replied, by its path. */
+  readonly #followed = new Map<string, Promise<void>>()
+  /** The number of the newest line of each process that is followed, by pid. */
+  readonly #newest = new Map<number, number>()
+  readonly #reads = pLimit(READS_AT_ONCE)
+  readonly #stopped = new AbortController()
+  #isStopping = false
+  /** Connections to processes. */
+  #open = 0
 
   /**
-   * Reads the log of a process. Resolves after the lines that it keeps. Never rejects.
-   * @param path of its status socket
-   * @param port its only port, which lines may lack
+   * @param servers returns those of the publication
+   * @param retired returns the status sockets of processes that have been replaced
    */
-  #read(path: string, port: string | undefined, request: LogRequest): Promise<void> {
-    return new Promise((resolve) => {
-      const read = async (): Promise<void> => {
-        for await (const line of readLog(path, request, this.#ended.signal)) {
-          if (line === undefined) resolve()
-          else this.#add(port === undefined ? line : { ...line, port })
-        }
-      }
-      read()
-        .catch((err: unknown) => {
-          const msg = `Can't read the log of a proxy: ${errnoReason(err)}`
-          const level = LEVEL_NUMBERS.warn
-          this.#add({ level, time: Date.now(), ...(port === undefined ? {} : { port }), msg })
-        })
-        .finally(resolve)
-    })
+  constructor(
+    private readonly servers: () => readonly PortServer[],
+    private readonly retired: () => readonly string[],
+  ) {
+    setMaxListeners(0, this.#stopped.signal)
   }
 
-  #add(line: LogLine): void {
-    if (this.#kept) this.#kept.push(line)
-    else this.push(line)
+  /** The lines as JSON: those that the processes keep, in the order of their times, and those from now on. */
+  read(request: LogRequest): Readable {
+    const left = new AbortController()
+    const stream = Readable.from(this.#lines(request, left.signal))
+    // Its end waits for the generator, which may wait for a line.
+    const destroy = stream._destroy.bind(stream)
+    stream._destroy = (err, done) => {
+      left.abort()
+      destroy(err, done)
+    }
+    return stream
+  }
+
+  /** No process is left: readers get the last lines, and the end. */
+  stop(): void {
+    this.#isStopping = true
+    this.#stopIfRead()
+  }
+
+  #stopIfRead(): void {
+    if (!this.#isStopping || this.#open > 0) return
+    this.#stopped.abort()
+    this.#following?.abort()
+  }
+
+  /** @param left ends the lines */
+  async *#lines({ count, follows }: LogRequest, left: AbortSignal): AsyncGenerator<string> {
+    const live: ReadLine[] = []
+    let wake: () => void = () => undefined
+    const push = (line: ReadLine): void => {
+      if (live.length <= MAX_WAITING) live.push(line)
+      wake()
+    }
+    const end = (): void => wake()
+    left.addEventListener('abort', end)
+    this.#stopped.signal.addEventListener('abort', end)
+    if (follows) this.#follow(push)
+    try {
+      if (follows) await this.#untilFollowed()
+      // Later lines follow, whether they are among the kept ones or not.
+      const before = new Map(this.#newest)
+      // The reader learns that it is served.
+      yield '\n'
+      const isKept = (each: ReadLine): boolean =>
+        !('n' in each) ||
+        each.n <= (before.get(each.pid) ?? (this.#newest.has(each.pid) ? 0 : Infinity))
+      const isLater = (each: ReadLine): boolean =>
+        !('n' in each) || each.n > (before.get(each.pid) ?? 0)
+      const kept = (await this.#kept()).filter(isKept)
+      kept.sort((a, b) => a.line.time - b.line.time)
+      yield* pieces(kept.slice(Math.max(0, kept.length - count)))
+      while (follows && !left.aborted) {
+        const lines = live.splice(0)
+        if (lines.length > MAX_WAITING) {
+          yield* pieces([ownLine('Lines are missing, and reading ends: the reader is too slow')])
+          return
+        }
+        yield* pieces(lines.filter(isLater))
+        if (live.length > 0) continue
+        if (this.#stopped.signal.aborted) return
+        await new Promise<void>((resolve) => (wake = resolve))
+      }
+    } finally {
+      left.removeEventListener('abort', end)
+      this.#stopped.signal.removeEventListener('abort', end)
+      this.#unfollow(push)
+    }
+  }
+
+  get #sources(): Source[] {
+    return [...this.servers().map(sourceOf), ...this.retired().map((path) => ({ path }))]
+  }
+
+  /** Resolves when the processes have replied, or have not within five seconds. */
+  async #untilFollowed(): Promise<void> {
+    const late = delay(SERVED_MS, undefined, { ref: false })
+    await Promise.race([Promise.all(this.#followed.values()), late])
+  }
+
+  async #kept(): Promise<ReadLine[]> {
+    const read = async (source: Source): Promise<ReadLine[]> => {
+      try {
+        return (await readLog(source.path)).map((line) => withPort(line, source))
+      } catch (err) {
+        const own = ownLine(`Can't read the log of a proxy: ${errnoReason(err)}`)
+        return [withPort(own, source)]
+      }
+    }
+    const lists = this.#sources.map((source) => this.#reads(() => read(source)))
+    return (await Promise.all(lists)).flat()
+  }
+
+  #follow(reader: (line: ReadLine) => void): void {
+    this.#readers.add(reader)
+    if (this.#following) return
+    this.#following = new AbortController()
+    const { signal } = this.#following
+    setMaxListeners(0, signal)
+    for (const server of this.servers()) {
+      const started = (): void => void this.#followSource(sourceOf(server), 0, signal)
+      server.supervisor.on('up', started)
+      signal.addEventListener('abort', () => server.supervisor.off('up', started))
+    }
+    for (const source of this.#sources) void this.#followSource(source, undefined, signal)
+  }
+
+  #unfollow(reader: (line: ReadLine) => void): void {
+    this.#readers.delete(reader)
+    if (this.#readers.size > 0) return
+    this.#following?.abort()
+    this.#following = undefined
+    this.#followed.clear()
+    this.#newest.clear()
+  }
+
+  /** Never rejects. @param after see followLog */
+  async #followSource(
+    source: Source,
+    after: number | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const pid = source.server?.supervisor.status.pid
+    const followed = deferred()
+    this.#followed.set(source.path, followed.promise)
+    let last = after
+    for (;;) {
+      this.#open++
+      try {
+        for await (const line of followLog(source.path, last, signal)) {
+          const newest = 'n' in line ? line.n : line.newest
+          this.#newest.set(line.pid, newest)
+          followed.resolve()
+          last = newest
+          if (!('n' in line)) continue
+          for (const read of this.#readers) read(withPort(line, source))
+        }
+      } catch {
+        // As if it had ended.
+      }
+      followed.resolve()
+      this.#open--
+      this.#stopIfRead()
+      await delay(RETRY_MS, undefined, { ref: false, signal }).catch(() => undefined)
+      // Another process is followed from its start on.
+      const { server } = source
+      const isThere = server?.supervisor.status.pid === pid && server?.statusSocket === source.path
+      if (signal.aborted || pid === undefined || !isThere) return
+    }
+  }
+}
+
+function sourceOf(server: PortServer): Source {
+  return { path: server.statusSocket, server }
+}
+
+function ownLine(msg: string): ReadLine {
+  return { line: { level: LEVEL_NUMBERS.warn, time: Date.now(), msg } }
+}
+
+/** The line with the only port of its process, which it may lack. */
+function withPort<Line extends ReadLine>(line: Line, { server }: Source): Line {
+  const [port, ...others] = server?.ports ?? []
+  if (!port || others.length > 0) return line
+  return { ...line, line: { ...line.line, port: formatHostPort(port) } }
+}
+
+function* pieces(lines: readonly ReadLine[]): Generator<string> {
+  for (let i = 0; i < lines.length; i += LINES_AT_ONCE) {
+    const some = lines.slice(i, i + LINES_AT_ONCE)
+    yield some.map(({ line }) => JSON.stringify(line) + '\n').join('')
   }
 }

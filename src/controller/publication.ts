@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream'
-import { deferred } from '../deferred.js'
 import { errnoReason } from '../linux/errno.js'
 import type { Log } from '../log/log.js'
 import type { BoundPort } from '../ports/allocator.js'
@@ -12,7 +11,6 @@ import { formatTarget, projectOf, targetOf } from '../docker/container-target.js
 import type { TargetState } from '../docker/target-backends.js'
 import type { BackendList, ListedBackend } from '../status/backend-list.js'
 import type { ContainerWatch } from '../status/container-watch.js'
-import type { LogRequest } from '../status/own-log.js'
 import { refuseUnretirable } from '../status/proxy-orders.js'
 import { inParallel } from '../supervisor/in-parallel.js'
 import type { ProxyProcess } from '../supervisor/proxy-process.js'
@@ -26,7 +24,7 @@ import type { Isolation } from './isolation.js'
 import type { PublicationEvent } from './publication-event.js'
 import type { Nat } from './nat.js'
 import { oldConnectionCounter, viewPorts } from './port-views.js'
-import { publicationLog } from './publication-log.js'
+import { PublicationLog, type LogRequest } from './publication-log.js'
 import { publicationHolder } from './publication-holder.js'
 import { RequestError } from './request-error.js'
 import { natRefusal } from './refuse-nat.js'
@@ -72,7 +70,10 @@ export class Publication {
   #target: TargetState | undefined
   #servers: readonly PortServer[] = []
   readonly #retired: RetiredProcesses
-  readonly #stopped = deferred()
+  readonly #log = new PublicationLog(
+    () => this.#servers,
+    () => this.#retired.statusSockets,
+  )
 
   constructor(
     { name, backends, follows, created, shared, via, options = {} }: PublicationDescription,
@@ -298,8 +299,7 @@ export class Publication {
         'docker-proxies of another program keep no log of their own: read the one of the daemon',
       )
     }
-    const [retired, stopped] = [this.#retired.statusSockets, this.#stopped.promise]
-    return publicationLog({ servers: this.#servers, retired, stopped }, request)
+    return this.#log.read(request)
   }
 
   /** The open TCP connections of its clients. */
@@ -332,7 +332,7 @@ export class Publication {
     // A failure is reported, and the change is tried again.
     await this.#context.nat.remove(this.name).catch(() => undefined)
     await this.hurry(options)
-    this.#stopped.resolve()
+    this.#log.stop()
     const ports = this.#servers.flatMap((server) => server.ports)
     await Promise.all(ports.map(({ claim }) => claim.release()))
   }

@@ -5,11 +5,9 @@ const MAX_WAITING = 1024 * 1024
 
 /**
  * Lines as they come, until the reader has gone.
- * @param follow called once: it has `push` called with each line, `end` if no more will come, and returns what ends that
+ * @param follow called once: it has `push` called with each line, and returns what ends that
  */
-export function lineStream(
-  follow: (push: (line: string) => void, end: () => void) => () => void,
-): Readable {
+export function lineStream(follow: (push: (line: string) => void) => () => void): Readable {
   let unfollow: () => void = () => undefined
   const stream = new Readable({
     read: () => undefined,
@@ -18,16 +16,13 @@ export function lineStream(
       done(err)
     },
   })
-  let hasEnded = false
   const push = (line: string): void => {
-    if (hasEnded || stream.destroyed) return
+    if (stream.destroyed) return
     stream.push(line)
     if (stream.readableLength > MAX_WAITING) stream.destroy()
   }
-  const end = (): void => {
-    hasEnded = true
-    stream.push(null)
-  }
-  unfollow = follow(push, end)
+  unfollow = follow(push)
+  // The lines so far may have been too many.
+  if (stream.destroyed) unfollow()
   return stream
 }

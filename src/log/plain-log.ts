@@ -4,7 +4,7 @@ import { printableJson } from '../printable.js'
 import type { LineSink } from './stderr-sink.js'
 
 /**
- * Writes pino's lines without pino: for a program that was copied without the files beside it, or that has no descriptor left to read
+ * Writes pino's lines without pino: for a program that was copied without the files of pino, or that has no descriptor left to read
  * them.
  */
 export function createPlainLog(name: string, sink: LineSink): Log {

@@ -1,45 +1,66 @@
-import type { LogLine } from '../log/log-tail.js'
-import { requestLines } from './status-socket.js'
+import { errnoCode } from '../linux/errno.js'
+import type { LogTail, NumberedLine } from '../log/log-tail.js'
+import { requestLines, sendRequest, type RequestHandlers } from './status-socket.js'
 
-/** `log COUNT [follow]`: the newest lines of the process's log, and those from now on after an empty line. */
-export const LOG_REQUEST = 'log'
-const FOLLOW = 'follow'
+/** `log`: the lines that the process keeps. */
+const LOG_REQUEST = 'log'
+/** `follow NUMBER`: the kept lines after this one, and those to come; without a number those to come. */
+const FOLLOW_REQUEST = 'follow'
 
-/** The lines of a log that a reader wants. */
-export interface LogRequest {
-  /** The number of earlier lines at most; Infinity for all that are kept. */
-  readonly count: number
-  /** Whether lines from now on follow. */
-  readonly follows: boolean
-}
-
-/** @throws Error */
-export function parseLogRequest(text: string): LogRequest {
-  const [count = '', follow] = text.split(' ')
-  if (/^(\d+|Infinity)$/.test(count)) return { count: Number(count), follows: follow === FOLLOW }
-  throw new Error(`${JSON.stringify(count)} is not a number of lines`)
+/** What a process replies to requests for its log. */
+export function logHandlers(tail: LogTail): RequestHandlers {
+  return {
+    [LOG_REQUEST]: () => tail.lines,
+    [FOLLOW_REQUEST](_, argument) {
+      const after = argument === '' ? tail.count : Number(argument)
+      if (after >= 0) return tail.follow(after)
+      throw new Error(`${JSON.stringify(argument)} is not the number of a line`)
+    },
+  }
 }
 
 /**
- * Yields the lines of a process's log. `undefined` comes between the earlier lines and those that follow.
+ * The lines that a process keeps, the oldest first. Without a process there are none.
  * @param path of its status socket
- * @param signal ends the lines
- * Rejects if the process is of a version that does not serve its log. Without a process there are no lines.
+ * Rejects if it does not reply, or is of a version that does not keep its log.
  */
-export async function* readLog(
+export async function readLog(path: string): Promise<readonly NumberedLine[]> {
+  try {
+    const { value, connection } = await sendRequest(path, LOG_REQUEST)
+    connection.destroy()
+    if (Array.isArray(value)) return value as NumberedLine[]
+  } catch (err) {
+    if (['ENOENT', 'ECONNREFUSED'].includes(errnoCode(err) ?? '')) return []
+    throw err
+  }
+  throw new Error('it is of an earlier version')
+}
+
+/**
+ * Yields the number of the newest line of a process's log, and then the lines from now on, until it ends or `signal` does.
+ * @param path of its status socket
+ * @param after the number of the last line that is known; undefined for the newest one
+ * Rejects if there is no such process, or if it does not serve its log.
+ */
+export async function* followLog(
   path: string,
-  { count, follows }: LogRequest,
+  after: number | undefined,
   signal: AbortSignal,
-): AsyncGenerator<LogLine | undefined> {
-  const request = [LOG_REQUEST, count, ...(follows ? [FOLLOW] : [])].join(' ')
+): AsyncGenerator<NumberedLine | NewestLine> {
+  const request = after === undefined ? FOLLOW_REQUEST : `${FOLLOW_REQUEST} ${after}`
   for await (const text of requestLines(path, request, signal)) {
-    if (text === '') {
-      yield undefined
-      continue
-    }
-    const line = JSON.parse(text) as LogLine | { readonly error: string }
-    // The reply of a process that knows no such request.
-    if (!('msg' in line)) throw new Error('it is of an earlier version')
+    const line = JSON.parse(text) as NumberedLine | NewestLine | ErrorReply
+    if ('error' in line) throw new Error(line.error)
     yield line
   }
+}
+
+/** The number of the newest line of a process. */
+interface NewestLine {
+  readonly pid: number
+  readonly newest: number
+}
+
+interface ErrorReply {
+  readonly error: string
 }

@@ -10,7 +10,7 @@ import type { PublishedPort } from '../proxy/published-port.js'
 import { backendsOf, parseBackendList, type BackendList } from './backend-list.js'
 import { ContainerWatch } from './container-watch.js'
 import { CHAIN_VARIABLE, endTranslation, parseChain } from './own-translation.js'
-import { LOG_REQUEST, parseLogRequest } from './own-log.js'
+import { logHandlers } from './own-log.js'
 import { PORTS_REQUEST, portStatus } from './port-status.js'
 import { replaceOptions } from './own-options.js'
 import { BACKENDS_REQUEST, DRAIN_REQUEST, OPTIONS_REQUEST, RETIRE_REQUEST } from './proxy-orders.js'
@@ -80,10 +80,7 @@ export async function serveOwnStatus(
       for (const { proxy } of ports) proxy.stop({ drainMs })
       return {}
     },
-    [LOG_REQUEST](_, argument) {
-      const { count, follows } = parseLogRequest(argument)
-      return tail.stream(count, follows)
-    },
+    ...logHandlers(tail),
   }
   try {
     const server = await serveStatus(path, descriptors, handlers)

@@ -11,7 +11,8 @@ import { MAX_SOCKET_PATH } from '../linux/sockets/unix-path.js'
 import type { DescriptorBudget } from '../proxy/descriptor-budget.js'
 
 /*
- * A unix socket on which a process reports the ports that it serves. A client sends a line with a request, and gets a line of JSON.
+ * A unix socket on which a process reports the ports that it serves. A client sends a line with a request, and gets a line of JSON, or lines
+ * as they come.
  */
 
 /** The environment variable that has a docker-proxy serve a status socket, and on which path. */
@@ -148,8 +149,8 @@ export async function sendRequest(
 }
 
 /**
- * Sends a request whose reply is a stream of lines. Yields each of them, until the process ends the stream, or `signal` does. Without a
- * process there are none.
+ * Sends a request whose reply is a stream of lines. Yields each of them, until the process ends the stream, or `signal` does.
+ * Rejects if nobody listens on `path`.
  */
 export async function* requestLines(
   path: string,
@@ -164,11 +165,7 @@ export async function* requestLines(
   try {
     await withShortPath(path, (short) => once(connection.connect(short), 'connect', { signal }))
     connection.write(`${request}\n`)
-  } catch {
-    end()
-  }
-  try {
-    if (!connection.destroyed) yield* createInterface({ input: connection })
+    yield* createInterface({ input: connection })
   } finally {
     signal.removeEventListener('abort', end)
     end()

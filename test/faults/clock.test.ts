@@ -10,7 +10,14 @@ import { assertNoLoss, startTraffic } from '../lib/traffic.js'
 /* A clock that jumps, while clients compare every byte. */
 
 const LIBRARY = `/usr/lib/${process.arch === 'x64' ? 'x86_64' : 'aarch64'}-linux-gnu/faketime/libfaketimeMT.so.1`
-const JUMPS = ['+1h', '-1h', '+3650d', '-3650d', '+0'] as const
+/** As libfaketime has them, and in hours. */
+const JUMPS = [
+  ['+1h', 1],
+  ['-1h', -1],
+  ['+3650d', 87_600],
+  ['-3650d', -87_600],
+  ['+0', 0],
+] as const
 
 for (const engine of ['native', 'streams']) {
   t.test(
@@ -38,16 +45,20 @@ for (const engine of ['native', 'streams']) {
       })
       const traffic = startTraffic(t, view.ports[0]?.hostPort ?? 0)
       for (let i = 0; i < ROUNDS; i++) {
-        for (const jump of JUMPS) {
+        for (const [jump, hours] of JUMPS) {
           writeFileSync(time, jump)
           await traffic.more(50)
           t.match(await daemon.client.get('web'), { ports: [{ state: 'up', restarts: 0 }] })
+          const { created } = await daemon.client.add({
+            ...{ name: 'dated', backend: echo.ip, ports: [`127.0.0.1::${echo.port}`] },
+          })
+          const jumped = (Date.parse(created) - Date.now()) / 3_600_000
+          t.ok(Math.abs(jumped - hours) < 0.5, `the daemon's clock is ${hours} hours ahead`)
+          await daemon.client.remove('dated')
           await daemon.client.set('web', { 'max-connections': '1000' })
           await daemon.client.upgrade('web', 60_000)
         }
       }
-      const year = (await daemon.cli('inspect', 'web')).stdout
-      t.match(year, /"state": "up"/)
       await traffic.stop()
       assertNoLoss(t, `${ROUNDS * JUMPS.length} jumps of up to ten years`, traffic)
     },

@@ -62,6 +62,8 @@ t.test('EMFILE: clients wait for a descriptor', { skip: withoutFaults }, async (
     await traffic.more(500 * ROUNDS)
     await traffic.stop()
     assertNoLoss(t, `${engine}: 100 clients at once, 64 descriptors`, traffic)
+    await daemon.end('SIGTERM')
+    t.match(await daemon.running.stderr, 'Out of file descriptors: new connections wait')
   }
 })
 

@@ -132,7 +132,7 @@ export function startTraffic(
   }
 }
 
-/** Prints the figures of a test, of which no client may have lost anything by more than `cut`. */
+/** Prints the figures of a test, and that no client has lost anything. @param mayCut connections that may have ended too early */
 export function assertNoLoss(
   t: Test,
   what: string,

@@ -55,7 +55,7 @@ export const logsCommand: CommandModule<object, Args> = {
       await print(format === 'json' ? json : toText(json).trimEnd())
     }
     if (lines === 0 && count !== 0) {
-      complain(`no lines: "${args.$0} set ${name} --access-log on" has one for each connection`)
+      complain(`no lines yet: with --access-log on, each connection has one`)
     }
   },
 }

@@ -1,5 +1,4 @@
 import { readdirSync } from 'node:fs'
-import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { LogLineView } from '../../../src/api/schemas.js'
 import { sendRequest } from '../../../src/status/status-socket.js'
@@ -50,17 +49,22 @@ function follow(t: Test, daemon: TestDaemon) {
   return { running, closed: () => lines().filter(({ msg }) => msg === 'Connection closed') }
 }
 
+const descriptors = ({ running }: TestDaemon): number =>
+  readdirSync(`/proc/${running.pid}/fd`).length
+
 for (const isolation of ISOLATIONS) {
   t.test(`${isolation}: the lines of all ports`, async (t) => {
     const { daemon, port, deadPort, ask } = await startWeb(t, isolation)
     t.match(await daemon.cli('logs', 'web'), {
       ...{ code: 0, stdout: '' },
-      stderr:
-        /^no lines: ".*docker-publish set web --access-log on" has one for each connection\n$/,
+      stderr: 'no lines yet: with --access-log on, each connection has one\n',
     })
+    const untilLines = (count: number): Promise<void> =>
+      until(async () => (await daemon.cli('logs', 'web')).stdout.split('\n').length > count)
     t.equal(await ask(), 'hello')
+    await untilLines(1)
     await ask(deadPort)
-    await until(async () => (await daemon.cli('logs', 'web')).stdout.split('\n').length === 4)
+    await untilLines(3)
     const { stdout } = await daemon.cli('logs', 'web')
     t.match(stdout, /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: Connection closed \{.*"ending":"finished"/)
     t.match(stdout, `"port":"127.0.0.1:${port}/tcp"`)
@@ -105,23 +109,46 @@ t.test('requests that make no sense', async (t) => {
   t.match(await daemon.cli('logs'), { code: 2 })
 })
 
-t.test('a reader that is stuck, or leaves, costs nothing', async (t) => {
+for (const isolation of ISOLATIONS) {
+  t.test(`${isolation}: a reader gets each line from its start on, and once`, async (t) => {
+    const { daemon, ask } = await startWeb(t, isolation)
+    for (let i = 0; i < 20; i++) await ask()
+    const before = descriptors(daemon)
+    const lines = daemon.client.log('web', 0, true)
+    const first = lines.next()
+    // The reader's connection, and those to the processes.
+    const processes = isolation === 'process' ? 2 : 1
+    await until(() => descriptors(daemon) >= before + 1 + processes)
+    await daemon.client.connections('web')
+    const clients: unknown[] = []
+    for (let i = 0; i < 50; i++) await ask()
+    for (let next = await first; ; next = await lines.next()) {
+      const line = next.value as LogLineView & { client?: string }
+      if (line.msg === 'Connection closed') clients.push(line.client)
+      if (clients.length === 50) break
+    }
+    t.equal(new Set(clients).size, 50)
+    await lines.return(undefined)
+  })
+}
+
+t.test('readers leave room for orders, and cost nothing when they leave', async (t) => {
   const { daemon, ask } = await startWeb(t, 'process')
-  const { running } = follow(t, daemon)
-  running.child.stdout?.pause()
-  const { connection } = await sendRequest(daemon.statusSockets()[0] ?? '', 'log few')
+  const socket = daemon.statusSockets()[0] ?? ''
+  const { value, connection } = await sendRequest(socket, 'follow few')
+  t.strictSame(value, { error: '"few" is not the number of a line' })
   connection.destroy()
-  running.child.kill('SIGSTOP')
-  for (let i = 0; i < 20; i++) t.equal(await ask(), 'hello')
-  const exit = once(running.child, 'exit')
-  running.child.kill('SIGKILL')
-  await exit
-  // The daemon has left the proxies' logs, and reads them again.
-  const descriptors = (): number => readdirSync(`/proc/${daemon.running.pid}/fd`).length
-  const before = descriptors()
-  const next = follow(t, daemon)
-  await until(() => next.closed().length === 20)
-  t.ok(descriptors() > before)
-  next.running.child.kill('SIGINT')
-  await until(() => descriptors() <= before)
+  const before = descriptors(daemon)
+  // More than a process has places for.
+  const readers = Array.from({ length: 80 }, () => daemon.client.log('web', undefined, true))
+  const firsts = readers.map((reader) => reader.next())
+  await until(() => descriptors(daemon) >= before + readers.length)
+  await daemon.client.set('web', { 'max-connections': '77' })
+  t.match(await daemon.client.upgrade('web', Infinity), { processes: 2 })
+  t.equal(await ask(), 'hello')
+  for (const first of firsts) t.match((await first).value, { msg: 'Connection closed' })
+  for (const reader of readers) await reader.return(undefined)
+  await until(() => descriptors(daemon) <= before)
+  await daemon.end('SIGTERM')
+  t.notMatch(await daemon.running.stderr, 'Warning')
 })
