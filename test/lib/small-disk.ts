@@ -16,7 +16,8 @@ export function mountSmallDisk(t: Test): SmallDisk {
   const folder = mkdtempSync(join(tmpdir(), 'small-disk-'))
   execaSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'tmpfs', folder])
   t.teardown(() => {
-    execaSync('umount', [folder])
+    // A process that was killed may not have closed its files yet.
+    execaSync('umount', ['--lazy', folder])
     rmdirSync(folder)
   })
   const filler = join(folder, 'filler')
