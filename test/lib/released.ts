@@ -32,7 +32,10 @@ export async function refuses(port: number, ip = '127.0.0.1'): Promise<boolean> 
     await once(socket, 'connect')
     return false
   } catch (err) {
-    if ((err as NodeJS.ErrnoException).code !== 'ECONNREFUSED') throw err
+    const { code } = err as NodeJS.ErrnoException
+    // The listener was closed while the connection waited there.
+    if (code === 'ECONNRESET') return false
+    if (code !== 'ECONNREFUSED') throw err
     return true
   } finally {
     socket.destroy()
