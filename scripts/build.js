@@ -182,7 +182,7 @@ renameSync(NEXT, 'dist')
 rmSync(OLD, { recursive: true, force: true })
 
 /**
- * What runs the bundle of a program, see src/program-loader.ts.
+ * The text of src/program-loader.ts for a bundle.
  * @param {string} bundle
  * @returns {Promise<string>}
  */

@@ -1,4 +1,7 @@
-/** Runs a program to its end, and writes V8's code cache of its bundle. Arguments: the path of the program, of the cache, and those of the program. */
+/**
+ * Runs a program to its end, and writes V8's code cache of its bundle. Arguments: the path of the program, the path of the cache, and the
+ * arguments of the program.
+ */
 import { Buffer } from 'node:buffer'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -13,14 +16,14 @@ v8.setFlagsFromString = () => undefined
 process.argv = [node, program, ...args]
 const path = `${program}.js`
 const script = new Script(readFileSync(path, 'latin1'), { filename: basename(path) })
-// The cache has what has run until then.
+// The cache contains the functions that have run.
 process.on('exit', () => writeFileSync(cache, withChecksum(script.createCachedData())))
 const run = /** @type {(...scope: unknown[]) => void} */ (script.runInThisContext())
 const module = { exports: {} }
 run(module.exports, createRequire(program), module, program, dirname(program))
 
 /**
- * As src/program-loader.ts expects it.
+ * Adds the checksum that src/program-loader.ts compares.
  * @param {Buffer} data
  * @returns {Buffer}
  */

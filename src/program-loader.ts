@@ -3,8 +3,9 @@ import { basename } from 'node:path'
 import { Script } from 'node:vm'
 
 /*
- * Runs the bundle of a program, which lies beside it, with V8's code cache of the bundle. To compile it takes a fifth of a start. A cache holds
- * for one version of V8; any other compiles the bundle. Damaged code would crash V8, so the cache ends with a checksum, which notices lost blocks of a disk.
+ * Runs the bundle of a program, which lies beside it, with V8's code cache of the bundle. V8 takes a fifth of a start to compile the bundle. A
+ * cache holds for one version of V8; any other version compiles the bundle. Damaged code crashes V8. Therefore the cache ends with a checksum,
+ * which detects lost blocks of a disk.
  */
 
 /** Names the contents of the bundle, of which V8 compares only the length. Set by the build. */
@@ -34,7 +35,7 @@ function readCache(): Uint8Array<ArrayBuffer> | undefined {
   }
 }
 
-/** Of some words of each block of the disk, as in scripts/record-code-cache.js: all would take milliseconds. */
+/** The sum of two words of each 512 bytes, as in scripts/record-code-cache.js. A sum of all words takes milliseconds. */
 function checksum(words: Uint32Array, end: number): number {
   let sum = 1
   for (let i = 0; i < end; i += STEP) sum = (Math.imul(sum, 31) + (words[i] ?? 0)) | 0
@@ -54,10 +55,10 @@ function readBundle(): string {
 }
 
 const cachedData = readCache()
-// In stack traces. A cache keeps it, so it has no folder.
+// The name in stack traces. The cache stores it, so it has no folder.
 const filename = basename(path)
 const script = new Script(readBundle(), { filename, cachedData })
-// Otherwise its memory would be held until V8 collects garbage.
+// Frees the memory of the cache now, and not at the next collection of garbage.
 cachedData?.buffer.resize(0)
 const run = script.runInThisContext() as (...scope: unknown[]) => void
 run(module.exports, require, module, __filename, __dirname)

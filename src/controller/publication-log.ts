@@ -12,13 +12,13 @@ import type { PortServer } from '../supervisor/port-server.js'
 
 /** Requests for kept lines at the same time, of all readers. A process has places for twice as many. */
 const READS_AT_ONCE = 32
-/** Time before a connection to a process that still runs is made again, milliseconds. */
+/** Pause before the next connection to a process that still runs, milliseconds. */
 const RETRY_MS = 1_000
 /** Time that a process has to reply, milliseconds. */
 const SERVED_MS = 5_000
 /** Lines that are sent at once. */
 const LINES_AT_ONCE = 100
-/** A reader that does not read is left when so many lines wait for it. */
+/** Lines that may wait for a reader. Beyond this number its reading ends. */
 const MAX_WAITING = 10_000
 
 /** The lines of a log that a reader wants. */
@@ -33,11 +33,11 @@ export interface LogRequest {
 interface Source {
   /** Of its status socket. */
   readonly path: string
-  /** Whose process it is; undefined for one that has been replaced. */
+  /** The server of the ports; undefined for a process that has been replaced. */
   readonly server?: PortServer
 }
 
-/** A line for readers. Our own have no number. */
+/** A line for readers. A line of this daemon has no number. */
 type ReadLine = NumberedLine | { readonly line: LogLine }
 
 /**
@@ -46,7 +46,7 @@ type ReadLine = NumberedLine | { readonly line: LogLine }
  */
 export class PublicationLog {
   readonly #readers = new Set<(line: ReadLine) => void>()
-  /** Ends what is followed; undefined without readers. */
+  /** Ends the connections to processes; undefined without readers. */
   #following: AbortController | undefined
   /** Whether each process that is followed has replied, by its path. */
   readonly #followed = new Map<string, Promise<void>>()
@@ -73,7 +73,7 @@ export class PublicationLog {
   read(request: LogRequest): Readable {
     const left = new AbortController()
     const stream = Readable.from(this.#lines(request, left.signal))
-    // Its end waits for the generator, which may wait for a line.
+    // The stream closes after the generator, and the generator may wait for a line.
     const destroy = stream._destroy.bind(stream)
     stream._destroy = (err, done) => {
       left.abort()
@@ -82,7 +82,7 @@ export class PublicationLog {
     return stream
   }
 
-  /** No process is left: readers get the last lines, and the end. */
+  /** Gives readers the last lines and the end. The publication has no process any more. */
   stop(): void {
     this.#isStopping = true
     this.#stopIfRead()
@@ -108,7 +108,7 @@ export class PublicationLog {
     if (follows) this.#follow(push)
     try {
       if (follows) await this.#untilFollowed()
-      // Later lines follow, whether they are among the kept ones or not.
+      // Lines with higher numbers come as live lines.
       const before = new Map(this.#newest)
       // The reader learns that it is served.
       yield '\n'
@@ -206,13 +206,13 @@ export class PublicationLog {
           for (const read of this.#readers) read(withPort(line, source))
         }
       } catch {
-        // As if it had ended.
+        // The process has ended.
       }
       followed.resolve()
       this.#open--
       this.#stopIfRead()
       await delay(RETRY_MS, undefined, { ref: false, signal }).catch(() => undefined)
-      // Another process is followed from its start on.
+      // A later process has a connection of its own.
       const { server } = source
       const isThere = server?.supervisor.status.pid === pid && server?.statusSocket === source.path
       if (signal.aborted || pid === undefined || !isThere) return

@@ -25,7 +25,7 @@ export async function createPinoLog(
   }
 }
 
-/** What makes a line of JSON one for people. */
+/** Loads the function that turns a line of JSON into text. */
 export async function loadTextFormat(hasColours: boolean): Promise<(line: string) => string> {
   const { prettyFactory } = await import('pino-pretty')
   const pretty = prettyFactory({

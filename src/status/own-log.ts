@@ -7,7 +7,7 @@ const LOG_REQUEST = 'log'
 /** `follow NUMBER`: the kept lines after this one, and those to come; without a number those to come. */
 const FOLLOW_REQUEST = 'follow'
 
-/** What a process replies to requests for its log. */
+/** The replies to requests for the log of this process. */
 export function logHandlers(tail: LogTail): RequestHandlers {
   return {
     [LOG_REQUEST]: () => tail.lines,

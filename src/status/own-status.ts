@@ -23,7 +23,7 @@ export interface OwnPort {
   readonly observer: LogObserver
 }
 
-/** The rest of a process that its parent knows. */
+/** State of this process beside its ports. */
 export interface OwnProcess {
   /** The list that the ports have started with; undefined for the container IP of the flags. */
   readonly backends: BackendList | undefined

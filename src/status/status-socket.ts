@@ -32,8 +32,8 @@ const RELAYS_PER_CLIENT = 0.5
 const REPLY_TIMEOUT_MS = 5_000
 
 /**
- * The reply to each request, by its first word. The client's connection stays open until the client closes it, or a stream of lines that is
- * the reply ends.
+ * The reply to each request, by its first word. A Readable is a reply of many lines; the connection closes after the last one. Otherwise the
+ * client closes the connection.
  * @param argument the rest of the request
  */
 export type RequestHandlers = Readonly<
@@ -110,7 +110,7 @@ function handleRequests(connection: Socket, handlers: RequestHandlers): void {
 function streamLines(connection: Socket, lines: Readable): void {
   connection.setTimeout(0)
   connection.once('close', () => lines.destroy())
-  // A client that does not read.
+  // The stream closes early if the client does not read.
   lines.once('close', () => lines.readableEnded || connection.destroy())
   if (connection.destroyed) lines.destroy()
   else lines.pipe(connection)
@@ -160,7 +160,7 @@ export async function* requestLines(
   const connection = new Socket()
   const end = (): void => void connection.destroy()
   signal.addEventListener('abort', end)
-  // It has ended, or was never there.
+  // The process has ended, or has never listened.
   connection.on('error', end)
   try {
     await withShortPath(path, (short) => once(connection.connect(short), 'connect', { signal }))

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 
-/** What clients have seen. */
+/** Results of the clients. */
 interface TrafficFigures {
   /** Connections that brought back all that was sent. */
   connections: number
@@ -132,7 +132,7 @@ export function startTraffic(
   }
 }
 
-/** Prints the figures of a test, and that no client has lost anything. @param mayCut connections that may have ended too early */
+/** Prints the figures of a test, and asserts that no client lost data. @param mayCut connections that may have ended too early */
 export function assertNoLoss(
   t: Test,
   what: string,

@@ -5,7 +5,7 @@ import t from 'tap'
 import { freeRow } from '../../lib/free-row.js'
 import { PUBLISH, startDaemon } from '../../lib/publish.js'
 
-/* What `add` shows while it publishes many ports. */
+/* The progress of `add` with many ports. */
 
 const COUNT = 12
 const isolation = 'process' as const
